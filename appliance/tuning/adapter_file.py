@@ -1,7 +1,7 @@
 """The GGUF file of an adapter, from its matrices. Pure.
 
-Rules: the weights are named and laid out as in the base's own file, for which they were trained,
-so nothing is converted; matrices are 16-bit floats; the same matrices give the same bytes.
+Rules: weights are named and laid out as in the base's own file, so nothing is converted; matrices
+are 16-bit floats; the same matrices give the same bytes.
 
 Source: ggml/docs/gguf.md; llama-adapter.cpp of llama.cpp for the names, as of llama-cpp-python
 0.3.36.
@@ -31,7 +31,7 @@ Matrices = Mapping[str, NDArray[np.float32]]
 
 
 def zeros(facts: GgufFacts, rank: int) -> Matrices:
-    """The matrices of an adapter that changes nothing, and takes as long as any of its rank."""
+    """Matrices of an adapter that changes nothing, at the cost of any of its rank."""
     found = {}
     for name, tensor in facts.tensors.items():
         if name.startswith("blk.") and name.split(".")[2] in LINEAR and name.endswith(".weight"):
@@ -42,11 +42,7 @@ def zeros(facts: GgufFacts, rank: int) -> Matrices:
 
 
 def write(matrices: Matrices, *, architecture: str, name: str, alpha: float) -> bytes:
-    """The bytes of the file.
-
-    Raises:
-        TuningRefused: `tuning_not_finite` for a number that 16 bits cannot hold.
-    """
+    """Raises TuningRefused: `tuning_not_finite` for a number that 16 bits cannot hold."""
     pairs = {
         "general.type": _text("adapter"),
         "general.architecture": _text(architecture),

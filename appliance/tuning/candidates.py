@@ -1,9 +1,9 @@
 """Candidates of a task after a tuning: for labels a classifier, the tuned model, or their blend.
 
-Rules: all three learned the same items and are measured on the same items of dev; the weight of the
-blend has the least log loss there; the best is the one with the highest metric, of equals the
-simplest; for another form there is the model only, next to what it answered before it was tuned;
-these numbers chose, so they promise nothing: the gate does, on items that chose nothing.
+Rules: all three learned the same items and are measured on the same items of dev; the blend's
+weight has the least log loss there; the best is the one with the highest metric, of equals the
+simplest; another form has the model only, next to the untuned one; these numbers chose, so they
+promise nothing: the gate does, on items that chose nothing.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ UNTUNED: Final = "untuned"
 
 @dataclass(frozen=True)
 class DevCandidate:
-    """One that can answer, on dev.
+    """A candidate on dev.
 
     Attributes:
         weight: of the model, in a blend.
@@ -49,9 +49,9 @@ class Candidates:
     """The candidates.
 
     Attributes:
-        found: from the simplest one on.
+        found: the simplest first.
         classifier: the coefficients' file; b"" where no classifier can be learned.
-        untuned: outcomes of the untuned model; none where they were not measured.
+        untuned: outcomes of the untuned model; empty where not measured.
     """
 
     found: tuple[DevCandidate, ...]
@@ -60,12 +60,11 @@ class Candidates:
 
     @property
     def best(self) -> Kind:
-        """The kind with the highest metric on dev."""
         each = {one.kind: _value(one) for one in self.found}
         return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
 
     def told(self) -> list[TunedCandidate]:
-        """For the record and the result: each with its interval, and held against the first.
+        """For the record and the result: each with its interval, and compared with the first.
 
         The first is the untuned model where it was measured, else the simplest candidate. Beside
         the metric, which is weighted by group, is the plain mean over items.
@@ -107,10 +106,10 @@ def candidates(
     """The candidates of a task.
 
     Args:
-        learned: the items that the model was tuned to.
+        learned: items that the model was tuned to.
         model: its outcomes on `dev`, as it serves.
-        shares: its distributions there; empty for a task of another form.
-        untuned: what the untuned model answers there, for a task of another form.
+        shares: its distributions there; empty for another form.
+        untuned: outcomes of the untuned model, for another form.
     """
     tuned = DevCandidate("model", tuple(model))
     task, output = loaded.task, loaded.task.output
@@ -145,7 +144,7 @@ def outcome(
     """Score an answer.
 
     Args:
-        shares: labels, and how likely each is.
+        shares: labels with their probabilities.
     """
     return asking.outcome(task, item, answer, CandidateReply(answer, "", 0.0, shares=shares))
 

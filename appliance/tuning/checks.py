@@ -29,10 +29,10 @@ class Scored:
     """One side's scores of the tokens of one answer.
 
     Attributes:
-        nats: the negative logarithm of each token's probability.
-        best: the bytes of the most likely token at each place.
-        leads: how far its logit is above the second; empty where it was not asked for.
-        given: the bytes of the answer's own tokens; empty where they were not asked for.
+        nats: negative logarithm of each token's probability.
+        best: bytes of the most likely token at each place.
+        leads: its logit above the second's; empty if not requested.
+        given: bytes of the answer's own tokens; empty if not requested.
     """
 
     nats: tuple[float, ...]
@@ -42,7 +42,7 @@ class Scored:
 
     @property
     def written(self) -> bool:
-        """True if the answer is what would be written: each of its tokens is the most likely."""
+        """True if each token is the most likely, so that the model would write this answer."""
         return bool(self.given) and self.best == self.given
 
 
@@ -60,12 +60,10 @@ class Gap:
 
     @property
     def nats(self) -> float:
-        """Distance of the two."""
         return abs(self.trained - self.served)
 
     @property
     def most(self) -> float:
-        """Greatest allowed distance."""
         return max(GAP_SHARE * self.trained, GAP_NATS) + 2 * self.error
 
 
@@ -73,9 +71,9 @@ def check_tokens(trained: Sequence[TokenRow], rendered: Sequence[TokenRow], repo
     """Refuse rows that the server would render another way.
 
     Args:
-        trained: as they were given to the trainer.
+        trained: as the trainer got them.
         rendered: by the server, again.
-        reported: the digest of what the trainer read.
+        reported: digest of the rows that the trainer read.
 
     Raises:
         TuningRefused: `tuning_tokens_differ`.
@@ -96,11 +94,7 @@ def check_tokens(trained: Sequence[TokenRow], rendered: Sequence[TokenRow], repo
 
 
 def check_base(trained: str, served: str) -> None:
-    """Refuse an adapter that was trained on another file.
-
-    Raises:
-        TuningRefused: `tuning_base_differs`.
-    """
+    """Refuse an adapter that was trained on another file: TuningRefused (`tuning_base_differs`)."""
     if trained != served:
         raise TuningRefused(
             "tuning_base_differs", f"The trainer read the base {trained}, and {served} serves."
@@ -108,11 +102,7 @@ def check_base(trained: str, served: str) -> None:
 
 
 def gap(trained: Sequence[Scored], served: Sequence[Scored]) -> Gap:
-    """The two means over all tokens.
-
-    Raises:
-        TuningRefused: `tuning_tokens_differ` when the two sides have not as many tokens.
-    """
+    """Means over all tokens; different numbers of them raise `tuning_tokens_differ`."""
     ours, theirs = (np.array([n for one in side for n in one.nats]) for side in (trained, served))
     if ours.shape != theirs.shape:
         message = f"The trainer scored {len(ours)} tokens, and the server {len(theirs)}."
@@ -143,7 +133,7 @@ def check_greedy(
     """Refuse a server that prefers another token where the trainer is sure.
 
     Returns:
-        How many places were sure.
+        Number of sure places.
 
     Raises:
         TuningRefused: `tuning_greedy_differs`, naming the row and the place.
@@ -165,13 +155,10 @@ def check_greedy(
 
 
 def check_stops(ends: Sequence[tuple[str, bool]]) -> float:
-    """Refuse an adapter whose answers do not end.
+    """Refuse an adapter whose answers do not end; returns the share that does.
 
     Args:
-        ends: for each item, its id and whether its answer ended by itself.
-
-    Returns:
-        The share that did.
+        ends: each item's id, and whether its answer ended by itself.
 
     Raises:
         TuningRefused: `tuning_not_stopping`.

@@ -1,10 +1,9 @@
-"""Tunings side by side: what was chosen otherwise, and what came of it, item by item. Pure.
+"""Tunings side by side: differing choices and their results, item by item. Pure.
 
 Rules:
-- Only what differs is named; each figure comes with its own interval.
+- Each figure comes with its own interval; those of several comparisons hold together (Bonferroni).
 - Two tunings are compared on the items of dev that both answered, of one dataset, by the same
-  rules, or not at all, and then it is said why.
-- Each is held against the first; the intervals of several hold together (Bonferroni).
+  rules, or not at all, with the reason.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ _DIGITS: Final = 12
 
 @dataclass(frozen=True)
 class TuningDifference:
-    """Something that was not the same, with its value in each tuning."""
+    """A difference, with its value in each tuning."""
 
     name: str
     values: tuple[str, ...]
@@ -31,7 +30,7 @@ class TuningDifference:
 
 @dataclass(frozen=True)
 class ComparedTuning:
-    """One of the tunings that are compared.
+    """A compared tuning.
 
     Attributes:
         best: the kind of candidate that is best on dev.
@@ -49,11 +48,9 @@ class PairedTunings:
 
     Attributes:
         reason: why they are not comparable; "" where they are.
-        items: that both answered.
-        left_out: that one of them did not.
-        groups: of the items.
-        found: what is compared, and its comparison: the tuned models; the best candidates, where
-            one of them is another kind; each field of the tuned models.
+        left_out: items that only one answered.
+        found: comparisons by subject: the tuned models; the best candidates, where one is of
+            another kind; each field of the tuned models.
     """
 
     tuning: int
@@ -66,7 +63,7 @@ class PairedTunings:
 
 
 def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
-    """List the tunings' differences: base, task, data, settings, versions."""
+    """Differences of base, task, data, settings and versions."""
     chosen = [_chosen(result) for result in results]
     names = dict.fromkeys(name for each in chosen for name in each)
     found = [
@@ -76,7 +73,7 @@ def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
 
 
 def same_dev(results: Sequence[TrainingRecord]) -> bool:
-    """True if all of them were measured on as many items of dev of one dataset: on the same."""
+    """True if all were measured on as many items of dev of one dataset, so on the same."""
     return len({(each.data.digest, each.data.dev) for each in results}) == 1
 
 
@@ -88,7 +85,6 @@ def paired(sides: Sequence[ComparedTuning]) -> list[PairedTunings]:
 
 
 def _pair(one: ComparedTuning, first: ComparedTuning, confidence: float) -> PairedTunings:
-    """Two tunings on what both answered, or why they are not comparable."""
     pair = PairedTunings(one.number, first.number)
     ours, theirs = one.kept, first.kept
     if isinstance(ours, str):

@@ -1,8 +1,8 @@
-"""The learning curve: what fewer rows reach, and whether more would help. Pure.
+"""The learning curve: quality at fewer rows, and whether more would help. Pure.
 
 Rules: smaller shares are the rows whose digests are smallest, so each is within the next; points
-are measured on the same items of dev, as they serve; what is said follows from the paired
-difference between all rows and half of them; where that shows neither it is "unknown".
+are measured on the same items of dev, as they serve; the verdict follows from the paired difference
+between all rows and half of them, and is "unknown" where that shows neither.
 """
 
 import hashlib
@@ -33,7 +33,6 @@ class LearningPoint:
     outcomes: tuple[Outcome, ...]
 
     def told(self) -> CurvePoint:
-        """For the record and the result."""
         quality = summarise("point", self.outcomes, 0.0).quality
         return CurvePoint(
             share=self.share, rows=self.rows, metric=quality.value, interval=quality.interval
@@ -41,7 +40,7 @@ class LearningPoint:
 
 
 def part(rows: Sequence[TokenRow], share: float) -> tuple[TokenRow, ...]:
-    """The rows of a share, in the order that they have."""
+    """The rows of a share, in their order."""
     wanted = max(1, round(len(rows) * share))
     digests = sorted(rows, key=lambda row: hashlib.sha256(row.item.encode()).digest())
     chosen = {row.item for row in digests[:wanted]}
@@ -51,8 +50,8 @@ def part(rows: Sequence[TokenRow], share: float) -> tuple[TokenRow, ...]:
 def more_helps(points: Sequence[LearningPoint]) -> tuple[Help, RowsDoubled]:
     """Judge whether more rows would help, and by which evidence.
 
-    Half of the rows to all of them is one doubling; a curve gains less with each, so what this
-    one gained is the most that the next one can be expected to gain.
+    Half of the rows to all of them is one doubling; a curve gains less with each, so this one's
+    gain bounds the next one's.
     """
     by_share = {point.share: point for point in points}
     if not {0.5, 1.0} <= by_share.keys():

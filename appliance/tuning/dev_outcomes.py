@@ -1,11 +1,10 @@
 """Candidates' outcomes on each item of dev: `DATA/tuning/JOB/outcomes.json`.
 
 Rules:
-- Nothing of an item's text is in it: an item and its group are named by digests, under the digest
-  of their dataset, so that an item of another dataset never has the same name; they are in the
-  order of these names.
-- Of an answer its score is kept and, of fields, which of them are right; no answer, no label.
-- The training record names the file by its digest; a file that is another one is not used.
+- It has nothing of an item's text: items and groups are named, and ordered, by digests under the
+  digest of their dataset, so that an item of another dataset never has the same name.
+- It keeps an answer's score and, of fields, which are right; no answer, no label.
+- The training record names the file by its digest; another file is not used.
 """
 
 import hashlib
@@ -31,11 +30,8 @@ class DevOutcomes(msgspec.Struct, frozen=True):
     """The outcomes of one tuning.
 
     Attributes:
-        data: digest of the dataset.
-        split: of the dataset.
-        task: its id.
         rules: digest of the rules by which an answer is right.
-        items, groups: names of the items and, in their order, of their groups.
+        items, groups: names of the items, and of their groups in the same order.
         scores: by candidate, in millionths, in the order of the items.
         fields: by candidate and field, a digit for each item: 1 where the field is right.
     """
@@ -50,7 +46,7 @@ class DevOutcomes(msgspec.Struct, frozen=True):
     fields: dict[str, dict[str, str]] = {}
 
     def outcomes(self, kind: str, items: Collection[str], field: str = "") -> list[Outcome]:
-        """Build a candidate's outcomes on these items, to be compared; their names stand for them.
+        """Outcomes on these items, for comparison; their names stand for them.
 
         Args:
             field: of the answer; "" for the metric of the whole.
@@ -64,16 +60,12 @@ class DevOutcomes(msgspec.Struct, frozen=True):
                 if name in items]  # fmt: skip
 
     def document(self) -> bytes:
-        """The bytes of the file: one form for the same outcomes."""
+        """Canonical bytes of the file."""
         return msgspec.json.encode(self) + b"\n"
 
 
 def kept(loaded: LoadedTask, data: str, made: Candidates) -> DevOutcomes:
-    """The outcomes that a tuning measured on dev.
-
-    Args:
-        data: digest of the dataset.
-    """
+    """Outcomes that a tuning measured on dev, of a dataset by its digest."""
     every: dict[str, tuple[Outcome, ...]] = {one.kind: one.outcomes for one in made.found}
     if made.untuned:
         every[UNTUNED] = made.untuned
@@ -105,7 +97,7 @@ def read(directory: Path, sha256: str | None) -> DevOutcomes | str:
 
     Args:
         directory: `DATA/tuning/JOB`.
-        sha256: of the file, as the record of the tuning has it; None where it has none.
+        sha256: of the file, by the record; None where it has none.
     """
     if sha256 is None:
         return "kept no outcomes item by item: an older version made it"

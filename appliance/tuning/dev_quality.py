@@ -1,8 +1,8 @@
 """Quality of a tuned model on dev, as apps would get it.
 
 Rules: labels are scored, fields are held to their schema, and both run as models do for apps; an
-answer that breaks the form is wrong; what the untuned model answers to the same prompts is
-measured next to fields, for which there is no classifier.
+answer that breaks the form is wrong; the untuned model is measured next to fields, which have no
+classifier.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from appliance.tuning.served import Served
 
 @dataclass(frozen=True)
 class DevMeasured:
-    """The answers to the items of dev.
+    """Answers to the items of dev.
 
     Attributes:
-        shares: the distributions over the labels; empty for another form.
-        untuned: what the untuned model answers, where it was asked.
+        shares: distributions over the labels; empty for another form.
+        untuned: answers of the untuned model, where requested.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -44,7 +44,7 @@ async def measured(
     items: Sequence[Item],
     rows: Sequence[TokenRow],
 ) -> DevMeasured:
-    """Answer items, whose `rows` these are, with the model.
+    """Answer items, whose `rows` these are.
 
     Args:
         adapter: its digest, loaded in the worker; "" for the untuned model.
@@ -76,7 +76,7 @@ async def rehearsal(
 ) -> None:
     """Repeat a measurement's requests to the engine, to time them.
 
-    Of fields as many tokens are written as they should have, for both models.
+    Fields get as many tokens as they should have, for both models.
     """
     output = loaded.task.output
     if isinstance(output, LabelForm):
@@ -90,7 +90,6 @@ async def rehearsal(
 async def _shares(
     served: Served, adapter: str, output: LabelForm, rows: Sequence[TokenRow]
 ) -> list[list[float]]:
-    """The distribution over the labels after each prompt."""
     texts = [output.written(label) for label in output.labels]
     found = await served.distributions([row.prompt for row in rows], texts, adapter)
     return [distribution(one) for one in found]

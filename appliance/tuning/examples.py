@@ -1,8 +1,8 @@
 """From the items of a task to rows, by the engine that serves.
 
 Rules: items that the prompt shows are not trained; an answer is written as the task writes it and
-ends with the token that the chat template puts there; what a template would write another way
-than the server asks for it is refused.
+ends with the chat template's token; an answer that a template would write differently from the
+server's request is refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,7 @@ async def stop_token(served: Served) -> int:
     """The token that the chat template puts after an answer.
 
     Raises:
-        TuningRefused: `tuning_tokens_differ` when the template writes an answer another way than
-            it is served.
+        TuningRefused: `tuning_tokens_differ` when the template writes an answer differently.
     """
     turns = ({"role": "user", "content": "a"},)
     prompt, answer = await served.conversation(turns), await served.text("b")
@@ -40,7 +39,7 @@ async def stop_token(served: Served) -> int:
 async def rows(
     served: Served, loaded: LoadedTask, items: Sequence[Item], stop: int
 ) -> tuple[TokenRow, ...]:
-    """The rows of items, in their order.
+    """Rows in the items' order.
 
     Raises:
         EvaluationRefused: `item_unfit`.

@@ -53,16 +53,13 @@ def export(
     files: Mapping[str, bytes],
     outcomes: bytes,
 ) -> Path:
-    """Write the adapter, and next to it its task and what it made of dev: all of it or nothing.
+    """Write adapter, task and outcomes, all or nothing; returns the adapter's directory.
 
     Args:
         directory: `DATA/tuning/JOB`.
         data: the adapter's file.
-        files: of the task that it was trained for.
+        files: of its task.
         outcomes: `dev_outcomes.FILE`.
-
-    Returns:
-        The adapter's directory.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.
@@ -112,7 +109,7 @@ def checks(proof: AdapterProof, base_gap: float, lost: Forgotten, most: float) -
     """Collect the proof's measurements.
 
     Args:
-        most: nats a token that texts besides the task may lose.
+        most: allowed loss on texts besides the task, in nats a token.
     """
     return TuningChecks(
         token_ids=True,
@@ -144,7 +141,7 @@ def sources(
     """All that the adapter follows from: base, task, data, settings, and each seed's losses.
 
     Args:
-        judged: groups that were learned and judge later under another name.
+        judged: learned groups that judge later under another name.
     """
     subject = given.subject
     task = subject.loaded.task

@@ -1,8 +1,8 @@
 """Share of right answers for each field, with intervals over groups. Pure.
 
-Rules: a field is right where the task says so (`[compare]`); next to all items are those of which
-the field is stated, since a field that is mostly null is mostly right without a word; the whole is
-right when every field is.
+Rules: a field is right by the task's `[compare]`; next to all items are those that state the field,
+since a field that is mostly null is mostly right without effort; the whole is right when every
+field is.
 """
 
 import json
@@ -22,7 +22,7 @@ WHOLE = "the whole answer"
 def by_field(
     loaded: LoadedTask, outcomes: Sequence[Outcome], untuned: Sequence[Outcome] = ()
 ) -> list[FieldRight]:
-    """For the record and the result: each field, then the whole; none for another form."""
+    """Each field, then the whole; empty for another form."""
     if not isinstance(loaded.task.output, JsonForm) or not outcomes:
         return []
     before = details(loaded, untuned).fields if untuned else {}

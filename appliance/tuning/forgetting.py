@@ -1,8 +1,8 @@
 """Forgetting of a tuned model: its loss on fixed texts that have nothing to do with the task.
 
-Rules: the texts are pinned sentences of the packs, cut to what a row may have; the engine that
-serves scores them untuned and with the adapter; a model is refused unless its loss is shown to have
-risen by no more than is allowed, over sentences, which count as groups.
+Rules: the texts are pinned sentences of the packs, cut to a row's longest; the engine that serves
+scores them untuned and with the adapter; a model is refused unless its loss is shown to have risen
+by no more than is allowed, over sentences, which count as groups.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class Forgotten:
     """The loss on the texts, in nats a token.
 
     Attributes:
-        untuned, tuned: the mean loss.
-        lost: how much worse the tuned model is, with a 95 % interval; below 0 where it is better.
+        untuned, tuned: means.
+        lost: increase with a 95 % interval; below 0 where the tuned model is better.
     """
 
     untuned: float
@@ -38,7 +38,7 @@ class Forgotten:
 
 
 async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenRow, ...]:
-    """The texts in tokens; one that is a single token has nothing to score, and is left out.
+    """The texts in tokens, without those of a single token.
 
     Args:
         begin: the token that begins a text, None where the model has none.
@@ -54,12 +54,7 @@ async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenR
 
 
 async def forgotten(served: Served, adapter: str, rows: Sequence[TokenRow]) -> Forgotten:
-    """Measure the loss of the texts by a loaded adapter.
-
-    Args:
-        adapter: its digest.
-        rows: of `texts`.
-    """
+    """Measure the loss of the texts by a loaded adapter, named by its digest."""
     return compared(await served.scores(rows), await served.scores(rows, adapter))
 
 
@@ -74,11 +69,7 @@ def compared(untuned: Sequence[Scored], tuned: Sequence[Scored]) -> Forgotten:
 
 
 def check(found: Forgotten, most: float) -> None:
-    """Refuse a model that may have lost too much.
-
-    Raises:
-        TuningRefused: `tuning_forgets`; a loss that is no number is one, too.
-    """
+    """Refuse a loss above `most`, or one that is no number: TuningRefused (`tuning_forgets`)."""
     if not found.lost.interval.high <= most:
         low, high = found.lost.interval
         raise TuningRefused(

@@ -1,9 +1,9 @@
-"""The importance matrix of a quantisation: which rows it is made of, and what is told of it.
+"""The importance matrix of a quantisation: its rows and its record.
 
 Rules:
-- Its rows are of the split train only, the first by the digest of their ids, so that two runs
-  have the same; a prompt that dev asks is left out.
-- So many tokens and no more; a row that would be cut by that bound ends them.
+- Rows are of the split train only, the first by the digest of their ids, so that two runs have the
+  same; a prompt of dev is left out.
+- A row that would exceed the bound of tokens ends them.
 """
 
 import hashlib
@@ -27,14 +27,12 @@ class Matrix:
 
     Attributes:
         weights: by name, 32-bit floats.
-        rows: what it was made of.
     """
 
     weights: dict[str, bytes]
     rows: tuple[TokenRow, ...]
 
     def told(self) -> MatrixMade:
-        """For the record and the result."""
         hashed = hashlib.sha256()
         for name in sorted(self.weights):
             hashed.update(name.encode() + b"\0" + self.weights[name])
@@ -48,7 +46,6 @@ class Matrix:
         )
 
     def row_digests(self) -> list[str]:
-        """The digest of each row, for the record."""
         return [digest([row]) for row in self.rows]
 
 
@@ -63,7 +60,7 @@ async def learning(
     """The rows of train that a matrix is made of; none where train has none.
 
     Args:
-        dev: rows that choose among files, so that none of them may be here.
+        dev: rows that choose among files; none of them may be here.
 
     Raises:
         EvaluationRefused, TaskRefused: as `examples.rows`.

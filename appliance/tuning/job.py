@@ -1,12 +1,10 @@
 """Tuning as a job: from a task, its items and a base in the store to an adapter that is proved.
 
 Rules:
-- The base is verified like a model that is loaded, and read from the same sealed bytes by the
-  trainer and by the engine.
-- Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base
-  and the training record, to be signed and imported like any adapter; next to it, in `task/`, the
-  task as it was trained for, and `outcomes.json`, which tunings are compared by. A check that
-  fails leaves nothing there.
+- The base is verified like a model that is loaded; trainer and engine read the same sealed bytes.
+- Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base and
+  the training record, to be signed and imported like any adapter; next to it, in `task/`, the task
+  as it was trained for, and `outcomes.json` for comparisons. A failed check leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
 """
 
@@ -72,7 +70,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         self._parts = parts
 
     def check(self, params: TuneWanted) -> None:
-        """Settings in their ranges, a task, a dataset, the tuning set, a base that can be tuned.
+        """Check settings, task, dataset, tuning set and base.
 
         Raises:
             TuningRefused: `tuning_invalid`, `tuning_method`, `tuning_set_missing`,
@@ -99,16 +97,14 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
             )
 
     def title(self, params: TuneWanted) -> str:
-        """The task and the dataset."""
         return f"{Path(params.task).name} from {Path(params.data).name}"
 
     def needs(self, params: TuneWanted) -> int:
-        """The trainer and the worker next to it."""
         base = params.base_of(params.definition())
         return self._parts.memory(self._parts.facts(base), params.settings).total
 
     async def run(self, job: Context[TuneWanted]) -> AdapterTuned | TuningPlanned:
-        """The adapter, or the work that it would take."""
+        """The adapter, or the plan of its work."""
         asked, chosen = job.params, job.params.settings
         begun, meter = time.monotonic(), EnergyMeter()
 
@@ -199,7 +195,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         return AdapterTuned.model_validate({"answer": answer, **said, "adapter": str(path)})
 
     def _order(self, read: TrainingItems, facts: GgufFacts, chosen: TuneSettings) -> TrainingOrder:
-        """Build the trainer's order. Raises TuningRefused for rows that would teach otherwise."""
+        """Raises TuningRefused for rows that would teach otherwise."""
         read.check(chosen.longest)
         return TrainingOrder(
             settings=chosen,

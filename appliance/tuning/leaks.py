@@ -1,8 +1,8 @@
 """Copies in train of items of the splits that judge later, under another name. Pure.
 
-Rules: a group that is in two splits is refused when the dataset is read; a copy under another
-name shows by its content mark, which a seal keeps of each group with enough text, and is counted:
-texts that recur are no mistake by themselves, so the record says how many there are.
+Rules: a group in two splits is refused when the dataset is read; a copy under another name shows by
+its content mark, which a seal keeps of each group with enough text, and is counted in the record
+only: recurring texts are no mistake by themselves.
 """
 
 from collections import defaultdict

@@ -1,8 +1,7 @@
 """The losses of each run of a tuning while it trains: `DATA/tuning/JOB/RUN.losses`, a line a step.
 
-Rules: a run that resumes begins its file again with what its checkpoint holds; a line that a crash
-cut short is left out; the files are for looking at, the training record has the losses of what was
-exported.
+Rules: a resumed run begins its file again with its checkpoint's losses; a line that a crash cut
+short is left out; the files are for viewing: the training record has the losses of the export.
 """
 
 import math
@@ -28,20 +27,17 @@ class LossAt(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class RunLosses:
-    """A run by its name, `seed-0` or `seed-0-25%`, and its steps in order."""
+    """A run, `seed-0` or `seed-0-25%`, and its steps in order."""
 
     name: str
     points: tuple[LossAt, ...]
 
 
 def write(path: Path, points: Sequence[LossAt], *, again: bool = False) -> None:
-    """Add steps to the file of a run.
+    """Add steps to the file of a run. Raises OSError.
 
     Args:
-        again: whatever the file holds goes first.
-
-    Raises:
-        OSError: the disk refuses.
+        again: replace the file's content.
     """
     lines = [msgspec.json.encode(point) + b"\n" for point in points if math.isfinite(point.loss)]
     with path.open("wb" if again else "ab") as file:
@@ -49,7 +45,7 @@ def write(path: Path, points: Sequence[LossAt], *, again: bool = False) -> None:
 
 
 def read(directory: Path) -> list[RunLosses]:
-    """The runs of a tuning, the one that was written last at the end; none where there is none."""
+    """The runs of a tuning, the last one written at the end; empty without any."""
     found = sorted(directory.glob(f"*{SUFFIX}"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     return [RunLosses(path.name.removesuffix(SUFFIX), _points(path.read_bytes())) for path in found]
 

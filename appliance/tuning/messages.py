@@ -1,7 +1,7 @@
 """Messages between a job and its trainer; nothing else crosses the pipes.
 
 A frame is a four-byte little-endian length and a msgpack body. The trainer reads one `Order` and
-writes the rest. It is not trusted: the job bounds every frame and ends a trainer that breaks the
+writes the rest. The job does not trust it: it bounds every frame and ends a trainer that breaks the
 protocol.
 """
 
@@ -21,13 +21,12 @@ class TrainingOrder(msgspec.Struct, frozen=True):
     """A training to do.
 
     Attributes:
-        rows: to learn from.
-        dev: to choose by and to be held against the server.
-        frozen: text that the untrained model scores, to be held against the server.
-        threads: that compute; another number may give other weights in the last digits.
+        dev: for choosing and for comparison with the server.
+        frozen: text that the untrained model scores, for comparison with the server.
+        threads: their number may change weights in the last digits.
         most_bytes: address space that may be mapped beyond what is mapped at the drop.
-        trial: at most so many steps, to measure how long they take; 0 trains.
-        checkpoint: where to begin, as a trainer wrote it; empty for the beginning.
+        trial: most steps of a timing; 0 trains.
+        checkpoint: a trainer's; empty for the beginning.
         every_s: seconds between two checkpoints.
     """
 
@@ -46,9 +45,7 @@ class TrainerReady(msgspec.Struct, tag="ready", frozen=True):
     """The base is read and the trainer is confined.
 
     Attributes:
-        base_sha256: of the file that it read.
-        rows_sha256: of the rows that it was given (`rows.digest`).
-        confinement: what is in force.
+        rows_sha256: `rows.digest`.
     """
 
     base_sha256: str
@@ -57,7 +54,7 @@ class TrainerReady(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True, array_like=True):
-    """Of the answer of one row: each token's loss, the best token there, and how far it leads."""
+    """Scores of one row's answer: each token's loss, the best token there, and its lead."""
 
     nats: tuple[float, ...]
     best: tuple[int, ...]
@@ -75,8 +72,7 @@ class TrainingStep(msgspec.Struct, tag="step", frozen=True):
 
     Attributes:
         loss: nats a token, before the step.
-        tokens: that were computed, what fills the rows up included.
-        seconds: that it took.
+        tokens: computed ones, padding included.
         dev: nats a token on dev after the step, where it was measured.
     """
 
@@ -89,7 +85,7 @@ class TrainingStep(msgspec.Struct, tag="step", frozen=True):
 
 
 class TrainerCheckpoint(msgspec.Struct, tag="checkpoint", frozen=True):
-    """Everything that is needed to begin after this step."""
+    """All state to resume after this step."""
 
     step: int
     data: bytes
@@ -103,11 +99,11 @@ class FloatMatrix(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, tag="done", frozen=True):
-    """The best matrices on dev, and what they say of it as they are exported.
+    """The best matrices on dev, and their scores there as they are exported.
 
     Attributes:
         best: the step after which they were taken.
-        peak_bytes: the most memory that the process had.
+        peak_bytes: peak memory of the process.
     """
 
     matrices: dict[str, FloatMatrix]
@@ -119,7 +115,7 @@ class Done(msgspec.Struct, tag="done", frozen=True):
 
 
 class TrainerRefused(msgspec.Struct, tag="refused", frozen=True):
-    """Why it cannot be trained; the trainer ends. The code is one of `errors.CODES`."""
+    """Refusal by the trainer, which ends. The code is one of `errors.CODES`."""
 
     code: str
     message: str
@@ -139,10 +135,10 @@ def frame(message: TrainingOrder | FromTrainer) -> bytes:
 
 
 def decode_order(body: bytes) -> TrainingOrder:
-    """The order, in the trainer. Raises msgspec.DecodeError."""
+    """Raises msgspec.DecodeError."""
     return _order.decode(body)
 
 
 def decode_from_trainer(body: bytes) -> FromTrainer:
-    """A message, in the job. Raises msgspec.DecodeError."""
+    """Raises msgspec.DecodeError."""
     return _from_trainer.decode(body)

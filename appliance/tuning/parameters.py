@@ -1,7 +1,7 @@
-"""Parameters of a tuning: the task as it is written, the base that is meant.
+"""Parameters of a tuning: the task, the base.
 
-Rules: a parameter that is not known is refused; sealed splits have no name here; of the task
-nothing but its definition is read before the job runs.
+Rules: an unknown parameter is refused; sealed splits have no name here; before the job runs only
+the task's definition is read.
 """
 
 import math
@@ -24,15 +24,14 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         task: a directory on the host.
-        data: the id of an approved dataset, or a directory on the host.
+        data: id of an approved dataset, or a directory on the host.
         base: a model of the store; "" for the candidate of the task.
-        limit: the first so many items of train by digest; 0 for all.
-        dev: most items of dev that choose and prove.
-        seeds: runs, from the seed of the settings on; the best on dev is exported.
-        settings: how it is trained.
-        curve: train on shares of the rows, too, and say whether more rows would help.
-        plan: say what it would take, and train nothing.
-        most_forgotten: nats a token that texts besides the task may lose.
+        limit: most items of train, the first by digest; 0 for all.
+        dev: most items of dev.
+        seeds: number of runs, from the settings' seed on; the best on dev is exported.
+        curve: train on shares of the rows, too, to judge whether more would help.
+        plan: only estimate.
+        most_forgotten: allowed loss on texts besides the task, in nats a token.
     """
 
     task: str
@@ -47,22 +46,17 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_forgotten: float = forgetting.MOST
 
     def split(self, name: str) -> Evaluated:
-        """A split of the dataset, as evaluations read it."""
         limit = self.limit if name == "train" else self.dev
         return Evaluated(self.task, self.data, name, limit=limit)
 
     def base_of(self, task: definition.Task) -> str:
-        """The base that is named, or else the model that answers for the task.
-
-        Raises:
-            TuningRefused: `tuning_invalid` where there is neither.
-        """
+        """The named base, or else the task's model. Raises TuningRefused (`tuning_invalid`)."""
         if not self.base and task.candidate.kind == "classifier":
             raise TuningRefused("tuning_invalid", "A classifier answers for the task: name a base.")
         return self.base or task.candidate.model
 
     def definition(self) -> definition.Task:
-        """The definition of the task only.
+        """Read only the definition of the task.
 
         Raises:
             TaskRefused: it cannot be read as one.
@@ -77,7 +71,7 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(wanted: TuneWanted) -> None:
-    """Refuse counts that cannot be meant. Raises TuningRefused (`tuning_invalid`)."""
+    """Check counts. Raises TuningRefused (`tuning_invalid`)."""
     counts = 1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1
     if not (counts and 0 < wanted.most_forgotten < math.inf):
         raise TuningRefused(
@@ -87,7 +81,7 @@ def check(wanted: TuneWanted) -> None:
 
 
 def task_files(directory: Path, task: definition.Task) -> dict[str, bytes]:
-    """The files of a task that a candidate of it needs, whatever answers: all but coefficients."""
+    """The files of a task for any of its candidates: all but coefficients."""
     named = [definition.FILE, task.prompt.examples]
     if isinstance(task.output, definition.JsonForm):
         named.append(task.output.schema)

@@ -1,7 +1,7 @@
 """The phases of a tuning that trains: each seed, the proof of the best one, dev, the curve.
 
-Rules: whatever is trained reads the base from the sealed bytes that the engine serves; a phase that
-stopped continues where its files are; a check that fails ends the run.
+Rules: training reads the base from the sealed bytes that the engine serves; a stopped phase
+continues from its files; a failed check ends the run.
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ class Proved:
     """Result of training: each seed, the best one and its file.
 
     Attributes:
-        lost: on texts besides the task.
-        untrained: what the base says of the frozen text, in the engine.
+        lost: loss on texts besides the task.
+        untrained: the engine's scores of the frozen text by the base.
     """
 
     trained: list[Trained]
@@ -71,9 +71,8 @@ async def proved(run: TuningRun, served: Served) -> Proved:
         served: reproducible.
 
     Raises:
-        TuningRefused: what `training.train`, `proof.prove` and `forgetting.check` raise;
-            `tuning_tokens_differ` where the server renders a row another way now than when it
-            was trained.
+        TuningRefused: as `training.train`, `proof.prove` and `forgetting.check`;
+            `tuning_tokens_differ` where the server renders a row differently now.
     """
     given, subject = run.given, run.given.subject
     run.report(UNTRAINED, 0, 0)
@@ -100,8 +99,7 @@ async def on_dev(
 
     Args:
         served: as for apps.
-        data: the adapter's file.
-        beside: of fields the untuned model, too.
+        beside: measure the untuned model of fields, too.
     """
     given = run.given
     asked = given.subject.loaded, given.dev_items, given.dev
@@ -144,7 +142,7 @@ def file_of(
 
 
 async def _seed(run: TuningRun, number: int, untrained: Sequence[Scored]) -> Trained:
-    """The run of a seed, counted from the one of the settings on."""
+    """The run of a seed, counted from the settings' one."""
     chosen = run.order.settings
     chosen = msgspec.structs.replace(chosen, seed=chosen.seed + number)
     return await _train(run, msgspec.structs.replace(run.order, settings=chosen), "", untrained)

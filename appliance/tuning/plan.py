@@ -1,8 +1,8 @@
 """Memory and time of a tuning. Pure.
 
 Rules: memory follows from the base's header and the settings only, so that it is taken from the
-budget before a row is read; time follows from what a few real steps of the trainer took, and a few
-rows of dev in the engine.
+budget before a row is read; time follows from a few real steps of the trainer, and a few rows of
+dev in the engine.
 """
 
 import math
@@ -32,11 +32,10 @@ class MemoryPlan:
     """Bytes by purpose.
 
     Attributes:
-        weights: the base as 32-bit floats, and its layers with what the pairs add.
-        pairs: what is trained, and what the optimiser keeps of it.
-        activations: what the gradient needs of the tokens that are computed at once.
-        process: the trainer itself.
-        server: the worker that tokenises and scores.
+        weights: the base as 32-bit floats, and its layers with the pairs added.
+        pairs: trained numbers, and the optimiser's state.
+        activations: the gradient's, of the tokens that are computed at once.
+        server: the worker.
     """
 
     weights: int
@@ -47,16 +46,14 @@ class MemoryPlan:
 
     @property
     def trainer(self) -> int:
-        """The trainer's part."""
         return self.weights + self.pairs + self.activations + self.process
 
     @property
     def total(self) -> int:
-        """All of it."""
         return self.trainer + self.server
 
     def describe(self) -> str:
-        """The numbers in MiB, for a person."""
+        """In MiB, for a person."""
         parts = (
             ("weights", self.weights), ("adapter and optimiser", self.pairs),
             ("activations", self.activations), ("process", self.process), ("server", self.server),
@@ -74,11 +71,7 @@ def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
 
 
 def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
-    """Estimate the memory of a tuning.
-
-    Args:
-        server: bytes of the worker next to the trainer.
-    """
+    """Estimate the memory of a tuning, next to the bytes of the worker."""
     sizes = {name: math.prod(tensor.shape) for name, tensor in facts.tensors.items()}
     linear = sum(size for name, size in sizes.items() if name.startswith("blk."))
     pairs = adapter_numbers(facts, settings)
@@ -102,7 +95,6 @@ def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
 
 
 def _inner(facts: GgufFacts) -> int:
-    """The width of the feed-forward part."""
     gate = facts.tensors.get("blk.0.ffn_gate.weight")
     return gate.shape[1] if gate is not None else 4 * facts.n_embd
 
@@ -112,11 +104,9 @@ class Work:
     """Computation of a tuning.
 
     Attributes:
-        steps: of the optimiser, at most.
-        tokens: through the network with their gradients.
-        scored: without, on dev.
+        tokens: computed with their gradients.
+        scored: tokens without gradients, on dev.
         proved: rows of dev that the engine answers at the end.
-        seeds: how often it is trained.
     """
 
     steps: int
@@ -126,7 +116,7 @@ class Work:
     seeds: int = 1
 
     def seconds(self, pace: "MeasuredPace") -> float:
-        """Longest time, were the machine as busy as now."""
+        """Longest time, if the machine stays as busy as now."""
         trained = pace.begin + (self.tokens + self.scored * _FORWARD) * pace.token
         return pace.read + self.seeds * trained + self.proved * pace.row
 
@@ -136,7 +126,7 @@ class MeasuredPace:
     """Seconds, as measured.
 
     Attributes:
-        read: until the rows are there, and the untrained model's scores of the engine.
+        read: until the rows and the engine's scores of the untrained model are there.
         begin: until the trainer takes its first step.
         token: a token with its gradient.
         row: a row of dev in the engine: scores, an answer, and the distribution over the labels.
@@ -151,7 +141,7 @@ class MeasuredPace:
 def work(
     rows: Sequence[TokenRow], dev: Sequence[TokenRow], settings: TuneSettings, seeds: int = 1
 ) -> Work:
-    """Compute the work of these rows if training does not stop early."""
+    """The work of these rows if training does not stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)
     each = batches.computed(rows, prefix, settings.tokens, settings.batch, settings.seed)

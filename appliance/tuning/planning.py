@@ -1,7 +1,7 @@
 """The phases of a tuning that only plans: a few steps and a few rows of dev are measured.
 
-Rules: nothing is kept; the engine is asked what a run asks of it, with an adapter that changes
-nothing and takes as long as a trained one.
+Rules: nothing is kept; the engine gets the requests of a run, with an adapter that changes nothing
+and takes as long as a trained one.
 """
 
 import time
@@ -28,9 +28,8 @@ class Tried:
     """Measurements of the first phase.
 
     Attributes:
-        read: seconds to read the rows and to score, once, the untrained model and the texts
-            outside the task.
-        row: seconds that the proof takes for a row of dev.
+        read: seconds to read the rows and to score the untrained model and the other texts.
+        row: seconds of the proof for a row of dev.
     """
 
     trial: Trial
@@ -43,7 +42,7 @@ async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
 
     Args:
         served: reproducible.
-        begun: when the job began, on the monotonic clock.
+        begun: start of the job, on the monotonic clock.
     """
     read = time.monotonic() - begun
     order = run.order
@@ -65,11 +64,11 @@ async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
 
 
 async def planned(run: TuningRun, served: Served, before: Tried) -> TuningPlanned:
-    """The work and the memory that it would take.
+    """Estimate work and memory.
 
     Args:
         served: as for apps.
-        before: what the first phase measured.
+        before: result of the first phase.
     """
     order, found = run.order, before.trial
     computed = plan.work(order.rows, order.dev, order.settings, run.wanted.seeds)
@@ -96,7 +95,6 @@ async def planned(run: TuningRun, served: Served, before: Tried) -> TuningPlanne
 
 
 def _blank(run: TuningRun) -> bytes:
-    """An adapter that changes nothing."""
     chosen, facts = run.order.settings, run.model.facts
     matrices = adapter_file.zeros(facts, chosen.rank)
     architecture = facts.architecture

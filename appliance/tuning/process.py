@@ -1,8 +1,8 @@
-"""The job's end of the trainer: start it, read what it writes, end it.
+"""The job's end of the trainer: start it, read its messages, end it.
 
-Rules: its environment hides GPUs and nothing else; next to the order and the pipe it has the sealed
-base. It is not trusted: frames are bounded and decoded strictly. While requests run it is frozen.
-When the job leaves, for whatever reason, no process is left.
+Rules: its environment hides GPUs and nothing else; it has the sealed base, the order and the pipe.
+It is not trusted: frames are bounded and decoded strictly. While requests run it is frozen. No
+process is left when the job leaves, for whatever reason.
 """
 
 import asyncio
@@ -30,11 +30,7 @@ Busy = Callable[[], bool]
 
 
 def check_set(directory: Path) -> None:
-    """Refuse to train without the tuning set.
-
-    Raises:
-        TuningRefused: `tuning_set_missing`.
-    """
+    """Refuse to train without the tuning set: TuningRefused (`tuning_set_missing`)."""
     if not (directory / PACKAGE / "version.py").is_file():
         raise TuningRefused(
             "tuning_set_missing", f"There is no tuning set in {directory}: tuning needs it."
@@ -45,15 +41,15 @@ def check_set(directory: Path) -> None:
 async def trainer(
     base: Sealed, order: messages.TrainingOrder, directory: Path, busy: Busy = lambda: False
 ) -> AsyncIterator[AsyncIterator[messages.FromTrainer]]:
-    """A trainer, and what it says until its last message.
+    """A trainer, and its messages up to the last.
 
     Args:
         directory: of the tuning set.
         busy: whether requests run, for which the trainer waits.
 
     Raises:
-        TuningRefused: with its code when the trainer refuses; `tuning_failed` when it ends
-            without a result, with its last words.
+        TuningRefused: with its code when the trainer refuses; `tuning_failed` when it ends without
+            a result, with its last words.
     """
     check_set(directory)
     child = _started(base, order, directory)
@@ -67,7 +63,6 @@ async def trainer(
 
 
 async def _freeze(child: Child, busy: Busy) -> None:
-    """Stop the process while requests run, and let it continue after them."""
     frozen = False
     while True:
         if busy() is not frozen:

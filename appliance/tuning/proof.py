@@ -1,9 +1,9 @@
 """The proof that an adapter serves as it was trained: by the engine, file and tokens that serve.
 
-Rules: every check of `checks` is made of every adapter; one that fails ends the run with its code,
-and nothing is exported. The measurements go into the training record. An answer of which each token
-is the most likely one is what the model writes, so it is not written again. Others are written as
-they are served: fields held to their schema, which ends them, anything else freely.
+Rules: every adapter passes every check of `checks`, or the run ends with the check's code and
+nothing is exported. The measurements go into the training record. An answer whose tokens are all
+the most likely is not generated again. Others are generated as they are served: fields held to
+their schema, which ends them, anything else freely.
 """
 
 from collections.abc import Sequence
@@ -39,9 +39,8 @@ class AdapterProof:
     """Measurements of the checks.
 
     Attributes:
-        gap: nats a token of trainer and server on dev.
-        sure: places of answers where the trainer's best token leads clearly; the server agrees in
-            all of them.
+        gap: in nats a token, on dev.
+        sure: places where the trainer's best token leads clearly; the server agrees in all.
         stopped: share of answers that end by themselves.
     """
 
@@ -57,13 +56,13 @@ async def prove(
     trained: Sequence[Score],
     form: AdapterForm | None = None,
 ) -> AdapterProof:
-    """Hold the served adapter against the trainer.
+    """Compare the served adapter with the trainer.
 
     Args:
         served: reproducible.
         adapter: its digest, loaded in the worker.
         rows: of dev, which the trainer scored.
-        form: of the answers; None where they are written freely.
+        form: of the answers; None for free text.
 
     Raises:
         TuningRefused: `tuning_nll_gap`, `tuning_greedy_differs`, `tuning_not_stopping`.
@@ -88,7 +87,7 @@ async def ends(
     scored: Sequence[Scored],
     form: AdapterForm | None = None,
 ) -> list[tuple[str, bool]]:
-    """For each row its item, and whether what the model writes ends."""
+    """For each row its item, and whether the model's answer ends."""
     others = [row for row, score in zip(rows, scored, strict=True) if not score.written]
     if form is None:
         ended = [end for _, end in await served.answers(others, adapter)]

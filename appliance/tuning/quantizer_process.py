@@ -1,7 +1,7 @@
 """The job's end of the child that quantises: start it, read its words, end it.
 
-Rules: next to the order and the pipe it has the sealed source, and memory for the new file or
-matrix. Its output is read within bounds. When the job leaves, no process is left.
+Rules: it has the sealed source, the order, the pipe and memory for the new file or matrix. Its
+output is read within bounds. No process is left when the job leaves.
 """
 
 import asyncio
@@ -19,11 +19,7 @@ from appliance.workers.process import Sealed
 
 
 async def collected_by_child(source: Sealed, order: Collect, variant: Path) -> dict[str, bytes]:
-    """The importance matrix of a model over texts, by weight.
-
-    Raises:
-        TuningRefused: as `made_by_child`.
-    """
+    """The importance matrix of a model over texts, by weight. Raises as `made_by_child`."""
     out, _ = await made_by_child(source, order, variant)
     with os.fdopen(out, "rb") as file:
         file.seek(0)
@@ -39,7 +35,7 @@ async def collected_by_child(source: Sealed, order: Collect, variant: Path) -> d
 async def made_by_child(
     source: Sealed, order: Order | Collect, variant: Path
 ) -> tuple[int, Result]:
-    """Run the confined process; a descriptor of the new file, which is the caller's, and its words.
+    """Run the confined process; returns a descriptor of the new file, which the caller owns.
 
     Raises:
         TuningRefused: its code, or `quantize_failed` when it ends without a word.

@@ -1,8 +1,8 @@
 """Quantising as a job: files of a model in smaller types, and the smallest that is not worse.
 
 Rules:
-- The source is verified like a model that is loaded, and holds plain numbers: what was quantised
-  once is refused.
+- The source is verified like a model that is loaded, and holds plain numbers: a quantised one is
+  refused.
 - A confined process makes each file; it is vetted like an import, and proved to differ from the
   source in its weights only.
 - Each file answers dev in the engine that serves, next to its source; the importance matrix is of
@@ -63,12 +63,10 @@ class QuantizeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters.
 
     Attributes:
-        model: of the store.
-        to: types by name.
         task, data: directories on the host.
-        dev: most items of dev that are answered.
-        most_kld: nats a token that a file may be from its source.
-        importance: weigh what is rounded by an importance matrix, where train has rows.
+        dev: most items of dev.
+        most_kld: allowed divergence from the source, in nats a token.
+        importance: use an importance matrix, where train has rows.
     """
 
     model: str
@@ -86,7 +84,7 @@ class _Answered:
 
     Attributes:
         tokens_s: of prompts and answers.
-        learning: rows of train for an importance matrix, where they were wanted.
+        learning: rows of train for an importance matrix, if requested.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -97,7 +95,7 @@ class _Answered:
 
 @dataclass(frozen=True)
 class _QuantizedFile:
-    """A file that was made, as a worker takes it."""
+    """A made file, as a worker takes it."""
 
     sealed: SealedFile
     facts: GgufFacts
@@ -107,7 +105,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     """Makes smaller files of a model.
 
     Args:
-        parts: as of a tuning; its directory is not used.
+        parts: without use of its directory.
         directory: `DATA/quantized`.
         adapters: ids of the adapters of a model.
         again: take a source that is quantised already; for tests.
@@ -146,7 +144,6 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
         self._check_source(self._parts.facts(params.model))
 
     def title(self, params: QuantizeWanted) -> str:
-        """The model and the types."""
         return f"{params.model} to {', '.join(params.to)}"
 
     def needs(self, params: QuantizeWanted) -> int:
@@ -156,7 +153,6 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
         return 6 * facts.file_bytes + server
 
     async def run(self, job: Context[QuantizeWanted]) -> ModelQuantized:
-        """The table and the recommended file."""
         wanted = job.params
         begun = time.monotonic()
         asked = Evaluated(wanted.task, wanted.data, "dev", limit=wanted.dev)
@@ -232,7 +228,6 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
         return told.having(directory=str(directory))
 
     def _check_source(self, facts: GgufFacts) -> None:
-        """Raises TuningRefused (`quantize_source`)."""
         held = sorted(t.name for t in facts.tensors.values() if t.type not in FLOATS)
         if held and not self._again:
             raise TuningRefused(
@@ -308,7 +303,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
 
 @dataclass
 class _Making:
-    """A file that is vetted; closed when the block is left."""
+    """A vetted file, closed when the block is left."""
 
     file: _QuantizedFile
     identity: dict[str, str]
@@ -316,7 +311,7 @@ class _Making:
 
     @property
     def compared(self) -> FileComparison:
-        """The comparison with its source. Raises TuningRefused (`quantize_failed`)."""
+        """Raises TuningRefused (`quantize_failed`)."""
         if self.result.compared is None:
             raise TuningRefused("quantize_failed", "The process compared nothing.")
         return self.result.compared
@@ -329,7 +324,7 @@ class _Making:
 
 
 def _vetted(name: str, made: tuple[int, Result]) -> _Making:
-    """The file in sealed memory, read like one that is imported."""
+    """The file in sealed memory, read like an imported one."""
     sealed = seal_and_close(made[0], f"{name}.gguf")
     try:
         with _mapped(sealed) as data:

@@ -1,7 +1,7 @@
-"""`training.json`: how an adapter came to be, signed next to it like any other file of it.
+"""`training.json`: the origin of an adapter, signed next to it like any other file of it.
 
 Rules: everything that the adapter follows from is named by digest or value, so that the same run
-can be made again; it holds measurements and no wish. docs/tuning-guide.md says what is in it.
+can be repeated; it holds measurements only. docs/tuning-guide.md describes it.
 """
 
 import json
@@ -16,16 +16,12 @@ TYPE: Final = "https://appliance.invalid/training/v1"
 
 
 def document(facts: TrainingRecord) -> bytes:
-    """The bytes of the file: one form for the same facts."""
+    """The file's canonical bytes."""
     return json.dumps({"_type": TYPE, **facts.document}, sort_keys=True, indent=1).encode() + b"\n"
 
 
 def read(adapter: Path) -> TrainingRecord:
-    """The record in the directory of an adapter.
-
-    Raises:
-        TuningRefused: `report_missing`.
-    """
+    """The record in an adapter's directory. Raises TuningRefused (`report_missing`)."""
     try:
         return TrainingRecord.model_validate(json.loads((adapter / FILE).read_bytes()))
     except FileNotFoundError as error:

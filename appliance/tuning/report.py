@@ -1,7 +1,7 @@
-"""The page of a tuning: what is best on dev, the losses, what each check measured. Pure.
+"""The page of a tuning: the best on dev, the losses, the result of each check. Pure.
 
-Rules: it is made of the training record only; a figure comes with its interval; dev chose what it
-measures, so the page says that this promises nothing and names the next commands.
+Rules: it is made of the training record only; each figure has its interval; dev chose the
+candidates it measures, so the page promises nothing and names the next commands.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,8 @@ class TuningPageFacts:
     """Data of a page.
 
     Attributes:
-        number: of the job.
-        facts: the training record.
         adapter: the directory of the adapter on its host.
-        signed: whether its signature is there.
-        held: it, against another tuning; None where none was named.
+        held: comparison with another tuning; None without one.
     """
 
     number: int
@@ -55,7 +52,7 @@ class TuningPageFacts:
 
 
 def page(told: TuningPageFacts) -> ReportPage:
-    """The report of a tuning."""
+    """Build the page."""
     facts = told.facts
     answer, tone = conclusion(facts)
     task = facts.task
@@ -85,7 +82,7 @@ def page(told: TuningPageFacts) -> ReportPage:
 
 
 def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
-    """Summarise a tuning in a sentence or two, with its tone."""
+    """A tuning in a sentence or two, with its tone."""
     rows = facts.candidates
     best = facts.chosen
     name = NAMES[best.kind]
@@ -110,13 +107,7 @@ def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
 def next_commands(
     number: int, adapter: str, base: str, task: str, *, signed: bool = False
 ) -> tuple[str, ...]:
-    """List the commands that lead from an adapter to a task that the gate can judge.
-
-    Args:
-        adapter: its directory.
-        base, task: their ids.
-        signed: the adapter has its signature already.
-    """
+    """Commands that lead from an adapter to a task that the gate can judge."""
     name = f"{base}:{task}"
     return (
         *(() if signed else (f"appliance artifact sign {adapter} --key KEY",)),
@@ -145,7 +136,7 @@ def _facts(facts: TrainingRecord) -> tuple[Fact, ...]:
 
 
 def _losses(facts: TrainingRecord) -> Figure | None:
-    """The loss of each step of the seed that is exported, and the losses on dev of all seeds."""
+    """The loss of each step of the exported seed, and the losses on dev of all seeds."""
     ordered = sorted(facts.seeds, key=lambda one: one.seed != facts.seed)
     drawn = []
     steps = tuple((point.step, point.loss) for point in ordered[0].losses)
@@ -213,7 +204,7 @@ def _candidates(facts: TrainingRecord) -> Section:
 
 
 def _row(row: TunedCandidate) -> tuple[str, ...]:
-    """A candidate; the simplest is held against nothing."""
+    """The simplest candidate has no comparison."""
     alone = (_name(row), percent(row.value), between(*row.interval))
     if not row.paired:
         return (*alone, "-", "-", "-")
@@ -222,7 +213,6 @@ def _row(row: TunedCandidate) -> tuple[str, ...]:
 
 
 def _held(held: PairedTunings | None) -> Section | None:
-    """Against another tuning."""
     if held is None:
         return None
     title = f"Against tuning {held.against}"

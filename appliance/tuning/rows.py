@@ -1,12 +1,11 @@
-"""Rows of training: token ids of a prompt and of the answer that should follow it. Pure.
+"""Rows of training: token ids of a prompt and of its answer. Pure.
 
 Rules:
 - The ids come from the engine that serves; nothing here tokenises.
 - Only the answer and the token that ends it are learned. Each answer has that token once, at its
   end: without it the model would not stop.
-- Of a label every token is learned, not only those where labels differ: the score of a label is
-  the sum over all its tokens (docs/tasks.md), and one that is left out would be worth what the
-  untrained model thinks of it.
+- Every token of a label is learned: its score is the sum over all its tokens (docs/tasks.md), so an
+  unlearned one would keep the untrained model's value.
 - Rows that are too long are refused by name, the longest first. Nothing is cut.
 """
 
@@ -27,7 +26,7 @@ class TokenRow(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         item: its id in the dataset.
         prompt: as the server renders it, ready for the answer.
-        answer: what should follow, the token that ends it included.
+        answer: with the token that ends it.
     """
 
     item: str
@@ -36,17 +35,16 @@ class TokenRow(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """The prompt and the answer."""
         return self.prompt + self.answer
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """Input of the model: all but the last token."""
+        """All but the last token."""
         return self.tokens[:-1]
 
 
 def digest(rows: Sequence[TokenRow]) -> str:
-    """SHA-256 over the ids of all rows, in their order, and over what of them is learned."""
+    """SHA-256 over the ids of all rows, in their order, and over which of them are learned."""
     hashed = hashlib.sha256()
     for row in rows:
         for part in (row.prompt, row.answer):
@@ -65,7 +63,7 @@ def common_prefix(rows: Sequence[TokenRow]) -> int:
 
 
 def check(rows: Sequence[TokenRow], *, stop: int, begin: int | None, longest: int) -> None:
-    """Refuse rows that would teach something else than what is served.
+    """Refuse rows that would teach something else than is served.
 
     Args:
         stop: the token that ends an answer.

@@ -1,7 +1,7 @@
-"""Proof that a file of other weights is the same model: all that is not weights, byte for byte.
+"""Proof that a file of other weights is the same model: all but the weights, byte for byte.
 
-Rules: every pair of the header but those that say the type of the weights is the same, tokenizer
-and chat template among them; the same tensors of the same shapes.
+Rules: every pair of the header is the same, tokenizer and chat template included, except those that
+state the type of the weights; the same tensors of the same shapes.
 """
 
 import hashlib
@@ -17,11 +17,7 @@ OF_THE_TYPE: Final = frozenset({"general.file_type", "general.quantization_versi
 
 
 def identity(data: bytes | mmap.mmap) -> dict[str, str]:
-    """A digest of each pair of the header, and of the tensors' names and shapes.
-
-    Raises:
-        GgufRejected: the file is no GGUF.
-    """
+    """Digests of each header pair, and of the tensors' names and shapes. Raises GgufRejected."""
     reader = Reader(data, len(data))
     header = read_header(reader)
     tensors = read_tensors(reader, header)
@@ -33,10 +29,7 @@ def identity(data: bytes | mmap.mmap) -> dict[str, str]:
 
 
 def check(source: dict[str, str], made: dict[str, str]) -> str:
-    """Refuse a file that differs in more than its weights.
-
-    Returns:
-        One digest of all that is the same.
+    """Refuse a file that differs in more than its weights; returns one digest of the rest.
 
     Raises:
         TuningRefused: `quantize_changed`, naming the first pair.

@@ -1,11 +1,10 @@
-"""Which of several files of one model is small enough and not worse. Pure.
+"""Chooses a file of a model that is small enough and not worse. Pure.
 
 Rules:
 - A file passes when its distributions are near those of the source and the task's metric is not
   worse by more than the margin, over groups; the smallest one that passes is recommended.
-- Divergence rejects what is broken; it cannot rank what is nearly lossless (arXiv 2606.19558), so
-  files within the noise have no rank by it.
-
+- Divergence rejects broken files; it cannot rank nearly lossless ones (arXiv 2606.19558), so files
+  within the noise have no rank by it.
 - A file errs as often as a first look of a gate at alpha 5 % (`ALPHA`), so that picking it is no
   milder than the gate that follows.
 
@@ -35,10 +34,8 @@ class Made:
     """One file, measured next to its source.
 
     Attributes:
-        tokens_s: prompts and answers of dev through the engine that serves, on this host.
-        outcomes: on dev.
-        importance: whether it was made with an importance matrix.
-        plain: the file of the same type without one, where that was made, too.
+        tokens_s: speed of prompts and answers of dev in the engine that serves.
+        plain: the file of the same type without an importance matrix, if made, too.
     """
 
     type: str
@@ -52,7 +49,7 @@ class Made:
 
 @dataclass(frozen=True)
 class PickVerdict:
-    """Objections to a quantised file.
+    """Verdict on a quantised file.
 
     Attributes:
         flips: share of the items whose answer changed.
@@ -68,11 +65,7 @@ class PickVerdict:
 
 
 def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float) -> PickVerdict:
-    """Hold a file against its source, item by item.
-
-    Args:
-        source: what the source answered to the same items.
-    """
+    """Compare a file with its source's outcomes, item by item."""
     pairs = list(zip(made.outcomes, source, strict=True))
     flips = sum(one.answer != other.answer for one, other in pairs) / len(pairs)
     found = groups.paired_difference(
@@ -101,7 +94,7 @@ def recommended(rows: Sequence[PickVerdict]) -> str | None:
 
 
 def ranks(rows: Sequence[PickVerdict]) -> dict[str, int | None]:
-    """The place of each type by its divergence; None for those within the noise."""
+    """Places by divergence; None for types within the noise."""
     noise = max([NOISE_KLD, *(row.made.compared.noise for row in rows)])
     ordered = sorted(rows, key=lambda row: row.made.compared.kld)
     return {

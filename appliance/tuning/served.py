@@ -1,11 +1,11 @@
-"""The engine that serves, in a worker of the job's own: tokens, and scores to be held against.
+"""The engine that serves, in a worker of the job's own: tokens, and scores for comparison.
 
 Rules:
-- It is the same program, the same library and the same file as a model that serves; no app reaches
-  it. An adapter without approvals is loaded here only.
-- Where it is held against the trainer it is reproducible: KV streams are separate, so that what it
-  says does not depend on what it is asked with.
-- Where quality is measured it runs as models do for apps: requests share steps and the beginning
+- It is the same program, library and file as a model that serves; no app reaches it. An adapter
+  without approvals is loaded here only.
+- For comparisons with the trainer it is reproducible: KV streams are separate, so that its results
+  do not depend on other requests.
+- For measurements of quality it runs as models do for apps: requests share steps and the beginning
   of their prompts, which is several times as fast.
 """
 
@@ -41,16 +41,14 @@ _asked: Final = partial(GenerationRequest, "", sampling=Sampling(temperature=0))
 
 
 class Weights(Protocol):
-    """A model that a worker can load: a verified one, or a file that a job has made of it."""
+    """Weights that a worker can load: a verified model, or a file that a job made of it."""
 
     @property
     def sealed(self) -> SealedFile:
-        """The bytes."""
         ...
 
     @property
     def facts(self) -> GgufFacts:
-        """Facts of the weights."""
         ...
 
 
@@ -63,7 +61,7 @@ def settings(longest: int, *, reproducible: bool) -> ModelConfig:
 
 
 def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
-    """Memory of the worker with an adapter of this many bytes: of its two modes the larger one."""
+    """Memory of the worker with an adapter of this many bytes, in its larger mode."""
     modes = (settings(longest, reproducible=mode) for mode in (True, False))
     found = (estimate(model, config, variant.name, variant.wrong) for config in modes)
     return replace(max(found, key=lambda one: one.total), adapters=2 * adapter_bytes)
@@ -88,7 +86,6 @@ class Served:
         return token
 
     async def text(self, text: str) -> tuple[int, ...]:
-        """The tokens of a text by itself."""
         request = protocol.Tokenize(self._worker.next_id(), _asked(prompt=text), special=False)
         return tuple((await self._worker.tokenize(request, KEY)).tokens)
 
@@ -98,8 +95,7 @@ class Served:
         """The tokens of a conversation, ready for the next answer.
 
         Args:
-            constrained: as for an answer that follows a grammar, which leaves no room for
-                reasoning.
+            constrained: for an answer that follows a grammar, without room for reasoning.
         """
         talk = tuple(map(dict, turns))
         asked = _asked(messages=talk, thinking=False if constrained else None)
@@ -107,18 +103,16 @@ class Served:
         return tuple((await self._worker.tokenize(request, KEY)).tokens)
 
     async def strings(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
-        """The bytes of tokens."""
         request = protocol.Tokenize(
             self._worker.next_id(), _asked(tokens=tuple(tokens)), strings=True
         )
         return tuple((await self._worker.tokenize(request, KEY)).strings)
 
     async def attach(self, digest: str, sealed: Sealed) -> None:
-        """Load an adapter next to the base; raises as `WorkerProcess.attach`."""
+        """Raises as `WorkerProcess.attach`."""
         await self._worker.attach(digest, sealed)
 
     async def scores(self, rows: Sequence[TokenRow], adapter: str = "") -> list[Scored]:
-        """Score the answer of each row with the model."""
         return await asyncio.gather(*(self._score(row, adapter) for row in rows))
 
     async def distributions(
@@ -137,10 +131,10 @@ class Served:
     async def answers(
         self, rows: Sequence[TokenRow], adapter: str = "", slack: int = SLACK
     ) -> list[tuple[str, bool]]:
-        """Generate greedily for each row; the flag says that the model ended by itself.
+        """Generate greedily; the flag is true where the model ended by itself.
 
         Args:
-            slack: tokens that an answer may have more than the expected one.
+            slack: tokens beyond the expected answer's.
         """
 
         async def one(row: TokenRow) -> tuple[str, bool]:
@@ -156,7 +150,7 @@ class Served:
         """Generate in a form, as an app gets it; None where the answer does not end.
 
         Args:
-            most: tokens of an answer; None for what the context leaves.
+            most: tokens of an answer; None for the rest of the context.
         """
         whole = self._worker.ready.n_ctx
 
@@ -208,7 +202,7 @@ async def serving(
     """The base in a worker, until the block is left.
 
     Args:
-        reproducible: to be held against the trainer; else as for apps.
+        reproducible: for comparison with the trainer; else as for apps.
 
     Raises:
         StateRefused: the worker's code when the model does not load.
@@ -241,11 +235,7 @@ async def serving(
 
 @contextlib.asynccontextmanager
 async def attached(served: Served, data: bytes) -> AsyncIterator[str]:
-    """An adapter next to the base; its digest.
-
-    Args:
-        data: the adapter's file.
-    """
+    """Load an adapter's file next to the base; yields its digest."""
     digest = hashlib.sha256(data).hexdigest()
     memory_file = os.memfd_create("adapter", os.MFD_CLOEXEC)
     write_all(memory_file, memoryview(data))

@@ -1,7 +1,7 @@
 """Services of jobs that train or quantise.
 
-Rules: a model of the store is known by what its file says, and used only after it was verified and
-sealed; threads, variant and budget are those of the engine that serves.
+Rules: facts of a stored model come from its file; it is used only after it was verified and sealed;
+threads, variant and budget are those of the engine that serves.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,11 @@ class TuningParts:
     """Services that a tuning needs.
 
     Attributes:
-        directory: `DATA/tuning`.
-        store: as evaluations read it.
-        tuning_set: where the tuning set is installed.
-        facts: what the file of a model in the store says.
+        tuning_set: where it is installed.
+        facts: of a model in the store.
         seal: verifies a model and holds it in sealed memory.
         variant: of the engine's processor backend.
-        engine: its name and version.
-        threads: that compute.
+        engine: name and version.
         busy: whether requests run; the trainer waits for them.
     """
 
@@ -45,7 +42,7 @@ class TuningParts:
     clock: Clock
 
     def memory(self, facts: GgufFacts, chosen: TuneSettings) -> plan.MemoryPlan:
-        """Memory of a tuning of this base: the trainer, and the worker next to it."""
+        """The trainer's memory, and the worker's next to it."""
         adapter = plan.adapter_numbers(facts, chosen) * 2
         worker = served.memory(facts, chosen.longest, self.variant(), adapter)
         return plan.memory(facts, chosen, worker.total)

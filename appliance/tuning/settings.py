@@ -1,7 +1,7 @@
-"""Settings of a tuning, with the values that were measured to work.
+"""Settings of a tuning, with defaults that were measured to work.
 
-Rules: every number has a range; a method that cannot be served is refused with the reason; the
-same settings, rows and base give the same adapter on one machine.
+Rules: every number has a range; a method that cannot be served is refused with the reason; the same
+settings, rows and base give the same adapter on one machine.
 
 Sources: rank 16 on every linear layer, twice the rank as alpha, a rate of 1e-3 and at most two
 epochs reached .900 on 200 licence notices with SmolLM2-135M, in an experiment before this code; ten
@@ -28,21 +28,20 @@ class TuneSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the training of an adapter.
 
     Attributes:
-        method: `lora`.
-        rank: size of the adapter: columns of each pair of matrices.
-        alpha: weight of the adapter: its change is scaled by this over the rank.
+        rank: columns of each pair of matrices.
+        alpha: the adapter's change is scaled by this over the rank.
         rate: learning rate after the warm-up; it falls to 0 linearly.
         epochs: most passes over the rows.
         batch: rows of one step of the optimiser.
         warmup: steps until `rate` is reached.
         clip: most length of a step's gradient.
         longest: most tokens of a row, prompt and answer.
-        tokens: tokens that are computed at once; the memory follows from it.
+        tokens: computed at once; the memory follows from it.
         recompute: compute activations again (Chen et al., 2016): a third slower, in a fraction of
             the memory.
         patience: evaluations on dev without a gain after which training stops.
         evaluations: evaluations on dev in each epoch.
-        seed: seed of the order of rows and of the first matrices.
+        seed: of the order of rows and of the first matrices.
     """
 
     method: str = "lora"
@@ -62,7 +61,7 @@ class TuneSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(settings: TuneSettings) -> None:
-    """Refuse a method that cannot be served. Raises TuningRefused (`tuning_method`)."""
+    """Refuse a method that cannot be served: TuningRefused (`tuning_method`)."""
     if settings.method not in METHODS:
         reason = _NOT_SERVED.get(settings.method, "there is no such method")
         raise TuningRefused("tuning_method", f"{settings.method[:40]}: {reason}.")

@@ -1,8 +1,8 @@
-"""Answers of a teacher as items to learn from: which are taken, and the dataset they make. Pure.
+"""Selects answers of a teacher as items to learn from, and makes their dataset. Pure.
 
 Rules:
 - An answer is taken if it has the task's form, can be learned as the task writes it, and does not
-  contradict what a person answered to the same text.
+  contradict a person's answer to the same text.
 - No item is taken whose group or text is in a split that judges.
 - A taken item is in `train` and names its teacher. A dropped answer is counted by its reason; its
   item stays unlabelled.
@@ -36,8 +36,7 @@ class Taught:
     """Result of a teacher's answers.
 
     Attributes:
-        items: to learn from.
-        dropped: answers by the reason why they are not taken.
+        dropped: answers by the reason.
     """
 
     items: tuple[Item, ...]
@@ -45,7 +44,6 @@ class Taught:
 
     @property
     def share_dropped(self) -> float:
-        """Of all answers."""
         lost = sum(self.dropped.values())
         return lost / (lost + len(self.items)) if lost or self.items else 0.0
 
@@ -56,7 +54,7 @@ def taught(
     """The unlabelled items that a teacher answered, and what is dropped.
 
     Args:
-        answers: by the item's id.
+        answers: by item id.
         teacher: its digest, or the identity of an engine elsewhere.
     """
     form = _Form(loaded)
@@ -93,7 +91,7 @@ def with_taught(data: Dataset, found: Taught, said: str) -> Dataset:
     """The next version of a dataset, with these items in `train`.
 
     Args:
-        said: what its manifest says of them, after what it says already.
+        said: appended to its manifest's description of items.
     """
     taken = {item.id for item in found.items}
     train = sorted([*data.splits.get(TRAIN, ()), *found.items], key=lambda item: item.id)
@@ -106,18 +104,14 @@ def with_taught(data: Dataset, found: Taught, said: str) -> Dataset:
 
 
 class _Form:
-    """Form of an answer that can be learned.
-
-    Args:
-        loaded: the task.
-    """
+    """Form of an answer that can be learned."""
 
     def __init__(self, loaded: LoadedTask) -> None:
         self._loaded = loaded
         self._schema = loaded.schema if isinstance(loaded.task.output, JsonForm) else None
 
     def value(self, text: str | None) -> Expected:
-        """The answer as an item expects it; None where it has not the form."""
+        """None where it has not the form."""
         task = self._loaded.task
         if text is None or not text.strip():
             return None

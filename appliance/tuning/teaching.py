@@ -1,14 +1,14 @@
 """Teaching as a job: a larger model answers the unlabelled items of a dataset.
 
 Rules:
-- The admin states by what terms the teacher's outputs may train another model, or nothing is asked.
+- Nothing is asked before the admin states by what terms the teacher's outputs may train a model.
 - The teacher first answers items of `train` that people answered: one that agrees too rarely with
   them teaches nothing.
-- It answers as apps are answered, in the task's form and at batch priority, in this appliance or
-  in an approved engine elsewhere.
+- It answers as apps are answered, in the task's form and at batch priority, in this appliance or in
+  an approved engine elsewhere.
 - The result is a new dataset in `DATA/teaching/JOB/dataset/`, with the record `teaching.json`, to
-  be signed like any other. The dataset that was given does not change.
-- Answers are kept as they come, so that a stopped job resumes at the item where it was.
+  be signed like any other. The given dataset does not change.
+- Answers are kept as they come, so that a stopped job resumes at its item.
 """
 
 import json
@@ -69,10 +69,10 @@ class TeachWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         task, data: directories on the host.
         teacher: a model of the store, or an approved engine elsewhere.
         licence: by what terms its outputs may train another model.
-        shots: solved items of train that its prompt shows; None for those of the task.
+        shots: solved items of train in its prompt; None for the task's.
         limit: most unlabelled items, the first by digest; 0 for all.
         held: most items of train by which it is judged.
-        least: the least share of these on which it agrees with people.
+        least: the least share of these that agree with people.
     """
 
     task: str
@@ -87,7 +87,7 @@ class TeachWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class _Teacher:
-    """The teacher, and what it is asked."""
+    """The teacher and its items."""
 
     loaded: LoadedTask
     held: tuple[Item, ...]
@@ -98,7 +98,7 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
     """Lets a model answer unlabelled items.
 
     Args:
-        parts: as evaluations have them; `directory` is `DATA/teaching`.
+        parts: with `DATA/teaching` as `directory`.
     """
 
     name: ClassVar[str] = "teach"
@@ -133,11 +133,9 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
         self._parts.backends.card(params.teacher)
 
     def title(self, params: TeachWanted) -> str:
-        """The teacher and the dataset."""
         return f"{params.teacher} teaches {Path(params.data).name}"
 
     async def run(self, job: Context[TeachWanted]) -> DatasetTaught:
-        """The dataset and what it holds."""
         wanted, begun = job.params, time.monotonic()
         store = self._parts.store
         split = Evaluated(wanted.task, wanted.data, "train")
@@ -220,7 +218,7 @@ def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, diges
     """The task under the teacher, the items that judge it, and those that it answers.
 
     Raises:
-        TuningRefused: `tuning_rows` where there is nothing to judge it by, or nothing to answer.
+        TuningRefused: `tuning_rows` where either set of items is empty.
     """
     loaded = replace_answerer(subject.loaded, wanted.teacher, digest)
     people = [item for item in subject.items if item.teacher is None]
@@ -247,7 +245,7 @@ def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
 
 
 def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetTaught) -> None:
-    """The dataset with what was taught, next to what was given.
+    """Write the dataset with the taught items, next to the given one.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.

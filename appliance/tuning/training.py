@@ -1,7 +1,7 @@
-"""One seed, from its rows to its matrices: what the trainer says, kept and shown.
+"""One seed, from its rows to its matrices: the trainer's messages, kept and shown.
 
-Rules: the untrained model is held against the server before the first step; a checkpoint takes
-the place of the last one whole or not at all; a seed that is done is not trained again.
+Rules: the untrained model is compared with the server before the first step; a checkpoint replaces
+the last one whole or not at all; a finished seed is not trained again.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A step as it is kept: its loss, and the loss on dev where it was measured."""
+    """A kept step: its loss, and the loss on dev where it was measured."""
 
     step: int
     loss: float
@@ -47,11 +47,11 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """One seed that is done.
+    """A finished seed.
 
     Attributes:
         base_gap: of the untrained model, nats a token.
-        seconds: of all steps and evaluations; what a crash lost is not in it.
+        seconds: of all steps and evaluations; time lost to a crash is not counted.
     """
 
     seed: int
@@ -63,14 +63,12 @@ class Trained(msgspec.Struct, frozen=True):
 
     @property
     def dev_nats(self) -> float:
-        """Nats a token on dev, as exported."""
+        """As exported."""
         nats = [value for score in self.done.scores for value in score.nats]
         return sum(nats) / len(nats) if nats else float("nan")
 
 
 class _CheckpointMeta(msgspec.Struct):
-    """Data next to a checkpoint."""
-
     data: bytes
     curve: list[Curve]
     base_gap: float
@@ -82,7 +80,7 @@ class SeedFiles:
     """The files of one seed, in the directory of the job.
 
     Attributes:
-        of: what sets it apart from another run of the seed.
+        of: distinguishes it from another run of the seed.
     """
 
     directory: Path
@@ -90,11 +88,11 @@ class SeedFiles:
     of: str = ""
 
     def done(self) -> Trained | None:
-        """The seed, if it was trained to its end. Raises TuningRefused (`tuning_checkpoint`)."""
+        """None unless trained to the end. Raises TuningRefused (`tuning_checkpoint`)."""
         return self._read(_DONE, Trained)
 
     def keep_done(self, trained: Trained) -> None:
-        """Keep the result; the checkpoint is not needed any more."""
+        """Keep the result, and drop the checkpoint."""
         self._write(_DONE, msgspec.msgpack.encode(trained))
         self._path(_CHECKPOINT).unlink(missing_ok=True)
 
@@ -103,10 +101,10 @@ class SeedFiles:
         return self._read(_CHECKPOINT, _CheckpointMeta)
 
     def keep(self, kept: "_CheckpointMeta") -> None:
-        """Put a checkpoint in the place of the last one.
+        """Replace the last checkpoint, which stays if the disk refuses.
 
         Raises:
-            TuningRefused: `tuning_checkpoint` when the disk refuses; the last one stays.
+            TuningRefused: `tuning_checkpoint` when the disk refuses.
         """
         self._write(_CHECKPOINT, msgspec.msgpack.encode(kept))
 
@@ -114,7 +112,7 @@ class SeedFiles:
         """Add the losses of steps to those that people watch.
 
         Args:
-            again: those that were told before go first.
+            again: remove the earlier ones first.
 
         Raises:
             TuningRefused: `tuning_checkpoint` when the disk refuses.
@@ -165,14 +163,12 @@ async def train(
     """Train one seed, or take up where it was.
 
     Args:
-        base_sha256: of the file that serves.
         directory: of the tuning set.
-        untrained: what the server says of `order.frozen`.
-        report: called after each step.
+        untrained: the server's scores of `order.frozen`.
         busy: whether requests run, for which the trainer waits.
 
     Raises:
-        TuningRefused: what the trainer refuses; `tuning_base_differs`, `tuning_tokens_differ`,
+        TuningRefused: the trainer's code; `tuning_base_differs`, `tuning_tokens_differ`,
             `tuning_nll_gap` before the first step; `tuning_checkpoint`.
     """
     found = files.done()
@@ -223,9 +219,9 @@ class Trial:
     """Time of a few real steps.
 
     Attributes:
-        begin: seconds until the first one, in which the untrained model is scored.
+        begin: seconds until the first one, including the untrained model's scores.
         token: seconds a token.
-        peak: the most bytes that the trainer had.
+        peak: peak memory of the trainer, in bytes.
     """
 
     begin: float

@@ -1,7 +1,7 @@
 """Training and dev data: the task, its items, and their rows by the engine that serves.
 
-Rules: an item that the prompt shows has no row; rows that are too few, or that would teach
-something else than is served, are refused before anything is computed.
+Rules: an item that the prompt shows has no row; too few rows, or rows that would teach something
+else than is served, are refused before any computation.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,6 @@ class TrainingItems:
 
     Attributes:
         items, rows: of train.
-        dev_items, dev: of dev.
         stop: the token that ends an answer.
         begin: the token that begins a text, None where the model has none.
     """
@@ -38,12 +37,12 @@ class TrainingItems:
     begin: int | None
 
     def check(self, longest: int) -> None:
-        """Refuse rows that would teach something else than is served; raises as `rows.check`."""
+        """Raises as `rows.check`."""
         every = [*self.rows, *self.dev]
         rows.check(every, stop=self.stop, begin=self.begin, longest=longest)
 
     def frozen(self) -> tuple[TokenRow, ...]:
-        """Text of which each token is scored that rows do not share: `_FROZEN` tokens or all.
+        """Text that rows do not share, of which each token is scored: `_FROZEN` tokens or all.
 
         Text that rows share would count once for each row.
         """
@@ -58,10 +57,7 @@ class TrainingItems:
 
 
 async def read(served: Served, subject: EvaluationSubject, dev: tuple[Item, ...]) -> TrainingItems:
-    """The rows of both splits.
-
-    Args:
-        subject: the task with the items of train.
+    """The rows of both splits; the subject has the items of train.
 
     Raises:
         TuningRefused: `tuning_rows` when there are too few.

@@ -1,7 +1,7 @@
 """The types of weights that a file can be made into, by llama.cpp's names. Pure.
 
-Rules: a name is one that people read on model files; what needs an importance matrix is refused
-without one.
+Rules: names are those on model files; a type that needs an importance matrix is refused without
+one.
 
 Source: llama.h, `enum llama_ftype`, as of llama-cpp-python 0.3.36.
 """
@@ -36,13 +36,10 @@ FLOATS: Final = frozenset({0, 1, 30})
 
 
 def chosen(names: Sequence[str], importance: bool) -> dict[str, int]:
-    """The numbers of types by name, in the given order.
+    """Numbers of types by name, in the given order. Raises TuningRefused (`quantize_type`).
 
     Args:
         importance: whether there is an importance matrix.
-
-    Raises:
-        TuningRefused: `quantize_type`.
     """
     if not names or len(set(names)) != len(names):
         raise TuningRefused("quantize_type", "Name at least one type, and each once.")

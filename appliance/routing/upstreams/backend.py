@@ -437,7 +437,7 @@ def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
 
 
 def _name(prepared: _Prepared) -> str:
-    """A name from the answer's id; a request may have several answers."""
+    """Unique for each answer of a request: engines make the answer's id of it."""
     return f"{prepared.request.request_id or 'call'}-{prepared.number}"
 
 

@@ -1,8 +1,7 @@
 """The child that converts: it reads the files of a directory and writes one GGUF file.
 
-Order: import everything, drop all rights, and only then read the first byte. Afterwards it can
-open nothing; it has the descriptors that it was given. A tensor is read, converted and written
-before the next one, so that no more than the largest is in memory.
+Order: import everything, drop all rights, and only then read the first byte. Afterwards it has only
+the descriptors that it was given. No more than the largest tensor is in memory.
 
 usage: python -I -m appliance.tuning.conversion OUT_FD ORDER_FD RESULT_FD
 """
@@ -67,7 +66,7 @@ def convert(order: ConversionOrder, out: int) -> ConversionResult:
 
 
 def _stored(order: ConversionOrder) -> dict[str, Stored]:
-    """The tensors of all files; the index, where there is one, says the same."""
+    """The tensors of all files, as the index has them where there is one."""
     found: dict[str, Stored] = {}
     for file, fd in order.files.items():
         if not file.endswith(".safetensors"):
@@ -88,7 +87,6 @@ def _stored(order: ConversionOrder) -> dict[str, Stored]:
 
 
 def _whole(order: ConversionOrder, file: str) -> bytes:
-    """All bytes of a small file."""
     size = os.fstat(order.files[file]).st_size
     if size > documents.LARGEST:
         raise documents.source(file, f"has more than {documents.LARGEST >> 20} MiB")
@@ -106,7 +104,7 @@ def _read(order: ConversionOrder, file: str, at: int, size: int) -> bytes:
 
 
 def main(out: int, given: int, result: int) -> ConversionResult:
-    """Do what the order says."""
+    """Execute the order."""
     with os.fdopen(given, "rb", closefd=False) as file:
         order = msgspec.msgpack.decode(file.read(), type=ConversionOrder)
     keep = {0, 1, 2, out, given, result, *order.files.values()}

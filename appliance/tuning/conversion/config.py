@@ -1,8 +1,8 @@
-"""The numbers of a decoder from config.json, and the pairs that they are in a GGUF file. Pure.
+"""The numbers of a decoder from config.json, and their pairs in a GGUF file. Pure.
 
-Rules: the architecture is one that the trainer computes, by name; code that comes with a model is
-never run, so a model that needs some is refused; so is what this converter would leave out: scaled
-positions, windows, quantised weights.
+Rules: the architecture is one that the trainer computes, by name; models with code of their own are
+refused, as it is never run; so is anything that this converter would leave out: scaled positions,
+windows, quantised weights.
 
 Source: conversion/base.py, llama.py and qwen.py of llama.cpp, as of llama-cpp-python 0.3.36.
 """
@@ -28,8 +28,7 @@ class DecoderConfig:
 
     Attributes:
         inner: width of the layers between.
-        head: elements of a head.
-        tied: the output is the table of tokens again.
+        tied: whether the output is the table of tokens again.
     """
 
     architecture: str
@@ -74,11 +73,7 @@ class DecoderConfig:
 
 
 def read(table: Members) -> DecoderConfig:
-    """The decoder that a config.json describes.
-
-    Raises:
-        TuningRefused: `convert_architecture`, `convert_source`.
-    """
+    """Raises TuningRefused (`convert_architecture`, `convert_source`)."""
     refuse_code(table)
     named = table.get("architectures")
     found = [ours for theirs, ours in ARCHITECTURES.items() if named == [theirs]]
@@ -116,13 +111,13 @@ def read(table: Members) -> DecoderConfig:
 
 
 def refuse_code(table: Members) -> None:
-    """Refuse a model that comes with code of its own. Raises TuningRefused (`convert_source`)."""
+    """Raises TuningRefused (`convert_source`)."""
     if table.get("auto_map"):
         raise documents.source(table.file, "names code of its own (auto_map), which is never run")
 
 
 def _base(table: Members) -> float:
-    """The base of the rotation; newer files have it in `rope_parameters`."""
+    """Newer files have the base of the rotation in `rope_parameters`."""
     base: object = _BASE
     for key in ("rope_scaling", "rope_parameters"):
         part = table.table(key, default={})

@@ -1,8 +1,8 @@
 """JSON of a model directory, and its members by type. Pure.
 
-Rules: a key that occurs twice is refused, since two readers could each take another one; a
-member of another type than wanted is refused with its name. Integers that fit nowhere, such as a
-longest text of 10^30 tokens, are floats.
+Rules: a repeated key is refused, since two readers could each take another one; a member of another
+type is refused with its name. Integers that fit nowhere, such as a longest text of 10^30 tokens,
+are floats.
 """
 
 import json
@@ -31,7 +31,6 @@ class Members:
     members: Mapping[str, object]
 
     def get(self, key: str, default: object = None) -> object:
-        """A member of any type."""
         return self.members.get(key, default)
 
     def member(self, key: str, kind: type[T], default: T | None = None) -> T:
@@ -45,18 +44,15 @@ class Members:
         return checked
 
     def table(self, key: str, default: Mapping[str, object] | None = None) -> "Members":
-        """An object."""
         return Members(self.file, self.member(key, dict, default and dict(default)))
 
     def whole(self, key: str, most: int, default: int | None = None) -> int:
-        """A number from 1 to `most`."""
         value = self.member(key, int, default)
         if not 1 <= value <= most:
             raise source(self.file, f"says {key} = {value}, not 1 to {most}")
         return value
 
     def real(self, key: str, default: float | None = None) -> float:
-        """A finite number above 0."""
         value = self.get(key, default)
         number = value if isinstance(value, int | float) and value is not True else 0
         if not 0 < number < math.inf:
@@ -65,11 +61,7 @@ class Members:
 
 
 def parse(data: bytes, name: str) -> Members:
-    """The object that a file holds.
-
-    Raises:
-        TuningRefused: `convert_source`.
-    """
+    """Raises TuningRefused (`convert_source`)."""
     if len(data) > LARGEST:
         raise source(name, f"has more than {LARGEST >> 20} MiB")
     try:

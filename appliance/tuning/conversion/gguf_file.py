@@ -24,7 +24,6 @@ class TensorPlace:
     Attributes:
         shape: the slowest dimension first.
         type: ggml's number.
-        size: bytes.
     """
 
     name: str
@@ -49,7 +48,7 @@ def head(pairs: Mapping[str, bytes], tensors: Sequence[TensorPlace]) -> bytes:
 
 
 def padding(size: int) -> int:
-    """Bytes that follow so many."""
+    """Bytes that follow a size."""
     return -size % DEFAULT_ALIGNMENT
 
 

@@ -13,10 +13,9 @@ class ConversionOrder(msgspec.Struct, frozen=True):
     """A conversion to do.
 
     Attributes:
-        name: of the model, for people.
         files: descriptors by file name.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
-        most_bytes: of the new file.
+        most_bytes: limit of the new file.
     """
 
     name: str
@@ -29,9 +28,9 @@ class ConversionResult(msgspec.Struct, frozen=True):
     """Result of a conversion.
 
     Attributes:
-        code: stable code of a refusal; "" where there is none.
+        code: stable code of a refusal; "" otherwise.
         type: of the matrices.
-        tokenizer: the name of its way of cutting texts, as llama.cpp has it.
+        tokenizer: llama.cpp's name of its way of cutting texts.
     """
 
     code: str = ""

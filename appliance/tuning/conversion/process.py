@@ -1,10 +1,10 @@
-"""From a directory of safetensors to a GGUF file: what is opened, the child, and the vetting.
+"""From a directory of safetensors to a GGUF file: the opened files, the child, and the vetting.
 
 Rules:
-- Only plain files with one name, opened below the directory, are read; a directory that holds
-  pickles is refused whole, since somebody may load what is next to the weights.
-- The child has the descriptors of the files only. It is not trusted: what it wrote is vetted like
-  an import.
+- Only plain files with one name, opened below the directory, are read; a directory with pickles is
+  refused whole, since somebody may load those next to the weights.
+- The child has the descriptors of the files only. It is not trusted: its file is vetted like an
+  import.
 - The file appears whole or not at all, and overwrites none.
 """
 
@@ -49,8 +49,7 @@ class Converted:
     """A file that was made.
 
     Attributes:
-        sha256: of the file.
-        sources: hex SHA-256 of what it was made of, by file name.
+        sources: hex SHA-256 of the source files, by name.
     """
 
     path: Path
@@ -66,8 +65,8 @@ def convert(source: Path, target: Path) -> Converted:
     Raises:
         TuningRefused: `convert_source`, `convert_architecture`, `convert_tokenizer`,
             `convert_tensors`, `convert_failed`.
-        SignatureRefused: what `sealed.open_regular` raises.
-        GgufRejected: what the vetting of an import raises.
+        SignatureRefused: as `sealed.open_regular`.
+        GgufRejected: as the vetting of an import.
         UsageError: `data_exists`.
     """
     if target.exists() or target.is_symlink():
@@ -97,7 +96,6 @@ def convert(source: Path, target: Path) -> Converted:
 
 
 def _opened(source: Path, opened: contextlib.ExitStack) -> dict[str, int]:
-    """Descriptors of the files that a conversion reads, by name."""
     shown = visible(str(source), limit=200)
     try:
         root = os.open(source, _DIRECTORY)
@@ -153,7 +151,7 @@ def _child(name: str, files: dict[str, int], out: int) -> ConversionResult:
 
 
 def _digest(fd: int) -> str:
-    """SHA-256 of a file from its beginning; its offset is left there."""
+    """Leaves the file's offset at its end."""
     os.lseek(fd, 0, os.SEEK_SET)
     with os.fdopen(os.dup(fd), "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

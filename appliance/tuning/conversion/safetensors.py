@@ -1,8 +1,8 @@
 """The table at the beginning of a safetensors file. Pure.
 
-Rules: it is bounded; the tensors are one after the other from its end to the end of the file,
-without a hole and without an overlap; each has exactly the bytes of its shape; only plain numbers
-are read. Anything else is refused before a byte of a tensor is.
+Rules: it is bounded; tensors fill the file from its end on, without a hole or an overlap; each has
+exactly the bytes of its shape; only plain numbers are read. Anything else is refused before a byte
+of a tensor is read.
 
 Source: the format's README, safetensors 0.5.
 """
@@ -29,8 +29,7 @@ class Stored:
     """A tensor in a file.
 
     Attributes:
-        file: its name.
-        at: where its bytes begin in the file.
+        at: offset of its bytes in the file.
     """
 
     name: str
@@ -45,7 +44,7 @@ def table_size(first: bytes, file: str, size: int) -> int:
     """Bytes of the table.
 
     Args:
-        first: the first `LENGTH` bytes of the file.
+        first: first `LENGTH` bytes of the file.
         size: of the whole file.
 
     Raises:
@@ -61,7 +60,7 @@ def read(table: bytes, file: str, size: int) -> dict[str, Stored]:
     """The tensors of a file, by name.
 
     Args:
-        table: its bytes, without the number before them.
+        table: without the number before it.
         size: of the whole file.
 
     Raises:

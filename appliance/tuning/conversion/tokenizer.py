@@ -1,9 +1,9 @@
 """The tokenizer of a model directory as pairs of a GGUF file. Pure.
 
 Rules:
-- Only byte-pair tokenizers whose way of cutting texts llama.cpp has under a name of its own, told
-  apart by the whole description and not by a guess; any other is refused.
-- The chat template is carried unchanged. Ids that no token has are filled as llama.cpp does it.
+- Only byte-pair tokenizers whose way of cutting texts has a name in llama.cpp, identified by their
+  whole description; any other is refused.
+- The chat template is carried unchanged. Ids without a token are filled as llama.cpp does it.
 
 Source: get_vocab_base of conversion/base.py, SpecialVocab of gguf-py and llama-vocab.cpp of
 llama.cpp, as of llama-cpp-python 0.3.36.
@@ -48,8 +48,8 @@ def pairs(
 
     Args:
         tokenizer, given, config: tokenizer.json, tokenizer_config.json and config.json.
-        vocabulary: tokens that the weights have.
-        template: the file of its own that newer models have it in; None where there is none.
+        vocabulary: number of tokens of the weights.
+        template: newer models' separate file; None without one.
 
     Raises:
         TuningRefused: `convert_tokenizer`, `convert_source`.
@@ -80,7 +80,7 @@ def pairs(
 
 
 def _known(tokenizer: Members, model: Members) -> str:
-    """Which of the known tokenizers it is."""
+    """Identify the tokenizer."""
     if model.get("type") != "BPE":
         raise _refused(f"it is of the type {str(model.get('type'))[:40]}, not BPE")
     for key in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"):
@@ -112,7 +112,7 @@ def _ids(model: Members) -> dict[str, int]:
 
 
 def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]]:
-    """The tokens next to the vocabulary and their kinds, by id; what it has, too, must agree."""
+    """Tokens next to the vocabulary and their kinds, by id; shared ones must agree."""
     found: dict[int, tuple[str, int]] = {}
     taken, seen = {number: content for content, number in ids.items()}, set()
     for one in tokenizer.member("added_tokens", list, []):
@@ -133,14 +133,14 @@ def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]
 
 
 def _looks_special(content: str) -> bool:
-    """As llama.cpp's converter takes a token that its publisher did not mark."""
+    """As llama.cpp's converter judges a token that its publisher did not mark."""
     return content in ("<pad>", "<mask>") or (content.startswith("<|") and content.endswith("|>"))
 
 
 def _tokens(
     ids: dict[str, int], added: dict[int, tuple[str, int]], vocabulary: int
 ) -> tuple[list[str], list[int]]:
-    """All tokens and their kinds, in the order of their ids."""
+    """By their ids."""
     every = {number: (content, _NORMAL) for content, number in ids.items()} | added
     if not every or min(every) < 0 or max(every) >= vocabulary:
         raise _refused(f"its ids are not those of {vocabulary} tokens")
@@ -149,7 +149,7 @@ def _tokens(
 
 
 def _merges(model: Members, ids: dict[str, int]) -> list[str]:
-    """The merges as llama.cpp has them, the first one first."""
+    """As in llama.cpp, the first one first."""
     found = []
     for entry in model.member("merges", list):
         pair = entry.split(" ") if isinstance(entry, str) else entry
@@ -163,7 +163,7 @@ def _merges(model: Members, ids: dict[str, int]) -> list[str]:
 
 
 def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, int]:
-    """The ids of tokens with a meaning: by their text, else as config.json has them."""
+    """Ids of tokens with a meaning: by their text, else as in config.json."""
     found = {}
     for name in _IDS:
         named = given.get(f"{name}_token")
@@ -181,7 +181,7 @@ def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, 
 
 
 def _begins(tokenizer: Members, given: Members, tokens: list[str], bos: int | None) -> bool:
-    """True if a text begins with a token of its own, as the last step of the tokenizer says."""
+    """True if a text begins with a token of its own, by the tokenizer's last step."""
     last = tokenizer.get("post_processor")
     given_steps = last.get("processors", [last]) if isinstance(last, dict) else []
     begins = False

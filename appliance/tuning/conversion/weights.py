@@ -1,9 +1,9 @@
-"""Which tensor of a safetensors file becomes which of a GGUF file, and how. Pure.
+"""Maps the tensors of a safetensors file to those of a GGUF file. Pure.
 
 Rules:
-- Exactly the tensors of the architecture are there, each in the shape that config.json gives it.
-- Matrices keep their numbers and their type; norms and biases become 32-bit floats, as llama.cpp
-  wants them. Rows of Llama's queries and keys are put in the order of llama.cpp's rotation.
+- Exactly the tensors of the architecture are there, each in the shape of config.json.
+- Matrices keep their numbers and their type; norms and biases become 32-bit floats for llama.cpp.
+  Rows of Llama's queries and keys are put in the order of llama.cpp's rotation.
 
 Source: conversion/llama.py and gguf-py/gguf/tensor_mapping.py of llama.cpp.
 """
@@ -34,7 +34,7 @@ class Planned:
     """A tensor of the new file.
 
     Attributes:
-        turned: heads whose rows are put in another order; 0 for none.
+        turned: heads whose rows are reordered; 0 for none.
     """
 
     place: TensorPlace
@@ -42,7 +42,6 @@ class Planned:
     turned: int = 0
 
     def converted(self, data: bytes) -> bytes:
-        """The bytes of the new tensor."""
         dtype = self.stored.dtype
         if len(self.place.shape) == 1:
             return _floats(data, dtype).tobytes()
@@ -54,11 +53,7 @@ class Planned:
 
 
 def plan(config: DecoderConfig, stored: Mapping[str, Stored]) -> list[Planned]:
-    """The tensors of the new file, in its order.
-
-    Raises:
-        TuningRefused: `convert_tensors`.
-    """
+    """The tensors of the new file, in order. Raises TuningRefused (`convert_tensors`)."""
     wanted = _wanted(config)
     left = {name for name in stored if not name.endswith(_UNUSED)}
     if config.tied:
@@ -80,7 +75,7 @@ def plan(config: DecoderConfig, stored: Mapping[str, Stored]) -> list[Planned]:
 
 
 def type_of(stored: Mapping[str, Stored]) -> str:
-    """The type that the file is named by: that of the table of tokens."""
+    """The file's type: that of the table of tokens."""
     return stored[_EMBEDDING].dtype
 
 

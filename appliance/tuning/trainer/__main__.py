@@ -1,8 +1,8 @@
 """The trainer: a child process that reads one base and one order, and writes to one pipe.
 
-Order: put the tuning set on the path, import everything, rehearse what loads lazily, drop all
-rights, and only then read the first byte of the base. It has the lowest priority of the scheduler
-before that. Afterwards it opens nothing, has no network and starts no process.
+Order: put the tuning set on the path, import everything, rehearse lazy loading, drop to the lowest
+priority of the scheduler, drop all rights, and only then read the first byte of the base.
+Afterwards it opens nothing, has no network and starts no process.
 
 usage: python -I -m appliance.tuning.trainer BASE_FD ORDER_FD OUT_FD SET_DIRECTORY GGML_BASE
 """
@@ -56,7 +56,7 @@ class Pipe:
 
 
 def rehearse() -> None:
-    """Train a network of a few numbers, so that nothing is imported later."""
+    """Train a tiny network, so that nothing is imported later."""
     shape = Shape("llama", 1, 8, 2, 1, 4, 1e-5, 10_000.0, pairs=True)
     sizes = {
         "token_embd": (16, 8), "output_norm": (8,), "blk.0.attn_norm": (8,), "blk.0.ffn_norm": (8,),
@@ -79,7 +79,7 @@ def _tried(message: messages.FromTrainer) -> None:
 
 
 def main(base: int, given: int, pipe: Pipe, unpack: Unpack) -> None:
-    """Read, train and write what comes of it."""
+    """Read, train and write the result."""
     with mmap.mmap(given, 0, access=mmap.ACCESS_READ) as text:
         order = messages.decode_order(text[:])
     keep = {0, 1, 2, *(int(fd) for fd in sys.argv[1:4])}

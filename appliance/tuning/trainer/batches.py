@@ -1,8 +1,8 @@
-"""Which rows are computed together, in which order. Pure; no torch.
+"""Batches: the rows that are computed together, and their order. Pure; no torch.
 
-Rules: the order of an epoch follows from the seed and the epoch only, so that training can begin
-at any step; rows of one step are computed in parts of at most so many tokens, rows of about one
-length together.
+Rules: the order of an epoch follows from the seed and the epoch only, so that training can begin at
+any step; rows of one step are computed in parts of at most so many tokens, rows of about one length
+together.
 """
 
 import math
@@ -19,7 +19,7 @@ def steps(rows: int, batch: int, epochs: float) -> int:
 
 
 def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
-    """The numbers of the rows of one step."""
+    """Indices of the rows of one step."""
     each = math.ceil(rows / batch)
     epoch, place = divmod(step, each)
     order = np.random.default_rng([seed, epoch]).permutation(rows)
@@ -29,7 +29,7 @@ def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
 def parts(
     rows: Sequence[TokenRow], numbers: Sequence[int], prefix: int, most: int
 ) -> list[list[int]]:
-    """The rows of a step, cut into parts of at most `most` tokens each, filled up to the longest.
+    """Cut a step's rows into parts of at most `most` tokens each, padding to the longest included.
 
     Args:
         prefix: tokens that all rows share and that a part computes once.
@@ -46,7 +46,7 @@ def parts(
 
 
 def computed(rows: Sequence[TokenRow], prefix: int, most: int, batch: int, seed: int) -> int:
-    """Tokens that one epoch computes, what fills the rows up included."""
+    """Tokens that one epoch computes, padding included."""
     total = 0
     for step in range(math.ceil(len(rows) / batch)):
         for part in parts(rows, step_rows(len(rows), batch, seed, step), prefix, most):

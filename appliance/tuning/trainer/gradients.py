@@ -1,10 +1,10 @@
 """Three functions with gradients of their own, so that little but the products costs time.
 
-Rules: each is the same function as its plain form, and a test holds both gradients against
-differences; what can be computed again from the input for little is not kept.
+Rules: each is the same function as its plain form, and a test checks both gradients against
+differences; cheap recomputation from the input replaces storage.
 
-Where torch derives the gradients, a pair of narrow matrices next to a linear layer reads and writes
-outputs as wide as the layer's several times over, which took as long as a third of the product.
+torch's own gradients of a pair of narrow matrices next to a linear layer read and write outputs as
+wide as the layer's several times over, a third of the product's time.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class PairedProduct(Function):  # type: ignore[misc] # torch has no types here
         ctx: Any, x: Tensor, whole: Tensor, bias: Tensor | None, scale: float, down: Tensor,
         *ups: Tensor,
     ) -> Tensor:  # fmt: skip
-        """The outputs, (N, outputs)."""
+        """(N, outputs)."""
         ctx.scale, ctx.whole = scale, whole
         ctx.save_for_backward(x, down, *ups)
         return functional.linear(x, whole, bias)
@@ -61,7 +61,6 @@ class Gated(Function):  # type: ignore[misc] # as above
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Of both."""
         (both,) = ctx.saved_tensors
         gate, up = both.chunk(2, -1)
         found = torch.empty_like(both)
@@ -80,7 +79,6 @@ class Normed(Function):  # type: ignore[misc] # as above
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        """As large as x."""
         scale = (x * x).mean(-1, keepdim=True).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, scale)
         ctx.weight = weight
@@ -88,7 +86,6 @@ class Normed(Function):  # type: ignore[misc] # as above
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Of x."""
         x, scale = ctx.saved_tensors
         weighted = gradient * ctx.weight
         along = (weighted * x).mean(-1, keepdim=True).mul_(scale**3)

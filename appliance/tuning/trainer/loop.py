@@ -1,11 +1,11 @@
 """Training: steps of the optimiser, evaluations on dev, checkpoints.
 
 Rules:
-- The state after a step follows from the order only, so that a run that was cut resumes to the
-  weights that it would have had.
-- The matrices that are kept are those of the best evaluation on dev; training stops when
-  `patience` evaluations brought no gain.
-- The matrices are scored at the end as they are exported, in 16 bits.
+- The state after a step follows from the order only, so that a cut run resumes to the weights that
+  it would have had.
+- The matrices of the best evaluation on dev are kept; training stops after `patience` evaluations
+  without a gain.
+- At the end matrices are scored as they are exported, in 16 bits.
 - A loss or a gradient that is no finite number ends it.
 
 Source: AdamW (Loshchilov and Hutter, 2019), without decay.
@@ -64,8 +64,8 @@ class TrainingState:
     """Where training is.
 
     Attributes:
-        step: steps that are done.
-        moments: the two running means of the optimiser, as the parameters.
+        step: finished steps.
+        moments: the optimiser's two running means, shaped as the parameters.
         best: the parameters at the best evaluation.
         waited: evaluations since then.
     """
@@ -81,25 +81,19 @@ class TrainingState:
 
     @classmethod
     def of(cls, network: Network, key: str) -> "TrainingState":
-        """The beginning."""
         parameters = network.parameters()
         first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
         best = [p.detach().clone() for p in parameters]
         return cls(parameters, (first, second), best, key=key)
 
     def kept(self) -> bytes:
-        """A checkpoint."""
         lists = (self.parameters, *self.moments, self.best)
         first, second, third, fourth = (b"".join(_bytes(t) for t in tensors) for tensors in lists)
         numbers = (self.key, self.step, self.best_step, self.best_nats, self.waited)
         return msgspec.msgpack.encode(SavedTensors(*numbers, (first, second, third, fourth)))
 
     def resume(self, data: bytes) -> None:
-        """Begin where a checkpoint was written.
-
-        Raises:
-            TuningRefused: `tuning_checkpoint` when it is of another run.
-        """
+        """Continue from a checkpoint; one of another run raises `tuning_checkpoint`."""
         try:
             kept = msgspec.msgpack.decode(data, type=SavedTensors)
         except msgspec.DecodeError as error:
@@ -119,11 +113,7 @@ class TrainingState:
 
 
 class Training:
-    """One run.
-
-    Args:
-        send: takes what the job should know.
-    """
+    """One run; `send` takes the messages to the job."""
 
     def __init__(
         self, network: Network, order: TrainingOrder, base_sha256: str, send: Send
@@ -141,11 +131,7 @@ class Training:
             self._state.resume(order.checkpoint)
 
     def run(self) -> None:
-        """Train to the end.
-
-        Raises:
-            TuningRefused: `tuning_not_finite`.
-        """
+        """Raises TuningRefused (`tuning_not_finite`)."""
         if not self._order.checkpoint:  # later, the matrices change what it says
             self._send(BaseLosses(self._scores(self._order.frozen, 0)))
         begun = saved = time.monotonic()
@@ -243,7 +229,7 @@ class Training:
         )
 
     def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
-        """Score the answers with the network, in the order of the rows."""
+        """In the order of the rows."""
         with torch.no_grad():
             return self._scored(rows, prefix)
 

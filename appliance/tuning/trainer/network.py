@@ -1,11 +1,11 @@
 """The decoder in 32-bit floats, with a pair of narrow matrices next to each linear layer.
 
 Rules: weights keep the layout of the GGUF file, positions are turned as llama.cpp turns them, so
-that what is trained is what is served; the base never changes; the beginning that all rows share
+that the served model is the trained one; the base never changes; the beginning that all rows share
 is computed once for a batch, and its gradient flows from every row.
 
-Sources: LoRA (Hu et al., 2021); llama.cpp's models/llama.cpp and qwen2.cpp, as of
-llama-cpp-python 0.3.36.
+Sources: LoRA (Hu et al., 2021); llama.cpp's models/llama.cpp and qwen2.cpp, as of llama-cpp-python
+0.3.36.
 """
 
 import math
@@ -26,11 +26,11 @@ _ROWS = 128  # of logits that exist at once
 
 @dataclass
 class PaddedBatch:
-    """Rows that are computed together, on the right filled up with zeros.
+    """Rows that are computed together, padded on the right with zeros.
 
     Attributes:
         prefix: token ids that every row begins with, shape (P,).
-        rows: what follows, shape (R, T).
+        rows: after the prefix, shape (R, T).
         at: of each learned token, its row and the place whose logits predict it, shape (N, 2).
         targets: the learned tokens, shape (N,).
     """
@@ -46,12 +46,9 @@ class Places:
     """Where tokens are: the shared beginning, then the rows, each after it.
 
     Attributes:
-        begun: tokens of the beginning.
-        count, length: of the rows.
-        turn: of each token and each pair of a head's numbers, as complex numbers,
-            (N, 1, head / 2).
-        first, then: what is added to scores, of the beginning and of a row, once for each query
-            head that shares its keys.
+        turn: of each token and each pair of a head's numbers, as complex numbers, (N, 1, head / 2).
+        first, then: added to scores, of the beginning and of a row, once for each query head that
+            shares its keys.
     """
 
     begun: int
@@ -66,11 +63,11 @@ class AdaptedLinear:
     """Weights with one input, computed as one product, and a pair of matrices for each.
 
     Args:
-        weights: those of `names` are taken out.
+        weights: loses those of `names`.
         names: `blk.N.NAME`, as in the file.
         rank: of each pair.
-        scale: of what the pairs add.
-        noise: draws the first of each pair; the second begins at zero, so nothing changes yet.
+        scale: of the pairs.
+        noise: draws the first of each pair; the second begins at zero.
     """
 
     def __init__(
@@ -102,13 +99,12 @@ class AdaptedLinear:
             matrix.requires_grad_()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The base's outputs, and what the pairs add."""
         added = (self._scale, self.down, *self.ups)
         found: Tensor = PairedProduct.apply(x, self._with_pairs(), self._bias, *added)
         return found
 
     def _with_pairs(self) -> Tensor:
-        """The weights with what the pairs add, made again after each step."""
+        """Made again after each step."""
         now = tuple(matrix._version for matrix in (self.down, *self.ups))
         if now != self._made:
             sizes = [len(up) for up in self.ups]
@@ -121,7 +117,7 @@ class AdaptedLinear:
         return self._whole
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
-        """The matrices by their names in an adapter's file; those of the first kind are views."""
+        """By their names in an adapter's file; those of the first kind are views."""
         for place, (name, up) in enumerate(zip(self._names, self.ups, strict=True)):
             yield f"{name}.weight.lora_a", self.down[place * self._rank : (place + 1) * self._rank]
             yield f"{name}.weight.lora_b", up
@@ -131,8 +127,8 @@ class Network:
     """A decoder.
 
     Args:
-        weights: taken apart, so that no matrix is there twice.
-        recompute: forget what is within a layer until the gradient needs it.
+        weights: emptied, so that no matrix exists twice.
+        recompute: drop activations within a layer until the gradient needs them.
         seed: of the matrices at the beginning.
     """
 
@@ -170,16 +166,15 @@ class Network:
 
     @property
     def vocabulary(self) -> int:
-        """Number of tokens."""
         return len(self._embedding)
 
     def parameters(self) -> list[Tensor]:
-        """Trained parameters, in a fixed order."""
+        """In a fixed order."""
         linears = [part for _, parts in self._layers for part in parts]
         return [matrix for part in linears for matrix in (part.down, *part.ups)]
 
     def named(self) -> dict[str, Tensor]:
-        """The matrices by their names in an adapter's file."""
+        """By their names in an adapter's file."""
         return {
             name: matrix.detach()
             for _, parts in self._layers
@@ -203,7 +198,7 @@ class Network:
         return self._normed(x[places.begun + row * length + place], self._norm)
 
     def losses(self, batch: PaddedBatch) -> Tensor:
-        """The negative logarithm of each learned token's probability, shape (N,)."""
+        """Negative logarithm of each learned token's probability, shape (N,)."""
         found = self.hidden(batch)
         parts = []
         for start in range(0, len(found), _ROWS):
@@ -219,7 +214,7 @@ class Network:
         return torch.cat(parts)
 
     def scores(self, batch: PaddedBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each learned token: its loss, the most likely token there, and how far that leads."""
+        """For each learned token: its loss, the most likely token there, and its lead."""
         found = self.hidden(batch)
         losses, best, leads = [], [], []
         for start in range(0, len(found), _ROWS):
@@ -235,7 +230,6 @@ class Network:
         return functional.cross_entropy(found @ self._head.T, targets, reduction="none")
 
     def _places(self, begun: int, count: int, length: int) -> Places:
-        """Where the tokens of a batch are, and what each may look at."""
         at = torch.cat([torch.arange(begun), torch.arange(begun, begun + length).repeat(count)])
         angles = at[:, None].float() * self._frequencies
         turn = torch.complex(angles.cos(), angles.sin())[:, None]
@@ -249,13 +243,13 @@ class Network:
     def _layer(
         self, layer: tuple[list[Tensor], list[AdaptedLinear]], x: Tensor, places: Places
     ) -> Tensor:
-        """One layer over the shared beginning and the rows, one after the other, (N, width)."""
+        """Over the shared beginning and the rows, one after the other, (N, width)."""
         (before, between), (qkv, out, gate_up, down) = layer
         x = x + out(self._attention(qkv(self._normed(x, before)), places))
         return x + down(Gated.apply(gate_up(self._normed(x, between))))
 
     def _attention(self, qkv: Tensor, places: Places) -> Tensor:
-        """Combine the heads; the rows look at the beginning and at themselves."""
+        """Rows attend to the beginning and to themselves."""
         heads, shared, head = self._shape.heads, self._shape.heads_kv, self._shape.head
         begun, count, length = places.begun, places.count, places.length
         q, k, v = qkv.split([heads * head, shared * head, shared * head], -1)
@@ -275,7 +269,7 @@ class Network:
         return torch.cat([self._mixed(q[:begun], 1, first, places.first), mixed])
 
     def _mixed(self, q: Tensor, count: int, cells: list[Tensor], mask: Tensor) -> Tensor:
-        """Attention of rows; the query heads that share keys are one after the other."""
+        """Query heads that share keys are one after the other."""
         shared, head = self._shape.heads_kv, self._shape.head
         q = q.view(count, -1, shared, self._shape.heads // shared, head).permute(0, 2, 3, 1, 4)
         length = q.shape[3]
@@ -284,7 +278,7 @@ class Network:
         return found.reshape(count * length, -1)
 
     def _turned(self, x: Tensor, turn: Tensor) -> Tensor:
-        """Queries or keys with their positions, shape (tokens, heads, head)."""
+        """Shape (tokens, heads, head)."""
         if self._shape.pairs:
             pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
             return torch.view_as_real(pairs * turn).flatten(-2)

@@ -1,8 +1,8 @@
 """The weights of a base as 32-bit floats, from the bytes of its GGUF file.
 
-Rules: the file was vetted and is in sealed memory; blocks are unpacked by ggml itself, so that
-every number is the one that the engine multiplies with; a tensor that the network would not use
-is refused, because the trained model would be another one than the served.
+Rules: the file was vetted and is in sealed memory; ggml itself unpacks blocks, so that every number
+is the engine's; an unused tensor is refused, because the trained model would be another one than
+the served.
 
 Source: ggml.h, `ggml_get_type_traits`, as of llama-cpp-python 0.3.36.
 """
@@ -64,11 +64,7 @@ class Shape:
 
 
 def unpacker(library: Path) -> Unpack:
-    """ggml's own conversion of blocks to floats.
-
-    Args:
-        library: libggml-base.so of the engine.
-    """
+    """ggml's own conversion of blocks to floats, from the engine's libggml-base.so."""
     ggml = ctypes.CDLL(str(library))
     ggml.ggml_get_type_traits.restype = ctypes.POINTER(_Traits)
     ggml.ggml_get_type_traits.argtypes = [ctypes.c_int]
@@ -88,7 +84,7 @@ def unpacker(library: Path) -> Unpack:
 
 
 def read(data: mmap.mmap, unpack: Unpack) -> tuple[Shape, dict[str, Matrix]]:
-    """The shape and the weights of a base; matrices are (outputs, inputs).
+    """Shape and weights of a base; matrices are (outputs, inputs).
 
     Raises:
         GgufRejected: the file is no GGUF.
@@ -108,21 +104,13 @@ def read(data: mmap.mmap, unpack: Unpack) -> tuple[Shape, dict[str, Matrix]]:
 
 
 def check_architecture(name: str) -> None:
-    """Refuse a base that the network does not compute.
-
-    Raises:
-        TuningRefused: `tuning_architecture`, naming those that work.
-    """
+    """Refuse a base that the network does not compute: TuningRefused (`tuning_architecture`)."""
     if name not in ARCHITECTURES:
         raise _refused(f"{name[:40]!r} cannot be trained here; {' and '.join(ARCHITECTURES)} can")
 
 
 def shape_of(metadata: dict[str, int | float | str]) -> Shape:
-    """The numbers that the network needs, from the header's single values.
-
-    Raises:
-        TuningRefused: `tuning_architecture`, naming those that work.
-    """
+    """Shape from the header's single values. Raises TuningRefused (`tuning_architecture`)."""
     name = str(metadata.get("general.architecture", ""))
     check_architecture(name)
     if str(metadata.get(f"{name}.rope.scaling.type", "none")) != "none":
@@ -152,7 +140,6 @@ def shape_of(metadata: dict[str, int | float | str]) -> Shape:
 
 
 def _known(shape: Shape) -> set[str]:
-    """The tensors that the network uses."""
     linear = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
     names = {"token_embd.weight", "output_norm.weight", "output.weight"}
     for layer in range(shape.layers):
