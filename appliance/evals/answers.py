@@ -1,7 +1,7 @@
-"""Answers as labels, for the candidates that know nothing but labels. Pure.
+"""Answers as labels, for candidates that know only labels. Pure.
 
 Rules: a label or a text is one part, an object is one part for each of its fields; a value is
-written as JSON, so that `null` and a field that is left out stay two things.
+written as JSON, so that `null` and a missing field differ.
 """
 
 import json

@@ -4,9 +4,9 @@ Rules:
 - Every answer is recorded like an app's; evaluation runs at batch priority.
 - A failure of the candidate is an outcome: an invalid output, a refusal, its own time-out, which
   begins when it runs.
-- A failure of ours (`OURS`) says nothing about it: waiting for a place counts in no time, and an
-  item whose engine was lost is asked again, `TRIES` times in all.
-- A server that stops, a model that is not there or a log that cannot be written ends it all.
+- A failure of ours (`OURS`) says nothing about it: waiting for a place is not timed, and an item
+  whose engine was lost is asked again, `TRIES` times in all.
+- A stopping server, a missing model or a log that cannot be written ends everything.
 """
 
 import asyncio
@@ -56,13 +56,12 @@ class Asking:
     """Asks one task.
 
     Attributes:
-        inference: answers for the task, under its id.
         label: names the evaluation in the log.
         timeout: seconds that an answer may take.
-        read: the answer in what was written.
-        asker: who asks, for the log.
+        read: extracts the answer from the text.
+        asker: for the log.
         alias: an item's id as the log has it.
-        patient: whether what is away after all tries is reported as an outcome, too.
+        patient: report an unavailable engine, after all tries, as an outcome, too.
     """
 
     task: Task
@@ -75,10 +74,8 @@ class Asking:
     patient: bool = False
 
     async def outcome(self, item: Item) -> Outcome:
-        """The outcome of one item.
-
-        Raises:
-            ApplianceError: the server stops, the model is not there, or the log cannot be written.
+        """Raises ApplianceError: the server stops, the model is not there, or the log cannot be
+        written.
         """
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
         messages = ({"role": "user", "content": sent},)
@@ -100,9 +97,9 @@ class CandidateReply:
 
     Attributes:
         text: None where the candidate failed, with the code of the failure.
-        vector: of the last piece that had one.
-        about: what a task said of its answer.
-        shares: labels, and how likely each is.
+        vector: of the last piece with one.
+        about: the task's facts on its answer.
+        shares: labels with their probabilities.
     """
 
     text: str | None
@@ -128,7 +125,7 @@ async def asked_again(
     """As `asked`, `TRIES` times in all while the failure is one of ours.
 
     Args:
-        patient: whether what is away after all tries is reported as a failure, too.
+        patient: report an unavailable engine, after all tries, as a failure, too.
 
     Raises:
         ApplianceError: as `Asking.outcome`.
@@ -155,7 +152,7 @@ async def asked(
     timeout: float = TIMEOUT_S,
     asker: Principal = ASKER,
 ) -> CandidateReply:
-    """Ask once; a failure of the candidate is reported, another one is raised.
+    """Ask once; report a failure of the candidate, raise any other.
 
     Args:
         label: names the request in the log.
@@ -207,7 +204,7 @@ async def asked(
 async def started(
     inference: Inference, label: str, request: GenerationRequest, asker: Principal = ASKER
 ) -> tuple[float, Generation]:
-    """Start a request as soon as there is a place for it, and say when that was."""
+    """Start a request as soon as there is a place for it; returns the time of that."""
     caller = Caller(asker, label[:128], "", EVALUATION)
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -224,7 +221,7 @@ async def started(
 
 
 def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) -> Outcome:
-    """The outcome of an item that was answered, or failed."""
+    """The outcome of an answered or failed item."""
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
     cited = None if told.about is None else told.about.cited
@@ -252,7 +249,7 @@ def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) ->
 
 
 def guessed(task: Task, item: Item, guess: Guess, seconds: float) -> Outcome:
-    """The outcome of what a classifier answers."""
+    """The outcome of a classifier's answer."""
     told = CandidateReply(
         guess.answer, "", seconds, confidence=guess.confidence, shares=guess.shares
     )

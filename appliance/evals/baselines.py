@@ -1,8 +1,8 @@
 """The candidates without a language model that every evaluation measures first.
 
-Rules: they see the split `train` only; at n items they see the n whose digests are smallest, so
-the choice depends on no order; answers are timed one by one, as an app would wait for them; the
-fields of an object are learned each by itself.
+Rules: they see the split `train` only; at n items they see the n whose digests are smallest, so the
+choice depends on no order; answers are timed one by one, as for an app; each field of an object is
+learned by itself.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Learned:
     """A baseline that can answer.
 
     Attributes:
-        size: bytes of its coefficients as they would be signed and served.
+        size: bytes of its coefficients as served.
     """
 
     answer: Callable[[str], Guess]
@@ -59,22 +59,17 @@ class Learned:
 
 @dataclass(frozen=True)
 class Baseline:
-    """One of them.
-
-    Attributes:
-        fit: learns from the training items.
-    """
+    """A baseline and its way of learning from the training items."""
 
     name: str
     fit: Callable[[], Learned]
 
     def answers(self, texts: Sequence[str]) -> Iterator[tuple[Guess, float]]:
-        """Learn, then answer each text."""
         return timed(self.fit(), texts)
 
 
 def timed(learned: Learned, texts: Sequence[str]) -> Iterator[tuple[Guess, float]]:
-    """The answer to each text and the seconds that it took."""
+    """Each text's answer and its seconds."""
     for text in texts:
         begun = time.perf_counter()
         guess = learned.answer(text)
@@ -101,7 +96,7 @@ def learnable(train: Sequence[Item]) -> bool:
 
 
 def combined(answer: Mapping[str, Classify], text: str) -> Guess:
-    """The whole answer from one classifier a part; its confidence is that of the weakest part."""
+    """The whole answer from one classifier a part, as confident as the weakest part."""
     found = {name: classify(text) for name, classify in answer.items()}
     whole = joined({name: shares[0][0] for name, shares in found.items()})
     return Guess(whole, min(shares[0][1] for shares in found.values()), found.get(WHOLE, ()))
@@ -116,7 +111,7 @@ def commonest(labels: Sequence[str]) -> Classify:
 
 
 def likeliest(labels: Sequence[str], shares: NDArray[np.float64]) -> Shares:
-    """A distribution, the likeliest label first, and of equals the first."""
+    """A distribution, sorted; of equal labels the first one first."""
     return [(labels[n], float(shares[n])) for n in np.argsort(-shares, kind="stable")]
 
 

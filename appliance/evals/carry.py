@@ -41,7 +41,6 @@ class Carry(CarryOver[CarriedTask]):
         self._suspend = suspend
 
     def engine(self, params: CarriedTask) -> bool:
-        """A classifier needs none."""
         return needs_engine(self.parts, self.title(params))
 
     def carriable(self, name: str, policy: TrustPolicy) -> Carriable:

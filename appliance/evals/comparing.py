@@ -1,8 +1,8 @@
-"""Two candidates of evaluations that are done, item by item.
+"""Two candidates of finished evaluations, item by item.
 
 Rules: they are compared on the same items of the same dataset, or not at all; a failure on one side
-is wrong on that side; what is compared is read from the files of outcomes and held against the
-digest that the result states, unless texts in them were erased since.
+is wrong on that side; the files of outcomes must have the digest that the result states, unless
+texts in them were erased since.
 """
 
 from pathlib import Path
@@ -21,10 +21,7 @@ Named = tuple[int, str]
 def compare_stored(
     evaluations: Path, first: Named, second: Named
 ) -> tuple[Comparison, list[ItemFlip], int]:
-    """The comparison of two candidates, its flips, and how many items there are.
-
-    Args:
-        evaluations: `DATA/evaluations`.
+    """The comparison of two candidates, its flips, and the number of items.
 
     Raises:
         EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
@@ -44,11 +41,11 @@ def compare_stored(
 def outcomes_of(
     evaluations: Path, number: int, wanted: str
 ) -> tuple[str, list[Outcome], tuple[str, str]]:
-    """A candidate's name, its outcomes, and what must be the same on both sides.
+    """A candidate's name, its outcomes, and facts that must be the same on both sides.
 
     Raises:
         EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
-            `dataset_sealed` when the split is none that may be named.
+            `dataset_sealed` when the split may not be named.
     """
     result = read_result(evaluations, number)
     if result.split not in OPEN:

@@ -1,7 +1,7 @@
 """Values of outcomes besides the task's metric: fields, adherence, refusals. Pure.
 
-Rules: these describe and decide nothing; means are weighted by group and have intervals, as the
-metric has; failures count as wrong everywhere.
+Rules: these decide nothing; means are weighted by group and have intervals, like the metric;
+failures count as wrong everywhere.
 """
 
 import json
@@ -22,19 +22,19 @@ from appliance.wire.admin.results import Estimated
 
 @dataclass(frozen=True)
 class CandidateDetails:
-    """Of one candidate.
+    """Details of one candidate.
 
     Attributes:
         adherence: share of answers that have the task's form; None for free text.
         macro_f1: of labels; the mean of each label's F1.
-        levels: of labels; share of answers that belong to what is expected, by level of the task.
+        levels: of labels; share of answers with the expected parent, by level of the task.
         fields: share of right values, by field.
         normalised, token_f1: of free text.
         refusals: answers that begin like a refusal.
         evidence: of a task with a collection, the share of answers with a verified quotation.
-        verified: of the answers that quote, the share of their quotations and marks that verify.
+        verified: of the answers that quote, the share of verified quotations and marks.
         citation_precision: of the answers with verified quotations to items that name their
-            documents, the share of the quotations that are from one of these.
+            documents, the share of the quotations from one of these.
     """
 
     adherence: GroupMean | None = None
@@ -110,13 +110,13 @@ def _of_text(
 
 
 def _share(parts: Iterable[tuple[Outcome, int, int]]) -> GroupMean | None:
-    """The mean of parts of wholes, by answer; None where every whole is 0."""
+    """None where every whole is 0."""
     known = [(o.group, part / whole) for o, part, whole in parts if whole]
     return groups.mean([v for _, v in known], [g for g, _ in known]) if known else None
 
 
 def _belongs(output: LabelForm, level: str, outcome: Outcome) -> float:
-    """Score 1 if the answer has the same parent label as the expected one."""
+    """1 if the answer has the same parent label as the expected one."""
     if outcome.answer not in output.labels:
         return 0.0
     return float(output.at(level, outcome.answer) == output.at(level, outcome.expected))
@@ -128,7 +128,7 @@ def field_names(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
-    """Score 1 if a field is right; one that is not expected is right when it is left out."""
+    """1 if a field is right; one that is not expected is right when it is left out."""
     wanted, given = json.loads(outcome.expected), object_of(outcome.answer)
     if name not in wanted:
         return float(given is not None and name not in given)
@@ -136,7 +136,7 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
 
 
 def told(estimate: GroupMean) -> Estimated:
-    """An estimate as a result has it: its value and its interval."""
+    """An estimate's value and interval, as in a result."""
     return (estimate.value, *estimate.interval)
 
 

@@ -1,12 +1,11 @@
-"""Labels for a comparison: people label the sealed items on which the two sides differ, and no
-others.
+"""Labels for a comparison, from people, for the sealed items on which the two sides differ only.
 
 Rules:
 - An item with the same answer on both sides is a difference of 0 whatever its label is, so that the
   interval is the one that all labels would give.
-- The queue has items under names of its own and in an order that is drawn; it tells no answer, and
-  no entry joins its names to those of the answers.
-- The labels go to the gate only; then the queue goes with its texts.
+- The queue has items under its own names, in a drawn order; it reveals no answer, and no entry
+  joins its names to those of the answers.
+- Only the gate gets the labels; then the queue is deleted with its texts.
 - An item that was erased while it waited counts on neither side.
 """
 
@@ -38,7 +37,7 @@ _QUEUE: Final = "queue"
 
 
 def check_terms(subject: GateSubject) -> None:
-    """Refuse what labels of differing items cannot show, before the look.
+    """Refuse terms that labels of differing items cannot show, before the look.
 
     Raises:
         PolicyRefused: `specification_other`.
@@ -58,13 +57,12 @@ def _tasks(subject: GateSubject) -> list[Task]:
 
 
 def _offered(subject: GateSubject) -> list[str]:
-    """The labels of both sides."""
     forms = [task.output for task in _tasks(subject)]
     return [label for form in forms if isinstance(form, LabelForm) for label in form.labels]
 
 
 def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[str]:
-    """The items that both sides were asked, and answered otherwise."""
+    """Items with answers of both sides that differ."""
     others = {outcome.item: outcome for outcome in incumbent}
     return [
         one.item
@@ -77,7 +75,7 @@ def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> lis
 def labelled(
     task: Task, outcomes: Sequence[Outcome], labels: Mapping[str, str], gone: Collection[str]
 ) -> tuple[Outcome, ...]:
-    """Outcomes with the labels that were given, and without the items that are gone."""
+    """Outcomes with the given labels, without the items that are gone."""
     return tuple(
         replace(one, answer=None, micros=0, failure=ERASED)
         if one.item in gone
@@ -92,17 +90,17 @@ def _scored(task: Task, one: Outcome, label: str) -> Outcome:
 
 
 def queue_of(parts: LookParts, job: int) -> StoredLabelQueue | None:
-    """The queue of a gate; None before it is made, and once it is gone."""
+    """None before the gate's queue is made, and once it is deleted."""
     return next((queue for queue in parts.labels.list() if queue.job == job), None)
 
 
 def removed(parts: LookParts, job: Context) -> bool:
-    """True if the queue was made and is gone; another would bring back what was erased in it."""
+    """True if the queue was made and is gone; another would bring back erased texts."""
     return _QUEUE in (job.checkpoint or {}) and queue_of(parts, job.id) is None
 
 
 def alias(key: bytes, item: str) -> str:
-    """The queue's name of an item; nothing else has it."""
+    """The queue's unique name of an item."""
     return hmac.new(key, b"label\0" + item.encode(), "sha256").hexdigest()[:32]
 
 
@@ -114,7 +112,7 @@ def with_labels(
     measured: GateMeasured,
     key: bytes,
 ) -> GateMeasured:
-    """The outcomes with the labels that people gave; the queue is made the first time.
+    """The outcomes with people's labels; the first call makes the queue.
 
     Raises:
         Waits: `gate_labels_wanted` while labels are missing.
@@ -161,7 +159,6 @@ def _queue(
 
 
 def _free(name: str, taken: Collection[str]) -> str:
-    """A name that no person's queue has."""
     others = (f"{name}-{number}" for number in count(2))
     return next(each for each in chain([name], others) if each not in taken)
 
@@ -182,7 +179,7 @@ def _settled(parts: LookParts, queue: StoredLabelQueue, items: int) -> dict[str,
 
 
 def close(parts: LookParts, job: Context) -> None:
-    """Say which labels the verdict has taken, and forget their queue; may be done twice."""
+    """Record which labels the verdict has taken, and delete their queue. Idempotent."""
     if (queue := queue_of(parts, job.id)) is not None:
         answers = json.dumps(queue.labelling.answers(), sort_keys=True).encode()
         fields: dict[str, Json] = {
@@ -195,7 +192,7 @@ def close(parts: LookParts, job: Context) -> None:
 
 
 def forget(parts: LookParts, job: Context) -> None:
-    """Remove the queue of a gate that is over, with its texts; may be done twice."""
+    """Delete a finished gate's queue with its texts. Idempotent."""
     if (queue := queue_of(parts, job.id)) is not None:
         parts.audit.append(Draft.deed("labels_remove", job.actor, queue=queue.name)).result()
         parts.labels.remove(queue.name)

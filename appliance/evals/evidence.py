@@ -1,10 +1,10 @@
 """Results of a task's search for items that name the documents which answer them.
 
 Rules:
-- The search is the task's own, by its collection's ranking and as the app `evaluation`: a document
-  that this app may not read is not found.
-- nDCG@10 and recall@10 count the documents found. The recall of what is given counts those whose
-  passages the model may be given. A question that the search refuses finds nothing.
+- The search is the task's own, by its collection's ranking and as the app `evaluation`, with that
+  app's rights.
+- nDCG@10 and recall@10 count the documents found; the recall of given passages counts documents
+  whose passages the model may get. A question that the search refuses finds nothing.
 - Means are weighted by group, as the metric of the task is.
 """
 
@@ -34,8 +34,8 @@ class Sought:
     """Passages found for one item.
 
     Attributes:
-        given: share of its documents among the passages that a model may be given.
-        generation: the state of the collection that was searched; 0 if nothing was.
+        given: share of its documents among the passages for the model.
+        generation: searched state of the collection; 0 without a search.
     """
 
     group: str
@@ -51,8 +51,8 @@ class Retrieval:
     """Quality of a task's search.
 
     Attributes:
-        passages: most that a model is given.
-        generations: states of the collection that were searched; more than one if it changed.
+        passages: most of one prompt.
+        generations: searched states of the collection; more than one if it changed.
     """
 
     collection: str
@@ -65,7 +65,6 @@ class Retrieval:
     given: GroupMean
 
     def told(self) -> SearchMeasured:
-        """For the result of an evaluation."""
         return SearchMeasured(
             collection=self.collection,
             ranking=self.ranking,
@@ -79,7 +78,7 @@ class Retrieval:
 
 
 async def seek(search: Evidence, task: Task, item: Item) -> Sought:
-    """Search for one item that names its documents.
+    """Search for one item.
 
     Raises:
         ApplianceError: the collection or its embedder is not there.
@@ -105,7 +104,7 @@ async def seek(search: Evidence, task: Task, item: Item) -> Sought:
 
 
 def summed(task: Task, found: Sequence[Sought]) -> Retrieval | None:
-    """All items together; None where no item names its documents."""
+    """None where no item names its documents."""
     if not found or not isinstance(task.output, Text):
         return None
     each = [one.group for one in found]

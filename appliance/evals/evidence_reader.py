@@ -41,7 +41,7 @@ class Quality:
     def together(self, tried: int, delta: float) -> "Quality":
         """With limits that hold for all of so many candidates, each limit but with `delta`.
 
-        Bonferroni's correction: the best of several equal ones is above its truth as seldom as one.
+        Bonferroni's correction.
         """
         limit = max(0.0, self.low) if self.low < self.value else min(1.0, self.high)
         if self.sealed or limit == self.value:
@@ -53,7 +53,7 @@ class Quality:
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A candidate as the result of an evaluation has it."""
+    """A candidate in the result of an evaluation."""
 
     name: str
     kind: str
@@ -70,7 +70,6 @@ class Contender(msgspec.Struct, frozen=True):
 
     @property
     def measured(self) -> Quality:
-        """Its quality."""
         return Quality(self.quality, *self.interval, self.groups, self.confidence, self.sealed)
 
 
@@ -79,9 +78,8 @@ class TaskEvidence(msgspec.Struct, frozen=True):
 
     Attributes:
         candidate: name of the task's own candidate; None where it was not measured.
-        candidates: all that were measured, on the same items.
+        candidates: all, measured on the same items.
         label_agreement: how often two labels of one text agree; None where no text has two.
-        digests: of what was measured.
         gate_groups: sealed groups of the newest gate; 0 without one.
     """
 
@@ -99,12 +97,10 @@ class TaskEvidence(msgspec.Struct, frozen=True):
 
     @property
     def own(self) -> Contender | None:
-        """The task's own candidate."""
         return next((each for each in self.candidates if each.name == self.candidate), None)
 
     @property
     def groups(self) -> int:
-        """Independent groups that it rests on."""
         return max(min((each.groups for each in self.rivals), default=0), self.gate_groups)
 
     @property
@@ -120,7 +116,7 @@ def of_evaluation(result: EvaluationResult) -> TaskEvidence:
 
 
 def with_gate(known: TaskEvidence, newest: evaluation.GateCertificate, needs: str) -> TaskEvidence:
-    """With what the newest gate of the task found on sealed items; speed stays as it was measured.
+    """Add the findings of the newest gate on sealed items; speed stays as it was measured.
 
     Args:
         needs: the model of the task's candidate; "" for a classifier only.
@@ -151,8 +147,8 @@ class CertifiedRoute:
 
     Attributes:
         coverage: share of the groups that the first stage answers.
-        bound: most of its answers there that may be wrong, as it was proved; the limit of the
-            threshold that was chosen is less and proves nothing.
+        bound: proved largest share of wrong answers there; the chosen threshold's limit is less and
+            proves nothing.
         low: lower limit of route minus second stage; None without one.
     """
 

@@ -1,10 +1,10 @@
 """Readers of a dataset's items: the evaluations and gates that asked or learned from them.
 
-Rules: asked is what the outcomes say, and of a gate the open items that it keeps for an upgrade;
-learned is what its regression, its other baselines and classifiers could learn from: the split
-`train` of the same directory or of the stored dataset. An evaluation that cannot be read may have
-seen everything. Ids belong to a dataset, so an evaluation of another dataset that has the same id
-is reported, too, with its name, and a person decides.
+Rules: an item was asked if outcomes, or a gate's open items for an upgrade, have it; it was learned
+if a baseline or classifier could learn from it: the split `train` of the same directory or of the
+stored dataset. An evaluation that cannot be read may have seen everything. Ids belong to a dataset,
+so an evaluation of another dataset with the same id is reported, too, with its name, and a person
+decides.
 """
 
 import json
@@ -26,7 +26,7 @@ REPLAY: Final = "replay.json"
 
 
 class Seen(NamedTuple):
-    """One evaluation that saw an item.
+    """An evaluation that saw an item.
 
     Attributes:
         how: "asked", "learned", or "unknown" where its outcomes cannot be read.
@@ -51,10 +51,10 @@ def seen(
 
     Args:
         evaluations: `DATA/evaluations`.
-        params_of: the parameters of an evaluation or gate as JSON, None where they are lost.
+        params_of: parameters of an evaluation or gate as JSON, None where they are lost.
         data: the directory of the dataset.
-        trained: those of the ids that are in its split `train`.
-        train_of: the ids in the split `train` of a stored dataset; None if it cannot be read.
+        trained: the ids that are in its split `train`.
+        train_of: ids in the split `train` of a stored dataset; None if it cannot be read.
     """
     wanted, here = set(ids), set(trained)
     found: list[Seen] = []
@@ -78,15 +78,13 @@ def seen(
 
 
 class _Named(msgspec.Struct):
-    """Parameters of an evaluation, or of a gate."""
-
     task: str = ""
     data: str = ""
     specification: str = ""
 
 
 def _names(params: str) -> tuple[str, str]:
-    """The task and the dataset of an evaluation, or of the specification of a gate."""
+    """Task and dataset of an evaluation, or of a gate's specification."""
     try:
         given = msgspec.json.decode(params, type=_Named)
         if not given.specification:
@@ -105,7 +103,7 @@ def _directories(evaluations: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _asked(directory: Path) -> set[str]:
-    """The items of all outcomes of an evaluation; a line that a crash cut short is none."""
+    """The items of all outcomes; a line that a crash cut short is none."""
     files = sorted(directory.glob("*.jsonl"))
     if sum(path.stat().st_size for path in files) > _MOST:
         raise EvaluationRefused("outcomes_invalid", "There are too many outcomes to read.")

@@ -1,7 +1,7 @@
-"""A task whose form of answers is not forced, to measure what the forcing is worth.
+"""A task whose form of answers is not forced, to measure the effect of the forcing.
 
-Rules: the prompt is the task's; no schema, grammar or set of labels holds the model; what it wrote
-is read as kindly as the form allows, and scores what it is worth.
+Rules: the prompt is the task's; no schema, grammar or set of labels holds the model; its text is
+read as kindly as the form allows.
 """
 
 from collections.abc import AsyncGenerator
@@ -23,9 +23,7 @@ _FIELD_TOKENS: Final = 256
 
 
 def forced(loaded: LoadedTask) -> str | None:
-    """Name the constraint on a task's answers: its labels, its schema or its grammar; None:
-    nothing.
-    """
+    """Name the constraint on a task's answers: its labels, schema or grammar; None without one."""
     output = loaded.task.output
     match output:
         case LabelForm():
@@ -39,7 +37,7 @@ def forced(loaded: LoadedTask) -> str | None:
 
 
 def read_freely(loaded: LoadedTask, text: str) -> str:
-    """The answer in what a model wrote without being held to the form; else the text itself."""
+    """The answer in an unforced text; else the text itself."""
     output = loaded.task.output
     if isinstance(output, LabelForm):
         written = text.strip()
@@ -54,12 +52,7 @@ def read_freely(loaded: LoadedTask, text: str) -> str:
 
 
 class UnforcedTask:
-    """`Backends` in which one task answers without being held to its form.
-
-    Args:
-        tasks: `TaskBackends` that know the task.
-        loaded: the task.
-    """
+    """`Backends` in which one task answers without being held to its form."""
 
     def __init__(self, tasks: Backends, loaded: LoadedTask) -> None:
         self._tasks, self._loaded = tasks, loaded
@@ -67,7 +60,6 @@ class UnforcedTask:
         self.resolve = tasks.resolve
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """As `Backends.open`."""
         backend = await self._tasks.open(model_id, key_id, place)
         if model_id == self._loaded.task.id and isinstance(backend, TaskBackend):
             return _Unforced(backend)
@@ -76,19 +68,17 @@ class UnforcedTask:
 
 @dataclass(frozen=True)
 class _Unforced:
-    """The model behind a task, with the task's prompt and nothing else of it."""
+    """The model behind a task, with only the task's prompt."""
 
     task: TaskBackend
 
     @property
     def card(self) -> ModelCard:
-        """The card of the task."""
         return self.task.card
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """As `Backend.prepare`."""
         asked = self.task.asked(request)
         labels = isinstance(self.task.loaded.task.output, LabelForm)
         free = replace(
@@ -100,9 +90,7 @@ class _Unforced:
         return await self.task.model.prepare(free, principal, seed)
 
     def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """As `Backend.run`."""
         return self.task.model.run(prepared)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """As `Backend.cancel`."""
         await self.task.model.cancel(prepared)

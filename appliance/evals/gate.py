@@ -1,8 +1,8 @@
-"""The gate as a job: a look in which a candidate is held against an incumbent.
+"""The gate as a job: a look that compares a candidate with an incumbent.
 
 Rules:
 - Faults of the specification, the task, the dataset, an item or the key are found before the look;
-  an item is opened in this job's memory only, and no message tells anything of one.
+  an item is opened in this job's memory only, and no message reveals one.
 - Candidate and incumbent answer the same items through the path of apps, at batch priority. An item
   that could not be asked counts on neither side.
 - While the split has looks left, only verdict and coarse intervals leave; items stay encrypted.
@@ -73,13 +73,11 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         super().__init__(parts, parts.store.evaluations, Specification, subject_of)
 
     def engine(self, params: Specified) -> bool:
-        """Classifiers need none."""
         wanted = Specification.open(envelope_of(params)).said
         sides = (wanted.task, *((wanted.incumbent,) if wanted.incumbent_digest else ()))
         return bool(wanted.packs) or needs_engine(self.parts, *sides)
 
     async def judgement(self, job: Context, subject: GateSubject) -> Judgement[GateResult]:
-        """Hold the candidate against the incumbent."""
         parts, blind = self.parts, subject.signed.said.split == specification.UNLABELLED
         if blind:
             differing.check_terms(subject)
@@ -109,16 +107,14 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return {"statement.json": made.statement, REPLAY: made.answers or "{}"}
 
     def left(self, subject: GateSubject, shares: tuple[int, ...]) -> dict[str, float]:
-        """With the alpha that is left."""
+        """With the remaining alpha."""
         alpha = subject.signed.said.alpha_micros / MILLION * sum(shares) / MILLION
         return {**super().left(subject, shares), "alpha_left": alpha}
 
     def over(self, job: Context) -> None:
-        """Say which labels were taken, and forget their queue."""
         differing.close(self.parts, job)
 
     def given_up(self, job: Context) -> None:
-        """Forget the queue of labels."""
         differing.forget(self.parts, job)
 
     async def _try(self, job: Context, subject: GateSubject) -> None:
@@ -146,17 +142,13 @@ class GateJob(SealedLook[GateSubject, GateResult]):
                 )
 
     def _asking(self, loaded: LoadedTask, label: str, files: LookFiles | None = None) -> Asking:
-        """Asks a task; with the files of the job for sealed items, whose ids no entry tells."""
+        """With the files of the job for sealed items, whose ids no entry reveals."""
         alias = as_it_is if files is None else files.alias
         inference = self.parts.inference(self.parts.tasks(loaded))
         return Asking(loaded.task, inference, label, asker=PADDED, alias=alias, patient=True)
 
     def _check_sides(self, job: Context, subject: GateSubject, measured: GateMeasured) -> None:
-        """End a gate in which too many items could not be asked.
-
-        Raises:
-            EvaluationRefused: `gate_interrupted`.
-        """
+        """End a gate (`gate_interrupted`) in which too many items could not be asked."""
         wanted, items = subject.signed.said, len(measured.candidate)
         sides = {wanted.task: measured.candidate}
         if subject.incumbent is not None:
@@ -166,11 +158,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         self.check_asked(job, subject, lost, items, heard)
 
     def _check_labels(self, job: Context, subject: GateSubject) -> None:
-        """End a gate whose queue was removed, or whose engine is not the one that answered.
-
-        Raises:
-            EvaluationRefused: `gate_interrupted`.
-        """
+        """End a gate (`gate_interrupted`) whose queue was removed, or whose engine changed."""
         if differing.removed(self.parts, job):
             message = "The queue of its labels was removed. The look counts."
             self.interrupt(job, subject, message)
@@ -184,7 +172,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
     async def _measured(
         self, job: Context, subject: GateSubject, items: Sequence[Item], files: LookFiles
     ) -> GateMeasured:
-        """The outcomes of the classifier, the candidate and the incumbent."""
         wanted = subject.signed.said
         train = subject.split.dataset.splits.get("train", ())
         labels = isinstance(subject.loaded.task.output, LabelForm)
@@ -213,7 +200,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return GateMeasured(tuple(candidate), tuple(against), told, packs)
 
     async def _pack(self, job: Context, name: str, model: str, files: LookFiles) -> Pack:
-        """Measure the candidate's model on a pack, by itself."""
         backends = self.parts.backends
         asking = AskingPack(model, self.parts.inference(backends), f"gate-{job.id}-{name}")
         items = pack_items(name)
@@ -234,7 +220,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         items: Sequence[Item],
         files: LookFiles,
     ) -> list[Outcome]:
-        """The outcomes of a task, as many at once as its model has slots."""
+        """As many at once as the model has slots."""
         task = loaded.task.id
 
         def report(done: int) -> None:
@@ -251,7 +237,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
     async def _replayed(self, job: Context, subject: GateSubject, found: GateFound) -> bytes:
         """The candidate's answers to open items, for an upgrade of the engine; b"" for none.
 
-        So many that the same answers leave a pass a pass.
+        Enough that the same answers keep a pass.
         """
         if found.verdict != "pass":
             return b""
@@ -273,7 +259,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
 def _judged(
     subject: GateSubject, number: int, measured: GateMeasured, files: LookFiles
 ) -> GateFound:
-    """The verdict; the outcomes that it follows from are kept."""
+    """The verdict; its outcomes are kept."""
     every = pairs.pair(measured.candidate, measured.incumbent, measured.agreed)
     paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
     write_pairs(files, paired)
@@ -291,7 +277,6 @@ def _concluded(
     found: GateFound,
     answers: bytes,
 ) -> Judgement[GateResult]:
-    """Sign and write the page."""
     wanted, now = subject.signed.said, parts.clock.wall_us()
     needed = subject.loaded.task.candidate.model  # a classifier may need none
     at = GateCircumstances(
@@ -328,7 +313,7 @@ def _concluded(
 
 
 def _qualities(wanted: Specification, look: int, measured: GateMeasured) -> Mapping[str, Coarse]:
-    """Each side's quality, coarse, the classifier first."""
+    """Each side's coarse quality, the classifier first."""
     if measured.agreed:
         return {}  # nobody knows what is right where the two agree
     sides = {

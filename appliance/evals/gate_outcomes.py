@@ -1,7 +1,6 @@
 """Answers of a gate: the encrypted outcomes of a job, and those of the baselines.
 
-Rules: a baseline is measured from the beginning each time;
-an incumbent that answers nothing fails on every item.
+Rules: a baseline is measured anew each time; an incumbent that answers nothing fails on every item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +26,10 @@ CANDIDATE, INCUMBENT = 0, 1
 
 @dataclass(frozen=True)
 class GateMeasured:
-    """The outcomes of candidate and incumbent, of the regressions that could be learned, by name,
-    and what the candidate's model did on the packs.
+    """Outcomes of candidate and incumbent, of the regressions by name, and of the packs.
 
     Attributes:
-        agreed: the items whose label nobody was asked for.
+        agreed: items whose label nobody was asked for.
     """
 
     candidate: tuple[Outcome, ...]
@@ -52,13 +50,13 @@ def pack_file(files: LookFiles, pack: str) -> SealedAnswers[Outcome]:
 
 
 def write_pairs(files: LookFiles, found: Sequence[pairs.ItemPair]) -> None:
-    """Keep what the verdict follows from, in place of an earlier try."""
+    """Keep the verdict's outcomes, in place of an earlier try."""
     (files.directory / PAIRS).unlink(missing_ok=True)
     files.answers(PAIRS, pairs.parse).append(found)
 
 
 def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]:
-    """The outcomes of a gate that is done, for the auditor's export.
+    """The outcomes of a finished gate, for the auditor's export.
 
     Raises:
         EvaluationRefused: `report_missing`, `outcomes_invalid`.
@@ -70,7 +68,7 @@ def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]
 
 
 def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> list[Outcome]:
-    """The outcomes of a baseline; it is quick, so it is always measured from the beginning."""
+    """Outcomes of a baseline."""
     answered = baseline.answers([item.text for item in items])
     return [
         guessed(subject.loaded.task, item, guess, seconds)

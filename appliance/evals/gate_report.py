@@ -1,7 +1,6 @@
-"""The page of a gate: the verdict first, then what a classifier reaches, then candidate and
-incumbent.
+"""The page of a gate: the verdict, the classifier's quality, candidate and incumbent.
 
-Rule: while the split has looks left, every figure is told to the point, and no item is shown.
+Rule: while the split has looks left, every figure is rounded to the point, and no item is shown.
 """
 
 from collections.abc import Mapping
@@ -33,13 +32,11 @@ class GatePageFacts:
     """Data of a page.
 
     Attributes:
-        qualities: of what was measured, the classifier first.
-        look: number of this look.
-        certificate: its id; None where there is none.
-        made_of: digests and versions, for the last table.
-        issued: alpha of the certificates of gates that this appliance keeps of the last year,
-            without this one.
-        rows: of train, which the regressions learned from; 0 where there is none.
+        qualities: the classifier first.
+        certificate: its id; None without one.
+        made_of: digests and versions.
+        issued: alpha of this appliance's other certificates of gates of the last year.
+        rows: of train; 0 without it.
     """
 
     wanted: Specification
@@ -79,7 +76,7 @@ def sentence(judged: GatePageFacts) -> str:
 
 
 def _more(found: GateFound) -> str:
-    """The number of groups that would tell, where one is known."""
+    """The number of groups that would decide, where one is known."""
     if not found.groups_needed or found.groups_range is None:
         why = "it looks more than 2 points worse, or does not look as if it reached a floor"
         return f"No number of groups is known to, because {why}: improve the candidate."
@@ -163,7 +160,6 @@ def _measured(judged: GatePageFacts) -> Section:
 
 
 def _holds_for(judged: GatePageFacts) -> str:
-    """For whom the verdict holds."""
     wanted = judged.wanted
     return (
         "By the labels of this dataset, each group counting once, for the population that its "
@@ -228,8 +224,8 @@ def result(judged: GatePageFacts, statement: str, advice: Coarse | None) -> Gate
     """The result of the job.
 
     Args:
-        statement: id of what was signed.
-        advice: what the regression reaches.
+        statement: id of the signed statement.
+        advice: quality of the regression.
     """
     wanted, found = judged.wanted, judged.found
     return GateResult.model_validate({

@@ -40,10 +40,10 @@ _USABLE: Final = ("verified", "approved", "suspended")
 
 @dataclass(frozen=True, kw_only=True)
 class GateSubject(LookSubject[Specification]):
-    """The compared sides, before the split is opened.
+    """Compared sides, before the split is opened.
 
     Attributes:
-        incumbent: the task that is compared with; None for a baseline.
+        incumbent: the compared task; None for a baseline.
     """
 
     loaded: LoadedTask
@@ -51,12 +51,12 @@ class GateSubject(LookSubject[Specification]):
 
 
 def baseline_of(task: TaskFacts) -> str:
-    """The first incumbent of a task: what it declares, else the commonest label, else none."""
+    """The first incumbent of a task: its declared one, else the commonest label, else none."""
     return task.baseline or (MAJORITY if task.form == "labels" else NONE)
 
 
 def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy) -> None:
-    """Hold a specification against the store; the task's terms are those of its signed bytes."""
+    """Check a specification against the store; the task's terms are those of its signed bytes."""
     task = store.inventory.record(wanted.task)
     if task.kind != catalogue.KIND or task.state not in _USABLE:
         raise other(f"{wanted.task} is {task.state} and no task that can be evaluated")
@@ -91,7 +91,7 @@ def _check_packs(wanted: Specification, kind: str | None) -> None:
 
 
 def check_floor(wanted: Specification) -> None:
-    """A candidate that replaces nothing must reach something. Raises PolicyRefused."""
+    """A candidate that replaces nothing needs a floor. Raises PolicyRefused."""
     if wanted.incumbent == NONE and not wanted.floors.get(""):
         raise PolicyRefused(
             "floor_missing",
@@ -100,7 +100,7 @@ def check_floor(wanted: Specification) -> None:
 
 
 def issued(parts: LookParts) -> list[GateCertificate]:
-    """The certificates of gates that this appliance keeps of the last year."""
+    """This appliance's certificates of gates of the last year."""
     year = parts.clock.wall_us() - YEAR_US
     return parts.store.evaluations.passed_since(year, parts.policy())
 
@@ -121,10 +121,10 @@ def _check_yearly(parts: LookParts, wanted: Specification, policy: TrustPolicy) 
 
 
 def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
-    """Everything that can be wrong before the look, from the stored bytes; nothing is opened.
+    """Check everything before the look, from the stored bytes; nothing is opened.
 
     Raises:
-        Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
+        Refused: as `signed_terms` and `Specification.verify`; `specification_other`,
             `dataset_not_sealed`, `task_metric_unfit`; what a check of the store finds.
     """
     signed, policy = signed_terms(parts, envelope, Specification)
@@ -152,16 +152,16 @@ def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
 
 
 def measured_as(task: Task, incumbent: Task) -> Task:
-    """An incumbent whose answers count as right as those of the task: one metric for both sides."""
+    """The incumbent under the task's rules of right answers: one metric for both sides."""
     gate = msgspec.structs.replace(incumbent.gate, metric=task.gate.metric)
     return msgspec.structs.replace(incumbent, gate=gate, compare=task.compare)
 
 
 def check_items(parts: LookParts, subject: GateSubject) -> None:
-    """Hold every item of the split against the task before the look; nothing of one is told.
+    """Check every item of the split against the task before the look; reveal none.
 
     Raises:
-        DatasetRefused: what `sealing.open_part` raises.
+        DatasetRefused: as `sealing.open_part`.
         EvaluationRefused: `sealed_item_unfit`, with the number of such items.
     """
     tasks = [loaded.task for loaded in (subject.loaded, subject.incumbent) if loaded is not None]
@@ -169,11 +169,7 @@ def check_items(parts: LookParts, subject: GateSubject) -> None:
 
 
 def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
-    """Refuse a sealed split with items that a task cannot take; nothing of one is told.
-
-    Raises:
-        EvaluationRefused: `sealed_item_unfit`, with the number of such items.
-    """
+    """Refuse a sealed split with items that a task cannot take; raises as `check_items`."""
     reasons = (map(unfit_reason, tasks, [item] * len(tasks)) for item in items)
     unfit = [reason for each in reasons if (reason := next(filter(None, each), ""))]
     if unfit:
@@ -183,10 +179,8 @@ def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
 
 
 def opened(parts: LookParts, subject: GateSubject) -> tuple[Item, ...]:
-    """The items of the split, in memory; one of each group where that was specified.
-
-    Raises:
-        DatasetRefused: what `sealing.open_part` raises.
+    """The split's items in memory, one of each group if so specified; raises as
+    `sealing.open_part`.
     """
     wanted, items = subject.signed.said, subject.split.opened(parts)
     if wanted.items == "one":

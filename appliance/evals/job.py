@@ -5,7 +5,7 @@ Rules:
   the same items; sealed splits cannot be named.
 - Outcomes are kept item by item, so that a stopped evaluation resumes where it was, with the same
   task, dataset and models or not at all.
-- The result names what was measured by digest: the task, the dataset, models and outcomes.
+- The result names task, dataset, models and outcomes by digest.
 """
 
 import time
@@ -59,13 +59,9 @@ class Parts:
 
     Attributes:
         directory: `DATA/evaluations`.
-        store: approved tasks and datasets.
-        backends: the models.
-        inference: makes a use-case of answers over backends.
-        digest_of: the digest of a model or adapter in the store.
-        tokens: counts them for a model.
-        memory: the most bytes that the process of a model has held; 0 if it is not loaded.
-        documents: searches collections, as the app `evaluation`.
+        digest_of: of a model or adapter in the store.
+        memory: peak bytes of a model's process; 0 if it is not loaded.
+        documents: searches collections as the app `evaluation`.
     """
 
     directory: Path
@@ -94,7 +90,7 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
         self._parts = parts
 
     def check(self, params: EvaluationWanted) -> None:
-        """Names of what can be measured, and a split that is open.
+        """Check names, and that the split is open.
 
         Raises:
             EvaluationRefused: `evaluation_invalid`.
@@ -105,7 +101,6 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
             self._parts.backends.card(model)
 
     def title(self, params: EvaluationWanted) -> str:
-        """The task and the dataset."""
         return f"{Path(params.task).name} on {Path(params.data).name}"
 
     def engine(self, params: EvaluationWanted) -> bool:
@@ -115,7 +110,6 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
         return models or subject.needs_engine(self._parts.store, params.task)
 
     async def run(self, job: Context[EvaluationWanted]) -> EvaluationResult:
-        """The worth of each candidate, and the sentence that it comes to."""
         asked = job.params
         parameters.check(asked)
         found = await job.in_thread(subject.read_subject, self._parts.store, asked)
@@ -139,7 +133,6 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
     async def _plan(
         self, job: Context[EvaluationWanted], asked: EvaluationWanted, found: EvaluationSubject
     ) -> EvaluationPlan:
-        """The plan: made now, or kept from the first start."""
         if job.checkpoint and "plan" in job.checkpoint:
             kept = msgspec.convert(job.checkpoint["plan"], EvaluationPlan)
             kept.check(found)
@@ -152,8 +145,6 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
 
 
 class _Round:
-    """The candidates of one job, one after the other."""
-
     def __init__(
         self,
         parts: Parts,
@@ -166,7 +157,6 @@ class _Round:
         self._rounds = rounds
 
     async def measured(self, number: int, candidate: Candidate) -> Measured:
-        """The outcomes of a candidate on all items."""
         if candidate.kind == "baseline":
             return await self._job.in_thread(self._learned, number, candidate)
         if candidate.model:
@@ -212,7 +202,7 @@ class _Round:
         return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
-        """The outcomes of a baseline, measured in one go; those that are kept stay."""
+        """Measured in one go; kept outcomes stay."""
         items = self._subject.items
         self._told(number, candidate.name, 0)
         (baseline,) = [one for one in battery(self._subject.train) if one.name == candidate.name]
@@ -289,7 +279,7 @@ class _Round:
         slots: int,
         pack: str = "",
     ) -> tuple[tuple[Outcome, ...], float, float | None]:
-        """The outcomes of all items, so many at once, the seconds that they took, and joules."""
+        """The outcomes of all items, `slots` at once, their seconds, and joules."""
         mark, begun, meter = f"{number}{pack}", 0.0, EnergyMeter()
 
         def report(done: int) -> None:
@@ -339,7 +329,7 @@ def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> Loade
 async def _embedded(
     inference: Inference, label: str, model: str, texts: Sequence[str]
 ) -> list[bytes]:
-    """The vectors of texts; b"" for one that is too long for the model."""
+    """Vectors of texts; b"" for one that is too long for the model."""
     request = GenerationRequest(model=model, texts=tuple(texts))
     try:
         _, generation = await started(inference, f"{label}-embed", request)

@@ -1,8 +1,8 @@
-"""The verdict of a gate, from what was specified and what was answered. Pure.
+"""The verdict of a gate, from specification and answers. Pure.
 
 Rules: the margin and alpha are the specification's, and a look spends its share of alpha; groups
 weigh the same and intervals count groups; each floor and the comparison must pass; a failure is a
-score of 0, on either side; what is told is rounded outward to the point.
+score of 0, on either side; reported figures are rounded outward to the point.
 Sources: `statistics.verdict`, `statistics.groups.paired_difference`; Bonferroni for the looks;
 Berger (Technometrics 24, 1982) for the floors.
 """
@@ -27,7 +27,7 @@ from appliance.trust.statements.specification import UNLABELLED, Specification
 
 
 class Coarse(NamedTuple):
-    """An estimate as it is told, in millionths: to the point, its limits outward."""
+    """A reported estimate in millionths: to the point, its limits outward."""
 
     value: int
     low: int
@@ -45,7 +45,7 @@ def coarse(estimate: GroupMean) -> Coarse:
 
 
 def confidence(wanted: Specification, look: int) -> float:
-    """Of the two-sided interval of a look, each of whose limits leaves the look's alpha beyond."""
+    """Of a look's two-sided interval, each of whose limits leaves the look's alpha beyond."""
     return 1 - 2 * wanted.alpha_of(look)
 
 
@@ -62,7 +62,7 @@ def quality(
     Args:
         scores: in millionths.
         names: the group of each.
-        corrected: as certificates have it that tell the candidate's quality.
+        corrected: as in certificates with the candidate's quality.
     """
     mean = groups.mean if corrected else groups.uncorrected_mean
     return mean([s / MILLION for s in scores], names, confidence(wanted, look))
@@ -81,11 +81,11 @@ def judge(
     """Judge a gate.
 
     Args:
-        packs: what the candidate's model did on each pack of the specification.
-        look: number of the look, which says how much of alpha it spends.
+        packs: the candidate's model on each pack of the specification.
+        look: its number, which decides its share of alpha.
         unnamed: by the interval of certificates that name none.
-        corrected: as `quality` has it.
-        unasked: items that do not count, because they could not be asked.
+        corrected: as in `quality`.
+        unasked: items that could not be asked and do not count.
 
     Raises:
         EvaluationRefused: `evaluation_empty`; `outcomes_invalid` for items without a label in a
@@ -147,7 +147,7 @@ def judge(
 def judged_again(certificate: GateCertificate, pairs: Sequence[ItemPair]) -> GateFound:
     """The findings from the outcomes of a certificate, by the interval that it names.
 
-    How many groups an older one asks for is no part of its verdict, and is taken as it is; it tells
+    An older certificate's number of needed groups is no part of its verdict, and is copied; it has
     no limits of its floors.
     """
     found = certificate.found
@@ -168,7 +168,7 @@ def judged_again(certificate: GateCertificate, pairs: Sequence[ItemPair]) -> Gat
 
 
 def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
-    """The number of groups that would tell all that is open, and its range."""
+    """The number of groups that would decide all open parts, and its range."""
     found = [each.needed for each in parts if each.outcome == "underpowered"]
     known = [each for each in found if each is not None]
     if len(known) < len(found):

@@ -1,10 +1,10 @@
 """Scores and tables that describe answers; no gate uses them. Pure.
 
-Rule: a failure (a timeout, a refusal, a crash, an answer that breaks the form) is no answer, and no
-answer scores 0: it is never left out.
+Rule: a failure (a timeout, a refusal, a crash, an answer that breaks the form) scores 0 and is
+never left out.
 
-Sources: token F1 after SQuAD (Rajpurkar et al., 2016, arXiv:1606.05250); macro-F1 as the mean
-of each class's F1 (Opitz and Burst, 2019, arXiv:1911.03347).
+Sources: token F1 after SQuAD (Rajpurkar et al., 2016, arXiv:1606.05250); macro-F1 as the mean of
+each class's F1 (Opitz and Burst, 2019, arXiv:1911.03347).
 """
 
 import re
@@ -37,7 +37,7 @@ _REFUSALS: Final = re.compile(
 
 
 def token_f1(expected: str, answer: Answer) -> float:
-    """The harmonic mean of precision and recall of the normalised words."""
+    """Harmonic mean of precision and recall of the normalised words."""
     if answer is None:
         return 0.0
     wanted, given = normalised(expected).split(), normalised(answer).split()
@@ -48,14 +48,14 @@ def token_f1(expected: str, answer: Answer) -> float:
 
 
 def refuses(answer: Answer) -> bool:
-    """True if a text begins like a refusal. A hint for slices: words alone do not prove one."""
+    """True if a text begins like a refusal: a hint for slices, no proof."""
     return answer is not None and _REFUSALS.search(answer) is not None
 
 
 def confusion(
     labels: Sequence[str], expected: Sequence[str], answers: Sequence[Answer]
 ) -> tuple[list[str], list[list[int]]]:
-    """Count how often each label was answered as each other one.
+    """Count each label's answers.
 
     Returns:
         The columns: the labels, then `OTHER` and `NO_ANSWER` where these occur; and a row of counts

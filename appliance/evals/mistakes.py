@@ -1,7 +1,7 @@
 """The wrong items of a candidate of an evaluation, the surest wrong answer first.
 
-Rules: a split that is not open is refused, whatever the files say; inputs are those of the dataset
-that was measured, or none; what was erased stays erased; a failure is a wrong answer in brackets.
+Rules: a split that is not open is refused, whatever the files say; inputs are those of the measured
+dataset, or none; erased texts stay erased; a failure is a wrong answer in brackets.
 """
 
 from collections import Counter
@@ -27,7 +27,6 @@ def mistakes(
     """List a candidate's wrong items.
 
     Args:
-        evaluations: `DATA/evaluations`.
         expected, answered: keep one cell of the confusion matrix, or one row or column of it.
 
     Raises:
@@ -56,7 +55,7 @@ def mistakes(
 
 
 def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
-    """The inputs of the measured split by item, and why there are none."""
+    """Inputs of the measured split by item, and the reason if there are none."""
     result = read_result(evaluations, number)
     if not result.data:
         return {}, "the evaluation was made by a version that did not name its dataset"

@@ -1,9 +1,8 @@
 """Nearest neighbours by an embedding model, as a candidate.
 
-Rules: training texts are embedded through the path that apps use and recorded like their requests;
-what is asked and what was learned go through the same model without a prefix, written as a
-classifier of the task reads it; of a large split `train` the items with the smallest digests are
-learned.
+Rules: training texts are embedded through the path of apps and recorded like their requests;
+questions and training texts go through the same model without a prefix, written as a classifier of
+the task reads them; of a large split `train` the items with the smallest digests are learned.
 """
 
 from array import array
@@ -35,10 +34,8 @@ Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[list[bytes]]]
 
 @dataclass(frozen=True)
 class NearestAnswers:
-    """Answers by the labels of the nearest training texts.
-
-    Attributes:
-        size: bytes of its coefficients as they would be signed and served.
+    """Answers by the labels of the nearest training texts; `size` is in bytes of served
+    coefficients.
     """
 
     embed: Embed
@@ -47,12 +44,12 @@ class NearestAnswers:
 
     @property
     def document(self) -> bytes | None:
-        """Its coefficients as a task's file; None for answers that are objects or all alike."""
+        """Coefficients as a task's file; None for answers that are objects or all alike."""
         held = self.labels.get(WHOLE)
         return write(held) if isinstance(held, NeighbourModel) else None
 
     async def answer(self, text: str) -> Guess | None:
-        """The answer to a text, and the confidence in it; None where the text is too long."""
+        """An answer with its confidence; None where the text is too long."""
         (data,) = await self.embed([text])
         if not data:
             return None
@@ -75,8 +72,8 @@ async def learn(
 
     Args:
         embedder: digest of the embedding model.
-        told: how many texts are embedded so far; may stop the work.
-        text_of: the text of an item; None leaves it out.
+        told: gets the number of embedded texts; may stop the work.
+        text_of: an item's text; None leaves the item out.
     """
     train = [item for item in train if text_of(item) is not None]
     chosen = some(train, MOST) if len(train) > MOST else tuple(train)

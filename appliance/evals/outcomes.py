@@ -29,19 +29,19 @@ class Outcome:
 
     Attributes:
         expected: the right answer as one text.
-        answer: what was answered; None where the candidate failed.
-        micros: the score in millionths, so that a line holds no decimals.
+        answer: None where the candidate failed.
+        micros: the score in millionths.
         microseconds: from the request to the end of the answer.
-        tokens: generated for it.
+        tokens: generated ones.
         failure: the stable code of why there is no answer, else "".
-        confidence_micros: the candidate's confidence in millionths; None where it has none.
+        confidence_micros: in millionths; None where the candidate has none.
         cited: quotations in the answer that are in a passage; None where answers do not cite.
-        cited_right: those of them that are from a document which the item names as relevant; None
-            where it names none.
+        cited_right: those of them from a document which the item names as relevant; None where it
+            names none.
         cited_removed: quotations and marks that were taken out of the answer.
-        erased: True once its texts were erased; the score stays.
-        ranked: of a task of labels the likeliest `RANKED`, the first first, and how likely each is
-            in millionths; None where the candidate does not tell.
+        erased: whether its texts were erased; the score stays.
+        ranked: of a task of labels the likeliest `RANKED`, the first first, with probabilities in
+            millionths; None where the candidate gives none.
     """
 
     item: str
@@ -62,44 +62,37 @@ class Outcome:
 
     @property
     def wrong(self) -> bool:
-        """True unless it is wholly right."""
         return self.micros < 1_000_000
 
     @property
     def score(self) -> float:
-        """Between 0 and 1."""
         return self.micros / 1e6
 
     @property
     def said(self) -> str:
-        """The answer, or in brackets why there is none to show."""
+        """The answer, or the failure in brackets."""
         if self.erased:
             return "(erased)"
         return f"({self.failure})" if self.answer is None else self.answer
 
     def without_texts(self) -> "Outcome":
-        """The same outcome, erased."""
         answer = None if self.answer is None else ""
         return replace(self, expected="", answer=answer, erased=True, ranked=None)
 
     def line(self) -> bytes:
-        """Its line of JSON; what an answer of its form cannot tell is left out."""
+        """Fields that an answer of its form cannot have are left out."""
         table = {k: v for k, v in asdict(self).items() if v is not None or k not in _OPTIONAL}
         return strict_json.dump(table) + b"\n"
 
 
 def ranked(shares: Iterable[tuple[str, float]]) -> tuple[tuple[str, int], ...]:
-    """Labels, the likeliest first, of equals the first, each with its probability in millionths."""
+    """Labels with probabilities in millionths, the likeliest first, of equals the first."""
     ordered = sorted(shares, key=lambda each: -each[1])
     return tuple((label, round(share * 1e6)) for label, share in ordered)
 
 
 def parse(line: bytes) -> Outcome:
-    """Read a line.
-
-    Raises:
-        EvaluationRefused: `outcomes_invalid`.
-    """
+    """Raises EvaluationRefused (`outcomes_invalid`)."""
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
         outcome = msgspec.convert(value, Outcome)
@@ -115,7 +108,7 @@ def parse(line: bytes) -> Outcome:
 
 
 def digest(outcomes: Iterable[Outcome]) -> str:
-    """SHA-256 over the lines in the order of the items' ids, as hex."""
+    """Hex SHA-256 over the lines in the order of the items' ids."""
     hashed = hashlib.sha256()
     for outcome in sorted(outcomes, key=lambda o: o.item):
         hashed.update(outcome.line())
@@ -123,11 +116,7 @@ def digest(outcomes: Iterable[Outcome]) -> str:
 
 
 def check_complete(outcomes: Sequence[Outcome], items: Sequence[str]) -> None:
-    """Refuse outcomes that are not one for each item.
-
-    Raises:
-        EvaluationRefused: `outcomes_incomplete`.
-    """
+    """Refuse outcomes that are not one for each item: EvaluationRefused (`outcomes_incomplete`)."""
     told = [outcome.item for outcome in outcomes]
     if sorted(told) != sorted(items):
         missing = sorted(set(items) - set(told))[:3]

@@ -29,9 +29,8 @@ class ItemPair:
 
     Attributes:
         candidate, incumbent: their scores in millionths.
-        candidate_answer, incumbent_answer: None where there is none.
-        candidate_failure, incumbent_failure: why there is none, else "".
-        agreed: both answered the same, and nobody was asked what is right.
+        candidate_failure, incumbent_failure: why there is no answer, else "".
+        agreed: both answered the same, so nobody gave a label.
     """
 
     item: _Name
@@ -47,7 +46,7 @@ class ItemPair:
     agreed: bool = False
 
     def line(self) -> bytes:
-        """Its line of JSON, without the end of the line."""
+        """Without the end of the line."""
         table = asdict(self)
         if not self.agreed:
             del table["agreed"]
@@ -62,7 +61,7 @@ def pair(
     """The pairs, in the order of the items' ids.
 
     Args:
-        agreed: the items whose label nobody was asked for.
+        agreed: items without a label because both sides agree.
 
     Raises:
         EvaluationRefused: `outcomes_incomplete` when they did not answer the same items.
@@ -91,11 +90,7 @@ def pair(
 
 
 def parse(line: bytes) -> ItemPair:
-    """Read a line.
-
-    Raises:
-        EvaluationRefused: `outcomes_invalid`.
-    """
+    """Raises EvaluationRefused (`outcomes_invalid`)."""
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
         found = msgspec.convert(value, ItemPair)
@@ -124,7 +119,7 @@ def root(pairs: Sequence[Lined]) -> str:
 
 
 def proof(pairs: Sequence[Lined], item: str) -> dict[str, Any]:
-    """That one item's line is a leaf: the line, its place, and the hashes next to its way.
+    """Inclusion proof of an item's line: the line, its place, and the sibling hashes.
 
     Raises:
         EvaluationRefused: `outcomes_invalid` for an item that is none of them.

@@ -20,10 +20,10 @@ class EvaluationWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         task, data: ids of approved artifacts, or directories on the host.
-        models: ids of models or adapters that answer for the task, besides its own.
-        baselines: whether to measure the whole battery and not the named models only.
-        packs: whether to measure what the models can do besides the task.
-        limit: the first so many items by digest; 0 for all.
+        models: ids of models or adapters besides the task's own.
+        baselines: measure the whole battery, not only the named models.
+        packs: measure skills besides the task.
+        limit: most items, the first by digest; 0 for all.
     """
 
     task: str
@@ -36,11 +36,7 @@ class EvaluationWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(wanted: EvaluationWanted) -> None:
-    """Refuse a split that is not open, and a directory that is not there.
-
-    Raises:
-        EvaluationRefused: `evaluation_invalid`.
-    """
+    """Refuse a closed split and a missing directory: EvaluationRefused (`evaluation_invalid`)."""
     if wanted.split not in OPEN:
         raise EvaluationRefused(
             "evaluation_invalid",

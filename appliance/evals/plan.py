@@ -1,11 +1,11 @@
-"""Which candidates an evaluation measures, in which order, decided once at its start.
+"""The plan of an evaluation: its candidates and their order, decided once at its start.
 
 Rules:
-- The battery comes first: what needs no language model, then nearest neighbours by an embedding
-  model, then the task's own classifier or blend, then the task as it is written under its model,
-  with other numbers of examples, and without what forces the form of its answers.
-- A candidate that cannot be measured is a note of the report, never silence.
-- The plan is kept with the job, with the digests of models: what resumes measures the same.
+- The battery comes first: candidates without a language model, then nearest neighbours by an
+  embedding model, then the task's own classifier or blend, then the task as written under its
+  model, with other numbers of examples, and without a forced form of answers.
+- A candidate that cannot be measured is a note of the report.
+- The plan is kept with the job, with the digests of models, for a resumed job.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,9 +38,8 @@ class Candidate(msgspec.Struct, frozen=True):
     """A candidate; `own` is the classifier or the blend that the task names.
 
     Attributes:
-        model, digest: what answers; "" for what needs no model.
-        shots: examples in the prompt; None for those of the task.
-        forced: whether the model is held to the form of the answers.
+        model, digest: "" without a model.
+        shots: examples in the prompt; None for the task's.
     """
 
     name: str
@@ -65,10 +64,8 @@ class EvaluationPlan(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     def check(self, subject: EvaluationSubject) -> None:
-        """Refuse to continue with another task or dataset than was begun with.
-
-        Raises:
-            EvaluationRefused: `evaluation_changed`.
+        """Refuse to continue with another task or dataset: EvaluationRefused
+        (`evaluation_changed`).
         """
         if (self.task, self.data) != (subject.loaded.digest, subject.data_digest):
             raise EvaluationRefused(
@@ -90,11 +87,7 @@ class Planner:
     tokens: CountTokens
 
     async def plan(self, wanted: EvaluationWanted, subject: EvaluationSubject) -> EvaluationPlan:
-        """The plan of an evaluation.
-
-        Raises:
-            NotFound: `model_not_found` for a model that no person has approved.
-        """
+        """Raises NotFound: `model_not_found` for a model that no person has approved."""
         own = subject.loaded.task.candidate
         models = [*([own.model] if own.kind in ("model", "blend") else []), *wanted.models]
         models = list(dict.fromkeys(models))
@@ -136,7 +129,6 @@ class Planner:
     async def _variants(
         self, subject: EvaluationSubject, own: Candidate, card: ModelCard
     ) -> tuple[list[Candidate], list[str]]:
-        """The same task with other numbers of examples, and unforced."""
         found: list[Candidate] = []
         notes: list[str] = []
         shown = len(subject.loaded.example_ids)
@@ -157,18 +149,13 @@ class Planner:
 
 
 def _longest(loaded: LoadedTask, subject: EvaluationSubject) -> Messages:
-    """The conversation of the longest item."""
     item = max(subject.items, key=lambda item: len(item.text))
     sent = checked(loaded.task, scoring.input_of(loaded.task, item))
     return tuple(dict(turn) for turn in loaded.renderer.messages(sent))
 
 
 def pinned(model_digest: str, candidate: Candidate) -> None:
-    """Refuse a model that is another one than the plan names.
-
-    Raises:
-        EvaluationRefused: `evaluation_changed`.
-    """
+    """Refuse another model than the plan names: EvaluationRefused (`evaluation_changed`)."""
     if model_digest != candidate.digest:
         raise EvaluationRefused(
             "evaluation_changed",

@@ -23,11 +23,7 @@ _TEXT: Final = 120
 
 @dataclass(frozen=True)
 class ItemFlip:
-    """An item that one of two candidates has right and the other one has not.
-
-    Attributes:
-        side: the candidate that is right.
-    """
+    """An item that one of two candidates, `side`, has right and the other one has not."""
 
     item: str
     group: str
@@ -42,17 +38,17 @@ class Evaluated:
     """Data of a page.
 
     Attributes:
-        baseline: name of the candidate without a language model that others are compared with.
+        baseline: name of the compared candidate without a language model.
         comparisons: of the other candidates with it.
         ceiling: agreement of repeated labels, which no score can pass for long; None if unknown.
         confusions: columns and counts by candidate, of the form `labels`.
         labels: of that form.
         made_of: digests and versions, for the last table.
         memory: bytes by candidate.
-        notes: what could not be measured, and why.
+        notes: candidates that could not be measured, and why.
         flips: of the best compared candidate and the baseline.
         packs: by model.
-        retrieval: what the search of the task found; None where that is unknown.
+        retrieval: of the task's search; None if unknown.
         language_models: names of the candidates that are one, or an adapter or blend of one.
     """
 
@@ -77,7 +73,7 @@ class Evaluated:
 
 
 def page(evaluated: Evaluated) -> ReportPage:
-    """The report of an evaluation."""
+    """Build the page."""
     best = max(evaluated.summaries, key=lambda s: s.quality.value)
     answer, tone = conclusion(evaluated)
     return ReportPage(
@@ -100,7 +96,7 @@ def page(evaluated: Evaluated) -> ReportPage:
 
 
 def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
-    """The answer in a sentence, and its tone: whether a language model earns its cost here."""
+    """A sentence and its tone: whether a language model earns its cost here."""
     if few := verdict.too_few(min(s.quality.groups for s in evaluated.summaries)):
         return few, "muted"
     if not evaluated.comparisons:
@@ -136,7 +132,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
 def flips(
     comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
 ) -> list[ItemFlip]:
-    """The flips between the baseline and the candidate that is best besides it."""
+    """Flips between the baseline and the best other candidate."""
     if not comparisons:
         return []
     best = max(comparisons, key=lambda c: c.difference.value)
@@ -299,7 +295,7 @@ _ITEMS: Final = "Flips"
 
 
 def without_items(html: str) -> str:
-    """The page of an evaluation without the section that shows items and answers.
+    """The page without the section that shows items and answers.
 
     Texts in a page are escaped, so that none of them ends the section.
     """
@@ -347,7 +343,7 @@ def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
 
 
 def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
-    """Section on the search's results and the answers' quotations."""
+    """The search's results and the answers' quotations."""
     parts: list[ReportTable] = []
     found = evaluated.retrieval
     if found is not None:

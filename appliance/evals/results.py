@@ -1,8 +1,8 @@
 """From outcomes of all candidates to the result of a job and its page. Pure but for the clock.
 
-Rules: all candidates answered the same items, or there is no result; the result names what was
-measured by digest; what a language model is compared with is logistic regression on all training
-items, where that can be learned.
+Rules: all candidates answered the same items, or there is no result; the result names its inputs by
+digest; language models are compared with logistic regression on all training items, where that can
+be learned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,10 +37,10 @@ class Measured:
     """One candidate's results.
 
     Attributes:
-        seconds: that all answers took together, as they ran.
-        memory: bytes: of a model the most that its process held since it was loaded, of a
-            classifier its coefficients; 0 where that is unknown.
-        joules: that the host's processors used meanwhile; None where the host does not tell.
+        seconds: wall time of all answers together.
+        memory: bytes: of a model its process's peak since it was loaded, of a classifier its
+            coefficients; 0 if unknown.
+        joules: of the host's processors meanwhile; None if unknown.
     """
 
     candidate: Candidate
@@ -59,11 +59,7 @@ def concluded(
     packs: Mapping[str, PacksMeasured],
     retrieval: Retrieval | None = None,
 ) -> tuple[EvaluationResult, Evaluated]:
-    """The result of the job and what its page is made of.
-
-    Raises:
-        EvaluationRefused: `outcomes_incomplete`.
-    """
+    """Result of the job, and data of its page. Raises EvaluationRefused (`outcomes_incomplete`)."""
     task = subject.loaded.task
     for found in measured:
         check_complete(found.outcomes, [item.id for item in subject.items])
@@ -144,7 +140,7 @@ def _made_of(subject: EvaluationSubject, measured: Mapping[str, Measured]) -> di
 
 
 def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Sequence[int]]:
-    """Counts of the labels alone: what was no label is among the failures."""
+    """Counts of the labels alone: other answers are among the failures."""
     _, counts = metrics.confusion(
         labels, [o.expected for o in outcomes], [o.answer for o in outcomes]
     )

@@ -46,7 +46,7 @@ def text_of(task: Task, item: Item) -> str | None:
 def expected_of(task: Task, item: Item) -> str:
     """An item's expected answer as one text: a label, JSON with sorted names, or text.
 
-    "" where nobody has labelled it; that is no label of a task.
+    "" without a label; that is no label of a task.
 
     Raises:
         EvaluationRefused: `item_unfit` when the task's form cannot give that answer.
@@ -77,7 +77,7 @@ def score(task: Task, expected: str, answer: str | None, likeliest: Sequence[str
     """The task's metric for one answer, between 0 and 1.
 
     Args:
-        likeliest: labels, the likeliest first; () of a candidate that names one only.
+        likeliest: labels, the likeliest first; () where a candidate names only one.
     """
     form, metric = form_of(task), METRICS[task.gate.metric]
     if form not in metric.forms:  # an older version let it in, and scored exact match
@@ -92,7 +92,7 @@ def canonical(value: Any) -> str:
 
 
 def _check_values(task: Task, item: Item, expected: Mapping[str, JsonValue]) -> None:
-    """Refuse an expected text that is to be a pattern and is none."""
+    """Refuse an expected text that must be a pattern and is none."""
     for name, compare in task.compare.items():
         value = expected.get(name)
         if compare.match == "pattern" and isinstance(value, str):
@@ -103,7 +103,7 @@ def _check_values(task: Task, item: Item, expected: Mapping[str, JsonValue]) -> 
 
 
 def unfit_reason(task: Task, item: Item) -> str:
-    """Why an item does not fit a task, in words that tell nothing of it; "" where it fits."""
+    """Why an item does not fit a task, in words that reveal nothing of it; "" where it fits."""
     try:
         expected_of(task, item)
     except EvaluationRefused:

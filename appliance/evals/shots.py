@@ -1,7 +1,7 @@
 """The solved items that a prompt shows. Pure.
 
-Rules: they are items of the split `train` only; those with the smallest digests, one of each
-label in turn, so that the choice depends on no order and every label is seen as soon as it can be.
+Rules: they are items of the split `train` only; those with the smallest digests, one of each label
+in turn, so that the choice depends on no order and covers every label as soon as it can.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ SIZES: Final = (0, 4, 8)
 
 
 def choose(train: Sequence[Item], count: int) -> list[Item]:
-    """So many items, or all if there are fewer."""
+    """At most `count` items."""
     ordered = sorted(train, key=lambda item: hashlib.sha256(item.id.encode()).digest())
     waiting: dict[str, list[Item]] = defaultdict(list)
     for item in ordered:
@@ -32,7 +32,7 @@ def choose(train: Sequence[Item], count: int) -> list[Item]:
 
 
 def with_examples(loaded: LoadedTask, items: Sequence[Item]) -> LoadedTask:
-    """The task with these examples in place of its own; an item that does not fit is left out."""
+    """The task with these examples in place of its own; unfit items are left out."""
     shown = [(item.id, example) for item in items if (example := _example(loaded, item))]
     renderer = Renderer(loaded.task, [example for _, example in shown])
     return replace(loaded, renderer=renderer, example_ids=tuple(name for name, _ in shown))

@@ -28,21 +28,15 @@ _WRITING: Final = threading.Lock()
 
 
 class OutcomeFiles:
-    """The outcomes of one evaluation.
-
-    Args:
-        directory: of this evaluation; made if it is missing.
-    """
+    """Outcomes of one evaluation; its directory is made if it is missing."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, number: int, pack: str = "") -> list[Outcome]:
-        """Read a candidate's outcomes so far, on the items or on a pack.
-
-        Raises:
-            EvaluationRefused: `outcomes_invalid`.
+        """Read outcomes so far, on the items or on a pack. Raises EvaluationRefused
+        (`outcomes_invalid`).
         """
         path = self._path(number, pack)
         if not path.exists():
@@ -53,7 +47,6 @@ class OutcomeFiles:
         return [parse(line) for line in at_rest.read_lines(path)]
 
     def append(self, number: int, outcomes: Iterable[Outcome], pack: str = "") -> None:
-        """Add outcomes and make them durable."""
         path = self._path(number, pack)
         lines = at_rest.sealed_lines(path, (outcome.line()[:-1] for outcome in outcomes))
         with _WRITING, path.open("ab") as file:
@@ -74,7 +67,6 @@ class OutcomeFiles:
         self._write(REPORT, html)
 
     def write_neighbours(self, document: bytes) -> None:
-        """Keep the nearest neighbours that were learned, as a classifier's file."""
         self._write(NEIGHBOURS, document.decode())
 
     def _write(self, name: str, text: str) -> None:
@@ -85,22 +77,18 @@ class OutcomeFiles:
 
 
 class OutcomeTexts:
-    """The texts of items in the outcomes and pages of all evaluations.
-
-    Args:
-        directories: of evaluations, e.g. `DATA/evaluations`.
-    """
+    """Texts of items in the outcomes and pages of all evaluations."""
 
     def __init__(self, *directories: Path) -> None:
         self._directories = directories
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the outcomes of these items, by evaluation."""
+        """By evaluation, the number of outcomes of these items."""
         found = Counter(path.parent.name for path, line in self._lines(ids))
         return dict(found)
 
     def erase(self, ids: Collection[str]) -> None:
-        """Erase what items asked for and what was answered; scores stay.
+        """Erase inputs and answers of items; scores stay.
 
         A page loses the section that shows items.
         """
@@ -122,7 +110,7 @@ class OutcomeTexts:
 
 
 def _erased(line: bytes, ids: Collection[str]) -> bytes:
-    """A line of outcomes without the texts of these items; one that cannot be read stays."""
+    """A line without the texts of these items; one that cannot be read stays."""
     try:
         found = parse(line)
     except EvaluationRefused:
@@ -144,19 +132,13 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def read_report(evaluations: Path, job_id: int) -> str:
-    """The page of an evaluation.
-
-    Raises:
-        EvaluationRefused: `report_missing`.
-    """
+    """Raises EvaluationRefused (`report_missing`)."""
     return _read(evaluations, job_id, REPORT)
 
 
 def read_result(evaluations: Path, job_id: int) -> EvaluationResult:
-    """The result of an evaluation.
-
-    Raises:
-        EvaluationRefused: `report_missing`; `outcomes_invalid` where it cannot be read as one.
+    """Raises EvaluationRefused: `report_missing`; `outcomes_invalid` where it cannot be read as
+    one.
     """
     text = _read(evaluations, job_id, RESULT)
     try:
@@ -167,7 +149,7 @@ def read_result(evaluations: Path, job_id: int) -> EvaluationResult:
 
 
 def newest_result(evaluations: Path, task: str) -> tuple[int, EvaluationResult] | None:
-    """The number and the result of the newest evaluation of a task that can be read."""
+    """Number and result of the newest readable evaluation of a task."""
     numbers = [int(path.name) for path in evaluations.glob("*") if path.name.isdecimal()]
     for number in sorted(numbers, reverse=True):
         try:
@@ -180,10 +162,8 @@ def newest_result(evaluations: Path, task: str) -> tuple[int, EvaluationResult] 
 
 
 def read_neighbours(evaluations: Path, job_id: int) -> str:
-    """The nearest neighbours that an evaluation learned, as a classifier's file.
-
-    Raises:
-        EvaluationRefused: `neighbours_missing`.
+    """A classifier's file of the nearest neighbours. Raises EvaluationRefused
+    (`neighbours_missing`).
     """
     try:
         return _read(evaluations, job_id, NEIGHBOURS)

@@ -1,10 +1,10 @@
-"""The task and the items that an evaluation measures, read and held against each other.
+"""The task and the items of an evaluation, read and checked against each other.
 
 Rules:
 - An artifact named by an id was approved, and is hashed again from its stored bytes; a directory is
   a draft, and the result says so. A draft that is signed must still be what was signed.
-- Few-shot examples are items of the split `train`, or the evaluation is refused: an answer that
-  is in the prompt measures nothing.
+- Few-shot examples are items of the split `train`, or the evaluation is refused: an answer in the
+  prompt measures nothing.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class Store(Protocol):
     """Reads approved artifacts."""
 
     def use(self, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
-        """Check one again, then read it: its digest, and what was read.
+        """Check one again, then read it; returns its digest and content.
 
         Raises:
             Refused: `unknown_model_id`, `artifact_kind`, `not_approved`, `file_changed` and what
@@ -49,18 +49,12 @@ class Store(Protocol):
 
 
 class ApprovedArtifacts:
-    """The approved artifacts of the store.
-
-    Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-    """
+    """Approved artifacts of the store."""
 
     def __init__(self, store: ModelStore, policy: Callable[[], TrustPolicy]) -> None:
         self._store, self._policy = store, policy
 
     def use(self, name: str, kind: str, read: Callable[[Artifact], T]) -> tuple[str, T]:
-        """As `Store.use`."""
         return self._store.use(name, kind, self._policy(), silent, read)
 
 
@@ -70,10 +64,10 @@ class EvaluationSubject:
 
     Attributes:
         data_digest: of the dataset.
-        drafts: which of "task" and "dataset" were read from a directory.
-        train: what baselines learn from and examples are taken from.
-        items: what every candidate answers.
-        ceiling: how often two labels of one text agree; None where no text has two.
+        drafts: those of "task" and "dataset" that were read from a directory.
+        train: for baselines and examples.
+        items: for every candidate.
+        ceiling: agreement of two labels of one text; None where no text has two.
     """
 
     loaded: LoadedTask
@@ -88,8 +82,7 @@ def read_subject(store: Store, wanted: EvaluationWanted) -> EvaluationSubject:
     """Read the task and the dataset, and check that they fit.
 
     Raises:
-        ApplianceError: what is wrong with either, `item_unfit`, `evaluation_empty`,
-            `task_metric_unfit`.
+        ApplianceError: faults of either, `item_unfit`, `evaluation_empty`, `task_metric_unfit`.
     """
     task_digest, loaded = _read(store, wanted.task, "task", read_task)
     check_metric(loaded.task)
@@ -117,7 +110,7 @@ def read_subject(store: Store, wanted: EvaluationWanted) -> EvaluationSubject:
 
 
 def needs_engine(store: Store, task: str) -> bool:
-    """True if a model answers for a task; of one that cannot be read it is supposed."""
+    """True if a model answers for a task, or the task cannot be read."""
     try:
         return bool(_read(store, task, "task", read_task)[1].task.candidate.model)
     except ApplianceError:
@@ -135,11 +128,7 @@ def read_data(store: Store, name: str) -> tuple[str, Dataset]:
 
 
 def check_examples(loaded: LoadedTask, train: tuple[Item, ...]) -> None:
-    """Refuse a prompt that shows what is no item of `train`.
-
-    Raises:
-        EvaluationRefused: `example_not_train`.
-    """
+    """Refuse a prompt with an example outside `train`: EvaluationRefused (`example_not_train`)."""
     if strangers := set(loaded.example_ids) - {item.id for item in train}:
         raise EvaluationRefused(
             "example_not_train",
@@ -163,10 +152,10 @@ def _read(store: Store, name: str, kind: str, read: Callable[[Artifact], T]) -> 
 
 
 def draft_digest(artifact: Artifact) -> str:
-    """Names a draft by its files: as its signature does, where there is one.
+    """A draft's name by its files: as its signature's, where there is one.
 
     Raises:
-        SignatureRefused: `file_changed` and what else shows that it is not what was signed.
+        SignatureRefused: `file_changed` and other differences from what was signed.
     """
     files = artifact.covered
     signed = None

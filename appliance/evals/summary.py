@@ -27,15 +27,14 @@ class Summary:
     """One candidate on one split.
 
     Attributes:
-        quality: of the metric.
-        documents_per_second: by the time that the whole took, not by single answers.
+        documents_per_second: by the wall time of all answers.
         p50, p95: seconds of one answer.
         wrong: items that are not wholly right.
-        failures: how often each code was the outcome.
+        failures: count by code.
         slices: quality by stratum, where items have one.
         calibration_error: of the confidence; None where the candidate has none.
-        reliability: for parts of about as many answers, the least sure first, the mean confidence
-            and the share that is right; empty where nothing varies, or answers are few.
+        reliability: for parts of about equal size, the least sure first, the mean confidence and
+            the share that is right; empty where nothing varies, or answers are few.
     """
 
     name: str
@@ -59,8 +58,8 @@ class Comparison:
     Attributes:
         confidence: of the interval by itself.
         gained, lost: ids of items that only the first, or only the second, has wholly right.
-        p_value: of McNemar's exact test on these, item by item; it counts items as if they were
-            independent, which the interval does not.
+        p_value: of McNemar's exact test on these; unlike the interval it treats items as
+            independent.
     """
 
     first: str
@@ -72,18 +71,14 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """See the class."""
         return paired.mcnemar(len(self.gained), len(self.lost))
 
 
 def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
-    """The summary of one candidate.
+    """Raises EvaluationRefused (`evaluation_empty`).
 
     Args:
-        seconds: that all answers took together, as they ran.
-
-    Raises:
-        EvaluationRefused: `evaluation_empty`.
+        seconds: wall time of all answers together.
     """
     if not outcomes:
         raise EvaluationRefused("evaluation_empty", f"{name} has no outcomes.")
@@ -111,10 +106,8 @@ def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
 def compare(
     first: str, ones: Outcomes, second: str, others: Outcomes, confidence: float = 0.95
 ) -> Comparison:
-    """Compare two candidates item by item.
-
-    Raises:
-        EvaluationRefused: `outcomes_incomplete` when they did not answer the same items.
+    """Compare item by item; other items on one side raise EvaluationRefused
+    (`outcomes_incomplete`).
     """
     by_item = {outcome.item: outcome for outcome in others}
     if len(ones) != len(others) or {outcome.item for outcome in ones} != set(by_item):
@@ -141,11 +134,7 @@ def compare(
 def compare_all(
     baseline: str, candidates: Mapping[str, Outcomes], confidence: float = 0.95
 ) -> list[Comparison]:
-    """Compare every other candidate with the baseline, so that all intervals hold together.
-
-    Raises:
-        EvaluationRefused: as `compare`.
-    """
+    """Compare every other candidate with the baseline, so that all intervals hold together."""
     others = [name for name in candidates if name != baseline]
     each = 1 - (1 - confidence) / max(1, len(others))
     theirs = candidates[baseline]

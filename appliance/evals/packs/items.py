@@ -1,4 +1,4 @@
-"""The items of the packs, read from the package and held against their digests.
+"""The items of the packs, read from the package and checked against their digests.
 
 Rules: a file with other bytes is refused, since figures of two releases would not compare.
 Sources: the items are our own, the English sentences from the product's documents; the English text
@@ -38,7 +38,7 @@ class PackItem:
     """One item.
 
     Attributes:
-        prompt: what the model is asked, or the text that is scored.
+        prompt: a question, or the text that is scored.
         expected: the letter, the number, the word, "answer" or "refuse"; "" for a text.
     """
 
@@ -51,11 +51,7 @@ class PackItem:
 
 @lru_cache
 def items(pack: str) -> tuple[PackItem, ...]:
-    """The items of a pack.
-
-    Raises:
-        EvaluationRefused: `pack_changed`.
-    """
+    """Raises EvaluationRefused (`pack_changed`)."""
     if pack == "frozen":
         return tuple(
             PackItem(f"frozen-{language}-{number:02}", language, "text", chunk, "")
@@ -68,11 +64,7 @@ def items(pack: str) -> tuple[PackItem, ...]:
 
 
 def sentences() -> tuple[PackItem, ...]:
-    """Short texts that have nothing to do with a task; a tuning is asked what it lost on them.
-
-    Raises:
-        EvaluationRefused: `pack_changed`.
-    """
+    """Short texts outside any task, for losses by a tuning. Raises as `items`."""
     return tuple(
         PackItem(f"beside-{language}-{number:03}", language, "text", line, "")
         for language in ("en", "de")
@@ -96,7 +88,7 @@ def _refusal(row: dict[str, Any]) -> PackItem:
 
 
 def _chunks(text: str) -> list[str]:
-    """A text in pieces that end between words; a short rest is left out."""
+    """Pieces that end between words; a short rest is left out."""
     found, piece = [], ""
     for word in text.split():
         if len(piece) + len(word) >= _CHUNK:

@@ -1,4 +1,4 @@
-"""A model on a pack: asked through the path that apps use, and what its outcomes come to.
+"""A model on a pack: asked through the path of apps, with a summary of its outcomes.
 
 Rules: the model is asked by itself, without the task's prompt; choices are scored as labels, all
 else is greedy; a frozen text is scored, not asked, and its outcome holds the sum of its
@@ -39,7 +39,7 @@ class AskingPack:
     label: str
 
     async def outcome(self, item: PackItem) -> Outcome:
-        """The outcome of one item; raises as `asking.asked`."""
+        """Raises as `asking.asked`."""
         told = await asked(self.inference, f"{self.label}-{item.id}", self._request(item))
         answer, right = (None, 0.0) if told.text is None else _scored(item, told)
         return Outcome(
@@ -96,7 +96,7 @@ def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _likelihood(outcomes: Sequence[Outcome]) -> dict[str, float | int]:
-    """The mean negative log-likelihood of a text; pieces that failed are counted apart."""
+    """Mean negative log-likelihood of a text; pieces that failed are counted apart."""
     told = [json.loads(o.answer) for o in outcomes if o.answer is not None]
     nats = sum(each["micronats"] for each in told) / 1e6
     tokens, size = sum(each["tokens"] for each in told), sum(each["bytes"] for each in told)
@@ -109,7 +109,7 @@ def _likelihood(outcomes: Sequence[Outcome]) -> dict[str, float | int]:
 
 
 def _scored(item: PackItem, told: CandidateReply) -> tuple[str, float]:
-    """The answer in what came back, and whether it is right."""
+    """The answer in a reply, and whether it is right."""
     text = told.text or ""
     if item.kind == "choice":
         values = array("f", told.vector)
