@@ -1,11 +1,12 @@
 """A task as a backend: an app's input in, an answer of the form out, and a model between.
 
 Rules:
-- The prompt, the form and the sampling are the task's; what an app may bring is in `asked`.
-- In a blend the classifier reads the same input first, so that the model scores what may win.
+- The prompt, the form and the sampling are the task's; `asked` takes an app's part.
+- In a blend the classifier reads the same input first, so that the model scores only labels that
+  may win.
 - Labels and values are decided before the first byte leaves. JSON and text may stream.
 - An answer that breaks the form is an error, never an answer.
-- Where it is wanted, the model is asked within the same request whether its answer is right.
+- On request, the model is asked within the same request whether its answer is right.
 """
 
 import asyncio
@@ -51,7 +52,7 @@ class PreparedTask(Wrapped):
 
     Attributes:
         other: in a blend the classifier's distribution.
-        judging: asks whether the answer is right; None where that is not wanted.
+        judging: asks whether the answer is right; None if not requested.
     """
 
     other: list[float] | None = None
@@ -60,26 +61,20 @@ class PreparedTask(Wrapped):
 
 @dataclass(frozen=True)
 class TaskBackend:
-    """A `Backend` that answers for a task.
-
-    Attributes:
-        loaded: the task.
-        model: what answers between.
-    """
+    """A `Backend` that answers for a task over a model."""
 
     loaded: LoadedTask
     model: ModelBackend
 
     @property
     def card(self) -> ModelCard:
-        """The model's card under the task's name."""
         card, task = self.model.card, self.loaded.task
         return replace(card, id=task.id, form=form_of(task), worker=card.engine)
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Render the app's input into the task's prompt; raises as `Backend.prepare`.
+        """Raises as `Backend.prepare`.
 
         Raises:
             BadRequest: `task_input_invalid`, `task_parameter`.
@@ -95,7 +90,6 @@ class TaskBackend:
         return PreparedTask(**asked, other=other, judging=judging)
 
     def asked(self, request: GenerationRequest) -> GenerationRequest:
-        """Build the model's request for an app's request."""
         return self._asked(request, values_of(self.loaded.task, content_of(request)))
 
     def _asked(self, request: GenerationRequest, sent: Values) -> GenerationRequest:
@@ -124,11 +118,7 @@ class TaskBackend:
         return asked
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """The answer in the task's form; raises as `Backend.run`.
-
-        Raises:
-            TaskRefused: `task_answer_invalid`.
-        """
+        """Raises as `Backend.run`; TaskRefused (`task_answer_invalid`)."""
         output, not_used = self.loaded.task.output, prepared.provenance.unused
         about = replace(labelled.about(self.loaded), unused=not_used)
         sure = prepared.request.task.decisions
@@ -164,19 +154,17 @@ class TaskBackend:
         yield await _judged(prepared, last, text)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """As `Backend.cancel`."""
         await self.model.cancel(inner(prepared))
         if isinstance(prepared, PreparedTask) and prepared.judging is not None:
             await prepared.judging.cancel()
 
     def _read(self, output: Output, text: str) -> str:
-        """The answer in what the model wrote. Raises TaskRefused (`task_answer_invalid`)."""
+        """Raises TaskRefused (`task_answer_invalid`)."""
         if isinstance(output, JsonForm) and output.encoding == "values":
             return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
         return text
 
     async def _other(self, sent: Values) -> list[float] | None:
-        """In a blend the classifier's distribution."""
         output, classifier = self.loaded.task.output, self.loaded.classifier
         if classifier is None or not isinstance(output, LabelForm):
             return None
@@ -189,7 +177,6 @@ class TaskBackend:
         return Unscored(TOLERANCE, weight, prior(other, weight))
 
     def _shares(self, model: list[float], prepared: PreparedRequest) -> list[float]:
-        """The distribution: the model's, or in a blend both."""
         weight = self.loaded.task.candidate.weight
         if weight is None or not isinstance(prepared, PreparedTask) or prepared.other is None:
             return model
@@ -197,7 +184,7 @@ class TaskBackend:
 
 
 async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta:
-    """The last piece of an answer, with what the model says of it where that is wanted.
+    """The last piece of an answer, with the model's judgement of it if requested.
 
     Args:
         written: the answer as the model wrote it.

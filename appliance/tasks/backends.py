@@ -26,9 +26,8 @@ class TaskBackends:
     """`Backends` of tasks by their ids; every other id is a model's.
 
     Args:
-        models: what answers between.
         tasks: hide models of the same id.
-        names: that point at tasks; none of them where it is None.
+        names: of tasks; None: no names.
         evidence: searches the collections of tasks that cite; None: such tasks are refused.
     """
 
@@ -45,7 +44,7 @@ class TaskBackends:
         self._names = names
 
     def cards(self) -> list[ModelCard]:
-        """The tasks that can answer, by id and by name, then the models."""
+        """Available tasks, by id and by name, then the models."""
         models = {card.id: card for card in self._models.cards()}
         entries = self._tasks.entries()
         if self._names is not None:
@@ -60,11 +59,7 @@ class TaskBackends:
         return [*tasks, *(card for card in models.values() if card.id not in named)]
 
     def card(self, model_id: str) -> ModelCard:
-        """The card of a task or a model; raises as `Backends.card`.
-
-        Raises:
-            Unavailable: `task_model_missing` when the task's model cannot answer.
-        """
+        """Raises as `Backends.card`; Unavailable (`task_model_missing`)."""
         entry = self._tasks.entry(model_id)
         if entry is None:
             return self._models.card(model_id)
@@ -82,14 +77,13 @@ class TaskBackends:
         return task if self._tasks.entry(task) is None else model_id
 
     def slots(self, model_id: str) -> int:
-        """Requests that run at once; raises as `Backends.slots`."""
         entry = self._tasks.entry(model_id)
         if entry is not None and not entry.model:
             return _AT_ONCE
         return self._models.slots(model_id if entry is None else entry.model)
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """The backend of a task or a model; raises as `Backends.open`.
+        """Raises as `Backends.open`.
 
         Raises:
             Refused: a check of the task fails.
@@ -109,7 +103,6 @@ class TaskBackends:
         return self._citing(TaskBackend(loaded, backend))
 
     def _citing(self, task: TaskBackend) -> ModelBackend:
-        """The task, over its documents where it has a collection."""
         output = task.loaded.task.output
         if not isinstance(output, Text) or output.collection is None:
             return task
@@ -129,7 +122,7 @@ class TaskBackends:
 
 
 def _card(entry: CatalogueEntry, model: ModelCard | None) -> ModelCard:
-    """Card of a task: its model's card under its own name, or one of its own."""
+    """Its model's card under its own name, or one of its own."""
     if model is None:
         return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
     return replace(

@@ -1,4 +1,4 @@
-"""Which tasks there are: approved ones of the store, or drafts that an evaluation measures.
+"""Available tasks: approved ones of the store, or drafts that an evaluation measures.
 
 Rules: an approved task is checked again, from its stored bytes to its approvals, before its first
 answer and after every change of its record.
@@ -31,11 +31,9 @@ class CatalogueEntry:
     """Known facts of a task before it is opened.
 
     Attributes:
-        model: the model that answers for it; "" for a classifier that needs none.
-        form: of its answers: labels, fields or text.
-        digest: of the task.
+        model: "" for a classifier that needs none.
         created: Unix time in seconds of its import; 0 for a draft.
-        citations: whether its answers cite documents; None where its record does not say.
+        citations: whether its answers cite documents; None if unknown.
     """
 
     id: str
@@ -50,19 +48,14 @@ class Tasks(Protocol):
     """Tasks by the ids that apps name."""
 
     def entries(self) -> list[CatalogueEntry]:
-        """All of them."""
         ...
 
     def entry(self, task_id: str) -> CatalogueEntry | None:
-        """One of them; None where no task has the id."""
+        """None where no task has the id."""
         ...
 
     async def open(self, task_id: str) -> LoadedTask:
-        """The task, checked.
-
-        Raises:
-            Refused: the first check that fails.
-        """
+        """Raises Refused: the first check that fails."""
         ...
 
 
@@ -73,7 +66,6 @@ class Drafts:
         self._tasks = tasks
 
     def entries(self) -> list[CatalogueEntry]:
-        """All of them."""
         return [
             CatalogueEntry(
                 name, loaded.task.candidate.model, definition.form_of(loaded.task), loaded.digest
@@ -82,21 +74,14 @@ class Drafts:
         ]
 
     def entry(self, task_id: str) -> CatalogueEntry | None:
-        """One of them."""
         return next((entry for entry in self.entries() if entry.id == task_id), None)
 
     async def open(self, task_id: str) -> LoadedTask:
-        """The draft."""
         return self._tasks[task_id]
 
 
 class ApprovedTasks:
-    """The approved tasks of the store.
-
-    Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-    """
+    """Approved tasks of the store."""
 
     def __init__(self, store: ModelStore, policy: "Policy") -> None:
         self._store = store
@@ -104,17 +89,15 @@ class ApprovedTasks:
         self._checked: dict[str, tuple[ArtifactRecord[TaskFacts], LoadedTask]] = {}
 
     def entries(self) -> list[CatalogueEntry]:
-        """All of them, as their records say it."""
         records = self._store.inventory.records_of(TaskFacts)
         return [_entry(record) for record in records if record.state == ModelState.APPROVED]
 
     def entry(self, task_id: str) -> CatalogueEntry | None:
-        """One of them, as its record says it."""
         record = self._store.inventory.approved_of(task_id, TaskFacts)
         return None if record is None else _entry(record)
 
     async def open(self, task_id: str) -> LoadedTask:
-        """The task from its stored bytes; raises as `ModelStore.use`."""
+        """Raises as `ModelStore.use`."""
         record = self._store.inventory.approved_of(task_id, TaskFacts)
         known = self._checked.get(task_id)
         if record is not None and known is not None and known[0] == record:
@@ -135,25 +118,16 @@ class Policy(Protocol):
     """Reads the trust policy in force."""
 
     def __call__(self) -> TrustPolicy:
-        """The policy."""
         ...
 
 
 def read_artifact(artifact: Artifact) -> LoadedTask:
-    """Read a task from an open directory; its digest is the caller's to add.
-
-    Raises:
-        TaskRefused: as `loaded.load`.
-    """
+    """Read a task from an open directory, without its digest; raises as `loaded.load`."""
     return load(artifact.prefix, "")
 
 
 def vet(artifact: Artifact) -> VettedWhole[TaskFacts]:
-    """Read a task whole, and keep what its record says.
-
-    Raises:
-        TaskRefused: as `loaded.load`.
-    """
+    """Read a task and keep the facts of its record; raises as `loaded.load`."""
     loaded = read_artifact(artifact)
     task, told, objection = loaded.task, labelled.about(loaded), None
     try:

@@ -3,14 +3,14 @@
 Rules:
 - Passages are searched under the rights of the app that asks, for each request; the first input
   field is the question. Without a passage the model does not run and the answer is a refusal.
-- An answer leaves whole: each quotation in it is in a passage that this request was given; what
-  does not is taken out and counted; an answer without one left is replaced by the refusal.
-- With `quotes` the engine lets the model write nothing but one sentence of a passage with its
-  number, or the refusal: also a small model cites then, and says nothing of its own.
+- An answer leaves whole: each quotation in it is in a passage of this request; any other is removed
+  and counted; an answer without one left is replaced by the refusal.
+- With `quotes` the engine lets the model write only one sentence of a passage with its number, or
+  the refusal, so that a small model cites, too.
 - A passage never begins a line of the prompt, has no mark that looks like ours, and its control
   tokens are text, so that it cannot pass for the task's own words or for another passage.
-- The log commits to passages and citations and never has a passage's text: what is removed from a
-  collection must be nowhere. Computed prompts are reused under the same rights only.
+- The log commits to passages and citations and never has a passage's text, so that removal from a
+  collection is complete. Computed prompts are reused under the same rights only.
 """
 
 import json
@@ -60,7 +60,7 @@ _UNSTATED: Final = 512
 
 @dataclass(frozen=True)
 class _PreparedCited(Wrapped):
-    """A request that the model has prepared, with the passages in its prompt, in their order."""
+    """A prepared request, with the passages in its prompt, in their order."""
 
     passages: tuple[Passage, ...] = ()
     generation: int = 0
@@ -73,9 +73,6 @@ class CitedBackend:
 
     Attributes:
         task: the same task, without its documents.
-        output: what the task says of its answers.
-        collection: where the documents are.
-        evidence: searches it.
     """
 
     task: TaskBackend
@@ -85,7 +82,6 @@ class CitedBackend:
 
     @property
     def card(self) -> ModelCard:
-        """As `TaskBackend.card`."""
         return self.task.card
 
     async def prepare(
@@ -95,7 +91,7 @@ class CitedBackend:
 
         Raises:
             NotFound: `collection_not_found`, also where the key may read nothing in it.
-            ApplianceError: what the search raises.
+            ApplianceError: as the search.
         """
         task = self.task.loaded.task
         sent = values_of(task, content_of(request))
@@ -146,11 +142,10 @@ class CitedBackend:
         yield self._told(last, text, prepared)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """As `Backend.cancel`."""
         await self.task.model.cancel(inner(prepared))
 
     def _told(self, last: Delta, text: str, prepared: _PreparedCited) -> Delta:
-        """The last piece: what is proven of a text, or the refusal."""
+        """The last piece: a text's proven part, or the refusal."""
         cited = verified(text, prepared.passages)
         told = CitedFrom(
             collection=self.collection,
@@ -170,14 +165,14 @@ class CitedBackend:
         return replace(last, text=shown, finish_reason=finish, about=about)
 
     def _room(self, bare: GenerationRequest) -> int:
-        """Tokens of the context that are left for passages, by estimate."""
+        """Estimated tokens of the context for passages."""
         said = sum(estimate(str(turn["content"]).encode()) for turn in bare.messages or ())
         answer = bare.max_tokens or min(_UNSTATED, self.card.n_ctx // 4)
         return self.card.n_ctx - answer - said - estimate(_HEAD.encode())
 
 
 def packed(passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
-    """The best passages that fit, best first; one that is too long is left out, not cut.
+    """The best passages that fit, best first; a longer one is left out, not cut.
 
     Args:
         room: tokens, by estimate.
@@ -218,7 +213,7 @@ def _block(number: int, passage: Passage) -> str:
 def _shown(
     turns: Sequence[Mapping[str, JsonValue]], passages: Sequence[Passage]
 ) -> tuple[dict[str, JsonValue], ...]:
-    """A conversation with the passages before the words of its last turn."""
+    """With the passages before the words of the last turn."""
     *before, last = map(dict, turns)
     if passages:
         last = {**last, "content": f"{shown(passages)}\n\n{last['content']}"}

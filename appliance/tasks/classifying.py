@@ -32,12 +32,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class ClassifierBackend:
-    """A `Backend` over coefficients, next to a model that embeds where they need one.
-
-    Attributes:
-        card: what the API says about the task.
-        embedder: makes the vectors that nearest neighbours are found by.
-    """
+    """A `Backend` over coefficients, next to a model that embeds where they need one."""
 
     loaded: LoadedTask
     card: ModelCard
@@ -47,11 +42,7 @@ class ClassifierBackend:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Take the input fields; raises as `Backend.prepare`.
-
-        Raises:
-            BadRequest: `task_input_invalid`, `task_parameter`.
-        """
+        """Raises as `Backend.prepare`; BadRequest (`task_input_invalid`, `task_parameter`)."""
         task = self.loaded.task
         text = text_of(task, values_of(task, content_of(request)))
         if self.embedder is not None:
@@ -85,7 +76,7 @@ class ClassifierBackend:
         yield replace(last, text=label, vector=b"", about=told)
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """As `Backend.cancel`; what a thread computes is thrown away."""
+        """A thread's result is dropped."""
         if self.embedder is not None:
             await self.embedder.cancel(prepared)
         else:

@@ -1,9 +1,9 @@
-"""`task.toml`: what a task is, as its author wrote it.
+"""`task.toml`: a task, as its author wrote it.
 
 Rules:
-- An unknown key or value is refused, with its place in the file: a field that this version does not
-  know would change what the task means.
-- The definition is complete: whatever an answer depends on is in the task's directory or is
+- An unknown key or value is refused, with its place in the file: it could change the task's
+  meaning.
+- The definition is complete: everything that an answer depends on is in the task's directory or is
   named by its digest.
 - No label is the beginning of another, because scores of labels are compared token by token.
 
@@ -45,7 +45,7 @@ class InputField(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         max_chars: longest value; a longer one is refused, never cut.
-        required: whether an app must send it; a field that is left out is the empty text.
+        required: whether an app must send it; a missing field is the empty text.
     """
 
     name: _FieldName
@@ -57,10 +57,9 @@ class LabelForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form
     """The answer is one of a set.
 
     Attributes:
-        labels: the set, in the order of the report.
-        codes: what the model writes for each label, where that is not the label itself.
-        levels: what labels belong to, such as a category and a chapter: as many first characters of
-            them, or a table from each label.
+        codes: the model's text for each label, where it is not the label itself.
+        levels: parents of labels, such as a category and a chapter: a number of first characters,
+            or a table from each label.
     """
 
     labels: Annotated[tuple[_Label, ...], Meta(min_length=2, max_length=MAX_LABELS)]
@@ -68,12 +67,12 @@ class LabelForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form
     levels: dict[_FieldName, _Length | dict[str, _Label]] = msgspec.field(default_factory=dict)
 
     def at(self, level: str, label: str) -> str:
-        """Return a label's parent."""
+        """A label's parent."""
         rule = self.levels[level]
         return label[:rule] if isinstance(rule, int) else rule.get(label, label)
 
     def written(self, label: str) -> str:
-        """Return the text that the model writes for a label."""
+        """The model's text for a label."""
         return self.codes[self.labels.index(label)] if self.codes else label
 
 
@@ -96,10 +95,9 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", ta
     Attributes:
         grammar: name of a grammar that was signed with the model.
         collection: documents that the answer must cite; the first input field is the question.
-        passages: most of them that the model is given.
-        quotes: the answer is one sentence of a passage with its number, or the refusal, and nothing
-            of the model's own words.
-        refusal: the answer where nothing in the documents proves one.
+        passages: most for the model.
+        quotes: the answer is only one sentence of a passage with its number, or the refusal.
+        refusal: the answer where the documents prove none.
     """
 
     grammar: _FileName | None = None
@@ -118,10 +116,9 @@ class Prompt(Struct, frozen=True, forbid_unknown_fields=True):
     """Rule that turns an input into a conversation.
 
     Attributes:
-        user: Jinja template of the user's message over the input fields, in a sandbox.
+        user: sandboxed Jinja template of the user's message over the input fields.
         system: the system message, the same for every input; "" for none.
-        examples: file of solved items in the task's directory, shown before the input; they are
-            items of the split `train`.
+        examples: file of solved items of the split `train`, shown before the input.
     """
 
     user: Annotated[str, Meta(min_length=1, max_length=32_768)]
@@ -137,7 +134,7 @@ class TaskAnswerer(Struct, frozen=True, forbid_unknown_fields=True):
             `blend`: both, their distributions multiplied.
         model: id of a model or adapter in the registry; of a classifier by nearest neighbours, the
             model that embeds; "" for a classifier that needs none.
-        digest: its digest; the task is void for any other.
+        digest: of `model`; the task is void for any other.
         classifier: file of the coefficients in the task's directory.
         weight: of the model in a blend; p is in proportion to model^weight * classifier^(1-weight).
     """
@@ -153,7 +150,6 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     """Requirements on a candidate before it serves.
 
     Attributes:
-        metric: what is compared.
         margin: how much worse than the incumbent it may be, as a share.
         alpha: probability that a worse one passes, over all looks.
         floor: value of the metric that it must reach, whatever the incumbent does.
@@ -172,10 +168,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
     """One narrow job.
 
     Attributes:
-        version: counted up by the author.
-        description: one sentence for people.
-        compare: how values of fields count as right, by field; `text` for an answer of the form
-            text.
+        compare: rules of right values, by field; `text` for an answer of the form text.
         max_tokens: longest answer; 0 for what the form needs.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
             `task_deferred`) or `queue` (422 `task_queued` with an id).
@@ -195,7 +188,6 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def fields(self) -> dict[str, InputField]:
-        """The input fields by name."""
         return {field.name: field for field in self.input}
 
 
@@ -248,7 +240,7 @@ def _check_names(task: Task) -> None:
 
 
 def _check_candidate(task: Task) -> None:
-    """A kind has what it needs and nothing else, and only labels have a distribution."""
+    """A kind has its needs and nothing else, and only labels have a distribution."""
     candidate = task.candidate
     if bool(candidate.model) != bool(candidate.digest):
         raise _invalid("candidate.model and candidate.digest go together")
@@ -283,12 +275,9 @@ def _check_labels(output: LabelForm) -> None:
 
 
 def check_metric(task: Task) -> None:
-    """Refuse a metric that does not measure answers of the task's form.
+    """Refuse a metric that does not measure answers of the form: TaskRefused (`task_metric_unfit`).
 
-    `parse` does not ask: a task that an older version let in answers as it did.
-
-    Raises:
-        TaskRefused: `task_metric_unfit`.
+    `parse` does not ask, for tasks of older versions.
     """
     fit = that_fit(form_of(task))
     if task.gate.metric not in fit:
@@ -300,7 +289,7 @@ def check_metric(task: Task) -> None:
 
 
 def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The pairs of which the first is a prefix of the second, equal ones among them."""
+    """Pairs of which the first is a prefix of the second, equal ones among them."""
     ordered = sorted(words)
     return [(a, b) for a, b in itertools.pairwise(ordered) if b.startswith(a)]
 
@@ -308,8 +297,8 @@ def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
 def parse_schema(data: bytes) -> ObjectSchema:
     """Read the schema of a `fields` task: an object with named properties, and no others.
 
-    A keyword that the engine's grammars lack is refused by `enforced.check_form`, which an author
-    asks, and is `invalid_schema` when a request comes.
+    Keywords that the engine's grammars lack are refused by `enforced.check_form` for an author, and
+    as `invalid_schema` for a request.
 
     Raises:
         TaskRefused: `task_schema_invalid`.

@@ -1,8 +1,8 @@
 """A first `task.toml` with its files, from labelled items. Pure but for `write`.
 
 Rules:
-- Everything that the items show is read from them: fields, labels, types, lengths. A person's
-  decision is in the file with a comment that says what it decides.
+- Fields, labels, types and lengths are read from the items. A person's decision is in the file with
+  a comment.
 - Examples are items of the split `train`, handed in by the caller.
 - Either a task is written that `task check` accepts, or nothing.
 """
@@ -37,10 +37,10 @@ class TaskDraft:
     """A person's decisions; the rest comes from the items.
 
     Attributes:
-        model: id of the one that answers; None for a classifier.
-        form: None for what the answers of the items are.
-        encoding: None for the shorter one that can say every answer.
-        metric: None for the usual one of the form.
+        model: its id; None for a classifier.
+        form: None: by the items' answers.
+        encoding: None: the shortest for every answer.
+        metric: None: the usual one of the form.
     """
 
     id: str
@@ -69,8 +69,7 @@ def files(
         fitted: the coefficients for a task that a classifier answers.
 
     Raises:
-        TaskRefused: `task_invalid` when the items make no task, or what `load` and `check_metric`
-            raise.
+        TaskRefused: `task_invalid` when the items make no task; as `load` and `check_metric`.
     """
     if not train:
         raise TaskRefused("task_invalid", "The split train has no items to make a task of.")
@@ -91,11 +90,7 @@ def files(
 
 
 def write(directory: Path, made: Mapping[str, bytes]) -> None:
-    """Write the files of a task into a new directory.
-
-    Raises:
-        UsageError: `data_exists` when something is there.
-    """
+    """Write a new directory. Raises UsageError: `data_exists` when something is there."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError("data_exists", f"{directory} is there already.")
     directory.mkdir(parents=True, exist_ok=True)
@@ -104,7 +99,7 @@ def write(directory: Path, made: Mapping[str, bytes]) -> None:
 
 
 def form_of(train: Sequence[Item]) -> Form:
-    """The form of answers that the items have: objects are fields, repeated texts are labels."""
+    """The form of the items' answers: objects are fields, repeated texts are labels."""
     if any(isinstance(item.expected, Mapping) for item in train):
         return "fields"
     found = {item.label for item in train}
@@ -164,7 +159,7 @@ def _encoding(schema: ObjectSchema) -> Literal["json", "values"]:
 
 
 def codes(labels: Sequence[str]) -> list[str]:
-    """Short codes for labels of which one is the beginning of another; [] where none is."""
+    """Short codes for labels where one is the beginning of another; [] otherwise."""
     if not definition.prefixes(tuple(labels)):
         return []
     if len(labels) <= 26:
@@ -179,7 +174,7 @@ def _example(item: Item) -> bytes:
 
 
 def _sent(item: Item) -> dict[str, str]:
-    """The input as the task takes it: texts only, and no field that has no value."""
+    """Texts only, and no field without a value."""
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in item.input.items()
@@ -188,7 +183,7 @@ def _sent(item: Item) -> dict[str, str]:
 
 
 def _roomy(length: int) -> int:
-    """A limit that leaves room: twice the longest, rounded up."""
+    """Twice the longest, rounded up."""
     step: int = 10 ** max(1, len(str(length)) - 1)
     return -(-2 * length // step) * step
 
@@ -311,7 +306,7 @@ def _system(form: Form, train: Sequence[Item]) -> str:
 
 
 def _text(value: str) -> str:
-    """A basic string of TOML; JSON's escapes are among its own."""
+    """JSON's escapes are among those of TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

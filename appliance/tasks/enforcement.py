@@ -1,7 +1,7 @@
 """Enforcement of the form of a task's answers, as far as that is known without a model.
 
-Rule: it is asked by the task's author, before signing; a server compiles constraints in the worker
-only, and refuses there what a vocabulary or a limit makes impossible.
+Rule: the task's author calls it before signing; a server compiles constraints in the worker only,
+and refuses there what a vocabulary or a limit makes impossible.
 """
 
 import json
@@ -35,7 +35,7 @@ def most_tokens(task: Task, schema: ObjectSchema) -> int | None:
 
 
 def check_form(loaded: LoadedTask) -> None:
-    """Refuse a schema with a keyword that cannot be enforced, and a metric of another form.
+    """Refuse a schema with an unenforceable keyword, and a metric of another form.
 
     Raises:
         TaskRefused: `task_schema_invalid`, `task_metric_unfit`.

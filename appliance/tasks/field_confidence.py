@@ -2,9 +2,9 @@
 
 Rules:
 - A decision belongs to the field whose value it writes or ends: the first that ends after it
-  begins. A token that the schema leaves no choice about is no decision, so that names of fields and
+  begins. A token without an alternative in the schema is no decision, so that names of fields and
   punctuation do not count.
-- Numbers come from a confined process that is not trusted: what is none counts as the worst.
+- Numbers come from a confined process that is not trusted: any non-number counts as the worst.
 """
 
 import itertools
@@ -31,11 +31,10 @@ Ends: TypeAlias = Sequence[tuple[str, int]]
 def decided(
     output: JsonForm, schema: ObjectSchema, text: str, decisions: Sequence[Decision]
 ) -> tuple[Decided, ...]:
-    """The decisions of each field that had any, in the order of the text.
+    """Decisions of each field that had any, in the order of the text.
 
     Args:
-        text: what the model wrote, as `decisions` count its bytes; of a text that is not whole
-            nothing is reported.
+        text: of the model, as `decisions` count its bytes; an incomplete text reports nothing.
     """
     try:
         ends = _lines(schema, text) if output.encoding == "values" else _members(text)
@@ -68,18 +67,18 @@ def _field(name: str, decisions: Sequence[Decision]) -> Decided:
 
 
 def _finite(value: float, worst: float = FLOOR) -> float:
-    """The value, within what an engine tells; the worst for what is no number."""
+    """Within the engine's range; the worst for what is no number."""
     return min(max(value, FLOOR), -FLOOR) if math.isfinite(value) else worst
 
 
 def _lines(schema: ObjectSchema, text: str) -> Ends:
-    """Fields of the encoding `values`: a line each, which its line feed ends."""
+    """Fields of the encoding `values`, each ended by its line feed."""
     sizes = [len(line.encode()) + 1 for line in text.split("\n")]
     return list(zip(schema.names, itertools.accumulate(sizes), strict=False))
 
 
 def _members(text: str) -> Ends:
-    """Fields of a JSON object; the comma or brace after a value ends it.
+    """Fields of a JSON object, each ended by a comma or brace.
 
     Raises:
         ValueError, IndexError: it is none.

@@ -1,8 +1,8 @@
-"""From what an app sends to the conversation that the model gets.
+"""From an app's input to the model's conversation.
 
 Rules:
-- An app sends the fields as a JSON object, or plain text where the task has one required field.
-  A JSON object is never taken as text: a text that is one goes into its field.
+- An app sends the fields as a JSON object, or plain text where the task has one required field. A
+  JSON object is never taken as text: a text that is one goes into its field.
 - The template sees the input fields only, in a sandbox; its output is bounded.
 - A field that is missing, unknown or too long is refused by name. Nothing is cut.
 """
@@ -31,14 +31,14 @@ Message: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Example:
-    """A solved item: its input and what the model should have written."""
+    """A solved item: its input and the model's right answer."""
 
     values: Values
     answer: str
 
 
 def values_of(task: Task, content: str) -> dict[str, str]:
-    """The input fields in what an app sent as the user's message.
+    """The input fields of a user's message.
 
     Raises:
         BadRequest: `task_input_invalid`, naming the field.
@@ -53,11 +53,7 @@ def values_of(task: Task, content: str) -> dict[str, str]:
 
 
 def checked(task: Task, sent: Mapping[str, JsonValue]) -> dict[str, str]:
-    """The input fields, each within its limit; a field that is left out is the empty text.
-
-    Raises:
-        BadRequest: `task_input_invalid`, naming the field.
-    """
+    """The input fields, each within its limit; raises as `values_of`."""
     for name in sent:
         if name not in task.fields:
             raise _refused(task, f"it has no field {name!r}; {_expected(task)}")
@@ -77,11 +73,10 @@ def checked(task: Task, sent: Mapping[str, JsonValue]) -> dict[str, str]:
 
 
 class Renderer:
-    """The template of a task, compiled.
+    """The compiled template of a task.
 
     Args:
-        task: whose template.
-        examples: solved items that are before each input.
+        examples: solved items before each input.
 
     Raises:
         TaskRefused: `task_template_invalid` when it does not compile or uses an unknown field.
@@ -110,11 +105,7 @@ class Renderer:
         return self._prefix
 
     def messages(self, values: Values) -> tuple[Message, ...]:
-        """The conversation for one input.
-
-        Raises:
-            BadRequest: `task_input_invalid` when the template fails on these values.
-        """
+        """Raises BadRequest: `task_input_invalid` when the template fails on these values."""
         return (*self._prefix, {"role": "user", "content": self._render(values)})
 
     def _opening(self, task: Task, examples: Sequence[Example]) -> tuple[Message, ...]:

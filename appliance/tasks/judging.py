@@ -1,10 +1,10 @@
-"""P(True): how probable a model finds it that its own answer is right.
+"""P(True): the model's probability that its own answer is right.
 
 Rules:
-- The question follows the conversation that the answer came from, so that what is computed of it is
-  used again, and only answer and question are computed next to it.
+- The question follows the answer's conversation, whose computation is used again, so that only
+  answer and question are computed.
 - Nothing is sampled: of the raw probabilities of "yes" and "no", that of "yes" counts.
-- The call is part of the request of the answer: its tokens count there, and it ends with it.
+- The call is part of the answer's request: its tokens count there, and it ends with it.
 
 Source: Kadavath et al., arXiv:2207.05221, 2022.
 """
@@ -23,11 +23,10 @@ _ANSWERS: Final = ("yes", "no")
 
 @dataclass(frozen=True)
 class Judged:
-    """The judgement.
+    """The judgement, and the tokens of its call.
 
     Attributes:
         p_true: probability of "yes".
-        tokens, cached, prompt_tokens: of the call.
     """
 
     p_true: float
@@ -38,12 +37,7 @@ class Judged:
 
 @dataclass
 class Judging:
-    """The second call of one request.
-
-    Attributes:
-        model: what gave the answer.
-        principal, seed: of the request.
-    """
+    """The second call of one request."""
 
     model: ModelBackend
     principal: Principal
@@ -52,12 +46,7 @@ class Judging:
     _cancelled: bool = field(default=False, init=False)
 
     async def ask(self, request: GenerationRequest, answer: str) -> Judged | None:
-        """Ask; None where the request was cancelled. Raises as `Backend.prepare` and `run`.
-
-        Args:
-            request: what the model was asked.
-            answer: what it wrote.
-        """
+        """None where the request was cancelled. Raises as `Backend.prepare` and `run`."""
         turns = ({"role": "assistant", "content": answer}, {"role": "user", "content": QUESTION})
         asked = replace(
             request,

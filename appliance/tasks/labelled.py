@@ -1,7 +1,7 @@
-"""Distributions over a task's labels: from a classifier, and as the answer that an app gets.
+"""Distributions over a task's labels: from a classifier, and as an app's answer.
 
-Rule: a classifier reads the values of the input fields, in the task's order, one a line; what it
-was fitted to was written in the same way.
+Rule: a classifier reads, and was fitted to, the values of the input fields, in the task's order,
+one a line.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,7 @@ def judged(
     """A classifier's probability of each label, in the task's order.
 
     Args:
-        vector: of the text, for a classifier by nearest neighbours.
-
-    Raises:
-        ValueError: such a classifier got no vector.
+        vector: of the text, for nearest neighbours, which raise ValueError without one.
     """
     if isinstance(classifier, Linear):
         (shares,) = classifier.probabilities([text])
@@ -44,7 +41,7 @@ def judged(
 
 
 def about(loaded: LoadedTask) -> TaskAnswer:
-    """Describe the origin of a task's answers."""
+    """The origin of a task's answers."""
     task, candidate = loaded.task, loaded.task.candidate
     alone = candidate.kind == "classifier"
     return TaskAnswer(
@@ -60,7 +57,7 @@ def about(loaded: LoadedTask) -> TaskAnswer:
 def answer(
     loaded: LoadedTask, output: LabelForm, shares: Sequence[float]
 ) -> tuple[str, TaskAnswer]:
-    """The likeliest label, the first of equals, and what is told with it."""
+    """The likeliest label, the first of equals, and its facts."""
     best = max(range(len(shares)), key=lambda n: (shares[n], -n))
     named = tuple(zip(output.labels, shares, strict=True))
     told = replace(about(loaded), confidence=shares[best], distribution=named)

@@ -1,7 +1,7 @@
-"""A task as it is used: its definition and the files that it names, read and checked together.
+"""A task in use: its definition and the files that it names, read and checked together.
 
-Rules: everything that can be wrong is found here, before the task serves; the directory is read by
-name through `read`, which knows what was signed.
+Rules: every fault is found here, before the task serves; the directory is read by name through
+`read`, which knows the signed files.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ class LoadedTask:
 
     Attributes:
         digest: of its signed directory.
-        schema: of the form `fields`; empty else.
-        example_ids: ids of the items that the prompt shows.
+        schema: of the form `fields`; empty otherwise.
+        example_ids: ids of the prompt's items.
         classifier: of a classifier or a blend.
         classifier_digest: SHA-256 of its file; "" without one.
-        policy: version of the trust policy that it was verified under; 0 for a draft.
+        policy: version of the verifying trust policy; 0 for a draft.
     """
 
     task: Task
@@ -53,7 +53,7 @@ def load(read: Read, digest: str) -> LoadedTask:
     """Read a task's directory.
 
     Raises:
-        TaskRefused: what `definition.parse`, `parse_schema`, `values.check` and `Renderer` raise;
+        TaskRefused: as `definition.parse`, `parse_schema`, `values.check` and `Renderer`;
             `task_examples_invalid`, `task_invalid` for a classifier of another set of labels.
         Refused: `coefficients_invalid`.
     """
@@ -87,7 +87,7 @@ def load(read: Read, digest: str) -> LoadedTask:
 
 
 def _classifier(task: Task, read: Read) -> tuple[Classifier | None, str]:
-    """The coefficients of a classifier or a blend, and the digest of their file."""
+    """Of a classifier or a blend, with the digest of their file."""
     candidate = task.candidate
     if candidate.classifier is None or not isinstance(task.output, LabelForm):
         return None, ""
@@ -110,7 +110,7 @@ def _unfit_classifier(reason: str) -> TaskRefused:
 
 
 def answer_text(task: Task, schema: ObjectSchema, expected: Any) -> str:
-    """Return the text that the model should write for an expected answer.
+    """The model's text for an expected answer.
 
     Raises:
         TaskRefused: `task_answer_unfit` when the task's form cannot say it.

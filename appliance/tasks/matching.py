@@ -1,7 +1,7 @@
-"""A value next to the expected one: texts, numbers, patterns, fields. Pure.
+"""Compares a value with the expected one: texts, numbers, patterns, fields. Pure.
 
-Rules: texts are compared in Unicode form NFC, blanks at their ends aside; types must agree; the
-table `compare` of a task says how much a number may differ, or that an expected text is a pattern.
+Rules: texts are compared in Unicode form NFC, without blanks at their ends; types must agree; a
+task's table `compare` gives the tolerance of a number, or makes an expected text a pattern.
 """
 
 import functools
@@ -25,7 +25,7 @@ _ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")
 
 
 class Compare(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rule by which a value counts as right that is not the expected one.
+    """The rule by which another value than the expected one is right.
 
     Attributes:
         match: `same`; `normalised`: case, punctuation and blanks aside; `pattern`: the expected
@@ -38,7 +38,6 @@ class Compare(Struct, frozen=True, forbid_unknown_fields=True):
     relative: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     def right(self, expected: Any, answer: Any) -> float:
-        """1 where a value counts as right."""
         if isinstance(expected, bool) or isinstance(answer, bool):
             return float(expected is answer)
         if isinstance(expected, int | float) and isinstance(answer, int | float):
@@ -71,7 +70,7 @@ def alike(expected: str, answer: Answer) -> float:
 
 
 def near(expected: float, answer: Answer, *, absolute: float = 0.0, relative: float = 0.0) -> float:
-    """1 where the answer is a number that differs by no more than either tolerance allows."""
+    """1 where the answer is a number within either tolerance."""
     try:
         given = float(answer if answer is not None else "nan")
     except ValueError:
@@ -85,7 +84,7 @@ def pattern(expected: str, answer: Answer) -> float:
     """1 where a regular expression matches the whole answer, in time linear in its length.
 
     Raises:
-        ValueError: it is no regular expression, or one that takes more than linear time.
+        ValueError: it is no regular expression, or takes more than linear time.
     """
     held = _pattern(expected)
     return float(answer is not None and held.is_valid(answer))
@@ -107,7 +106,7 @@ def fields_right(
     answer: Mapping[str, JsonValue] | None,
     compare: Mapping[str, Compare],
 ) -> dict[str, float]:
-    """For each expected field 1 where the answer's value counts as right."""
+    """1 for each expected field whose value is right."""
     given: Mapping[str, JsonValue] = answer or {}
     right = {
         name: float(answer is not None and name in given and _same(value, given[name]))
@@ -120,7 +119,7 @@ def fields_right(
 
 
 def object_of(answer: Answer) -> dict[str, JsonValue] | None:
-    """The JSON object that an answer is; None where it is none."""
+    """None where the answer is no JSON object."""
     try:
         value = json.loads(answer or "")
     except (ValueError, RecursionError):

@@ -1,10 +1,10 @@
-"""Metrics: how much an answer is worth next to the expected one. A new one is a function here.
+"""Metrics: the score of an answer against the expected one. A new one is a function here.
 
 Rules:
 - A score is between 0 and 1, and no answer scores 0. A gate compares means over items, weighted by
   group (method rule 3).
 - `task.toml`, `--metric`, evaluations, gates and docs/tasks.md know a metric by `METRICS` only.
-- A name keeps its meaning for ever: certificates carry it.
+- A name keeps its meaning forever: certificates carry it.
 """
 
 import json
@@ -23,10 +23,9 @@ class AnsweredItem:
     """One item as a metric sees it.
 
     Attributes:
-        form: of the answers of the task.
         expected: a label, JSON with sorted names, or text.
-        compare: how values count as right, by field; `text` for an answer of the form text.
-        likeliest: labels, the likeliest first; of a candidate that names one only, that one.
+        compare: rules of right values, by field; `text` for an answer of the form text.
+        likeliest: labels, the likeliest first; a candidate may name only one.
     """
 
     form: Form
@@ -37,7 +36,7 @@ class AnsweredItem:
 
     @property
     def share_right(self) -> float:
-        """The share of the expected fields that are right; a label or a text is one."""
+        """A label or a text is one field."""
         if self.form == "fields":
             given = object_of(self.answer)
             right = fields_right(json.loads(self.expected), given, self.compare)
@@ -52,11 +51,9 @@ class Metric:
     """A score of single answers, whose mean a gate compares.
 
     Attributes:
-        forms: that it fits.
-        usual: those whose new tasks take it.
+        usual: forms whose new tasks take it.
         unit: of which a point is a hundredth.
-        ranked: whether it asks how likely each label is.
-        about: what an answer scores.
+        ranked: whether it needs each label's probability.
     """
 
     name: str

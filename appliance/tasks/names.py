@@ -1,8 +1,8 @@
 """Names that apps use in place of the ids of tasks, and the version that answers under each.
 
-Rules: a name answers by what its newest pointer names, or not at all; whether that task may serve
-is asked of the store as for any other; a name never hides an artifact of the same id. A canary
-that may not serve leaves its apps to the live version.
+Rules: a name answers by its newest pointer, or not at all; the store decides whether that task may
+serve, as for any other; a name never hides an artifact of the same id. A canary that may not serve
+leaves its apps to the live version.
 """
 
 import hashlib
@@ -16,30 +16,24 @@ from appliance.trust.statements.statement import Signed
 
 
 class TaskNames:
-    """Names of one appliance and their tasks.
-
-    Args:
-        tasks: the approved tasks, by their ids.
-        pointers: what the names point at.
-        policy: reads the trust policy in force.
-    """
+    """Names of one appliance and their tasks."""
 
     def __init__(self, tasks: Tasks, pointers: Pointers, policy: Policy) -> None:
         self._tasks, self._pointers, self._policy = tasks, pointers, policy
         self._verified: dict[tuple[str, int], Signed[TaskPointer]] = {}
 
     def entries(self) -> list[CatalogueEntry]:
-        """The live versions, each under its name."""
+        """Live versions, each under its name."""
         found = ((name, self.live(name)) for name in self._pointers.names())
         return [replace(entry, id=name) for name, entry in found if entry is not None]
 
     def live(self, name: str) -> CatalogueEntry | None:
-        """The version that answers under a name; None where none may."""
+        """None where no version may answer."""
         signed = self.pointer(name)
         return None if signed is None else self._serving(signed.said.live)
 
     def answers(self, name: str, app: str) -> CatalogueEntry | None:
-        """The version that answers an app under a name: the canary for its share of the apps.
+        """The version that answers an app: the canary for its share of the apps.
 
         Args:
             app: id of the app's key. An app meets one version for as long as a canary lasts.
@@ -55,7 +49,7 @@ class TaskNames:
         return self._serving(signed.said.live)
 
     def shadow(self, name: str) -> tuple[str, CatalogueEntry] | None:
-        """The version that answers next to the others, and the id of the pointer that says so."""
+        """The shadow version of a name, and its pointer's id."""
         signed = self.pointer(name)
         if signed is None or signed.said.shadow is None:
             return None
@@ -79,7 +73,7 @@ class TaskNames:
         return known
 
     def _serving(self, version: TaskVersion) -> CatalogueEntry | None:
-        """The entry of a version that is approved, with the digest that was pointed at."""
+        """The entry of an approved version with the pointer's digest."""
         entry = self._tasks.entry(version.task)
         return entry if entry is not None and entry.digest == version.digest else None
 

@@ -1,8 +1,8 @@
-"""An app's request to a task: its input only, none of the settings that the task has made.
+"""An app's request to a task: its input only, without settings that the task has made.
 
-Rules: a request that brings a setting of its own is refused by name, except for settings that a
-form without sampling has no use for. Agents send a system message with everything: the task has its
-own, so that of the app is not used, and the answer and the log say so.
+Rules: a request with a setting of its own is refused by name, except for settings without meaning
+for a form without sampling. Agents always send a system message: the task has its own, so the app's
+is not used, and the answer and the log say so.
 """
 
 from typing import Final
@@ -37,17 +37,13 @@ def content_of(request: GenerationRequest) -> str:
 
 
 def unused(request: GenerationRequest) -> tuple[str, ...]:
-    """List the fields besides its input that an app sent and the task does not use."""
+    """Fields besides its input that an app sent and the task does not use."""
     given = any(turn.get("role") == SYSTEM for turn in request.messages or ())
     return (SYSTEM,) if given else ()
 
 
 def _check_parameters(request: GenerationRequest) -> None:
-    """Refuse what would change the task.
-
-    Raises:
-        BadRequest: `task_parameter`, naming the field.
-    """
+    """Refuse settings that would change the task; `task_parameter` names the field."""
     brought = {
         "tools": request.tools,
         "response_format": request.constraint,

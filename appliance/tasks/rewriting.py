@@ -1,7 +1,7 @@
 """`task.toml` with another candidate and the next version; the rest as its author wrote it. Pure.
 
-Rule: what comes out is read again, and differs from what went in by the candidate and the version
-only, or it is refused.
+Rule: the result is read again, and is refused if it differs from the source by more than the
+candidate and the version.
 """
 
 import json
@@ -21,11 +21,11 @@ _VERSION: Final = re.compile(r"^version\s*=\s*\d+", re.MULTILINE)
 
 
 def with_candidate(data: bytes, candidate: TaskAnswerer) -> bytes:
-    """The definition of the next version, which another candidate answers.
+    """The next version's definition, with another candidate.
 
     Raises:
-        TaskRefused: `task_invalid` when the file cannot be read, or has no table `[candidate]`;
-            what `definition.parse` raises of the result.
+        TaskRefused: `task_invalid` when the file cannot be read, or has no table `[candidate]`; as
+            `definition.parse` of the result.
     """
     before = parse(data)
     text = data.decode() + ("" if data.endswith(b"\n") else "\n")
@@ -44,7 +44,7 @@ def with_candidate(data: bytes, candidate: TaskAnswerer) -> bytes:
 
 
 def _lines(candidate: TaskAnswerer) -> str:
-    """Its keys, those that are not the default."""
+    """Its keys, without defaults."""
     default = TaskAnswerer()
     pairs = {name: getattr(candidate, name) for name in candidate.__struct_fields__}
     return "".join(

@@ -13,10 +13,10 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 class PropertySchema(Struct, frozen=True, omit_defaults=True):
-    """One property, as far as a line of text can say it.
+    """One property, as far as a line of text can express it.
 
     Attributes:
-        pattern, format: anything but UNSET where it has one.
+        pattern, format: UNSET without one.
     """
 
     type: str | list[str] | UnsetType = UNSET
@@ -29,14 +29,13 @@ class PropertySchema(Struct, frozen=True, omit_defaults=True):
 
     @property
     def options(self) -> list[Any] | None:
-        """The values that it lists; None where it lists none."""
+        """The listed values; None without a list."""
         if self.const is not UNSET:
             return [self.const]
         return None if isinstance(self.enum, UnsetType) else self.enum
 
     @property
     def types(self) -> set[str]:
-        """The JSON types that it allows."""
         if self.options is not None:
             return {_type_of(option) for option in self.options}
         if isinstance(self.type, UnsetType):
@@ -45,11 +44,7 @@ class PropertySchema(Struct, frozen=True, omit_defaults=True):
 
 
 class ObjectSchema:
-    """A JSON schema.
-
-    Args:
-        document: as JSON.
-    """
+    """A JSON schema."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
@@ -60,11 +55,10 @@ class ObjectSchema:
 
     @property
     def names(self) -> list[str]:
-        """Its properties, in its order."""
         return list(self.document.get("properties", ()))
 
     def of(self, name: str) -> PropertySchema:
-        """A property. Raises msgspec.ValidationError for one that no line can say."""
+        """Raises msgspec.ValidationError for a property that no line can express."""
         return msgspec.convert(self.document["properties"][name], PropertySchema, strict=False)
 
     @cached_property
@@ -72,7 +66,6 @@ class ObjectSchema:
         return jsonschema_rs.validator_for(dict(self.document))
 
     def accepts(self, answer: object) -> bool:
-        """True for a JSON value that it allows."""
         return bool(self._validator.is_valid(answer))
 
 

@@ -1,9 +1,9 @@
-"""Shadow versions: they answer what apps asked under a name, after the apps were answered.
+"""Shadow versions: they answer apps' requests under a name, after the apps were answered.
 
 Rules: no app ever gets the answer of a shadow; it is recorded like every answer, under the key id
 `shadow` and the app's request id with `-shadow`, with the content retention of the app; it runs at
-batch priority, one at a time; what the queue cannot hold is dropped and counted. A failed answer of
-a shadow counts as a failure, never as an answer that was not asked for.
+batch priority, one at a time; requests beyond the queue are dropped and counted. A failed answer of
+a shadow counts as a failure, not as one that was not requested.
 """
 
 import asyncio
@@ -56,12 +56,7 @@ class _Asked:
 
 
 class Shadows:
-    """Asks the shadows of names, and keeps how they compare.
-
-    Args:
-        names: which shadow is next to a name.
-        database: an engine whose migrations include `TABLES`.
-    """
+    """Asks the shadows of names, and keeps the comparisons."""
 
     def __init__(self, names: TaskNames, database: Engine) -> None:
         self._names, self._database = names, database
@@ -69,7 +64,7 @@ class Shadows:
         self._dropped: Counter[str] = Counter()
 
     def note(self, generation: Generation) -> None:
-        """Take an answer that an app got; called in the event loop, waits for nothing."""
+        """Take an app's answer; called in the event loop, without waiting."""
         if generation.text is None or generation.caller.principal.key_id in OWN:
             return
         found = self._names.shadow(generation.asked.model)
@@ -85,7 +80,7 @@ class Shadows:
             self._dropped[pointer] += 1
 
     async def run(self, inference: Inference) -> None:
-        """Ask what was taken, for ever."""
+        """Ask for taken requests, forever."""
         while True:
             asked = await self._queue.get()
             verdict = await _verdict(inference, asked)
@@ -96,11 +91,10 @@ class Shadows:
             self._queue.task_done()
 
     async def settled(self) -> None:
-        """Wait until all that was taken is kept."""
+        """Wait until everything taken is kept."""
         await self._queue.join()
 
     def tally(self, pointer: str) -> ShadowTally:
-        """Compare the shadow of a pointer so far."""
         mine = _ANSWERS.c.pointer == pointer
         with self._database.begin() as connection:
             counts = connection.execute(
@@ -119,14 +113,14 @@ class Shadows:
         return ShadowTally(**counted, dropped=self._dropped[pointer], differing=differing)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the comparisons of these requests, by pointer."""
+        """By pointer, the number of these requests' comparisons."""
         asked = sa.select(_ANSWERS.c.pointer, sa.func.count()).where(_ANSWERS.c.request.in_(ids))
         with self._database.begin() as connection:
             found = connection.execute(asked.group_by(_ANSWERS.c.pointer)).all()
         return {str(pointer): int(count) for pointer, count in found}
 
     def erase(self, ids: Collection[str]) -> None:
-        """Forget the comparisons of these requests; the shadow's texts are the log's."""
+        """Delete the comparisons of these requests; the shadow's texts are the log's."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.request.in_(ids)))
 

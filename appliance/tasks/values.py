@@ -1,13 +1,12 @@
 """Answers as values alone: one a line in the order of the schema, and the JSON that they stand for.
 
-A model that writes only the values writes several times fewer tokens than one that writes the JSON,
-and the appliance knows the rest of it.
+Values alone are several times fewer tokens than their JSON.
 
 Rules:
 - Every property is a scalar: text, number, integer, boolean, a constant or one of a list, or null.
-- A line holds the value as JSON would, but text is without quotes: `\\`, line feed, carriage
-  return and tab are escaped by a backslash. An empty line is null where the schema allows null.
-- The form is unambiguous: reading what was written gives the value again, or the value is refused.
+- A line holds the value as JSON would, but text is without quotes: `\\`, line feed, carriage return
+  and tab are escaped by a backslash. An empty line is null where the schema allows null.
+- The form is unambiguous: reading a written value gives it again, or it is refused.
 """
 
 import json
@@ -80,10 +79,10 @@ def write(schema: ObjectSchema, answer: Mapping[str, JsonValue]) -> str:
 
 
 def read(schema: ObjectSchema, text: str) -> dict[str, Scalar]:
-    """The answer that lines of values stand for.
+    """The answer of lines of values.
 
     Raises:
-        TaskRefused: `task_answer_invalid` when they are not what `expression` allows.
+        TaskRefused: `task_answer_invalid` when they do not match `expression`.
     """
     lines, names = text.split("\n"), schema.names
     if len(lines) != len(names):
@@ -117,7 +116,7 @@ def _written(value: Any) -> str:
 
 
 def _value(name: str, wanted: PropertySchema, line: str) -> Scalar:
-    """Read a line's value: the first of null, the listed values, and the types that fits."""
+    """The first of null, the listed values, and the types that fits."""
     kinds, options = wanted.types, wanted.options
     if not re.fullmatch(_pattern(wanted), line):
         raise _unread(f"{line[:80]!r} is no value of {name!r}")

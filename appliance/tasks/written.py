@@ -1,7 +1,7 @@
-"""The text of a task, written again from what its model generated before.
+"""The text of a task, written again from its model's pieces.
 
-Rule: a blend takes a classifier's share next to the model, and an answer that cites takes passages;
-the record of a request has neither, so their texts are not written again.
+Rule: texts of a blend, which needs a classifier's share, and of an answer that cites, which needs
+passages, are not written again: the record of a request has neither.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -35,18 +35,14 @@ class _Generated:
 
 @dataclass(frozen=True)
 class TaskWriter:
-    """Writes texts of tasks again.
-
-    Attributes:
-        tasks: that can be asked here.
-    """
+    """Writes texts of tasks again."""
 
     tasks: Tasks
 
     async def text(
         self, digest: str, prepared: PreparedRequest, pieces: Sequence[Delta]
     ) -> str | None:
-        """The text that a task writes; None where it is not here or took more than the pieces.
+        """None where the task is not here or took more than the pieces.
 
         Raises:
             Refused: a check of the task fails.

@@ -28,20 +28,21 @@ class TuneSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the training of an adapter.
 
     Attributes:
-        rank: columns of each pair of matrices.
-        alpha: the adapter's change is scaled by this over the rank.
+        method: `lora`.
+        rank: size of the adapter: columns of each pair of matrices.
+        alpha: weight of the adapter: its change is scaled by this over the rank.
         rate: learning rate after the warm-up; it falls to 0 linearly.
         epochs: most passes over the rows.
         batch: rows of one step of the optimiser.
         warmup: steps until `rate` is reached.
         clip: most length of a step's gradient.
         longest: most tokens of a row, prompt and answer.
-        tokens: computed at once; the memory follows from it.
+        tokens: tokens that are computed at once; the memory follows from it.
         recompute: compute activations again (Chen et al., 2016): a third slower, in a fraction of
             the memory.
         patience: evaluations on dev without a gain after which training stops.
         evaluations: evaluations on dev in each epoch.
-        seed: of the order of rows and of the first matrices.
+        seed: seed of the order of rows and of the first matrices.
     """
 
     method: str = "lora"

@@ -1,8 +1,8 @@
 """A classifier as one JSON document, `classifier.json`, and back.
 
-Rules: the document is complete: no code, no other file; matrices are little-endian 32 bit floats in
-base64, because as digits they would be four times as long; every size is checked before it is used,
-nothing but finite numbers is taken, and what is not understood is refused.
+Rules: the document is complete, without code or another file; matrices are little-endian 32 bit
+floats in base64, a quarter of their size as digits; every size is checked before use, only finite
+numbers are taken, and unknown content is refused.
 """
 
 import base64
@@ -57,11 +57,7 @@ def write(classifier: Classifier) -> bytes:
 
 
 def read(data: bytes) -> Classifier:
-    """A classifier from its document.
-
-    Raises:
-        Refused: `coefficients_invalid`.
-    """
+    """A classifier from its document. Raises Refused (`coefficients_invalid`)."""
     value = strict_json.parse(data, _refuse, limit=MAX_BYTES)
     if strict_json.member(value, "format", int, _refuse) != FORMAT:
         raise _refuse(f"the format is not {FORMAT}")

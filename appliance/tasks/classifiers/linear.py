@@ -44,11 +44,7 @@ class Linear:
 
 
 def fit_linear(texts: Sequence[str], labels: Sequence[str], strength: float = STRENGTH) -> Linear:
-    """Fit a regression to labelled texts.
-
-    Raises:
-        ValueError: texts and labels differ in number, or there are fewer than two labels.
-    """
+    """Raises ValueError: numbers differ, or there are fewer than two labels."""
     names = tuple(sorted(set(labels)))
     if len(texts) != len(labels) or len(names) < 2:
         raise ValueError("a regression needs a label for each text, and two labels")

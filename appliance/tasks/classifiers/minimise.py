@@ -18,7 +18,7 @@ _ARMIJO: Final = 1e-4
 
 
 def minimise(objective: Objective, start: Floats, tolerance: float, steps: int = 500) -> Floats:
-    """Where the largest part of the gradient is at most `tolerance`, or after `steps`.
+    """The point where the gradient's largest part is at most `tolerance`, or after `steps`.
 
     Args:
         objective: gives value and gradient.
@@ -64,5 +64,5 @@ def _direction(gradient: Floats, pairs: deque[tuple[Floats, Floats, float]]) -> 
 
 
 def _dot(first: Floats, second: Floats) -> float:
-    """The sum of products, by numpy alone: a BLAS would wake threads for so little."""
+    """By numpy alone: a BLAS would wake threads for so little."""
     return float(np.sum(first * second))

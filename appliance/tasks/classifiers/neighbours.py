@@ -1,8 +1,8 @@
 """The labels of the nearest training texts, by the vectors of an embedding model.
 
-Rules: near is by cosine; the `NEAREST` vote with weights that fall with the distance; at equal
-distance the smaller label votes first; every label has a little probability, so that nothing is
-impossible. The caller embeds texts, with the model and the prefix that embedded the training texts.
+Rules: distance is by cosine; the `NEAREST` vote with weights that fall with the distance; at equal
+distance the smaller label votes first; every label has a little probability. The caller embeds
+texts, with the model and the prefix that embedded the training texts.
 Source: Cover & Hart, IEEE Trans. Inf. Theory 13, 1967; Dudani, IEEE Trans. SMC 6, 1976.
 """
 
@@ -24,8 +24,8 @@ class NeighbourModel:
     """Training vectors of length 1 and their labels.
 
     Attributes:
-        embedder: names the model that the vectors are from, by digest.
-        places: for each vector the place of its label.
+        embedder: digest of the vectors' model.
+        places: index of each vector's label.
     """
 
     labels: tuple[str, ...]
@@ -58,7 +58,7 @@ def fit_neighbours(
     """Keep labelled vectors, sorted by label and then by their numbers.
 
     Raises:
-        ValueError: vectors and labels differ in number, or there are fewer than two labels.
+        ValueError: numbers differ, or there are fewer than two labels.
     """
     names = tuple(sorted(set(labels)))
     units = _unit(vectors)

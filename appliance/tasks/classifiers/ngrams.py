@@ -47,13 +47,13 @@ def characters(text: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """The features of one kind, by name their place, and the weight of each place."""
+    """Features of one kind: places by name, and the weight of each place."""
 
     places: Mapping[str, int]
     weights: Sequence[float]
 
     def vector(self, features: Iterable[str]) -> dict[int, float]:
-        """The weighted features of a text, of length 1; unknown ones are left out."""
+        """Of length 1; unknown features are left out."""
         counts = Counter(features)
         held = {
             place: (1 + math.log(count)) * self.weights[place]
@@ -85,15 +85,12 @@ class NgramVocabulary:
 
     @property
     def size(self) -> int:
-        """Number of columns."""
         return len(self.words.weights) + len(self.characters.weights)
 
     def matrix(self, texts: Sequence[str]) -> Sparse:
-        """The texts as rows."""
         return Sparse([self.row(text) for text in texts], self.size)
 
     def row(self, text: str) -> dict[int, float]:
-        """A text as values by column."""
         after = len(self.words.weights)
         letters = self.characters.vector(characters(text))
         return self.words.vector(words(text)) | {

@@ -22,12 +22,7 @@ _FEWEST: Final = 8
 
 
 class Sparse:
-    """Rows of column numbers with values.
-
-    Args:
-        rows: for each row its values by column.
-        columns: how many columns there are.
-    """
+    """Rows of column numbers with values, `columns` in number."""
 
     def __init__(self, rows: Sequence[Mapping[int, float]], columns: int) -> None:
         self.shape = (len(rows), columns)
@@ -46,7 +41,7 @@ class Sparse:
         self._columns = _Lists(column[~inside], row[~inside], value[~inside])
 
     def times(self, right: Floats | NDArray[np.float32]) -> Floats:
-        """This matrix times a dense one; only the rows of it that are needed become 64 bits."""
+        """Only the needed rows of the dense matrix become 64 bits."""
         common = right[self._common].astype(np.float64)
         found = np.empty((self.shape[0], right.shape[1]))
         for block in self._blocks(right.shape[1]):
@@ -55,7 +50,6 @@ class Sparse:
         return found
 
     def transposed_times(self, right: Floats) -> Floats:
-        """This matrix transposed, times a dense one."""
         found = np.zeros((self.shape[1], right.shape[1]))
         common = np.zeros((len(self._common), right.shape[1]))
         for block in self._blocks(right.shape[1]):
@@ -65,7 +59,7 @@ class Sparse:
         return found
 
     def _blocks(self, width: int) -> list[slice]:
-        """Rows that are multiplied together: few, so that the caller's thread does it."""
+        """Few rows are multiplied together, so that the caller's thread does it."""
         step = _ALONE // max(1, len(self._common) * width)
         step = step if step >= _FEWEST else max(1, self.shape[0])
         return [slice(start, start + step) for start in range(0, self.shape[0], step)]

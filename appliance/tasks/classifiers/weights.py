@@ -1,7 +1,7 @@
-"""The features that decide in a regression over n-grams. Pure.
+"""The deciding features of a regression over n-grams. Pure.
 
-Rules: a label's weight is told against the mean of the other labels, since only differences decide;
-in a text a feature counts what it adds to the answer's score over that of the next label.
+Rules: a label's weight is relative to the mean of the other labels, since only differences decide;
+in a text a feature counts its contribution to the answer's score over that of the next label.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from appliance.tasks.classifiers.ngrams import NgramVocabulary
 
 @dataclass(frozen=True)
 class Feature:
-    """An n-gram and how much it speaks for a label; below 0 it speaks against it."""
+    """An n-gram and its weight for a label; below 0 it is against it."""
 
     name: str
     weight: float
@@ -27,7 +27,7 @@ class LabelDecision:
     Attributes:
         against: the next label.
         features: of the text; the sum of all of them and `start` is the difference of the scores.
-        start: what the intercepts add.
+        start: of the intercepts.
     """
 
     answer: str
@@ -38,7 +38,7 @@ class LabelDecision:
 
 
 def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
-    """The features that speak most for a label. Raises ValueError for another label."""
+    """The features with the highest weights for a label. Raises ValueError for another label."""
     place = model.labels.index(label)
     others = [n for n in range(len(model.labels)) if n != place]
     scores = model.weights[:, place] - model.weights[:, others].mean(axis=1)
@@ -48,7 +48,7 @@ def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
 
 
 def decided(model: Linear, text: str) -> LabelDecision:
-    """Rank the features that decided for the answer over the next label; the strongest first."""
+    """Features that decided for the answer over the next label; the strongest first."""
     shares = model.probabilities([text])[0]
     order = np.argsort(-shares, kind="stable")
     first, second = int(order[0]), int(order[1])
@@ -64,7 +64,7 @@ def decided(model: Linear, text: str) -> LabelDecision:
 
 
 def _names(vocabulary: NgramVocabulary) -> list[str]:
-    """Features by column: words as they are, characters in quotes."""
+    """By column: words as they are, characters in quotes."""
     blocks = (vocabulary.words.places, vocabulary.characters.places)
     words, characters = (sorted(places, key=lambda name: places[name]) for places in blocks)
     return [*words, *(f"'{name}'" for name in characters)]
