@@ -1,8 +1,8 @@
-"""Items out of what apps asked: the prompts of the audit log, unlabelled.
+"""Items from apps' requests: the prompts of the audit log, unlabelled.
 
-Rules: only keys whose owners agreed; what was erased or not kept is counted and left out; the text
-is what the user asked, without the system's part of the prompt; personal data are masked unless the
-caller says otherwise; the group is the app and the day, because requests of one day go together.
+Rules: only keys whose owners agreed; erased and unkept prompts are counted and left out; the text
+is the user's, without the system's part of the prompt; personal data are masked unless the caller
+says otherwise; the group is the app and the day, because requests of one day go together.
 """
 
 import json
@@ -29,7 +29,6 @@ def item(
     """The item of a request; None where the prompt is no text of a user.
 
     Args:
-        app: the name of the key.
         prompt: as the log keeps it: messages or a prompt, JSON.
         grouping: "request" only where nothing ties an app's requests of a day together.
     """
@@ -76,7 +75,7 @@ def _text(content: Any) -> str | None:
 
 
 def _fields(text: str) -> dict[str, Scalar]:
-    """The fields that an app of a task sends as a JSON object, else one text."""
+    """The fields of a task's JSON object, else one text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

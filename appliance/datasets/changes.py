@@ -1,7 +1,7 @@
 """Changes of a dataset: an item taken out, personal data masked, unlabelled items labelled.
 
-Rules: a change makes a new version without a signature; what is not changed stays as it was; what
-saw the items that went is reported by `uses`.
+Rules: a change makes a new version without a signature; the rest stays as it was; `uses` reports
+the readers of removed items.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,7 @@ from appliance.text import visible
 
 
 def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
-    """The next version of a dataset, without some items.
-
-    Raises:
-        DatasetRefused: `item_unknown`.
-    """
+    """The next version, without some items. Raises DatasetRefused (`item_unknown`)."""
     known = {item.id for item in dataset.items}
     for name in ids:
         if name not in known:
@@ -36,7 +32,7 @@ def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
 
 
 def masked(dataset: Dataset) -> Dataset:
-    """The next version of a dataset, with personal data in its inputs replaced by their kind."""
+    """The next version, with personal data in its inputs replaced by their kind."""
     return _next(
         dataset,
         {name: tuple(_masked(item) for item in dataset.splits.get(name, ())) for name in SPLITS},
@@ -44,10 +40,10 @@ def masked(dataset: Dataset) -> Dataset:
 
 
 def divided(dataset: Dataset, rule: SplitRule) -> Dataset:
-    """The next version of a dataset, split by another rule.
+    """The next version, split by another rule.
 
     Raises:
-        DatasetRefused: what `splits.split` raises; `dataset_sealed`.
+        DatasetRefused: as `splits.split`; `dataset_sealed`.
     """
     if dataset.seal is not None:
         raise DatasetRefused("dataset_sealed", "Sealed items cannot be split again.")
@@ -59,9 +55,9 @@ def divided(dataset: Dataset, rule: SplitRule) -> Dataset:
 def labelled(
     dataset: Dataset, answers: Mapping[str, Expected], shares: Mapping[str, float]
 ) -> Dataset:
-    """The next version of a dataset, with answers for unlabelled items.
+    """The next version, with answers for unlabelled items.
 
-    An item goes to the split that its group is in; groups that are in none are split by shares.
+    An item goes to the split of its group; groups without one are split by shares.
 
     Raises:
         DatasetRefused: `item_unknown` for an id that is not unlabelled, `split_invalid`.

@@ -1,8 +1,8 @@
 """Problems of a dataset, and its power to show a result: the report of `dataset check`.
 
 Rules: nothing is changed; every problem has a stable code, a count and the ids of examples; errors
-are what makes results on this dataset wrong, warnings what makes them doubtful; shares of labels
-and groups are of each split; texts that are shown passed no sanitiser and must pass one.
+make results on this dataset wrong, warnings doubtful; shares of labels and groups are of each
+split; shown texts passed no sanitiser and must pass one.
 """
 
 import math
@@ -42,8 +42,7 @@ class DataProblem:
 
     Attributes:
         level: "error" or "warning".
-        count: how often.
-        examples: ids, or pairs of ids with what is known of them.
+        examples: ids, or pairs of ids with details.
     """
 
     code: str
@@ -58,10 +57,10 @@ class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         largest_group: its share of the items.
-        smallest_effect: difference of two candidates that so many groups show.
-        certifies_without_error: the smallest error rate that they certify.
+        smallest_effect: smallest difference of two candidates that the groups show.
+        certifies_without_error: smallest error rate that they certify.
         labels, majority: counts, and the share of the commonest, where answers are few.
-        time: the first and the last, where items have one.
+        time: the first and the last; None without times.
     """
 
     items: int
@@ -76,7 +75,7 @@ class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DuplicateFacts(msgspec.Struct, frozen=True):
-    """Different texts, and the items that repeat one, exactly or nearly."""
+    """Different texts, and items that repeat one, exactly or nearly."""
 
     texts: int
     exact: int
@@ -84,7 +83,7 @@ class DuplicateFacts(msgspec.Struct, frozen=True):
 
 
 class LabelFacts(msgspec.Struct, frozen=True):
-    """Texts that occur more than once, and how far their labels agree."""
+    """Texts that occur more than once, and the agreement of their labels."""
 
     repeated_texts: int
     agreement: float | None
@@ -103,7 +102,7 @@ class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Facts of a dataset, besides its problems.
 
     Attributes:
-        summary: as lists and records have it.
+        summary: as in lists and records.
         personal_data: places by kind.
     """
 
@@ -127,11 +126,9 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """True if there is no error; warnings are for a person to weigh."""
         return all(problem.level != "error" for problem in self.problems)
 
     def document(self) -> dict[str, JsonValue]:
-        """The report as JSON values."""
         return {
             "ok": self.ok,
             "problems": [vars(problem) for problem in self.problems],
@@ -151,11 +148,11 @@ def check(
     tokens: Count | None = None,
     context: int | None = None,
 ) -> CheckReport:
-    """Look a dataset over.
+    """Check a dataset.
 
     Args:
         near: similarity from which two texts are near-duplicates (`duplicates.similarity`).
-        tokens: counts the tokens of an input, where a tokeniser is at hand.
+        tokens: counts the tokens of an input; None without a tokeniser.
         context: tokens that fit into the model's context.
     """
     items = [item for name in LABELLED for item in dataset.splits.get(name, ())]
@@ -294,7 +291,7 @@ def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list
 def shared(dataset: Dataset) -> float:
     """The share of `certify` or of `test`, whichever is larger, that is like an item of the other.
 
-    A pass of one is a pass of the other as far as they are alike.
+    A pass of one is a pass of the other to that extent.
     """
     one, other = (dataset.splits.get(name, ()) for name in SEALED)
     if not one or not other:

@@ -1,10 +1,9 @@
 """A dataset as a directory: `dataset.json`, and a file of JSON lines for each split.
 
 Rules: the directory obeys the rules of every artifact, so that it is signed, imported and approved
-in the same way; a dataset that is read is whole and consistent or refused; a change makes a new
-directory in one rename and takes the signature away; a split has a file of its own. A sealed split
-(`sealing`) is read as its numbers alone: no function here opens one; an item that a model answered
-is in `train` or the dataset is refused.
+in the same way; a read dataset is whole and consistent or refused; a change makes a new directory
+in one rename and removes the signature. Of a sealed split (`sealing`) only the numbers are read: no
+function here opens one; an item that a model answered is in `train` or the dataset is refused.
 """
 
 import shutil
@@ -39,8 +38,7 @@ class DatasetManifest:
     """A dataset's own statement.
 
     Attributes:
-        version: counted up by its owner.
-        rule: how it was split (`splits.Rule.describe`).
+        rule: of its split (`splits.Rule.describe`).
     """
 
     name: str
@@ -51,7 +49,6 @@ class DatasetManifest:
     rule: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def document(self) -> bytes:
-        """`dataset.json`."""
         table = {key: getattr(self, key) for key in _TEXTS}
         return strict_json.dump(
             {"format": FORMAT, "version": self.version, "splits": dict(self.rule), **table}
@@ -63,7 +60,7 @@ class Dataset:
     """A manifest and the items of each split.
 
     Attributes:
-        seal: tells of the splits that are sealed, which have no items here.
+        seal: of the sealed splits, which have no items here.
     """
 
     manifest: DatasetManifest
@@ -72,12 +69,12 @@ class Dataset:
 
     @property
     def items(self) -> Iterator[Item]:
-        """All items that are not sealed, split by split."""
+        """All items of open splits."""
         for name in SPLITS:
             yield from self.splits.get(name, ())
 
     def facts(self) -> DatasetFacts:
-        """Numbers for lists and records."""
+        """For lists and records."""
         sealed = dict(self.seal.parts) if self.seal else {}
         items = {name: len(part) for name, part in self.splits.items() if part}
         groups = {
@@ -98,12 +95,11 @@ def split_file(name: str) -> str:
 
 
 def read(path: Path) -> Dataset:
-    """Read a dataset from its directory; its signature is not looked at.
+    """Read a dataset from its directory, ignoring its signature.
 
     Raises:
-        DatasetRefused: `dataset_unreadable`, `dataset_malformed`, or what is wrong with an item
-            or a split.
-        SignatureRefused: what `open_artifact` raises but for a missing directory.
+        DatasetRefused: `dataset_unreadable`, `dataset_malformed`, or as for a wrong item or split.
+        SignatureRefused: as `open_artifact`, except for a missing directory.
     """
     try:
         with open_artifact(path) as artifact:
@@ -115,11 +111,7 @@ def read(path: Path) -> Dataset:
 
 
 def read_artifact(artifact: Artifact) -> Dataset:
-    """Read a dataset from an open directory.
-
-    Raises:
-        DatasetRefused, SignatureRefused: as `read`.
-    """
+    """Read a dataset from an open directory; raises as `read`."""
     if FILE not in artifact.sizes:
         raise DatasetRefused("dataset_unreadable", f"The directory has no {FILE}.")
     manifest = parse_manifest(artifact.prefix(FILE, MAX_MANIFEST + 1))
@@ -137,7 +129,7 @@ def read_artifact(artifact: Artifact) -> Dataset:
 
 
 def _seal(artifact: Artifact) -> Seal | None:
-    """Seal the dataset; each sealed split has its one file."""
+    """Read the seal; each sealed split has its one file."""
     seal = None
     if sealing.FILE in artifact.sizes:
         seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
@@ -152,20 +144,12 @@ def _seal(artifact: Artifact) -> Seal | None:
 
 
 def vet(artifact: Artifact) -> VettedWhole[DatasetFacts]:
-    """Read a dataset whole, and keep its numbers.
-
-    Raises:
-        DatasetRefused, SignatureRefused: as `read`.
-    """
+    """Read a dataset and keep its numbers; raises as `read`."""
     return VettedWhole(read_artifact(artifact).facts())
 
 
 def parse_manifest(data: bytes) -> DatasetManifest:
-    """Read `dataset.json`.
-
-    Raises:
-        DatasetRefused: `dataset_malformed`.
-    """
+    """Read `dataset.json`. Raises DatasetRefused (`dataset_malformed`)."""
     value = strict_json.parse(data, _refuse, limit=MAX_MANIFEST)
     if not isinstance(value, dict):
         raise _refuse("it is not an object")
@@ -183,11 +167,7 @@ def parse_manifest(data: bytes) -> DatasetManifest:
 
 
 def write(path: Path, dataset: Dataset) -> None:
-    """Write a new dataset.
-
-    Raises:
-        DatasetRefused: `dataset_exists`; a split that is not consistent.
-    """
+    """Write a new dataset. Raises DatasetRefused: `dataset_exists`; an inconsistent split."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DatasetRefused("dataset_exists", f"{visible(str(path), limit=200)} is not empty.")
     _check(dataset)
@@ -198,17 +178,14 @@ def rewrite(path: Path, dataset: Dataset) -> None:
     """Replace a dataset in its directory; other files stay, sealed splits too, the signature goes.
 
     Raises:
-        DatasetRefused: a split that is not consistent, and then nothing was changed.
+        DatasetRefused: an inconsistent split; nothing was changed.
     """
     _check(dataset)
     _replace(path, dataset, _kept(path))
 
 
 def seal(path: Path, dataset: Dataset, key: SealKey, splits: Sequence[str] = SEALED) -> Dataset:
-    """Encrypt splits of a dataset in its directory; the signature goes.
-
-    Returns:
-        The next version, as it is read from now on.
+    """Encrypt splits of a dataset in its directory; the signature goes. Returns the next version.
 
     Raises:
         DatasetRefused: `dataset_sealed` when it is sealed already; `dataset_seal_empty` without

@@ -35,15 +35,13 @@ def plain(text: str) -> str:
 
 
 def shape(text: str) -> Hashes:
-    """Build the keys for comparing a text in plain form: its trigrams, or words and pairs if it
-    is long.
-    """
+    """Keys for comparing a text in plain form: its trigrams, or words and pairs if it is long."""
     found = _features(text)
     return found.trigrams if found.words is None else found.words
 
 
 def similarity(first: str, second: str) -> float:
-    """Similarity of two texts in plain form, between 0 and 1."""
+    """Of two texts in plain form, between 0 and 1."""
     return _alike(_features(first), _features(second))
 
 
@@ -86,7 +84,7 @@ class Index:
         self._start = np.searchsorted(source[order], np.arange(len(self._sets) + 1))
 
     def pairs(self) -> list[tuple[int, int, float]]:
-        """All pairs of indices with their similarity, the lower index first, in order."""
+        """Pairs of indices with their similarity, the lower index first, in order."""
         found = []
         for kind, members in enumerate(self._members):
             found += [(i, j, 1.0) for n, i in enumerate(members) for j in members[n + 1 :]]
@@ -98,7 +96,7 @@ class Index:
         return sorted(found)
 
     def matches(self, of: Iterable[int], among: Iterable[int]) -> dict[int, tuple[int, float]]:
-        """For each index of `of` that has a near-duplicate in `among`: the likeliest closest one.
+        """For each index of `of` with a near-duplicate in `among`: the likeliest closest one.
 
         Closest by estimate; its similarity is the true one.
         """
@@ -157,7 +155,7 @@ class Index:
 
 
 class _Features(NamedTuple):
-    """The trigrams of a text, and its words and pairs of neighbours if it is long."""
+    """A text's trigrams, and its words and pairs of neighbours if it is long."""
 
     trigrams: Hashes
     words: Hashes | None
@@ -189,7 +187,7 @@ def _alike(first: _Features, second: _Features) -> float:
 
 
 def _trigrams(text: str) -> Hashes:
-    """The distinct trigrams within words, blanks around each word; exact, 21 bits a character."""
+    """Distinct trigrams within words, blanks around each word; exact, 21 bits a character."""
     if not text:
         return np.empty(0, dtype=np.uint64)
     codes = np.frombuffer(f" {text} ".encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
@@ -210,7 +208,7 @@ def _candidates(
     """Pairs that share a band and whose signatures agree in at least the share `least`.
 
     Returns:
-        The pairs as `first * len(texts) + second`, the shares, and whether all were looked at.
+        The pairs as `first * len(texts) + second`, the shares, and whether the search was complete.
     """
     long = np.array([text.words is not None for text in texts], dtype=bool)
     by_word = np.flatnonzero(long)

@@ -3,8 +3,8 @@
 Rules: `id` and `group` are short texts without control characters, both mandatory; `input` has at
 least one named field; `expected` is a label, a number, or named fields, and is absent from an
 unlabelled item; `relevant` names the documents that answer a question, each with its gain;
-`teacher` names the model that gave the answer where no person did; sizes are bounded; what is not
-understood is refused.
+`teacher` names the answering model where no person answered; sizes are bounded; unknown content is
+refused.
 """
 
 import hashlib
@@ -43,15 +43,15 @@ class Item:
     """One example.
 
     Attributes:
-        group: what is re-sampled from the population that is claimed: a document, a customer, an
+        group: the unit that is sampled from the claimed population: a document, a customer, an
             asset and day.
         expected: the right answer; None if unlabelled.
         time: ISO 8601, a date or a moment; texts of one form sort by time.
-        stratum: what is fixed and not sampled, as one of three machines that are all there are.
-        split: where the source says that it belongs.
+        stratum: fixed and not sampled, such as one of the only three machines.
+        split: given by the source.
         relevant: documents of a collection that answer it, each with its gain; None if unknown.
-        teacher: digest of the model that answered, or the identity of an engine elsewhere; None
-            for a person's answer.
+        teacher: digest of the model that answered, or the identity of an engine elsewhere; None for
+            a person's answer.
     """
 
     id: str
@@ -66,21 +66,20 @@ class Item:
 
     @property
     def labelled(self) -> bool:
-        """True if somebody said what is right."""
         return self.expected is not None
 
     @property
     def text(self) -> str:
-        """The input as one text: the values of its fields, in their order, one a line."""
+        """The values of the input's fields, in their order, one a line."""
         return "\n".join(_shown(value) for value in self.input.values() if value is not None)
 
     @property
     def label(self) -> str:
-        """The expected answer as one text that can be compared."""
+        """The expected answer as one comparable text."""
         return answer_text(self.expected)
 
     def line(self) -> bytes:
-        """The item as a line of JSON; one item has one line."""
+        """The item's canonical line of JSON."""
         table: dict[str, Expected] = {
             "id": self.id, "group": self.group, "input": dict(self.input),
         }  # fmt: skip
@@ -96,26 +95,22 @@ class Item:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of its line, in hex: names this item with this answer."""
+        """Hex SHA-256 of the line: names this item with this answer."""
         return hashlib.sha256(self.line()).hexdigest()
 
 
 def answer_text(expected: Expected) -> str:
-    """An answer as one text: a label as it is, fields as JSON with sorted keys."""
+    """A label as it is, fields as JSON with sorted keys."""
     if isinstance(expected, str):
         return expected
     return strict_json.dump(dict(expected) if isinstance(expected, Mapping) else expected).decode()
 
 
 def parse_line(line: bytes, where: str) -> Item:
-    """Read one line of JSON.
-
-    Args:
-        where: what to call the line in messages.
+    """Read one line of JSON, called `where` in messages.
 
     Raises:
-        DatasetRefused: `dataset_encoding`, `dataset_malformed`, `item_too_large`, or what `build`
-            raises.
+        DatasetRefused: `dataset_encoding`, `dataset_malformed`, `item_too_large`, or as `build`.
     """
     if len(line) > MAX_LINE:
         raise DatasetRefused(
@@ -133,10 +128,7 @@ def parse_line(line: bytes, where: str) -> Item:
 
 
 def build(value: object, where: str) -> Item:
-    """An item from plain values.
-
-    Args:
-        where: what to call it in messages.
+    """An item from plain values, called `where` in messages.
 
     Raises:
         DatasetRefused: `item_invalid`, `group_missing`, `item_too_large`.

@@ -1,4 +1,4 @@
-"""The check of a dataset as a job: what `dataset check` finds, with the tokens of a model.
+"""The check of a dataset as a job: the findings of `dataset check`, with the tokens of a model.
 
 Rules: nothing is changed; tokens are those of the model's own tokeniser, which runs where models
 run; a report keeps at most `MOST` examples of each problem, and the counts are whole.
@@ -44,7 +44,7 @@ class CheckParts:
 
     Attributes:
         read: the dataset of an id or a directory.
-        context: the tokens that fit into the context of a model.
+        context: tokens of a model's context.
         tokens: counts those of a text for a model.
     """
 
@@ -80,7 +80,6 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
             self._parts.context(params.model)
 
     def title(self, params: CheckWanted) -> str:
-        """The dataset."""
         return Path(params.data).name
 
     def engine(self, params: CheckWanted) -> bool:
@@ -88,7 +87,6 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
         return bool(params.model)
 
     async def run(self, job: Context[CheckWanted]) -> DatasetChecked:
-        """The report of `checks.check`."""
         wanted = job.params
         found = await job.in_thread(self._parts.read, wanted.data)
         items = list(found.items)

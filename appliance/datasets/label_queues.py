@@ -1,8 +1,8 @@
 """The queues of items that people label, in `appliance.db`.
 
-Rules: a queue keeps the inputs of its items as they were when it was made, so that raters judge the
-same text whatever happens to the dataset's directory; a label is read and written in one
-transaction; a queue that is removed takes its texts and labels with it.
+Rules: a queue keeps its items' inputs from its creation, so that raters judge the same text
+whatever happens to the dataset's directory; a label is read and written in one transaction; a queue
+that is removed takes its texts and labels with it.
 """
 
 import hashlib
@@ -94,8 +94,8 @@ class StoredLabelQueue:
     """One queue.
 
     Attributes:
-        source: the directory of the dataset, or its id where a gate made the queue.
-        job: the gate whose sealed items it has, under names that tell nothing of them; 0 for none.
+        source: directory of the dataset, or its id for a gate's queue.
+        job: the gate whose sealed items it has, under meaningless names; 0 for none.
     """
 
     name: str
@@ -106,11 +106,11 @@ class StoredLabelQueue:
 
 
 class LabelQueues:
-    """Reads and writes them.
+    """Stores queues.
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        held: names of queues whose labels are not as the log has them.
+        held: names of queues whose labels differ from the log's.
     """
 
     def __init__(self, database: Engine, clock: Clock, held: Held = frozenset) -> None:
@@ -129,8 +129,7 @@ class LabelQueues:
         """Keep a new queue; its items come in an order that does not depend on them.
 
         Args:
-            origins: of items under other names, which ids they have in their dataset.
-            job: of a gate.
+            origins: dataset ids of items under other names.
 
         Raises:
             DatasetRefused: `label_queue_exists`, `label_queue_empty`, `label_unknown`,
@@ -176,13 +175,12 @@ class LabelQueues:
             )
 
     def list(self) -> "tuple[StoredLabelQueue, ...]":
-        """All queues by name."""
         with self._database.connect() as connection:
             names = connection.execute(text("SELECT name FROM label_queues ORDER BY name"))
             return tuple(_read(connection, str(row[0])) for row in names.fetchall())
 
     def get(self, name: str) -> StoredLabelQueue:
-        """One queue. Raises DatasetRefused (`label_queue_unknown`)."""
+        """Raises DatasetRefused (`label_queue_unknown`)."""
         with self._database.connect() as connection:
             return _read(connection, name)
 
@@ -192,7 +190,7 @@ class LabelQueues:
             raise StateRefused("state_differs", f"Labels of {name} are not as the log has them.")
 
     def input_of(self, name: str, item: str) -> Mapping[str, Scalar]:
-        """Return an item's input. Raises DatasetRefused (`item_unknown`)."""
+        """Raises DatasetRefused (`item_unknown`)."""
         wanted = select(_ITEMS.c.input).where(_ITEMS.c.queue == name, _ITEMS.c.item == item)
         with self._database.connect() as connection:
             row = connection.execute(wanted).first()
@@ -225,7 +223,7 @@ class LabelQueues:
             return _read(connection, name)
 
     def put_aside(self, name: str, new: PutAside) -> StoredLabelQueue:
-        """Put an item aside, behind what this person has put aside before.
+        """Put an item aside, behind this person's earlier ones.
 
         Raises:
             DatasetRefused: `label_queue_unknown`, or as `Labelling.admit_aside`.
@@ -239,31 +237,31 @@ class LabelQueues:
             return _read(connection, name)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count these items in queues, by queue."""
+        """By queue, the number of these items."""
         with self._database.begin() as connection:
             return _count(connection, ids)
 
     def origins(self, name: str) -> Mapping[str, str]:
-        """The ids in their dataset of the items of a gate's queue, by their names there."""
+        """Dataset ids of a gate's items, by their names in its queue."""
         sql = text("SELECT item, origin FROM label_items WHERE queue = :queue")
         with self._database.connect() as connection:
             return {str(row[0]): str(row[1]) for row in connection.execute(sql, {"queue": name})}
 
     def aliases(self, ids: Collection[str]) -> tuple[str, ...]:
-        """The other names that queues of gates have for these items."""
+        """Other names of these items in gates' queues."""
         sql = text("SELECT item FROM label_items WHERE origin IN :ids ORDER BY item")
         with self._database.connect() as connection:
             rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
             return tuple(str(item) for (item,) in rows)
 
     def erase(self, ids: Collection[str]) -> None:
-        """Take these items out of every queue, with what people said of them."""
+        """Remove these items from every queue, with their labels."""
         sql = text("DELETE FROM label_items WHERE item IN :ids OR origin IN :ids")
         with self._database.begin() as connection:
             connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
 
     def remove(self, name: str) -> None:
-        """Forget a queue, its texts and its labels; nothing of them is left in the files.
+        """Delete a queue, its texts and its labels, leaving nothing in the files.
 
         Raises:
             DatasetRefused: `label_queue_unknown`.

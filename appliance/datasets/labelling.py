@@ -1,10 +1,10 @@
-"""Labelling from zero: two people label the same items, each without knowing what the other said.
+"""Labelling from zero: two people label the same items, each without seeing the other's labels.
 
-Rules: pure; a queue names its two raters; until both have labelled every item nothing is told that
+Rules: pure; a queue names its two raters; until both have labelled every item nothing is shown that
 depends on the other's labels, not even whether they agree, and each may change their own; then
 differences are settled by a third person, who sees no label either, or by the two together. Kappa
 compares the labels that the two gave by themselves. An item that a person puts aside comes after
-all others of theirs: it wants a label still, so that hard items are not left out of what is judged.
+all others of theirs, and still needs a label, so that hard items are not left out of the judgement.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class Given(NamedTuple):
     """One label of one person.
 
     Attributes:
-        together: the two raters settled a difference with it, after they had labelled everything.
+        together: whether the two raters settled a difference with it.
     """
 
     item: str
@@ -43,7 +43,7 @@ Reason: TypeAlias = Literal["unreadable", "no_label_fits", "several_fit", "not_m
 
 
 class PutAside(NamedTuple):
-    """An item that a person has put aside, and why."""
+    """An item that a person has put aside, and the reason."""
 
     item: str
     rater: str
@@ -59,13 +59,13 @@ class RaterDifference(NamedTuple):
 
 @dataclass(frozen=True)
 class Labelling:
-    """Items, the labels that there are, and what was said of them.
+    """Items, their labels, and those put aside.
 
     Attributes:
         items: ids in the order of labelling.
         raters: the two people who label every item.
-        given: in the order in which they came.
-        aside: what was put aside, in the order in which it was.
+        given: by time.
+        aside: by time.
     """
 
     items: tuple[str, ...]
@@ -87,28 +87,22 @@ class Labelling:
 
     @property
     def done(self) -> dict[str, int]:
-        """Number of items each person has labelled."""
+        """Number of labelled items by person."""
         return {name: len(said) for name, said in self._said.items()}
 
     @property
     def compared(self) -> bool:
-        """True if both raters have labelled every item, so that their labels may be compared."""
+        """True if both raters have labelled every item."""
         return all(len(self._said[name]) == len(self.items) for name in self.raters)
 
     def differences(self) -> tuple[RaterDifference, ...]:
-        """The items that are not settled.
-
-        Raises:
-            DatasetRefused: `labels_unfinished`.
-        """
+        """Unsettled items. Raises DatasetRefused (`labels_unfinished`)."""
         settled = self.answers()
         return tuple(pair for pair in self._differences() if pair.item not in settled)
 
     def kappa(self) -> Kappa:
-        """Agreement of the two raters beyond chance.
-
-        Raises:
-            DatasetRefused: `labels_unfinished`, `label_queue_empty`.
+        """Agreement beyond chance. Raises DatasetRefused (`labels_unfinished`,
+        `label_queue_empty`).
         """
         self._demand_compared()
         if not self.items:
@@ -117,7 +111,7 @@ class Labelling:
         return cohen_kappa([first[i] for i in self.items], [second[i] for i in self.items])
 
     def answers(self) -> dict[str, str]:
-        """The label of each item that is settled: agreed upon, or decided afterwards.
+        """Labels of settled items: agreed upon, or decided afterwards.
 
         Raises:
             DatasetRefused: `labels_unfinished`.
@@ -131,9 +125,7 @@ class Labelling:
         return found | self._together
 
     def next_item(self, rater: str) -> str | None:
-        """The item to ask a person about; None when they have labelled all that is theirs.
-
-        What they have put aside comes last.
+        """The item to ask a person about, those put aside last; None when all theirs are labelled.
 
         Raises:
             DatasetRefused: `rater_invalid`; `labels_unfinished` for a third person while the two
@@ -146,13 +138,12 @@ class Labelling:
         return min(wanted, key=lambda item: places.get(item, -1), default=None)
 
     def put_aside(self, item: str, rater: str) -> Reason | None:
-        """The reason for which a person has put an item aside."""
         mine = (one for one in self.aside if (one.item, one.rater) == (item, rater))
         return next((one.reason for one in mine), None)
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Number of items that are put aside and not labelled, by reason."""
+        """Number of unlabelled items put aside, by reason."""
         waiting = (one for one in self.aside if one.item not in self._said.get(one.rater, {}))
         return dict(Counter(one.reason for one in waiting))
 
@@ -160,8 +151,7 @@ class Labelling:
         """Check that a person may put an item aside.
 
         Raises:
-            DatasetRefused: `item_unknown`, `label_settled` for one that they have labelled, and as
-                `next_item`.
+            DatasetRefused: `item_unknown`, `label_settled` for a labelled one, and as `next_item`.
         """
         if new.item not in self.asked_of(new.rater):
             raise _unknown_item(new.item)
@@ -169,7 +159,7 @@ class Labelling:
             raise DatasetRefused("label_settled", f"{new.item!r} has a label already.")
 
     def asked_of(self, rater: str) -> tuple[str, ...]:
-        """The items that a person is to label: all, or for a third person the differences.
+        """The items for a person to label: all, or for a third person the differences.
 
         Raises:
             DatasetRefused: as `next_item`.
@@ -234,7 +224,7 @@ def _unknown_item(item: str) -> DatasetRefused:
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels that a queue offers.
+    """Check a queue's labels.
 
     Raises:
         DatasetRefused: `label_unknown` for fewer than two, too many, or ones that cannot be shown.
@@ -253,7 +243,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def report(labelling: Labelling) -> Mapping[str, JsonValue]:
-    """Report a labelling, for the dataset that it makes.
+    """A report for the resulting dataset.
 
     Raises:
         DatasetRefused: `labels_unfinished`, `label_queue_empty`.
@@ -275,11 +265,7 @@ def report(labelling: Labelling) -> Mapping[str, JsonValue]:
 
 
 def check_raters(names: Sequence[str]) -> tuple[str, str]:
-    """The two people who label.
-
-    Raises:
-        DatasetRefused: `rater_invalid`.
-    """
+    """Check the two raters. Raises DatasetRefused (`rater_invalid`)."""
     for name in names:
         check_rater(name)
     if len(names) != RATERS or len(set(names)) != RATERS:
@@ -289,7 +275,7 @@ def check_raters(names: Sequence[str]) -> tuple[str, str]:
 
 
 def check_rater(name: str) -> None:
-    """Refuse what cannot be the name of a person. Raises DatasetRefused (`rater_invalid`)."""
+    """Check a person's name. Raises DatasetRefused (`rater_invalid`)."""
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise DatasetRefused(
             "rater_invalid", f"{visible(name, limit=80)!r} is no name of a person."

@@ -1,4 +1,4 @@
-"""The ledger of looks: every opening of a sealed split, who opened it for what, and what is left.
+"""The ledger of looks: every opening of a sealed split, its signer and purpose, and the looks left.
 
 Rules:
 - A look is taken before the split is opened: its audit entry is durable first, then its row.
@@ -6,8 +6,8 @@ Rules:
   groups with it inherits the look, whatever its name, version or seal.
 - A split has `LOOKS` looks, and spends alpha as its first look began. A pass ends them for all but
   the task that passed and its later versions; outcomes that leave end them for all.
-- A signed specification takes one look, in one job: a job that is resumed keeps its look, and
-  another job cannot use the specification.
+- A signed specification takes one look, in one job: a resumed job keeps its look, and another job
+  cannot use the specification.
 - Rows are only added; a verdict is written once.
 """
 
@@ -97,15 +97,14 @@ class LedgerLook:
 
     Attributes:
         id: hex digest of the signed specification.
-        job: that opened it.
-        person: who signed the specification.
+        person: signer of the specification.
         alpha_micros: probability of a wrong pass over all looks, in millionths.
         entry: number of its audit entry.
-        verdict: pass, fail, underpowered, interrupted or unspent; "" until the job says it.
+        verdict: pass, fail, underpowered, interrupted or unspent; "" before it.
         certificate: of a pass.
-        name, version: what the task's definition says; "" of a route and of older looks.
-        number: among the looks at what it saw; 0 of older looks.
-        share_micros: of alpha that it spent.
+        name, version: the task's; "" of a route and of older looks.
+        number: among the looks at the same; 0 of older looks.
+        share_micros: spent alpha.
         exported: 1 once its outcomes have left.
     """
 
@@ -134,7 +133,7 @@ class LookLedger:
 
     Args:
         database: an engine whose migrations include `TABLES` and `SHARES`.
-        held: ids of looks that the log has and the rows have not, or otherwise.
+        held: ids of looks in which log and rows differ.
     """
 
     def __init__(self, database: Engine, held: Held = frozenset) -> None:
@@ -151,11 +150,10 @@ class LookLedger:
         """Take a look, or find the one that the same job took before it was interrupted.
 
         Args:
-            marks: of what will be seen.
             record: writes the audit entry of a look and its number among all, and returns the
                 entry's number once it is durable. Called inside the transaction.
-            schedule: the share of alpha that each look spends, by the terms that were signed.
-            elsewhere: looks at what will be seen that other appliances of the site took.
+            schedule: share of alpha of each look, by the signed terms.
+            elsewhere: looks of the site's other appliances at the same.
 
         Returns:
             The look, and its number, from 1.
@@ -189,7 +187,7 @@ class LookLedger:
             return _select(connection, _LOOKS.c.id == look.id)[0], number
 
     def note(self, look: LedgerLook, marks: SplitMarks) -> None:
-        """Keep a look that another appliance takes; of one that is kept, only how it ended."""
+        """Keep another appliance's look; of a known one, only its end."""
         with self._database.begin() as connection:
             known = next(iter(_select(connection, _LOOKS.c.id == look.id)), None)
             if known is None:
@@ -208,7 +206,7 @@ class LookLedger:
             )
 
     def all(self) -> list[tuple[LedgerLook, SplitMarks]]:
-        """Every look with its marks; those of groups are not told apart."""
+        """Every look with its marks; the two kinds of marks of groups are joined."""
         with self._database.begin() as connection:
             looks = _select(connection, sa.true())
             groups: dict[str, set[str]] = defaultdict(set)
@@ -220,7 +218,7 @@ class LookLedger:
         return [(look, _marks(groups[look.id], items[look.id])) for look in looks]
 
     def conclude(self, look_id: str, verdict: str, certificate: str) -> None:
-        """Write the verdict of a look; one that is written stays."""
+        """Write the verdict of a look; a written one stays."""
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(_LOOKS)
@@ -239,12 +237,12 @@ class LookLedger:
         return len(spent(looks)), len(remaining(looks, schedule([look], FALLING), *own(look)))
 
     def export(self, job: int) -> None:
-        """Remember that outcomes of a job's look have left: its split has no look from now on."""
+        """Record that outcomes of a job's look have left: its split has no look from now on."""
         with self._database.begin() as connection:
             connection.execute(sa.update(_LOOKS).where(_LOOKS.c.job == job).values(exported=1))
 
     def of_certificate(self, certificate: str) -> LedgerLook | None:
-        """The look that ended in a certificate; None where it was taken elsewhere."""
+        """None where the look was taken elsewhere."""
         with self._database.begin() as connection:
             return next(iter(_select(connection, _LOOKS.c.certificate == certificate)), None)
 
@@ -259,12 +257,12 @@ class LookLedger:
             return _select(connection, _LOOKS.c.id.in_(_by_groups(connection, groups))), own
 
     def looks(self, marks: SplitMarks) -> list[LedgerLook]:
-        """The looks that a split with these marks has behind it, the oldest first."""
+        """Earlier looks of a split with these marks, the oldest first."""
         with self._database.begin() as connection:
             return _sharing(connection, marks)
 
     def known(self, marks: SplitMarks) -> list[str]:
-        """Of the items of a split, those that a look saw which the split does not inherit."""
+        """Items of a split that a look saw which the split does not inherit."""
         with self._database.begin() as connection:
             inherited = {look.id for look in _sharing(connection, marks)}
             seen = _by_items(connection, marks)
@@ -285,18 +283,18 @@ def _insert(connection: Connection, look: LedgerLook, marks: SplitMarks) -> None
 
 
 def _marks(groups: Iterable[str], items: Mapping[int, Sequence[str]]) -> SplitMarks:
-    """Marks as rows have them: the mark of an item is longer than its bands."""
+    """Marks as in rows: the mark of an item is longer than its bands."""
     held = [":".join(sorted(items[n], key=lambda mark: -len(mark))) for n in sorted(items)]
     return SplitMarks(frozenset(groups), frozenset(), tuple(held))
 
 
 def groups_digest(marks: SplitMarks) -> str:
-    """SHA-256 of the marks of the groups of a look, as its entry names them."""
+    """SHA-256 of the marks of a look's groups, as in its entry."""
     return hashlib.sha256("\n".join(sorted(marks.groups)).encode()).hexdigest()
 
 
 def marks_digest(marks: SplitMarks) -> str:
-    """SHA-256 of the marks of a look, as its entry names them."""
+    """SHA-256 of the marks of a look, as in its entry."""
     return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()
 
 
@@ -311,12 +309,12 @@ def holder(looks: Sequence[LedgerLook]) -> LedgerLook | None:
 
 
 def own(look: LedgerLook | None) -> tuple[str, str, int]:
-    """Of whom a look is: digest, name and version of its task; of no task without a look."""
+    """Digest, name and version of a look's task; of no task without a look."""
     return ("", "", 0) if look is None else (look.task_digest, look.name, look.version)
 
 
 def schedule(looks: Sequence[LedgerLook], sealed: Sequence[int]) -> tuple[int, ...]:
-    """Return a split's schedule of alpha: as its first look began, else as it was sealed."""
+    """A split's schedule of alpha: as its first look began, else as it was sealed."""
     behind = spent(looks)
     first = behind[0].share_micros if behind else sealed[0]
     return QUARTERS if first == QUARTERS[0] else FALLING
@@ -329,10 +327,10 @@ def remaining(
     name: str = "",
     version: int = 0,
 ) -> tuple[int, ...]:
-    """The shares of alpha of the looks that are left after these, for a task; else for another.
+    """The shares of alpha of the remaining looks for a task; without one, for another task.
 
     Args:
-        name, version: what the task's own definition says.
+        name, version: by the task's own definition.
     """
     behind = spent(looks)
     if any(look.exported for look in behind) or _passed_by_others(
@@ -375,11 +373,7 @@ def _check_left(looks: list[LedgerLook], schedule: Sequence[int], look: LedgerLo
 
 
 def check_open(look: LedgerLook) -> None:
-    """Refuse to judge a look again that has its verdict.
-
-    Raises:
-        EvaluationRefused: `gate_interrupted`.
-    """
+    """Refuse to judge a look again that has its verdict: EvaluationRefused (`gate_interrupted`)."""
     if look.verdict:
         message = f"The look of job {look.job} ended before: {look.verdict}."
         raise EvaluationRefused("gate_interrupted", message)
@@ -393,8 +387,8 @@ def _check_job(known: LedgerLook, look: LedgerLook) -> None:
 def _sharing(connection: Connection, marks: SplitMarks) -> list[LedgerLook]:
     """The looks that a split inherits, the oldest first.
 
-    A look whose items have marks is inherited from a share of more than `MOST` of the items, of
-    the names or of the contents of groups on; one without by a single group, as it always was.
+    A look whose items have marks is inherited from a share of more than `MOST` of the items, of the
+    names or of the contents of groups on; one without by a single group.
     """
     found = set()
     names, contents = (_by_groups(connection, m) for m in (marks.names, marks.contents))
@@ -415,7 +409,7 @@ def _sharing(connection: Connection, marks: SplitMarks) -> list[LedgerLook]:
 
 
 def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[str]]:
-    """For each look the marks of groups that it shares."""
+    """For each look the marks of shared groups."""
     found: dict[str, set[str]] = defaultdict(set)
     for some in _chunks(sorted(marks)):
         for mark, look in connection.execute(
@@ -426,7 +420,7 @@ def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[st
 
 
 def _by_items(connection: Connection, marks: SplitMarks) -> dict[str, list[str]]:
-    """For each look the items that it shares."""
+    """For each look the shared items."""
     held: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for some in _chunks(sorted({mark for item in marks.items for mark in parts(item)})):
         for mark, look, item in connection.execute(

@@ -1,7 +1,7 @@
 """Texts that are alike as they are, or once personal data are masked.
 
-Rules: two texts that differ in a name, a date or a number of a person alone are one text; what is
-masked is never more than compared; a pair is reported with its higher similarity.
+Rules: two texts that differ only in a person's name, date or number are one text; masked text is
+only compared; a pair is reported with its higher similarity.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,6 @@ class Likeness:
     """The near-duplicates among texts.
 
     Args:
-        texts: as they are.
         threshold: least similarity, as of `Index`.
     """
 
@@ -27,7 +26,6 @@ class Likeness:
         self.complete = all(index.complete for index in self._indexes)
 
     def matches(self, of: Iterable[int], among: Iterable[int]) -> dict[int, tuple[int, float]]:
-        """As `Index.matches`."""
         wanted, allowed = list(of), list(among)
         found: dict[int, tuple[int, float]] = {}
         for index in self._indexes:
@@ -37,7 +35,6 @@ class Likeness:
         return found
 
     def components(self) -> list[int]:
-        """As `Index.components`."""
         parent = list(range(len(self.texts)))
 
         def find(n: int) -> int:

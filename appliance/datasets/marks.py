@@ -1,4 +1,4 @@
-"""Marks of a sealed split: which groups and items it has, told to those alone who have them, too.
+"""Marks of a sealed split's groups and items, readable only by those who have these, too.
 
 Rules:
 - A group has a mark of its name within its dataset and, where it holds enough text, a mark of its
@@ -33,8 +33,7 @@ class SplitMarks:
     """The marks of a split.
 
     Attributes:
-        names, contents: of its groups.
-        items: of its items, each whole mark with its bands behind it, `:` between.
+        items: of its items, each whole mark followed by its bands, `:` between.
     """
 
     names: frozenset[str]
@@ -48,7 +47,7 @@ class SplitMarks:
 
 
 def of_item(key: bytes, text: str) -> str:
-    """The marks of an item; of an empty text one without bands."""
+    """Marks of an item; of an empty text one without bands."""
     flat = plain(text)
     whole = _keyed(key, b"item", flat.encode())[:_WHOLE]
     found = (_keyed(key, b"band", part)[:_BAND] for part in bands(shape(flat)))
@@ -56,20 +55,20 @@ def of_item(key: bytes, text: str) -> str:
 
 
 def whole(marks: str) -> str:
-    """The mark of an item by itself."""
+    """An item's whole mark, without its bands."""
     return marks.partition(":")[0]
 
 
 def parts(marks: str) -> tuple[str, ...]:
-    """All marks of an item, each by itself."""
+    """All marks of an item, separately."""
     return tuple(marks.split(":"))
 
 
 def shared(items: Sequence[str], known: Mapping[str, Iterable[int]]) -> list[str]:
-    """Which of these items another split has, too.
+    """Items that another split has, too.
 
     Args:
-        known: for each mark, which items of the other split have it.
+        known: indices of the other split's items by mark.
     """
     held: dict[str, list[int]] = defaultdict(list)
     for mark, places in known.items():

@@ -2,7 +2,7 @@
 
 Rules: signatures of `BANDS` times `ROWS` minima of hashes; two sets that share a band are a
 candidate, and stay one when enough of their signatures agree; the hashes are fixed, so that the
-same sets give the same candidates; how many pairs are looked at is bounded, and said.
+same sets give the same candidates; the number of examined pairs is bounded and reported.
 Source: Broder, SEQUENCES 1997; Indyk & Motwani, STOC 1998.
 """
 
@@ -32,7 +32,7 @@ def candidates(
         apart: two sets that both are `apart` are no pair.
 
     Returns:
-        The pairs as `first * len(sets) + second`, the shares, and whether all were looked at.
+        The pairs as `first * len(sets) + second`, the shares, and whether the search was complete.
     """
     seen = np.empty(0, dtype=np.int64)
     estimates = np.empty(0)
@@ -79,7 +79,6 @@ def _sharing(
 
 
 def _agreement(rows: NDArray[np.uint32], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The share of the signatures in which the rows of each pair agree."""
     shares = np.empty(len(codes))
     for start in range(0, len(codes), _BLOCK):
         left, right = np.divmod(codes[start : start + _BLOCK], len(rows))

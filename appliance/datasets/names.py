@@ -1,8 +1,8 @@
-"""Names of people in texts: by a title before them, by a list of common names, by what says so.
+"""Names of people in texts: by a preceding title, by a list of common names, by an announcement.
 
-Rules: a given name of the list counts only; one that is a word, a month or a place, too, counts
+Rules: a given name of the list counts alone; one that is also a word, a month or a place counts
 before a family name; words in capitals count where both names are known. Names in small letters,
-nicknames, and names that no list holds and nothing announces are not found.
+nicknames, and unlisted names without an announcement are not found.
 """
 
 import re
@@ -46,7 +46,7 @@ class _Names(NamedTuple):
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where names begin and end; they may overlap."""
+    """Beginnings and ends of names; they may overlap."""
     for match in _TITLED.finditer(text):
         yield match.span(1)
     for match in _ANNOUNCED.finditer(text):
@@ -59,7 +59,7 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _announced(words: list[str]) -> bool:
-    """True if what is announced as a name can be one: two words, or one that is known."""
+    """True if announced words can be a name: two, or a known one."""
     known = _names()
     if any(word.casefold().rstrip(".") in _NEVER or _LOUD.search(word) for word in words):
         return False

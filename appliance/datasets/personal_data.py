@@ -1,11 +1,10 @@
-"""Personal data in texts: found by patterns, and by check digits wherever there are any.
+"""Personal data in texts: found by patterns, and by check digits where there are any.
 
-Rules: a number counts only if its check digits hold; what is found is named by kind and place and
-never printed whole; masking replaces what was found by its kind. Data without check digits are
-found where something announces them or a list knows them: some of it is missed (`MISSED`), and
-nothing found does not prove that there is nothing. Sources: ISO 13616 (IBAN, ISO 7064 mod 97),
-ISO/IEC 7812-1 (cards, Luhn), ITU-T E.123 and E.164 (telephone), and the publication of each
-country's number.
+Rules: a number counts only if its check digits hold; finds are named by kind and place and never
+printed whole; masking replaces a find by its kind. Data without check digits are found where
+something announces them or a list knows them: some of it is missed (`MISSED`), and nothing found
+does not prove that there is nothing. Sources: ISO 13616 (IBAN, ISO 7064 mod 97), ISO/IEC 7812-1
+(cards, Luhn), ITU-T E.123 and E.164 (telephone), and the publication of each country's number.
 """
 
 import bisect
@@ -24,7 +23,7 @@ MISSED: Final = (
 
 
 class PersonalDataFound(NamedTuple):
-    """One find: its kind, and where it begins and ends in the text."""
+    """A find: its kind, and its place in the text."""
 
     kind: str
     start: int
@@ -43,7 +42,7 @@ def find(text: str) -> list[PersonalDataFound]:
 
 
 def _candidates(text: str) -> Iterator[PersonalDataFound]:
-    """Everything that may be personal data, the surest kind first; a group is the find only."""
+    """Possible personal data, the surest kind first; a pattern's group is the find alone."""
     for kind, pattern, holds in _PATTERNS:
         for match in pattern.finditer(text):
             part = min(1, pattern.groups)
@@ -269,7 +268,7 @@ KINDS: Final = (*dict.fromkeys(kind for kind, _, _ in _PATTERNS), NAME)
 
 
 def finds(texts: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """The finds in named texts: by kind, the name and the hidden form of each."""
+    """Finds in named texts: by kind, the name and the hidden form of each."""
     collected: dict[str, list[tuple[str, str]]] = {}
     for name, text in texts:
         for found in find(text):

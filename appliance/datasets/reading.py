@@ -1,8 +1,8 @@
 """Items from JSON lines and CSV files of other programs.
 
-Rules: a file is read in pieces and never whole; lines, cells, columns, items and bytes are bounded;
-text is UTF-8; formulas are not values; the columns that make an item are named by the caller, and
-nothing is guessed about groups; the first thing that is wrong ends the reading, with its line.
+Rules: a file is read in pieces; lines, cells, columns, items and bytes are bounded; text is UTF-8;
+formulas are not values; the caller names the columns that make an item, and nothing is guessed
+about groups; the first fault ends the reading, with its line.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _FORMULA: Final = re.compile(r"=(?!=)|[@\t\r]|[+-](?=[^|!(]*[|!(])(?!\s)")
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table make an item.
+    """The columns of a table that make an item.
 
     Attributes:
         id: None numbers the items.
@@ -48,33 +48,26 @@ class Columns:
 
 
 def read_items(path: Path) -> list[Item]:
-    """The items of a file of JSON lines in our own form.
+    """Items of a file of JSON lines in our own form.
 
     Raises:
-        DatasetRefused: `dataset_unreadable`, `dataset_too_large`, `item_duplicate`, or what
-            `items.parse_line` raises.
+        DatasetRefused: `dataset_unreadable`, `dataset_too_large`, `item_duplicate`, or as
+            `items.parse_line`.
     """
     with _opened(path) as file:
         return parse_lines(file, path.name)
 
 
 def parse_lines(file: BinaryIO, name: str) -> list[Item]:
-    """The items of an open file in our own form.
-
-    Args:
-        name: what to call the file in messages.
-
-    Raises:
-        DatasetRefused: as `read_items`.
-    """
+    """Items of an open file in our own form, called `name` in messages; raises as `read_items`."""
     return _collect(parse_line(line, where) for where, line in _lines(file, name))
 
 
 def read_json_lines(path: Path, columns: Columns) -> list[Item]:
-    """The items of a file of flat JSON objects, one a line.
+    """Items of a file of flat JSON objects, one a line.
 
     Raises:
-        DatasetRefused: as `read_items`; `item_invalid` for a column that is not there.
+        DatasetRefused: as `read_items`; `item_invalid` for a missing column.
     """
 
     def rows() -> Iterator[tuple[str, dict[str, Scalar]]]:
@@ -94,7 +87,7 @@ def read_csv(
     """The items of a CSV file (RFC 4180) whose first row names the columns.
 
     Args:
-        formulas_are_text: take a cell that looks like a formula as the text that it is.
+        formulas_are_text: take a cell that looks like a formula as text.
 
     Raises:
         DatasetRefused: as `read_json_lines`; `csv_columns`, `csv_formula`.
@@ -202,7 +195,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _lines(file: BinaryIO, name: str, keep_ends: bool = False) -> Iterator[tuple[str, bytes]]:
-    """The lines of a file with their names, each at most `MAX_LINE` long."""
+    """Lines with their names, each at most `MAX_LINE` long."""
     total = number = 0
     while line := file.readline(MAX_LINE + 2):
         number += 1

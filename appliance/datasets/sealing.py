@@ -1,13 +1,13 @@
-"""Sealed splits: items that are encrypted in a dataset, and what the seal tells of them.
+"""Sealed splits: encrypted items of a dataset, and the seal's facts about them.
 
 Rules:
 - `certify` and `test`, and `unlabelled` on request, are encrypted with AES-256-GCM under a key of
   this seal only, which is stored only wrapped by the appliance's key-encryption key; nothing but
   `open_part` decrypts one.
-- The seal tells numbers and marks of groups, never items. It is authenticated with each
-  ciphertext, so that numbers and marks belong to these items.
-- Groups and items have marks (`marks`), by which a ledger knows them again; they are held against
-  the items when a part is opened.
+- The seal has numbers and marks of groups, never items. It is authenticated with each ciphertext,
+  so that numbers and marks belong to these items.
+- A ledger recognises groups and items by their marks (`marks`), which are checked against the items
+  when a part is opened.
 """
 
 import hashlib
@@ -41,11 +41,11 @@ class SealKey:
     """A key for one seal.
 
     Attributes:
-        id: names the seal.
+        id: of the seal.
         key: encrypts its splits; only in memory.
         marks: the site's key of marks.
-        wrapped: the same, encrypted by the key-encryption key.
-        kek: names the key-encryption key.
+        wrapped: `key`, encrypted by the key-encryption key.
+        kek: id of the key-encryption key.
     """
 
     id: str
@@ -60,7 +60,7 @@ class SealedPart:
     """A seal's statement about one split.
 
     Attributes:
-        groups: how many independent groups it has.
+        groups: number of independent groups.
         names, contents: the marks of its groups, sorted.
         strata: the strata that occur.
         keyed: the marks of its items, sorted; none in a seal of the first format.
@@ -75,11 +75,10 @@ class SealedPart:
 
     @property
     def marks(self) -> SplitMarks:
-        """All marks: what a ledger is keyed by."""
+        """The ledger's key."""
         return SplitMarks(frozenset(self.names), frozenset(self.contents), self.keyed)
 
     def document(self) -> dict[str, int | list[str]]:
-        """As JSON values."""
         return {
             "items": self.items,
             "groups": self.groups,
@@ -102,11 +101,10 @@ class Seal:
 
     @property
     def schedule(self) -> tuple[int, ...]:
-        """Schedule of alpha over looks, in millionths."""
+        """In millionths, over looks."""
         return QUARTERS if self.format == 1 else FALLING
 
     def document(self) -> bytes:
-        """The file."""
         table = {
             "format": self.format,
             "id": self.id,
@@ -123,7 +121,7 @@ def sealed_file(split: str) -> str:
 
 
 def key_id(seal_id: str) -> str:
-    """Name the purpose that a seal's key is wrapped for."""
+    """Name of a seal's key for its wrapping."""
     return f"seal-{seal_id}"
 
 
@@ -133,7 +131,7 @@ def name_mark(dataset: str, group: str) -> str:
 
 
 def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> SealedPart:
-    """Describe these items for a seal; with their own marks where the site has a key of marks."""
+    """Describe items for a seal; with their own marks where the site has a key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))
@@ -154,7 +152,7 @@ def _content(texts: Iterable[str]) -> str:
 
 
 def seal_part(key: SealKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
-    """The file of a sealed split: nonce and ciphertext of its lines."""
+    """Nonce and ciphertext of the split's lines."""
     part = describe(dataset, items, key.marks)
     text = b"".join(item.line() for item in items)
     found = content.encrypt(key.key, key_id(key.id), _place(split, part), text)
@@ -171,7 +169,7 @@ def open_part(
 
     Raises:
         DatasetRefused: `dataset_seal_foreign` under another key-encryption key;
-            `dataset_seal_invalid` when the items are not those that the seal tells of.
+            `dataset_seal_invalid` when the items are not those of the seal.
     """
     part = seal.parts[split]
     name = key_id(seal.id)
@@ -200,11 +198,7 @@ def _place(split: str, part: SealedPart) -> str:
 
 
 def parse(data: bytes) -> Seal:
-    """Read `seal.json`.
-
-    Raises:
-        DatasetRefused: `dataset_seal_invalid`.
-    """
+    """Read `seal.json`. Raises DatasetRefused (`dataset_seal_invalid`)."""
     value = strict_json.parse(data, _invalid, limit=MAX_SEAL)
     if not isinstance(value, dict):
         raise _invalid("it is not an object")

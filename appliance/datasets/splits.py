@@ -1,8 +1,8 @@
-"""Which split an item belongs to.
+"""The assignment of items to splits.
 
 Rules: a group is in one split; the same items, rule and seed give the same splits in any order;
-items without an answer are `unlabelled` whatever the rule says; a random split of items that
-belong together is refused.
+items without an answer are `unlabelled` whatever the rule; a random split of items that belong
+together is refused.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class SplitRule:
 
     Attributes:
         by: "group", "time" or "given".
-        shares: of a split by group, by split; they add up to 1.
-        starts: of a split by time, when dev, certify and test begin, each ISO 8601.
+        shares: by split, of a split by group; they add up to 1.
+        starts: of a split by time, beginnings of dev, certify and test, each ISO 8601.
         seed: of a split by group.
-        together: the similarity from which near-duplicates stay in one split; None: they may not.
+        together: similarity from which near-duplicates stay in one split; None: they need not.
         drop_seen: leave out items whose text occurs in an earlier split.
     """
 
@@ -48,7 +48,6 @@ class SplitRule:
     drop_seen: bool = False
 
     def describe(self) -> dict[str, JsonValue]:
-        """The rule as JSON values."""
         table: dict[str, JsonValue] = {"by": self.by, "drop_seen": self.drop_seen}
         if self.by == "group":
             table |= {"shares": dict(self.shares), "seed": self.seed, "together": self.together}
@@ -89,11 +88,7 @@ def split(items: Sequence[Item], rule: SplitRule) -> Splits:
 
 
 def check_groups(splits: Mapping[str, Iterable[Item]]) -> None:
-    """Refuse a group that is in two labelled splits.
-
-    Raises:
-        DatasetRefused: `group_in_two_splits`.
-    """
+    """Refuse a group in two labelled splits: DatasetRefused (`group_in_two_splits`)."""
     where: dict[str, str] = {}
     for name in LABELLED:
         for item in splits.get(name, ()):
@@ -115,9 +110,7 @@ def _by_group(items: Sequence[Item], rule: SplitRule) -> list[str]:
 
 
 def _units(items: Sequence[Item], together: float | None) -> list[str]:
-    """Group items that stay together: a group, and with `together` all groups that
-    near-duplicates connect.
-    """
+    """Groups that stay together: with `together` all that near-duplicates connect."""
     if together is None:
         return [item.group for item in items]
     order = sorted(items, key=lambda item: item.id)
