@@ -1,8 +1,8 @@
-"""Weeks of a task's requests as rows of numbers: what drift is looked for in. Pure.
+"""Weeks of a task's requests as rows of numbers, for finding drift. Pure.
 
 Rules: the first whole week is the profile: it gives the known words, the commonest answers and the
 middle of the texts, and is no block itself, so that all later weeks are measured alike; a block
-keeps counts and means and no text; a week with few requests is no block; what is not observed is
+keeps counts and means and no text; a week with few requests is no block; an unobserved value is
 None.
 """
 
@@ -52,9 +52,9 @@ class WeekObserved:
     """One request as observed; None where nothing was observed.
 
     Attributes:
-        text: the input, where its key agreed and it was kept; so is `answer`.
-        missed: no passage was found.
-        overridden: a person gave another answer.
+        text: the input, where its key agreed and it was kept; likewise `answer`.
+        missed: whether no passage was found.
+        overridden: whether a person gave another answer.
     """
 
     time_us: int
@@ -71,12 +71,11 @@ class WeekObserved:
 
     @cached_property
     def places(self) -> list[int]:
-        """Where the words of its text hash to."""
+        """Hashes of its text's words."""
         return [_place(word) for word in _words(self.text or "")]
 
     @cached_property
     def vector(self) -> NDArray[np.float64]:
-        """Its text by trigrams."""
         return _vector(self.text or "")
 
 
@@ -96,12 +95,12 @@ class Profile:
     middle: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse words of another version. Raises ValueError."""
+        """Raises ValueError: words of another version."""
         if len(self.known_words()) != _WORDS // 8:
             raise ValueError("words")
 
     def known_words(self) -> bytes:
-        """A bit for each place that a known word hashes to. Raises ValueError."""
+        """A bit for each hash of a known word. Raises ValueError."""
         try:
             return zlib.decompress(self.words)
         except zlib.error as error:
@@ -113,8 +112,8 @@ class WeekBlock:
     """A week.
 
     Attributes:
-        week: number of the week since the epoch.
-        values: mean of each statistic that was observed.
+        week: number since the epoch.
+        values: mean of each observed statistic.
     """
 
     week: int
@@ -123,7 +122,7 @@ class WeekBlock:
 
 
 def week_of(time_us: int) -> int:
-    """The number of the week that holds a time."""
+    """Number of a time's week."""
     return time_us // WEEK_US
 
 

@@ -53,7 +53,6 @@ class Swing:
 
     @property
     def width(self) -> float:
-        """Difference between the two costs."""
         return abs(self.at_high - self.at_low)
 
 
@@ -62,8 +61,8 @@ class Case:
     """One option with all that its cost follows from.
 
     Attributes:
-        price: of a model that is paid; None for what runs here.
-        certify: groups that a certificate takes, labelled at every retraining.
+        price: of a paid model; None for one that runs here.
+        certify: groups for a certificate, labelled at every retraining.
         shared: cost the machine as if others filled the rest of its time: the full-throughput
             calculation, which is shown next to the honest one and decides nothing.
     """
@@ -77,7 +76,7 @@ class Case:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Answers still needed before it has a cost; an unknown is asked for, never zero."""
+        """Answers still needed before it has a cost; an unknown is never zero."""
         found = []
         volume = requests_day(self.questions, self.facts)
         if volume is None or volume.high <= 0:
@@ -102,7 +101,6 @@ class Case:
         return tuple(found)
 
     def parts(self, values: Values) -> dict[str, Value]:
-        """The cost of a month, part by part."""
         load = self.questions.load
         requests = values["load.requests_day"] * load.days_month
         found: dict[str, Value] = {}
@@ -122,7 +120,6 @@ class Case:
         return found
 
     def total(self, values: Values) -> Value:
-        """The cost of a month."""
         return sum(self.parts(values).values(), start=0.0)
 
     def _machine(self, values: Values, requests: Value) -> dict[str, Value]:
@@ -145,7 +142,7 @@ class Case:
         }
 
     def _extra(self, values: Values, requests: Value, busy: Value) -> Value:
-        """Watt-hours beyond idling: as answered, else what the processors were measured to use."""
+        """Watt-hours beyond idling: as answered, else by the measured joules."""
         if self.questions.costs.watts_busy.high > 0:
             return (values["costs.watts_busy"] - values["costs.watts_idle"]) * busy
         return requests * (self.candidate.joules or 0.0) / 3600
@@ -170,7 +167,7 @@ class Case:
 
 
 def requests_day(questions: Questions, facts: MeasuredFacts) -> Range | None:
-    """Requests a day: as answered, else as the log says."""
+    """As answered, else by the log."""
     if questions.load.requests_day is not None:
         return questions.load.requests_day
     return None if facts.arrivals is None else exactly(facts.arrivals.requests_day)
@@ -178,14 +175,14 @@ def requests_day(questions: Questions, facts: MeasuredFacts) -> Range | None:
 
 @lru_cache(maxsize=256)
 def groups_to_certify(bound: float, wrong: float, delta: float) -> int | None:
-    """Groups that a certificate takes when this share is wrong, with power 0.8; None: no number."""
+    """Groups for a certificate when this share is wrong, with power 0.8; None: no number."""
     if wrong <= 0:
         return power.groups_without_error(bound, delta)
     return power.groups_for_bound(bound, wrong, delta)
 
 
 def utilisation_of(busy_hours: Value, machines: Value) -> Value:
-    """The share of a month in which the machines compute."""
+    """Share of a month in which the machines compute."""
     return np.minimum(1.0, busy_hours / (HOURS_MONTH * machines))
 
 
@@ -195,7 +192,7 @@ def middle(questions: Questions, facts: MeasuredFacts) -> dict[str, float]:
 
 
 def cost(case: Case) -> Percentiles | None:
-    """The cost of a month; None where something is missing."""
+    """None where something is missing."""
     if case.missing:
         return None
     ranges = _ranges(case.questions, case.facts)
@@ -205,7 +202,7 @@ def cost(case: Case) -> Percentiles | None:
 
 
 def retraining(questions: Questions) -> Percentiles:
-    """Estimate the cost of labels for one retraining."""
+    """The cost of labels for one retraining."""
     data = questions.data
     uncertain = {"data.label_minutes": data.label_minutes, "data.hour": data.hour}
 
@@ -216,9 +213,7 @@ def retraining(questions: Questions) -> Percentiles:
 
 
 def tornado(case: Case) -> list[Swing]:
-    """Rank answers by their effect on the cost, largest first; answers without effect are left
-    out.
-    """
+    """Answers by their effect on the cost, largest first, without those of no effect."""
     if case.missing:
         return []
     ranges = _ranges(case.questions, case.facts)
@@ -232,9 +227,9 @@ def tornado(case: Case) -> list[Swing]:
 
 
 def break_even(one: Case, other: Case, most: float = 1e9) -> float | None:
-    """Requests a day from which `one` is not dearer than `other`, at P50; None: there is no such.
+    """Requests a day from which `one` is not dearer than `other`, at P50; None without any.
 
-    The least number of requests a day between 0 and `most` at which it is so and was not so at 0.
+    The least number between 0 and `most` at which it is so and was not so at 0.
     """
     if one.missing or other.missing:
         return None
@@ -257,8 +252,8 @@ def first_true(
     """The least value between `low` and `high` at which something holds.
 
     Args:
-        step: each trial is so many times the one before; an island narrower than that is missed.
-        to: the value is found by halving to within this share of itself.
+        step: ratio of trials; a narrower island is missed.
+        to: relative precision of the halving.
     """
     steps = math.ceil(math.log(high / low) / math.log(step))
     before = low
@@ -294,7 +289,6 @@ def _percentiles(
 
 
 def _quantile(values: Floats, weights: Floats, share: float) -> float:
-    """The least value that at least this share of the weight does not exceed."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])
     return float(values[order][int(np.searchsorted(reached, share - 1e-12))])

@@ -1,8 +1,8 @@
 """Drift of a task's requests from those that its evidence rests on. Pure.
 
-Rules: blocks are looked at in their order, once each; the first twelve are the reference; what is
-said at a look never changes afterwards; an alarm stays until a person starts the watch again; what
-is promised is in `PROMISE`, and what cannot be found is in `BLIND`.
+Rules: blocks are looked at in their order, once each; the first twelve are the reference; the
+result of a look never changes afterwards; an alarm stays until a person starts the watch again;
+`PROMISE` and `BLIND` state what is found and what cannot be.
 """
 
 import math
@@ -48,9 +48,9 @@ class WindowFinding:
     Attributes:
         week: of the last block.
         statistic: the one that differs most.
-        size: how much, in spreads of the other weeks.
+        size: its difference, in spreads of the other weeks.
         difference: mean of the window minus that of the other weeks.
-        rank, level: an exact p-value, and what it may be for an alarm.
+        rank, level: an exact p-value, and its limit for an alarm.
     """
 
     week: int
@@ -63,7 +63,6 @@ class WindowFinding:
 
     @property
     def alarm(self) -> bool:
-        """True if the window has changed."""
         large = self.size >= change.SMALLEST[self.window]
         return large and self.rank <= self.level
 
@@ -73,7 +72,6 @@ class WindowFinding:
         return 1 / self.level if self.alarm else 0.0
 
     def sentence(self) -> str:
-        """Describe the finding in a sentence."""
         way = "rose" if self.difference > 0 else "fell"
         return (
             f"In the last {self.window} weeks, {named(self.statistic)} {way} by "
@@ -83,16 +81,16 @@ class WindowFinding:
 
 @dataclass(frozen=True)
 class Watch:
-    """All that is known of a task's weeks.
+    """The known weeks of a task.
 
     Attributes:
-        task: id of the task.
+        task: its id.
         profile: of the first week; None before it is over.
         blocks: the weeks after it.
         findings: two for each look, the oldest first.
         last_week: the last week that was read.
-        begun: the first block of the year that is looked at now.
-        reference: blocks from there on that were there before its first look.
+        begun: first block of the year of the present looks.
+        reference: blocks from there on before its first look.
     """
 
     task: str
@@ -110,7 +108,6 @@ class Watch:
 
     @property
     def state(self) -> State:
-        """Learning the reference, quiet, or an alarm."""
         if self.alarm is not None:
             return "alarm"
         return "learning" if len(self.blocks) < LEAST + SHORT else "quiet"
@@ -121,7 +118,6 @@ class Watch:
         return round(sum(each.e_value * each.level for each in self.findings), 9)
 
     def sentence(self) -> str:
-        """Describe the present state in a sentence."""
         if self.alarm is not None:
             return f"Drift. {self.alarm.sentence()}"
         if self.state == "learning":
@@ -163,7 +159,7 @@ def looked(watch: Watch, block: WeekBlock) -> Watch:
 
 @dataclass(frozen=True)
 class Doubled:
-    """From how many requests a week a doubled share of an answer is found within three weeks.
+    """Requests a week from which a doubled share of an answer is found within three weeks.
 
     Attributes:
         share: of the answer now.
@@ -202,7 +198,7 @@ def advice(
 
     Args:
         curve: learning curve of the newest evaluation.
-        labels: price of the labels of a retraining; None where it is not known.
+        labels: price of the labels of a retraining; None if unknown.
     """
     if watch.alarm is None:
         return ()

@@ -1,4 +1,4 @@
-"""The page of a task's weeks: whether they changed, what did, and what cannot be seen."""
+"""The page of a task's weeks: whether and what changed, and what cannot be seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -49,7 +49,7 @@ def _facts(watch: Watch) -> tuple[Fact, ...]:
 
 
 def _figure(watch: Watch) -> Figure | None:
-    """The statistic that moved, week by week; without a look there is none to name."""
+    """The statistic that moved, week by week; None without a look."""
     found = watch.alarm or max(watch.findings, key=lambda each: each.size, default=None)
     if found is None or len(watch.blocks) < 2:
         return None

@@ -1,8 +1,7 @@
-"""Measurements of this appliance: options from what is known, arrivals of the log, the host.
+"""Measurements of this appliance: known options, arrivals of the log, the host.
 
-Rules: what is not measured is missing and never guessed; a cascade is as good as its certificate
-promises at the least; utilisation is the share of time in which something was answered, from the
-log, not what a machine could do.
+Rules: an unmeasured value is missing and never guessed; a cascade has at least the quality of its
+certificate; utilisation is the share of time in which something was answered, by the log.
 """
 
 import math
@@ -28,12 +27,11 @@ class OptionMeasured:
         documents_s: documents a second; None: not measured.
         seconds: that 95 of 100 answers take.
         memory: bytes.
-        joules: that the host's processors use for a document; None: not told by this host.
+        joules: of the host's processors for a document; None: unknown.
         coverage: share that a cascade answers itself.
-        rest: who answers the rest: `people`, or `larger`, a larger stage.
-        bound: the largest share of wrong answers that its certificate allows; None without one.
-        certificate_groups: that this certificate took.
-        source: what says so.
+        rest: `people`, or `larger`, a larger stage, answers the rest.
+        bound: largest share of wrong answers by its certificate; None without one.
+        certificate_groups: groups of this certificate.
     """
 
     option: str
@@ -52,12 +50,12 @@ class OptionMeasured:
 
 @dataclass(frozen=True)
 class RequestTimes:
-    """When requests came.
+    """Arrival of requests.
 
     Attributes:
         days: from the first to the last.
         busiest_hour: most requests within one hour of the clock.
-        at_once: most that were answered at the same time.
+        at_once: most concurrent ones.
         utilisation: share of the time in which at least one was answered.
     """
 
@@ -69,7 +67,6 @@ class RequestTimes:
 
     @property
     def requests_day(self) -> float:
-        """On average."""
         return self.requests / max(self.days, 1.0)
 
 
@@ -78,13 +75,13 @@ class MeasuredFacts:
     """Everything that was measured here.
 
     Attributes:
-        groups: independent groups that the evidence rests on.
-        tried: candidates that were measured on the same open items.
+        groups: independent groups of the evidence.
+        tried: candidates measured on the same open items.
         examples: labelled items to learn from.
-        agreement: how often two labels of one text agree; None: unknown.
+        agreement: of two labels of one text; None: unknown.
         curve: learning curve of the simplest classifier: items and quality, ascending.
         host_memory: bytes.
-        made_of: digests and ids of the evaluations that the facts come from.
+        made_of: digests and ids of the evaluations.
     """
 
     task: str = ""
@@ -99,12 +96,11 @@ class MeasuredFacts:
     made_of: tuple[tuple[str, str], ...] = ()
 
     def candidate(self, option: str) -> OptionMeasured | None:
-        """Find the measurement of an option."""
         return next((each for each in self.candidates if each.option == option), None)
 
 
 def arrivals(answered: Iterable[tuple[int, int]]) -> RequestTimes | None:
-    """Of each answer its end and how long it took, microseconds; None where there is none."""
+    """From each answer's end and duration in microseconds; None without any."""
     spans = sorted((end - max(0, took), end) for end, took in answered)
     if not spans:
         return None
@@ -127,10 +123,10 @@ def arrivals(answered: Iterable[tuple[int, int]]) -> RequestTimes | None:
 
 
 def of_evidence(known: TaskEvidence, adapters: Sequence[str] = ()) -> MeasuredFacts:
-    """The facts that evidence tells of a task.
+    """Facts of a task from its evidence.
 
     Args:
-        adapters: ids of models that are tuned; those of the form BASE:NAME are known to be.
+        adapters: ids of tuned models; those of the form BASE:NAME are known to be.
     """
     return MeasuredFacts(
         task=known.task,
@@ -193,14 +189,14 @@ def candidate(option: str, row: Contender) -> OptionMeasured:
 def cascade(
     found: CertifiedRoute, small: OptionMeasured, larger: OptionMeasured | None
 ) -> OptionMeasured:
-    """The cascade that a route is, with what its certificate promises at the least.
+    """A route as a cascade, with the least quality that its certificate promises.
 
     Where people answer the rest, it has no quality before `with_people`. Where a larger stage does,
-    the route is as right as the certificate shows against that stage's own measurement, or, where
-    there is none, as if all the rest were wrong.
+    the route is as right as the certificate shows against that stage's own measurement, or, without
+    one, as if all the rest were wrong.
 
     Args:
-        small: the first stage, as it was measured.
+        small: the first stage, as measured.
         larger: the second one; None where it was not measured here.
     """
     told = OptionMeasured(
@@ -257,7 +253,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def told(questions: Questions) -> list[OptionMeasured]:
-    """Read the measurements that a person made elsewhere."""
+    """Read measurements that a person made elsewhere."""
     return [
         OptionMeasured(
             each.option,
@@ -274,7 +270,7 @@ def told(questions: Questions) -> list[OptionMeasured]:
 
 
 def joined(facts: MeasuredFacts, more: Iterable[OptionMeasured]) -> MeasuredFacts:
-    """The facts with further candidates, which replace those of the same option."""
+    """Add candidates, which replace those of the same option."""
     added = {each.option: each for each in more}
     kept = tuple(each for each in facts.candidates if each.option not in added)
     sources = tuple((f"told of {each.option}", each.source) for each in added.values())

@@ -1,8 +1,8 @@
 """The four questions, as a frozen record: domain, data, latency and volume, regulation.
 
-Rules: a value that is not known exactly is a range of three, its P10, P50 and P90; unknown words
-are refused by name; a price has a date and a source; the article's thresholds are defaults that
-the same file overrides.
+Rules: an inexact value is a range of three, its P10, P50 and P90; unknown words are refused by
+name; a price has a date and a source; the article's thresholds are defaults that the same file
+overrides.
 """
 
 import json
@@ -33,12 +33,11 @@ class Range(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """True if it is one value."""
         return self.low == self.high
 
 
 def exactly(value: float) -> Range:
-    """A value that is known."""
+    """A known value."""
     return Range(value, value, value)
 
 
@@ -53,11 +52,10 @@ class Domain:
     """The work to be done.
 
     Attributes:
-        changes_months: how long what is right stays so: the retraining interval.
-        facts_days: after how many days facts that answers need are out of date; None if there are
-            none.
-        quality: the share of right answers that is wanted.
-        wrong_answer: what one costs.
+        changes_months: months until right answers change: the retraining interval.
+        facts_days: days until facts that answers need are out of date; None without such.
+        quality: wanted share of right answers.
+        wrong_answer: cost of one.
     """
 
     purpose: str = ""
@@ -74,11 +72,11 @@ class Data:
 
     Attributes:
         examples, groups: labelled items, and independent groups of them; None: as measured.
-        label_minutes: that a person takes for one label.
-        hour: what an hour of such a person costs.
+        label_minutes: a person's minutes for one label.
+        hour: cost of an hour of such a person.
         raters: people who label each item.
         relabel: items that are labelled again for each retraining.
-        agreement: how often two people agree on an item; None: as the labels of the data tell.
+        agreement: of two people on an item; None: by the data's labels.
     """
 
     examples: int | None = None
@@ -96,10 +94,10 @@ class ExpectedLoad:
 
     Attributes:
         requests_day: None: from the log of this appliance.
-        days_month: days of a month on which requests come.
+        days_month: days of a month with requests.
         busiest_hour: requests in it; None: from the log, else all of a day within eight hours.
         seconds: that 95 of 100 answers may take.
-        tokens_in, tokens_out: of a request to a model that is paid by the token.
+        tokens_in, tokens_out: of a request, for a model paid by the token.
     """
 
     requests_day: Range | None = None
@@ -115,9 +113,9 @@ class Regulation:
     """Rules on data that may leave and on proof that is due.
 
     Attributes:
-        data_may_leave: the network of the organisation.
-        bound: the error rate that a certificate has to exclude; None: no certificate is asked for.
-        delta: the probability with which a certificate may be wrong.
+        data_may_leave: whether data may leave the organisation's network.
+        bound: error rate that a certificate has to exclude; None: no certificate needed.
+        delta: allowed probability of a wrong certificate.
     """
 
     data_may_leave: bool = False
@@ -132,13 +130,12 @@ class Costs:
     Attributes:
         machine: price of one machine.
         years: of its life.
-        watts_idle, watts_busy: that it takes; without `watts_busy` the joules that an evaluation
-            measured count, where this host tells them.
+        watts_idle, watts_busy: without `watts_busy`, measured joules of an evaluation count.
         kwh: price of a kilowatt-hour.
-        pue: what cooling and supply multiply power with.
-        staff_hours: a month, for what runs here.
-        staff_hour: what one costs.
-        defer_minutes: that a person takes for an item which a cascade leaves to people.
+        pue: factor of power for cooling and supply.
+        staff_hours: a month.
+        staff_hour: cost of one.
+        defer_minutes: a person's minutes for an item of a cascade.
     """
 
     currency: str = "EUR"
@@ -159,11 +156,11 @@ class Price:
 
     Attributes:
         million_in, million_out: of a million tokens.
-        month: fixed, a month.
-        staff_hours: a month, to look after it.
+        month: fixed monthly price.
+        staff_hours: a month.
         as_of, source: when and where the price was read.
-        quality: score on the same items as (low, value, high); None if it was not measured.
-        groups: that this was measured on.
+        quality: score on the same items as (low, value, high); None if not measured.
+        groups: of this measurement.
         seconds: that 95 of 100 answers take; None: not measured.
     """
 
@@ -185,11 +182,10 @@ class ToldOption:
 
     Attributes:
         quality: low, value and high of the share of right answers on the same items.
-        groups: that this was measured on.
-        documents_s: documents a second.
+        groups: of this measurement.
         seconds: that 95 of 100 answers take.
         coverage: share that a cascade answers itself.
-        source: who measured it, when and where.
+        source: person, date and place of the measurement.
     """
 
     option: str = ""
@@ -209,12 +205,12 @@ class Thresholds:
     Attributes:
         examples_try: labelled examples below which tuning is not tried.
         examples_production: and below which a tuned model is a trial.
-        calls_day: below it a service that is paid by the call tends to be cheaper.
-        fast_seconds: an answer within it has to be made locally.
-        memory_gib: of a graphics card that a small model is tuned on.
-        price_days: after which a price is too old to decide by.
+        calls_day: below it a service paid by the call tends to be cheaper.
+        fast_seconds: an answer within it must be local.
+        memory_gib: of a graphics card for tuning a small model.
+        price_days: greatest age of a price.
         facts_days: facts that change faster belong into a collection, not into weights.
-        headroom: share of a machine's speed that may be planned with.
+        headroom: planned share of a machine's speed.
     """
 
     examples_try: int = 1_000
@@ -242,7 +238,7 @@ class Questions:
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
-        """Every answer that is a number with a price or a speed, by its name in the file."""
+        """Every answer with a price or a speed, by its name in the file."""
         found: dict[str, Range] = {}
         parts: dict[str, Domain | Data | ExpectedLoad | Costs | Price] = {
             "domain": self.domain, "data": self.data, "load": self.load, "costs": self.costs,
@@ -257,7 +253,7 @@ class Questions:
 
     @property
     def settled(self) -> "Questions":
-        """The same answers with every range at its P50."""
+        """With every range at its P50."""
         found = self
         for name, value in self.ranges.items():
             if not value.known:
@@ -265,7 +261,7 @@ class Questions:
         return found
 
     def having(self, name: str, value: Range) -> "Questions":
-        """The same answers but for one range, by its name."""
+        """With another range under a name."""
         part, _, attribute = name.rpartition(".")
         if part.startswith("prices."):
             chosen = part.removeprefix("prices.")
@@ -282,7 +278,7 @@ def read(text: str, *, as_json: bool = False) -> Questions:
     """The answers of a TOML or JSON file.
 
     Raises:
-        Refused: `answers_invalid`, naming what is wrong.
+        Refused: `answers_invalid`, naming the fault.
     """
     try:
         value = json.loads(text) if as_json else tomllib.loads(text)
@@ -292,11 +288,7 @@ def read(text: str, *, as_json: bool = False) -> Questions:
 
 
 def build(value: object) -> Questions:
-    """The answers of a parsed file.
-
-    Raises:
-        Refused: `answers_invalid`.
-    """
+    """The answers of a parsed file; raises as `read`."""
     if not isinstance(value, Mapping):
         raise _invalid("The answers are no table.")
     kinds: dict[str, type[Any]] = {

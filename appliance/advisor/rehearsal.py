@@ -1,9 +1,9 @@
-"""A rehearsal of drift: weeks made of a dataset's open items, and how often a change is found.
+"""A rehearsal of drift: weeks made of a dataset's open items, and the share of changes found.
 
-Rules: weeks are drawn from items, answers are what was expected; the same seed draws the same
-weeks; the reference is one split, and what comes after is the same, with one answer doubled, or
-another split. Items of one group stay apart: real weeks differ more, so that real changes are
-found less often than here.
+Rules: weeks are drawn from items with the expected answers; the same seed draws the same weeks; the
+reference is one split, and the later weeks are the same, with one answer doubled, or another split.
+Items of one group stay apart: real weeks differ more, so that real changes are found less often
+than here.
 """
 
 from collections import Counter
@@ -26,10 +26,10 @@ RUNS: Final = 20
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """Number of `RUNS` watches that raised an alarm within three weeks.
+    """Number of `RUNS` watches with an alarm within three weeks.
 
     Attributes:
-        same: without a change, which is wrong.
+        same: without a change: false alarms.
         doubled: with twice the share of `answer`.
         other: with the other split; None without one.
     """

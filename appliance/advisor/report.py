@@ -1,7 +1,7 @@
-"""The advisor's page: the answer, what it costs, what would change it, and what it rests on.
+"""The advisor's page: the answer, its cost, its turning points, and its basis.
 
-Rules: a director reads the first screen and needs no other; every number of a person is next to
-its source; what was not measured says so.
+Rules: a director reads the first screen and needs no other; every number of a person is next to its
+source; the page names unmeasured values.
 """
 
 from collections.abc import Sequence
@@ -160,7 +160,7 @@ def _sections(advice: Recommendation, questions: Questions, facts: MeasuredFacts
 
 
 def _limits(quality: Quality) -> str:
-    """An interval with its level; what a route's certificate promises at the least has no other."""
+    """An interval with its level; the limits of a route's certificate have none."""
     ends = between(quality.low, quality.high)
     return ends if quality.low == quality.value else f"{ends} ({100 * quality.confidence:.3g} %)"
 
@@ -199,7 +199,7 @@ def _flips(flips: Sequence[FlipTold]) -> Section:
 
 
 def _distance(flip: FlipTold) -> float:
-    """Rank a flip by its distance for a person: yes or no first, then by the ratio."""
+    """Yes or no first, then by the ratio."""
     if isinstance(flip.now, bool) or not flip.now or not flip.then:
         return 0.0
     return max(flip.now / flip.then, flip.then / flip.now)

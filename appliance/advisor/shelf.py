@@ -1,6 +1,6 @@
-"""The advice that was given last for each task: `DATA/advice/TASK.json`.
+"""The last advice for each task: `DATA/advice/TASK.json`.
 
-Rules: one file a task, encrypted, replaced whole; what cannot be read is no advice.
+Rules: one file a task, encrypted, replaced whole; an unreadable file is no advice.
 """
 
 import json
@@ -26,11 +26,7 @@ def keep(directory: Path, given: Advice) -> None:
 
 
 def last(directory: Path, task: str) -> Advice:
-    """The last advice for a task.
-
-    Raises:
-        Refused: `advice_missing`.
-    """
+    """The last advice for a task. Raises Refused (`advice_missing`)."""
     found = _read(directory / f"{task}.json")
     if found is None:
         raise Refused("advice_missing", f"There is no advice for {task}.")

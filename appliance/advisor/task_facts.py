@@ -1,7 +1,7 @@
-"""The facts of this appliance: what is known of a task, the arrivals in its log, its host.
+"""The facts of this appliance: a task's evidence, the arrivals in its log, its host.
 
-Rules: only what was measured here; the log is read from its newest entries on, and at most
-`MOST_ANSWERS` of them; what the appliance asked itself, to evaluate or to test, is no arrival.
+Rules: only measurements of this appliance; the log is read from its newest entries on, and at most
+`MOST_ANSWERS` of them; the appliance's own requests, for evaluations or tests, are no arrivals.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,8 +40,8 @@ def gather(
     """Gather the known facts of a task; "" for those that hold of every task. Blocks.
 
     Args:
-        routes: certificates that let the task answer first, those that hold now.
-        gates: what gates found of the task as it is stored.
+        routes: valid certificates that let the task answer first.
+        gates: gates' findings of the task as it is stored.
         needs: the model of the task's candidate; "" for a classifier only.
     """
     newest = newest_result(evaluations, task) if task else None
@@ -70,7 +70,6 @@ def gather(
 def _with_cascade(
     facts: MeasuredFacts, evaluations: Path, found: CertifiedRoute, small: Contender
 ) -> MeasuredFacts:
-    """The facts with the cascade of a route."""
     second = newest_result(evaluations, found.larger) if found.larger else None
     larger = None if second is None else evidence_reader.of_evaluation(second[1]).own
     made = cascade(
@@ -83,7 +82,7 @@ def _with_cascade(
 
 
 def trace(reader: LogReader, task: str) -> RequestTimes | None:
-    """When requests of a task came, by the log; None where none did."""
+    """Arrivals of a task's requests, by the log; None without any."""
     return arrivals(_answered(reader, task))
 
 

@@ -2,9 +2,9 @@
 
 Rules: an option whose interval reaches below the wanted quality is not shown to reach it; limits
 hold for all candidates together, since the best of several is flattered; costs decide only among
-options that do, and only where all of them have one, else the simplest wins; too few groups decide
-nothing; a price that is old or has no source decides nothing; what would change the verdict is
-found by asking again, at P50, with one other answer at a time.
+shown options, and only where all of them have one, else the simplest wins; too few groups decide
+nothing; nor does an old price or one without a source; turning points are found by asking again, at
+P50, with one other answer at a time.
 """
 
 import math
@@ -58,9 +58,9 @@ class Option:
     Attributes:
         state: `shown`, `open` (its interval holds the wanted quality), `below`, `unmeasured` or
             `excluded`.
-        why: a sentence next to the state.
-        groups_needed: further groups until it is likely to be shown; None where that has no number.
-        certify: groups that a certificate takes; None where none is asked for or none is enough.
+        why: a sentence.
+        groups_needed: further groups until it is likely to be shown; None without such a number.
+        certify: groups for a certificate; None where none is needed or none is enough.
     """
 
     option: str
@@ -83,16 +83,16 @@ class Recommendation:
     Attributes:
         verdict: an option of `NAMES`, or `try_tuning`, `not_enough_data`, `people` or `blocked`.
         donts: `no_language_model`, `no_fine_tuning`.
-        more: what is missing of data; 0 where the verdict is another one.
-        told_apart: the cost of the chosen option and that of the next one do not overlap.
+        more: missing data; 0 for another verdict.
+        told_apart: whether the costs of the chosen option and the next one do not overlap.
         tornado: of the chosen option.
         full_throughput: the verdict if machines were costed as if they were always busy.
-        utilisation: share of the time in which the machine computes, of the chosen option or else
-            of the cheapest that runs here; None: unknown.
-        break_even: requests a day from which this option is not dearer than what is paid by the
-            token, by its name; None where that never is.
-        retraining: what the labels of one retraining cost; None where an hour has no price.
-        notes: what else a person should know, one sentence each.
+        utilisation: share of the machine's computing time, of the chosen option or else of the
+            cheapest local one; None: unknown.
+        break_even: requests a day from which this option is not dearer than the named one that is
+            paid by the token; None for never.
+        retraining: cost of its labels; None where an hour has no price.
+        notes: one sentence each.
     """
 
     verdict: str
@@ -112,7 +112,6 @@ class Recommendation:
 
     @property
     def chosen(self) -> Option | None:
-        """The option that the verdict names."""
         return next((each for each in self.options if each.option == self.verdict), None)
 
 
@@ -142,7 +141,7 @@ def advise(questions: Questions, facts: MeasuredFacts, today: date) -> Recommend
 
 
 def document(advice: Recommendation) -> AdviceDocument:
-    """The advice as people and programs read it; money in cents' precision."""
+    """For people and programs; money in cents' precision."""
     chosen = advice.chosen
     return AdviceDocument(
         verdict=advice.verdict,
@@ -212,7 +211,7 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """Why prices keep the verdict from being given; "" where they do not."""
+    """Why prices prevent a verdict; "" otherwise."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:
@@ -264,7 +263,7 @@ def _options(questions: Questions, facts: MeasuredFacts, *, shared: bool) -> lis
 
 
 def agreement(questions: Questions, facts: MeasuredFacts) -> float | None:
-    """The share of items on which people agree: as answered, else as the labels tell."""
+    """The share of items on which people agree: as answered, else by the labels."""
     told = questions.data.agreement
     return facts.agreement if told is None else told
 
@@ -303,7 +302,6 @@ def _certify(questions: Questions, candidate: OptionMeasured) -> int | None:
 def _judge(
     questions: Questions, facts: MeasuredFacts, candidate: OptionMeasured, price: Price | None
 ) -> tuple[str, str, int | None]:
-    """State, reason, further groups."""
     limits, load, domain = questions.thresholds, questions.load, questions.domain
     if price is not None and not questions.regulation.data_may_leave:
         return "excluded", "the data may not leave the network", None
@@ -465,7 +463,7 @@ def _none_shown(
 
 
 def _local(advice: Recommendation) -> Option | None:
-    """The chosen option, or the cheapest that runs here where the chosen one does not."""
+    """The chosen option, or else the cheapest local one."""
     if advice.verdict != "cloud":
         return advice.chosen
     here = [o for o in advice.options if o.option != "cloud" and o.state == "shown"]
@@ -527,7 +525,7 @@ def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[Fli
 def _turning(
     asked: Callable[[float], Questions], facts: MeasuredFacts, name: str, value: Range, verdict: str
 ) -> list[FlipTold]:
-    """Where a number that is multiplied or divided turns the verdict."""
+    """Turning points of a number that is multiplied or divided."""
     found = []
 
     def changed(at: float) -> bool:
@@ -565,7 +563,7 @@ def _other(questions: Questions, facts: MeasuredFacts, verdict: str) -> bool:
 
 
 def _rounded(value: float) -> float:
-    """Four significant digits: a turning point is not known better than its answers."""
+    """Four significant digits, the precision of the answers."""
     return value if value == 0 else round(value, 3 - math.floor(math.log10(abs(value))))
 
 

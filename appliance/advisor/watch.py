@@ -1,11 +1,10 @@
 """The job that looks at a task's requests in the log, week by week, and its file.
 
-Rules: only whole weeks that are over are read, each once, so a week says the same for ever, even
-when its texts are erased later; what the appliance asked itself is no request; texts are read only
-of keys whose owners agreed to examples, and their reading is recorded; an alarm is recorded, then
-ends the certificates of routes that rest on the task and do not ask for a warning only, and
-suspends the task where the configuration says so; starting again is recorded with its reason, and
-the file of before is kept.
+Rules: only whole past weeks are read, each once, so a week's result stays even when its texts are
+erased later; the appliance's own requests do not count; texts are read only of keys whose owners
+agreed to examples, and their reading is recorded; an alarm is recorded, then ends the certificates
+of routes that rest on the task and do not ask for a warning only, and suspends the task where the
+configuration says so; starting again is recorded with its reason, and the earlier file is kept.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -55,11 +54,10 @@ class WatchParts:
 
     Attributes:
         agreed: whether the owners of a key, by its id, agreed to examples.
-        overridden: whether a person's label of a request's answer differs; None without a label.
-        withdraw: ends the certificates of routes that rest on a task, with the reason; what is
-            ended already stays so.
-        suspend: takes a task out of service. Without it, and in the first 13 months of a
-            reference, which knows no season twice, an alarm is all.
+        overridden: whether a person's label differs from the answer; None without a label.
+        withdraw: ends the certificates of routes that rest on a task, with the reason.
+        suspend: takes a task out of service; None, and the first 13 months of a reference, which
+            knows no season twice, leave it at an alarm.
     """
 
     directory: Path
@@ -73,7 +71,7 @@ class WatchParts:
 
 
 class Watching(JobKind[WatchWanted, DriftResult]):
-    """Looks at the weeks of a task that are over and were not looked at."""
+    """Looks at the finished weeks of a task that were not looked at."""
 
     name: ClassVar[str] = "drift"
     form = WatchWanted
@@ -85,12 +83,10 @@ class Watching(JobKind[WatchWanted, DriftResult]):
         self._parts = parts
 
     def check(self, params: WatchWanted) -> None:
-        """A task. Raises EvaluationRefused."""
         if not params.task or "/" in params.task or params.task.startswith("."):
             raise EvaluationRefused("drift_missing", f"{params.task!r} is no task.")
 
     def title(self, params: WatchWanted) -> str:
-        """The task."""
         return params.task
 
     def key(self, params: WatchWanted) -> str | None:
@@ -98,7 +94,6 @@ class Watching(JobKind[WatchWanted, DriftResult]):
         return f"drift {params.task}"
 
     async def run(self, job: Context[WatchWanted]) -> DriftResult:
-        """The state, as `result` tells it."""
         self.check(job.params)
         parts, task = self._parts, job.params.task
         before = await job.in_thread(_before, parts.directory, task)
@@ -120,7 +115,7 @@ class Watching(JobKind[WatchWanted, DriftResult]):
 
 
 def result(watch: Watch) -> DriftResult:
-    """Build the result that a person reads of a watch."""
+    """Result of a watch, for people."""
     return DriftResult(
         task=watch.task,
         state=watch.state,
@@ -138,11 +133,7 @@ def _finding(found: drift.WindowFinding) -> DriftFinding:
 
 
 def load(directory: Path, task: str) -> Watch:
-    """The watch of a task.
-
-    Raises:
-        Refused: `drift_missing`.
-    """
+    """Raises Refused (`drift_missing`)."""
     try:
         return msgspec.json.decode(at_rest.read(directory / f"{task}.json"), type=Watch)
     except (OSError, msgspec.MsgspecError) as error:
@@ -163,7 +154,7 @@ def keep(directory: Path, watch: Watch) -> None:
 
 
 def alarms(directory: Path) -> list[Told]:
-    """Each task that has an alarm, until its watch begins again."""
+    """Each task with an alarm, until its watch begins again."""
     return [
         Told(
             path.stem,
@@ -175,7 +166,7 @@ def alarms(directory: Path) -> list[Told]:
 
 
 def begin_again(directory: Path, task: str, now_us: int) -> Watch:
-    """Learn a new reference from the next week on; the file of before is kept next to it.
+    """Learn a new reference from the next week on, keeping the earlier file.
 
     Raises:
         Refused: `drift_missing`.
@@ -218,7 +209,7 @@ def _read_weeks(
 
 
 def _first(reader: LogReader, task: str) -> int | None:
-    """The week of the first answer, which may have begun before it."""
+    """Week of the first answer, whose request may have come earlier."""
     entries = reader.search(Query(kind="outcome", model=task, limit=1)).entries
     return week_of(entries[0].time_us) if entries else None
 
@@ -276,7 +267,7 @@ def _observed(parts: WatchParts, entry: LogEntry, read: list[Json], *, whole: bo
 def _looked_into(
     parts: WatchParts, entry: LogEntry, seen: WeekObserved, read: list[Json]
 ) -> WeekObserved:
-    """Observe a request from its intent, from people, and from texts where that is agreed."""
+    """From the request's intent, from people, and from texts by agreement."""
     seen = replace(seen, overridden=parts.overridden(str(entry.body.get("request_id", ""))))
     try:
         intent = parts.reader.entry(int(str(entry.body["intent"])))

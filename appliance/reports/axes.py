@@ -1,4 +1,4 @@
-"""Axes of a chart: where a value is, and which values get a tick. Pure.
+"""Axes of a chart: places of values, and ticks. Pure.
 
 Source of the steps: Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
 """
@@ -13,8 +13,8 @@ class Axis:
     """A scale from values to pixels.
 
     Attributes:
-        low, high: the values at its two ends; `low < high`.
-        start, end: the pixels of these ends; `end < start` turns the axis round.
+        low, high: values at the ends; `low < high`.
+        start, end: pixels of these ends; `end < start` turns the axis round.
         log: equal ratios take equal room; then `low` is above 0.
     """
 
@@ -25,7 +25,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of a value. A value beyond an end is on that end."""
+        """The pixel of a value; one beyond an end is on that end."""
         low, high, here = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
             low, high, here = math.log(low), math.log(high), math.log(here)

@@ -44,7 +44,6 @@ class Placed:
 
     Attributes:
         speed: documents per second, above 0.
-        quality: what was measured, with its interval.
     """
 
     speed: float
@@ -171,7 +170,7 @@ def lines(
 
 
 def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """A matrix of counts: rows are what was expected, columns what was answered.
+    """A matrix of counts: rows are expected labels, columns answers.
 
     Args:
         counts: one row of counts for each label, in the labels' order.
@@ -252,7 +251,7 @@ def _label(
 
 
 def _along(points: Sequence[tuple[float, float]]) -> list[_Taken]:
-    """Places along a line that are so close together that no name fits between them."""
+    """Places along a line, so close together that no name fits between them."""
     places = []
     for (ax, ay), (bx, by) in itertools.pairwise(points):
         steps = 1 + math.floor(max(abs(bx - ax), abs(by - ay)) / 6)
@@ -263,7 +262,7 @@ def _along(points: Sequence[tuple[float, float]]) -> list[_Taken]:
 
 
 def _labels(names: Sequence[str]) -> tuple[list[list[str]], float]:
-    """The labels of rows in lines, and the pixels that they take; none of them is cut."""
+    """Labels of rows in lines, and their pixels; none is cut."""
     most = math.floor((_MOST_LEFT - 16) / _CHARACTER)
     broken = [textwrap.wrap(name, most) or [""] for name in names]
     return broken, max(90.0, 16 + _CHARACTER * max(len(line) for rows in broken for line in rows))

@@ -19,7 +19,7 @@ Tone: TypeAlias = Literal["good", "no", "muted", "bad"]
 
 @dataclass(frozen=True)
 class Fact:
-    """A figure next to the answer: its name, its value and what it means."""
+    """A figure next to the answer, with its meaning."""
 
     name: str
     value: str
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Links:
-    """Other pages: the file next to this one, its title and what it says."""
+    """Other pages: the file next to this one, its title and its content."""
 
     rows: tuple[tuple[str, str, str], ...]
 
@@ -71,11 +71,11 @@ class ReportPage:
     """A whole report.
 
     Attributes:
-        answer: what the report says, in one or two sentences.
-        tone: how the answer is marked, next to its words.
-        facts: at most six figures that the answer rests on.
-        made_of: digests and versions of everything that was measured, for the last table.
-        when: the moment it was made, in ISO 8601.
+        answer: in one or two sentences.
+        tone: marks the answer.
+        facts: at most six figures behind the answer.
+        made_of: digests and versions, for the last table.
+        when: ISO 8601.
     """
 
     title: str

@@ -1,8 +1,8 @@
 """Read access to documents. Pure.
 
-Rules: a document is readable by the API keys, the groups of keys, the groups of verified people or
-the "everyone" on its list, and by no one else; an empty list is readable by no app. A caller's
-rights are a set of grantees, made for one query and never kept.
+Rules: only the API keys, the groups of keys, the groups of verified people or the "everyone" on its
+list may read a document; an empty list is readable by no app. A caller's rights are a set of
+grantees, made for one query and never kept.
 """
 
 import re
@@ -26,7 +26,7 @@ class AccessSet:
     """One caller's read access.
 
     Attributes:
-        grantees: the names that the caller answers to on access lists.
+        grantees: the caller's names on access lists.
         all: an admin, who reads every document.
     """
 
@@ -38,21 +38,17 @@ ADMIN: Final = AccessSet(frozenset(), all=True)
 
 
 def of_key(key_id: str, groups: Iterable[str], people: Iterable[str] = ()) -> AccessSet:
-    """Build the access of an API key, with its groups as of now.
+    """The access of an API key, with its groups as of now.
 
     Args:
-        people: the groups of the verified person for whom it asks.
+        people: groups of the verified person for whom it asks.
     """
     named = (*(f"group:{name}" for name in groups), *(PEOPLE + name for name in people))
     return AccessSet(frozenset({EVERYONE, f"key:{key_id}", *named}))
 
 
 def checked(grantees: Iterable[str]) -> tuple[str, ...]:
-    """An access list in its one form: sorted, without repetition.
-
-    Raises:
-        CollectionRefused: `access_invalid`.
-    """
+    """Sorted and without repetition. Raises CollectionRefused (`access_invalid`)."""
     found = sorted(set(grantees))
     for grantee in found:
         if not _GRANTEE.fullmatch(grantee):

@@ -1,4 +1,4 @@
-"""Proof that a collection is what it says: digests, spans, vectors.
+"""Checks a collection's digests, spans and vectors.
 
 Rules: everything is computed again from the stored texts; nothing is repaired.
 """
@@ -13,7 +13,7 @@ from appliance.wire.admin.collections import VerifiedCollection
 
 
 def verify(collection: OpenCollection) -> VerifiedCollection:
-    """Check a collection. Blocks for as long as it takes to read all of it."""
+    """Check a collection. Blocks while it reads all of it."""
     problems: list[str] = []
     with collection.reading() as connection:
         problems += [
@@ -45,7 +45,7 @@ def verify(collection: OpenCollection) -> VerifiedCollection:
 
 
 def _chunks(connection: Any, problems: list[str]) -> int:
-    """Every chunk against the text that it is a span of."""
+    """Every chunk against its text."""
     version, content, count = 0, b"", 0
     every = 'SELECT id, version, start, "end", sha256, body FROM chunks ORDER BY version, start'
     rows = connection.execute(sealed_columns(every, *CHUNKS.c)).fetchall()

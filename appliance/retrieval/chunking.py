@@ -28,8 +28,8 @@ class TextChunk:
 
     Attributes:
         start, end: bytes of the text.
-        heading: the headings that it is under, from the outside in.
-        page: the page that it begins on; 0 where there are none.
+        heading: its headings, from the outside in.
+        page: of its beginning; 0 without pages.
         tokens: by `estimate`.
     """
 
@@ -63,12 +63,12 @@ def chunks(
     """Cut a text.
 
     Args:
-        blocks: its structure, as `extracted` says.
+        blocks: its structure, by `extracted`.
         budget: most tokens of a chunk, 16 at least.
         overlap: tokens that a chunk may repeat, less than half of the budget.
 
     Raises:
-        ValueError: the numbers make no sense.
+        ValueError: impossible numbers.
     """
     if budget < 16 or not 0 <= overlap < budget / 2:
         raise ValueError("budget or overlap")
@@ -82,7 +82,7 @@ def chunks(
 def _sections(text: bytes, blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:
     """The blocks between two headings, and the headings above them.
 
-    Headings that follow each other without text between them are in one section.
+    Headings without text between them are in one section.
     """
     path: list[tuple[int, str]] = []
     section: list[TextBlock] = []
@@ -102,7 +102,7 @@ def _sections(text: bytes, blocks: Sequence[TextBlock]) -> Iterator[tuple[str, l
 
 
 def _pieces(text: bytes, block: TextBlock, budget: int) -> Iterator[_Piece]:
-    """The block in sentences, or lines of a table or of code; what is too long in words."""
+    """The block in sentences, or lines of a table or of code; longer ones in words."""
     cut = b"\n" if block.kind in ("table", "code") else None
     for start, end in _split(text, block.start, block.end, cut):
         tokens = estimate(text[start:end])
@@ -126,7 +126,7 @@ def _split(text: bytes, start: int, end: int, cut: bytes | None) -> Iterator[tup
 
 
 def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span without the white space at its ends, if anything is left of it."""
+    """Without the white space at its ends, if anything is left."""
     content = text[start:end]
     if kept := content.strip():
         start += len(content) - len(content.lstrip())
@@ -134,7 +134,7 @@ def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterator[_Piece]:
-    """A long piece in parts of at most the budget, cut between words where that is possible."""
+    """A long piece in parts of at most the budget, cut between words where possible."""
     begun, tokens, last = start, 0, start
     for found in re.finditer(rb"\S+", text[start:end]):
         word_start, word_end = start + found.start(), start + found.end()
@@ -151,7 +151,7 @@ def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterato
 
 
 def _bits(text: bytes, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
-    """A word, in parts where it has more tokens than the budget; cut between characters."""
+    """A word, in parts of at most the budget; cut between characters."""
     while estimate(text[start:end]) > budget:
         size = budget  # in bytes: a byte is one token at most
         cut = start + size
@@ -180,7 +180,7 @@ def _packed(
 
 
 def _tail(pieces: Sequence[_Piece], overlap: int) -> list[_Piece]:
-    """The last pieces that together have no more tokens than the overlap."""
+    """The last pieces within the overlap."""
     kept: list[_Piece] = []
     for piece in reversed(pieces):
         if sum(p.tokens for p in kept) + piece.tokens > overlap:

@@ -1,16 +1,16 @@
-"""Which quotations of an answer are really in the passages that it was given. Pure.
+"""Verifies that an answer's quotations are in its passages. Pure.
 
 Rules:
-- A quotation counts when its words are in the cited passage, letter by letter and in order;
-  only the white space between words may differ, and brackets around a number, since passages are
-  shown with others (`neutral`). Without a number, any passage may have it.
-- Only passages that were found for this caller are compared, so a quotation of a document that
-  the caller may not read cannot be verified.
+- A quotation counts when its words are in the cited passage, letter by letter and in order; only
+  the white space between words may differ, and brackets around a number, since passages are shown
+  with others (`neutral`). Without a number, any passage may have it.
+- Only passages that were found for this caller are compared, so a quotation of a document that the
+  caller may not read cannot be verified.
 - A quotation that does not verify is removed from the text, with its mark, and counted. So is a
   mark without a quotation, and a quotation too short to prove anything.
-- An answer without one verified quotation has no evidence; what to say then is for the caller.
-- The work grows with the length of the answer and of the passages, whatever they contain: a model
-  may write what it likes. Patterns are single signs, and a passage is read once.
+- The caller decides on an answer without one verified quotation.
+- The work is linear in the lengths of answer and passages, whatever a model writes. Patterns are
+  single signs, and a passage is read once.
 """
 
 import hashlib
@@ -54,12 +54,11 @@ class Cited:
 
     @property
     def evident(self) -> bool:
-        """True if anything in it is proven."""
         return bool(self.citations)
 
 
 def neutral(text: str) -> str:
-    """A text without marks that look like ours; as long as before, character by character."""
+    """Replace marks that look like ours, character by character."""
     return _NUMBERED.sub(r"(\1)", text)
 
 
@@ -67,7 +66,7 @@ def verified(answer: str, passages: Sequence[Passage]) -> Cited:
     """The answer with verified quotations only.
 
     Args:
-        passages: what it was given, in the order of the numbers that it uses.
+        passages: in the order of the answer's numbers.
     """
     sources = [_Source(number, passage) for number, passage in enumerate(passages, 1)]
     parts: list[str] = []
@@ -104,10 +103,7 @@ class _Claim(NamedTuple):
 
 
 def _claims(answer: str) -> Iterator[_Claim]:
-    """Yield an answer's claims, in its order.
-
-    A quotation may go over lines, never over paragraphs.
-    """
+    """In the answer's order. A quotation may go over lines, never over paragraphs."""
     signs = list(_SIGN.finditer(answer))
     at = place = 0
     while place < len(signs):
@@ -141,7 +137,7 @@ def _number(mark: re.Match[str]) -> int:
 
 
 class _Source:
-    """A passage, with its words a space apart and where each of them is in it."""
+    """A passage, with its words a space apart and the place of each."""
 
     def __init__(self, number: int, passage: Passage) -> None:
         self.number, self.passage = number, passage
@@ -171,7 +167,7 @@ class _Source:
 
 
 def _cited(claim: _Claim, sources: Sequence[_Source], at: int, until: int) -> Citation | None:
-    """The citation that a quotation is, or None."""
+    """None for a quotation that does not verify."""
     words = [] if claim.quote is None else neutral(claim.quote).split()
     if not SHORTEST <= sum(map(len, words)) <= LONGEST:
         return None

@@ -66,8 +66,7 @@ class Settings:
 
     Attributes:
         embedder: id of the model that makes its vectors; "" for none.
-        embedder_digest: of that model.
-        query_prefix, passage_prefix: what the embedder wants before a query and before a passage.
+        query_prefix, passage_prefix: for the embedder.
         ranking: bm25, vectors or fusion.
         budget, overlap: of chunks, in estimated tokens.
     """
@@ -83,7 +82,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document as people see it."""
+    """A document for people."""
 
     name: str
     version: int
@@ -103,7 +102,7 @@ class StoredDocument:
 
 @dataclass(frozen=True)
 class Counts:
-    """Size of a collection and its present state."""
+    """Size and state of a collection."""
 
     documents: int
     chunks: int
@@ -116,7 +115,7 @@ class Incoming:
 
     Attributes:
         source_sha256: digest of its file.
-        access: who may read it; None leaves the list of a document that is known as it is.
+        access: its readers; None keeps a known document's list.
         vectors: one a chunk, of length 1; None without an embedder.
     """
 
@@ -131,11 +130,7 @@ class Incoming:
 
 
 class OpenCollection:
-    """One collection, open for reading and writing. Methods block and may run in any thread.
-
-    Args:
-        path: its database.
-    """
+    """One collection, open for reading and writing. Methods block and may run in any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -163,7 +158,6 @@ class OpenCollection:
         database.dispose()
 
     def close(self) -> None:
-        """Close its files."""
         self._reading.dispose()
         self._database.dispose()
 
@@ -175,24 +169,20 @@ class OpenCollection:
             yield connection
 
     def counts(self) -> Counts:
-        """Count the collection's contents."""
         with self.reading() as connection:
             documents = connection.exec_driver_sql("SELECT count(*) FROM documents").scalar_one()
             chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
             return Counts(int(documents), int(chunks), generation(connection))
 
     def generation(self) -> int:
-        """Which state of the collection this is; it only rises."""
+        """Number of the collection's state; it only rises."""
         with self.reading() as connection:
             return generation(connection)
 
     # documents
 
     def put(self, incoming: Incoming, by: str, now_us: int) -> int:
-        """Store a document, as a new version when its name is known.
-
-        Returns:
-            The number of the version.
+        """Store a document, as a new version when its name is known; returns the version's number.
 
         Raises:
             CollectionRefused: `access_missing` for a new document without an access list.
@@ -211,7 +201,7 @@ class OpenCollection:
         return number
 
     def known(self, name: str) -> str:
-        """The digest of the file that a document was last read from; "" for no such document."""
+        """Digest of the last read file of a document; "" for no such document."""
         with self.reading() as connection:
             found = connection.execute(
                 text(
@@ -223,7 +213,7 @@ class OpenCollection:
         return str(found or "")
 
     def grant(self, name: str, access: Sequence[str]) -> None:
-        """Give a document another access list, which holds from the next query on.
+        """Give a document another access list, valid from the next query on.
 
         Raises:
             CollectionRefused: `document_missing`.
@@ -232,10 +222,7 @@ class OpenCollection:
             _grant(connection, _id_of(connection, name), access)
 
     def remove(self, names: Sequence[str]) -> int:
-        """Remove documents with all their versions, and overwrite their bytes.
-
-        Returns:
-            How many were removed.
+        """Remove documents with all versions, and overwrite their bytes; returns their number.
 
         Raises:
             CollectionRefused: `document_missing`, and nothing was removed.
@@ -251,7 +238,7 @@ class OpenCollection:
         return len(names)
 
     def erase(self) -> None:
-        """Remove every document. Raises CollectionRefused (`collection_busy`)."""
+        """Raises CollectionRefused (`collection_busy`)."""
         with self.reading() as connection:
             rows = connection.exec_driver_sql("SELECT name FROM documents").fetchall()
         self.remove([str(row[0]) for row in rows])
@@ -260,7 +247,7 @@ class OpenCollection:
         """Move the log of writes into the database file, and empty it.
 
         Raises:
-            CollectionRefused: `collection_busy` when a search went on for longer than five seconds.
+            CollectionRefused: `collection_busy` when a search took longer than five seconds.
         """
         with self._database.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
@@ -269,7 +256,7 @@ class OpenCollection:
             raise CollectionRefused("collection_busy", "A search holds the log of writes.")
 
     def documents(self, access: AccessSet) -> list[StoredDocument]:
-        """The documents that may be read, by name."""
+        """Readable documents, by name."""
         with self.reading() as connection:
             allowed = set(readable(connection, access).tolist())
             lists: dict[int, list[str]] = {}
@@ -313,8 +300,7 @@ class OpenCollection:
     def keep_metadata(self, values: Mapping[str, str], now_us: int) -> int:
         """Keep values until their job has ended; those of jobs that never ran go after a while.
 
-        Returns:
-            The number by which the job finds them.
+        Returns the job's number for them.
         """
         with self._database.begin() as connection:
             connection.execute(
@@ -330,11 +316,7 @@ class OpenCollection:
             return int(made.lastrowid)
 
     def kept_metadata(self, number: int) -> dict[str, str]:
-        """The values of a number.
-
-        Raises:
-            CollectionRefused: `collection_invalid` when they are not there any more.
-        """
+        """Values of a number. Raises CollectionRefused: `collection_invalid` when they are gone."""
         with self.reading() as connection:
             found = connection.execute(
                 sealed_columns("SELECT metadata FROM ingests WHERE id = :id", *INGESTS.c),
@@ -346,14 +328,13 @@ class OpenCollection:
         return values
 
     def forget_metadata(self, number: int) -> None:
-        """Forget the values of a number."""
         with self._database.begin() as connection:
             connection.execute(text("DELETE FROM ingests WHERE id = :id"), {"id": number})
 
     # reports and settings
 
     def report(self, job: int, name: str, state: str, code: str = "", message: str = "") -> None:
-        """Note what a job made of one document."""
+        """Record the result of one document in a job."""
         with self._database.begin() as connection:
             connection.execute(
                 sealed_columns(
@@ -364,7 +345,6 @@ class OpenCollection:
             )
 
     def reports(self, job: int) -> list[dict[str, str]]:
-        """Report a job's documents by name."""
         with self.reading() as connection:
             rows = connection.execute(
                 sealed_columns(
@@ -375,7 +355,7 @@ class OpenCollection:
             return [dict(row) for row in rows.mappings()]
 
     def set_ranking(self, ranking: str) -> None:
-        """Search in another way from now on.
+        """Change the ranking.
 
         Raises:
             CollectionRefused: `collection_invalid` where there are no vectors to rank by.
@@ -476,7 +456,7 @@ class OpenCollection:
         return int(number), int(version)
 
     def _retire(self, connection: Connection, document: int) -> None:
-        """Take the chunks of a document out of the search."""
+        """Take a document's chunks out of the search."""
         gone = text("DELETE FROM chunks WHERE document = :document")
         connection.execute(gone, {"document": document})
 
@@ -519,7 +499,7 @@ def generation(connection: Connection) -> int:
 def readable(
     connection: Connection, access: AccessSet, filters: Mapping[str, str] | None = None
 ) -> NDArray[np.int64]:
-    """The documents that may be read and have these metadata, rising."""
+    """Readable documents with these metadata, rising."""
     if access.all:
         sql, names = "SELECT id FROM documents", {}
     else:

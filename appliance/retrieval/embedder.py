@@ -1,8 +1,8 @@
 """Vectors of queries and passages, by an embedding model that the appliance serves.
 
-Rules: the model is asked through the path of every request, so its use is recorded and takes
-turns; a collection is only ever asked with the model, by digest, that made its vectors; what the
-model was trained to see before a query or a passage is put there.
+Rules: the model is asked through the path of every request, so its use is recorded and takes turns;
+a collection is only asked with the model, by digest, that made its vectors; the model's prefix is
+put before a query or a passage.
 """
 
 import asyncio
@@ -31,28 +31,24 @@ PREFIXES: Final = {"e5": ("query: ", "passage: ")}
 
 
 def prefixes(model_id: str) -> tuple[str, str]:
-    """Prefixes that a model needs before a query and before a passage, as far as its id shows."""
+    """A model's prefixes before a query and before a passage, as far as its id shows."""
     found = (pair for part, pair in PREFIXES.items() if part in model_id.lower().split("-"))
     return next(found, ("", ""))
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """The embedding model of one collection.
-
-    Attributes:
-        inference: answers for models by id.
-    """
+    """The embedding model of one collection."""
 
     inference: Inference
     settings: Settings
 
     async def query(self, caller: Caller, text: str) -> Floats:
-        """The vector of a query, as the request of the app that asks.
+        """The vector of a query, as the app's request.
 
         Raises:
             CollectionRefused: `embedder_changed`.
-            ApplianceError: what `Inference.start` raises.
+            ApplianceError: as `Inference.start`.
         """
         # The key may search, whatever models it may use by itself.
         allowed = replace(
@@ -63,7 +59,7 @@ class Embedder:
         return np.asarray(vectors[0], np.float32)
 
     async def passages(self, texts: Sequence[str], label: str) -> Floats:
-        """The vectors of passages, one a row; waits while apps fill the queue.
+        """Vectors, one a row; waits while apps fill the queue.
 
         Args:
             label: names the work in the log.

@@ -1,10 +1,10 @@
 """The text of a document and its structure, as a reader of a format builds it.
 
 Rules:
-- The text is UTF-8 in NFC. Control characters, bidirectional overrides and zero-width characters
-  are gone from it; the only white space is a space, a tab or a line feed.
+- The text is UTF-8 in NFC, without control characters, bidirectional overrides and zero-width
+  characters; the only white space is a space, a tab or a line feed.
 - Blocks are in the order of the text, do not overlap, and are spans of its bytes.
-- The text has a greatest size, and a document that is longer is refused, never cut.
+- A document beyond the text's greatest size is refused, never cut.
 """
 
 import re
@@ -31,7 +31,7 @@ class TextBlock(msgspec.Struct, frozen=True):
         kind: heading, paragraph, item, table or code.
         start, end: bytes of the text.
         level: of a heading, 1 for the highest.
-        page: number of the page that it begins on, from 1; 0 where there are no pages.
+        page: of its beginning, from 1; 0 without pages.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Extracted(msgspec.Struct, frozen=True):
 
     Attributes:
         text: UTF-8.
-        pages: how many there are; 0 where the format has none.
+        pages: 0 where the format has none.
         empty_pages: pages without text, such as scans.
     """
 
@@ -59,7 +59,7 @@ class Extracted(msgspec.Struct, frozen=True):
 
 
 def cleaned(text: str) -> str:
-    """Text without characters that are no text; raises nothing."""
+    """Text without characters that are no text."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n").replace("\v", "\n")
     text = text.replace("\u2028", "\n").replace("\u2029", "\n").replace("\u0085", "\n")
     if text.isascii():
@@ -101,12 +101,11 @@ class Builder:
             self.title = text.replace("\n", " ")[:200]
 
     def warn(self, warning: str) -> None:
-        """Note once what a person should know about the text."""
+        """Note a warning once, for people."""
         if warning not in self.warnings:
             self.warnings.append(warning)
 
     def done(self, *, pages: int = 0, empty_pages: int = 0) -> Extracted:
-        """Build the result."""
         if empty_pages:
             self.warn("empty_pages")
         text = bytes(self._text)
@@ -128,7 +127,7 @@ _LETTERS: Final = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 def glued(text: str) -> bool:
     """True if the spaces between words were lost: a tenth of the letters in words of over 25.
 
-    German compounds stay far below that; a search for a word of such a text finds nothing.
+    German compounds stay far below that; a search finds no word of such a text.
     """
     words = _LETTERS.findall(text[: 1 << 20])
     letters = sum(map(len, words))

@@ -1,7 +1,7 @@
 """The chunks of a collection in memory: numbers only, for one generation of it.
 
-Rules: made from the database only and thrown away at will; chunks that are already there are not
-read again; a document that was removed leaves nothing behind once the next state is made.
+Rules: made from the database only and disposable; known chunks are not read again; a removed
+document leaves nothing behind once the next state is made.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ _WORD_BYTES: Final = 16
 
 @dataclass(frozen=True)
 class ChunkIndex:
-    """The chunks that can be found, one a row, by rising id.
+    """The searchable chunks, one a row, by rising id.
 
     Attributes:
         ids, documents, lengths: of each row; the length counts words.
         starts: where each row begins in its text.
-        order: place of each row by document name and position.
-        codes, scales: of the vector of each row, as `ranking.quantised` makes them; no row at all
-            without an embedder.
+        order: rank of each row by document name and position.
+        codes, scales: of the vector of each row, by `ranking.quantised`; no row at all without an
+            embedder.
         postings: the rows of each term.
     """
 
@@ -49,12 +49,11 @@ class ChunkIndex:
 
     @property
     def size(self) -> int:
-        """Bytes of memory."""
         arrays = (self.ids, self.documents, self.lengths, self.starts, self.order, self.codes)
         return sum(array.nbytes for array in (*arrays, self.scales)) + self.postings.size
 
     def readable(self, documents: Ints) -> Bools:
-        """Which rows belong to these documents."""
+        """The rows of these documents."""
         among = np.zeros(int(self.documents.max(initial=0)) + 1, np.bool_)
         among[documents[documents < len(among)]] = True
         return np.asarray(among[self.documents])
@@ -74,11 +73,7 @@ EMPTY = ChunkIndex(
 
 
 def renewed(connection: Connection, before: ChunkIndex) -> ChunkIndex:
-    """The index of the state that a connection reads.
-
-    Args:
-        before: an index of an earlier state.
-    """
+    """The index of a connection's state, from an earlier one."""
     now = generation(connection)
     if before.generation == now:
         return before
@@ -127,7 +122,7 @@ def _facts(connection: Connection, after: int) -> Ints:
 def _postings(
     connection: Connection, before: ChunkIndex, kept: Bools, ids: Ints, fresh: Ints
 ) -> Layered:
-    """The postings of these chunks; those that are known are kept, and new ones are added."""
+    """Known ones are kept, and new ones are added."""
     if kept.all():
         found = before.postings
     else:
@@ -141,7 +136,7 @@ def _postings(
 
 
 def _vectors(connection: Connection, before: ChunkIndex, kept: Bools) -> tuple[Codes, Floats]:
-    """The vectors of these chunks in 8 bits; those that are known are copied."""
+    """In 8 bits; known ones are copied."""
     last = int(before.ids[-1]) if len(before.ids) and len(before.codes) else 0
     codes, scales = [before.codes], [before.scales]
     if len(before.codes) and not kept.all():
@@ -157,11 +152,7 @@ def _vectors(connection: Connection, before: ChunkIndex, kept: Bools) -> tuple[C
 
 
 def exact(connection: Connection, ids: Ints) -> Floats:
-    """The stored vectors of some chunks.
-
-    Args:
-        ids: rising.
-    """
+    """Stored vectors of some chunks, by rising id."""
     if not len(ids):
         return np.zeros((0, 0), np.float32)
     wanted = ",".join(map(str, ids.tolist()))
@@ -174,7 +165,7 @@ def _floats(rows: Sequence[Any]) -> Floats:
 
 
 def estimate(connection: Connection) -> int:
-    """Bytes that the index of the state that a connection reads takes while it is made."""
+    """Bytes of the index of a connection's state while it is made."""
     chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
     words = connection.exec_driver_sql(
         "SELECT avg(words) FROM (SELECT words FROM chunks LIMIT 1000)"

@@ -1,11 +1,11 @@
 """Ingest as a job: files of a directory become documents of a collection.
 
 Rules:
-- A file whose digest is known is not read again; its access list is brought up to date.
+- A file whose digest is known is not read again; its access list is updated.
 - A file that cannot be read is refused with a code in the job's report, and the rest continues.
-- Values of metadata are in the collection alone: the job's record and the log have a number.
-- Each document is in the collection as a whole or not at all, so a job that was stopped resumes
-  at the next one.
+- Only the collection has values of metadata: the job's record and the log have a number.
+- Each document is in the collection as a whole or not at all, so a stopped job resumes at the next
+  one.
 """
 
 import hashlib
@@ -45,9 +45,9 @@ class IngestWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
 
     Attributes:
         path: a file or a directory on the host.
-        access: who may read what is new or changed; None leaves lists as they are.
-        metadata: of every document of this job, as it is asked for.
-        kept: where the collection keeps these values while the job waits and runs.
+        access: readers of new or changed documents; None keeps lists.
+        metadata: of every document of this job.
+        kept: the collection's number for these values while the job waits and runs.
     """
 
     collection: str
@@ -65,12 +65,7 @@ class _SourceFile:
 
 
 class Ingest(JobKind[IngestWanted, Ingested]):
-    """Reads, cuts, embeds and stores documents.
-
-    Args:
-        library: the collections.
-        inference: makes vectors.
-    """
+    """Reads, cuts, embeds and stores documents."""
 
     name: ClassVar[str] = "ingest"
     form = IngestWanted
@@ -83,7 +78,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         self._library, self._inference, self._clock = library, inference, clock
 
     def check(self, params: IngestWanted) -> None:
-        """A collection, something to read, and a list of who may read it.
+        """A collection, something to read, and an access list.
 
         Raises:
             CollectionRefused: `collection_not_found`, `document_missing`, `access_invalid`,
@@ -102,7 +97,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
             raise CollectionRefused("document_missing", f"There is no {params.path[:200]!r}.")
 
     def kept(self, params: IngestWanted) -> IngestWanted:
-        """The parameters without the values of metadata, which the collection keeps."""
+        """Without the values of metadata, which the collection keeps."""
         if params.metadata is None:
             return params
         collection = self._library.get(params.collection).collection
@@ -110,11 +105,10 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         return msgspec.structs.replace(params, metadata=None, kept=number)
 
     def title(self, params: IngestWanted) -> str:
-        """The documents, and where they go."""
         return f"{Path(params.path).name} into {params.collection}"
 
     async def run(self, job: Context[IngestWanted]) -> Ingested:
-        """Ingest documents and count those added, changed, unchanged and refused."""
+        """Returns the numbers of added, changed, unchanged and refused documents."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
         if wanted.kept is not None:
@@ -128,7 +122,6 @@ class Ingest(JobKind[IngestWanted, Ingested]):
     async def _all(
         self, job: Context[IngestWanted], wanted: IngestWanted, shelf: Shelf
     ) -> Ingested:
-        """Bring every file in."""
         files = await job.in_thread(_files, Path(wanted.path))
         total, done = sum(file.size for file in files), 0
         seen = {row["name"] for row in await job.in_thread(shelf.collection.reports, job.id)}
@@ -152,7 +145,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         done: int,
         total: int,
     ) -> tuple[str, str, str]:
-        """Bring one file in; what became of it."""
+        """Returns the file's result."""
         try:
             if len(file.name) > MOST_NAME or _HIDDEN.search(file.name):
                 raise CollectionRefused("document_unreadable", "Its name is too long, or no text.")
@@ -228,7 +221,7 @@ def _chunks(extracted: Extracted, budget: int, overlap: int) -> list[TextChunk]:
 
 
 def _files(path: Path) -> list[_SourceFile]:
-    """The files to read, by name; links and hidden ones are left out.
+    """The files to read, by name, without links and hidden ones.
 
     Raises:
         CollectionRefused: `document_missing`, `document_too_large`.

@@ -42,7 +42,7 @@ class CollectionLibrary:
     """The collections in a directory. Methods block and may run in any thread.
 
     Args:
-        memory: what the indexes of searches are taken out of; None takes them out of nothing.
+        memory: budget of the indexes; None: no budget.
     """
 
     def __init__(self, directory: Path, memory: Budget | None = None) -> None:
@@ -51,13 +51,12 @@ class CollectionLibrary:
         self._open: dict[str, Shelf] = {}
 
     def names(self) -> list[str]:
-        """Every collection, by name."""
         if not self._directory.is_dir():
             return []
         return sorted(p.stem for p in self._directory.glob("*.db") if _NAME.fullmatch(p.stem))
 
     def check_new(self, name: str, settings: Settings) -> None:
-        """Refuse what cannot be a collection.
+        """Refuse an impossible collection.
 
         Raises:
             CollectionRefused: `collection_invalid`, `collection_exists`.
@@ -78,18 +77,14 @@ class CollectionLibrary:
             raise CollectionRefused("collection_invalid", message)
 
     def create(self, name: str, settings: Settings) -> None:
-        """Make a collection; raises as `check_new`."""
+        """Raises as `check_new`."""
         with self._lock:
             self.check_new(name, settings)
             self._directory.mkdir(mode=0o700, exist_ok=True)
             OpenCollection.create(self._directory / f"{name}.db", settings)
 
     def get(self, name: str) -> Shelf:
-        """A collection, opened when it is not.
-
-        Raises:
-            CollectionRefused: `collection_not_found`.
-        """
+        """A collection, opened if it is not. Raises CollectionRefused (`collection_not_found`)."""
         with self._lock:
             if (found := self._open.get(name)) is not None:
                 return found
@@ -105,7 +100,7 @@ class CollectionLibrary:
         """A collection in which a caller may read something.
 
         Raises:
-            NotFound: `collection_not_found`, in the same words whether it is there or not.
+            NotFound: `collection_not_found`, in the same words whether it exists or not.
         """
         try:
             shelf = self.get(name)
@@ -135,7 +130,6 @@ class CollectionLibrary:
                 (self._directory / f"{name}.db{suffix}").unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close every collection."""
         with self._lock:
             for shelf in self._open.values():
                 shelf.collection.close()

@@ -1,8 +1,8 @@
-"""Which rows have a term, and how often: the full-text index of a collection, in memory.
+"""The rows of each term, with counts: the full-text index of a collection, in memory.
 
 Rules: made of the texts of chunks by SQLite's tokeniser, and never on the disk, where it would show
-their words; rows rise within a term; a row that is gone is gone from every term. Numbers only:
-eight bytes for a term in a row, whatever the term.
+their words; rows rise within a term; a removed row is gone from every term. Numbers only: eight
+bytes for a term in a row.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ class Postings:
 
     Attributes:
         terms: number of each term.
-        starts: where the rows of each term begin, and one more for the end.
+        starts: beginnings of each term's rows, and one more for the end.
         rows, often: of all terms, one after the other.
     """
 
@@ -42,12 +42,11 @@ class Postings:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
         arrays = self.starts.nbytes + self.rows.nbytes + self.often.nbytes
         return arrays + len(self.terms) * _TERM_BYTES
 
     def of(self, term: str) -> tuple[Ints, Ints]:
-        """The rows that have a term, rising, and how often."""
+        """Rows of a term, rising, and their counts."""
         number = self.terms.get(term)
         if number is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -55,7 +54,7 @@ class Postings:
         return self.rows[here].astype(np.int64), self.often[here].astype(np.int64)
 
     def without(self, kept: Bools) -> "Postings":
-        """The same of the rows that are kept, numbered again without gaps."""
+        """Kept rows only, numbered again without gaps."""
         renumbered = np.cumsum(kept, dtype=np.int32) - 1
         stays = kept[self.rows]
         before = np.concatenate(([0], np.cumsum(stays)))
@@ -67,11 +66,7 @@ class Postings:
         )
 
     def plus(self, more: "Postings", first: int) -> "Postings":
-        """Both together; the rows of `more` come after all others.
-
-        Args:
-            first: number of the first row of `more`.
-        """
+        """Rows of `more` come after all others, from `first` on."""
         terms = dict(self.terms)
         number = np.array([terms.setdefault(term, len(terms)) for term in more.terms], np.int64)
         old = np.zeros(len(terms), np.int64)
@@ -97,7 +92,7 @@ NONE: Final = Postings({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zero
 
 @dataclass(frozen=True)
 class Layered:
-    """Postings of many rows, and next to them those of the few that came since.
+    """Postings of many rows, and next to them those of the few newer ones.
 
     Attributes:
         newer: of the rows from `first` on, numbered from 0.
@@ -109,11 +104,9 @@ class Layered:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
         return self.older.size + self.newer.size
 
     def of(self, term: str) -> tuple[Ints, Ints]:
-        """As `Postings.of`."""
         rows, often = self.older.of(term)
         late, late_often = self.newer.of(term)
         if not len(late):
@@ -121,7 +114,6 @@ class Layered:
         return np.concatenate([rows, late + self.first]), np.concatenate([often, late_often])
 
     def without(self, kept: Bools) -> "Layered":
-        """As `Postings.without`."""
         old, new = kept[: self.first], kept[self.first :]
         return Layered(
             self.older if old.all() else self.older.without(old),
@@ -130,10 +122,10 @@ class Layered:
         )
 
     def plus(self, more: Postings, count: int, added: int) -> "Layered":
-        """With more rows at the end; what is new is joined to the rest once it is much.
+        """With more rows at the end; many new ones are joined to the rest.
 
         Args:
-            count, added: rows that there are without `more`, and in it.
+            count, added: rows without `more`, and in it.
         """
         newer = self.newer.plus(more, count - self.first)
         if len(newer.rows) * _MUCH < len(self.older.rows):
@@ -142,7 +134,7 @@ class Layered:
 
 
 def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
-    """Those of some chunks.
+    """Postings of chunks.
 
     Args:
         texts: id and text of each.

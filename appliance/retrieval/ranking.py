@@ -1,12 +1,12 @@
-"""Candidates of a search and their order. Pure numbers over what one caller may read.
+"""Candidates of a search and their order. Pure numbers over a caller's readable chunks.
 
 Rules:
-- Every statistic (how many chunks, how long they are, how many have a term) counts readable
-  chunks only, so that a score tells nothing about the others.
-- A score of a chunk is computed from that chunk only, in 64-bit floats, and does not depend on
-  which other chunks are next to it in memory. So is the rough one, from numbers of 8 bits, by
-  which the candidates are chosen.
-- Equal scores are ordered by document and place, never by when a document came.
+- Every statistic (number of chunks, their lengths, a term's chunks) counts readable chunks only, so
+  that a score reveals nothing about the others.
+- A chunk's score is computed from that chunk only, in 64-bit floats, and does not depend on its
+  neighbours in memory. So is the rough one, from numbers of 8 bits, by which the candidates are
+  chosen.
+- Equal scores are ordered by document and place, never by a document's arrival.
 
 Sources: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009);
 Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (ACM TOIS 42, 2023).
@@ -44,9 +44,8 @@ def bm25(
     """The score of each row; rows that may not be read or have no term score 0.
 
     Args:
-        postings: of each term, the rows that have it and how often.
+        postings: each term's rows and counts.
         lengths: words of each row.
-        readable: which rows count.
     """
     scores = np.zeros(len(lengths))
     count = int(readable.sum())
@@ -65,25 +64,21 @@ def bm25(
 
 
 def quantised(vectors: Floats) -> tuple[Codes, Floats]:
-    """Vectors in numbers of 8 bits, and the scale of each: scale times code is nearly the number.
-
-    Args:
-        vectors: one a row.
-    """
+    """Vectors, one a row, in 8 bits with a scale each: scale times code is nearly the number."""
     scales = np.abs(vectors).max(axis=1, initial=0) / _MOST_CODE
     codes = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None])
     return codes.astype(np.int8), scales.astype(np.float32)
 
 
 def nearest(codes: Codes, scales: Floats, query: Floats, readable: Bools, wanted: int) -> Ints:
-    """Readable rows, rising, among which those nearest to the query are.
+    """Readable rows, rising, that include those nearest to the query.
 
-    A row is taken for its rough cosine; `_SPARE` more than wanted are, which covers the roughness.
-    Blocks of rows without a readable one are not multiplied.
+    Rows are chosen by their rough cosine, `_SPARE` more than wanted, which covers the roughness.
+    Blocks without a readable row are not multiplied.
 
     Args:
-        codes, scales: as `quantised` gives them.
-        wanted: how many of the nearest are needed.
+        codes, scales: by `quantised`.
+        wanted: number of nearest rows.
     """
     row = np.flatnonzero(readable)
     most = wanted + _SPARE
@@ -112,7 +107,7 @@ def best(rows: Ints, scores: NDArray[np.float64], order: Ints, wanted: int) -> R
     """The best rows.
 
     Args:
-        order: of each row of the index, its place among all by document and position.
+        order: of each row of the index, its rank by document and position.
     """
     scores = np.round(scores, _DIGITS)
     if len(scores) > 4 * wanted > 0:  # sort no more than those that can be among the best
@@ -127,8 +122,8 @@ def fused(
 ) -> Ranked:
     """The best candidates of both generators, by a weighted sum of their scores.
 
-    Each score is brought to [0, 1] over the candidates: of words from 0, which no word gives, of
-    vectors from the least cosine.
+    Each score is scaled to [0, 1] over the candidates: of words from 0, of vectors from the least
+    cosine.
 
     Args:
         rows: candidates of either generator.
@@ -148,8 +143,8 @@ def ndcg(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> 
     Source: Jaervelin and Kekaelaeinen, ACM TOIS 20(4), 2002, with the gains as they are given.
 
     Args:
-        ranked: names of what was found, best first; a name counts where it is first.
-        grades: of each relevant name, its gain.
+        ranked: found names, best first; a repeated name counts once, where it is first.
+        grades: gains of the relevant names.
     """
     unique = list(dict.fromkeys(ranked))[:wanted]
     gained = sum(grades.get(name, 0) / math.log2(n + 2) for n, name in enumerate(unique))
@@ -159,10 +154,6 @@ def ndcg(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> 
 
 
 def recall(ranked: Sequence[str], grades: Mapping[str, int], wanted: int = 10) -> float:
-    """The share of the relevant names that are among the first different ones.
-
-    Args:
-        ranked, grades: as of `ndcg`.
-    """
+    """The share of the relevant names among the first different ones; arguments as of `ndcg`."""
     first = list(dict.fromkeys(ranked))[:wanted]
     return len(grades.keys() & set(first)) / len(grades) if grades else 0.0

@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _rehearse(module: object) -> None:
-    """Import and load whatever is loaded at first use."""
+    """Import and load lazy parts."""
     builder = Builder()
     builder.add("paragraph", "\u00e4 \u3042")
     msgspec.msgpack.encode(Reading(builder.done()))
@@ -84,10 +84,10 @@ def _write(data: bytes) -> None:
 
 
 def decoded(answer: bytes) -> Extracted:
-    """The text that a reader answered with; it is checked, since its process read hostile bytes.
+    """A reader's text, checked, since its process read hostile bytes.
 
     Raises:
-        CollectionRefused: what the reader says, or `document_unreadable`.
+        CollectionRefused: the reader's, or `document_unreadable`.
     """
     try:
         found = msgspec.msgpack.decode(answer, type=Reading)

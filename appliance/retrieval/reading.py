@@ -1,10 +1,10 @@
 """Reads a document in a process of its own.
 
 Rules:
-- One process a document, so that what one does to its reader reaches no other.
+- One process a document, so that a document affects the reader of no other.
 - Its answer has a greatest size. Its time is processor time, so that a busy machine refuses no good
-  document; one that neither computes nor waits for the processor is ended.
-- Whatever it does, the outcome is a text or a refusal.
+  document; a process that neither computes nor waits for the processor is ended.
+- The outcome is always a text or a refusal.
 """
 
 import contextlib
@@ -30,11 +30,7 @@ _LOOK_S: Final = 60.0
 
 
 def media_of(name: str) -> str:
-    """Find the reader for a file of this name.
-
-    Raises:
-        CollectionRefused: `document_unsupported`.
-    """
+    """The reader for a file of this name. Raises CollectionRefused (`document_unsupported`)."""
     suffix = Path(name).suffix.lower()
     for media, each in formats.formats().items():
         if suffix in each.endings:
@@ -67,7 +63,7 @@ def read(data: bytes, media: str, *, seconds: int = SECONDS) -> Extracted:
     """Read a document.
 
     Args:
-        seconds: of processor time at most, 1 or more.
+        seconds: most processor time, 1 or more.
 
     Raises:
         CollectionRefused: `document_unreadable`, `document_too_large`, `document_time`.
@@ -96,7 +92,7 @@ def read(data: bytes, media: str, *, seconds: int = SECONDS) -> Extracted:
 
 
 def _fill(fd: int, data: bytes) -> None:
-    """Write a document to memory, and go back to its beginning."""
+    """Leaves the descriptor at the beginning."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -104,7 +100,7 @@ def _fill(fd: int, data: bytes) -> None:
 
 
 def _answer(process: "subprocess.Popen[bytes]") -> bytes:
-    """Read the process's output until it ends, within a size."""
+    """Read until the process ends, within a size."""
     if process.stdout is None:
         return b""
     parts, size, spent = [], 0, -1

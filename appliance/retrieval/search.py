@@ -1,13 +1,13 @@
 """The search of one collection: passages that a caller may read, best first.
 
 Rules:
-- The access set acts on the candidates of both generators, before anything is scored; a chunk
-  that may not be read has no influence on the passages, their scores or their number.
-- One search reads one state of the database, lists of access included, so that a right that was
-  taken away is gone at the next query.
-- The id of a passage says nothing of other documents: version digest, begin and end. Nor does the
-  state that was searched: it is a digest of the documents that the caller may read.
-- The index in memory is taken out of the budget of all memory before it is made. Models and jobs
+- The access set acts on the candidates of both generators, before anything is scored; an unreadable
+  chunk has no influence on the passages, their scores or their number.
+- One search reads one state of the database, lists of access included, so that a withdrawn right is
+  gone at the next query.
+- The id of a passage reveals nothing of other documents: version digest, begin and end. Nor does
+  the searched state: it is a digest of the caller's readable documents.
+- The index takes its memory from the budget of all memory before it is made. Models and jobs
   displace it, since it can be made again; where it does not fit, the search is refused.
 """
 
@@ -50,15 +50,14 @@ class SearchHits:
     """Result of a search.
 
     Attributes:
-        generation: the state of the collection that was searched: counted for who may read all of
-            it; for others a digest of what they may read, so that it stays when other documents
-            change.
-        ranking: how it was searched.
-        documents: how many the caller may read.
-        readable: digest of which these are, in this state of the collection.
-        nonce: opens what the log says of the passages.
-        request_id: of the entries in the log that have the query, where a model embedded it for
-            this search only; "" otherwise.
+        generation: searched state of the collection: counted for a reader of all of it; for others
+            a digest of their documents, so that it stays when other documents change.
+        ranking: used for this search.
+        documents: number of readable ones.
+        readable: digest of these, in this state of the collection.
+        nonce: opens the log's commitments to the passages.
+        request_id: of the log's entries with the query, where a model embedded it for this search
+            only; "" otherwise.
     """
 
     passages: tuple[Passage, ...]
@@ -74,7 +73,7 @@ class Searcher:
     """Searches one collection; callable from several threads at once.
 
     Args:
-        memory: what the index is taken out of; None takes it out of nothing.
+        memory: budget of the index; None: no budget.
     """
 
     def __init__(self, collection: OpenCollection, memory: Budget | None = None) -> None:
@@ -86,7 +85,7 @@ class Searcher:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that the index takes now."""
+        """Bytes of the index now."""
         return self._index.size
 
     def search(
@@ -124,7 +123,7 @@ class Searcher:
         return SearchHits(passages, state, how, len(documents), digest)
 
     def passage(self, access: AccessSet, passage_id: str) -> SearchHits | None:
-        """The passage of an id; None where there is none that the caller may read."""
+        """None where no passage has the id that the caller may read."""
         place = _PLACE.fullmatch(passage_id)
         if place is None:
             return None
@@ -138,10 +137,10 @@ class Searcher:
         return SearchHits((passage,), 0, "id", len(documents))
 
     def _state(self, connection: Connection, documents: NDArray[np.int64], seen: str) -> int:
-        """The state of these documents as a number; nothing of the others is in it.
+        """State of these documents as a number, independent of the others.
 
         Args:
-            seen: names the documents in this generation; their state is kept under it.
+            seen: key of the documents in this generation, under which their state is kept.
         """
         with self._lock:
             if (known := self._states.get(seen)) is not None:
@@ -157,12 +156,12 @@ class Searcher:
         return found
 
     def forget(self) -> None:
-        """Throw away what is in memory."""
+        """Drop the index."""
         with self._lock:
             self._forget()
 
     def _forget_if_idle(self) -> bool:
-        """The same, unless it is being made."""
+        """Drop it, unless it is being made."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -186,7 +185,7 @@ class Searcher:
             return index
 
     def _take(self, size: int) -> None:
-        """Take memory for the index, or say that it was used."""
+        """Take memory for the index, or mark it as used."""
         if self._memory is None:
             return
         try:

@@ -1,10 +1,10 @@
-"""The use-case of a search: who may read, the query's vector, the passages, the record.
+"""The use-case of a search: access, the query's vector, the passages, the record.
 
 Rules:
-- At each search the key's groups and the lists of now decide which documents a caller may read.
-- The record of a search is durable before its passages leave: commitments to what was found, and
-  the state of the collection. The query is the client's text, which can be erased; what opens the
-  commitments goes with it.
+- The key's groups and the access lists of the moment decide each search.
+- The record of a search is durable before its passages leave: commitments to the passages, and the
+  state of the collection. The query is the client's text, which can be erased, together with the
+  text that opens the commitments.
 - Few searches run at once, and few wait, of one key fewer; each counts as a request of its quota.
 """
 
@@ -42,7 +42,7 @@ class SearchQuery:
     Attributes:
         wanted: passages at most.
         filters: metadata that documents must have.
-        by: a ranking in place of the collection's own; "" for that one.
+        by: another ranking; "" for the collection's.
     """
 
     collection: str
@@ -53,14 +53,7 @@ class SearchQuery:
 
 
 class SearchService:
-    """Searches of apps and of people.
-
-    Args:
-        groups: which keys are in which group.
-        inference: makes the vector of a query.
-        audit: where searches are recorded.
-        shares: the quotas of keys.
-    """
+    """Searches of apps and of people."""
 
     def __init__(
         self,
@@ -77,7 +70,7 @@ class SearchService:
         self._waiting: Counter[str] = Counter()
 
     def access_of(self, app: Principal) -> AccessSet:
-        """Access of an API key, and of the person for whom it asks, as of now."""
+        """Of an API key, and of the person for whom it asks, as of now."""
         people = app.known.groups if app.known else ()
         return access.of_key(app.key_id, self._groups.of(app.key_id), people)
 
@@ -89,7 +82,7 @@ class SearchService:
             Forbidden: `person_required`.
             Overloaded: `queue_full`; `rate_limit_exceeded`: a search counts as one request.
             AuditUnavailable: the search cannot be recorded.
-            ApplianceError: what the embedding model raises.
+            ApplianceError: of the embedding model.
         """
         app = caller.principal
         self._inference.check_person(app, query.collection)
@@ -103,10 +96,10 @@ class SearchService:
     async def passage(
         self, caller: Caller, collection: str, passage_id: str
     ) -> tuple[SearchHits, Receipt]:
-        """The passage that a citation names; recorded as a search for its id.
+        """The passage of a citation; recorded as a search for its id.
 
         Raises:
-            NotFound: `collection_not_found`; `not_found` where no document that may be read has it.
+            NotFound: `collection_not_found`; `not_found` where no readable document has it.
             As `search`.
         """
         app, access_set = caller.principal, self.access_of(caller.principal)
@@ -125,11 +118,9 @@ class SearchService:
         return found, await append(self._audit, record(caller, query, found))
 
     async def evidence(self, app: Principal, query: SearchQuery) -> SearchHits:
-        """Search for an answer of an app, which is what is recorded and what its quota counts.
+        """Search for an app's answer, whose record and quota include it; raises as `search`.
 
         It waits as long as it takes: the answer has a place in a queue already.
-
-        Raises: as `search`.
         """
         self._check_log()
         self._inference.check_person(app, query.collection)
@@ -139,7 +130,7 @@ class SearchService:
         return replace(found, request_id=caller.request_id)
 
     async def look(self, caller: Caller, query: SearchQuery, access_set: AccessSet) -> SearchHits:
-        """Search without a record; raises as `search`."""
+        """Without a record; raises as `search`."""
         self._check_log()
         key = caller.principal.key_id
         if self._waiting.total() >= MOST_WAITING or self._waiting[key] >= MOST_OF_KEY:

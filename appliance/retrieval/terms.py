@@ -1,8 +1,8 @@
 """The words of a query as the index of a collection writes them.
 
-Rules: the index's own tokeniser makes them, so that a query and a document never differ in it;
-words that carry no content are left out, unless nothing else is there, and so is what is before
-or after an apostrophe (d'huile, doesn't); each word counts once.
+Rules: the index's own tokeniser makes them, so that query and document agree; words without content
+are left out, unless nothing else is there, and so is the part before or after an apostrophe
+(d'huile, doesn't); each word counts once.
 """
 
 import re
@@ -54,7 +54,7 @@ def query_terms(query: str) -> list[str]:
 
 
 def language_of(text: str) -> str:
-    """The language of a text by its most frequent small words: en, de, fr, or "" when unclear."""
+    """By the most frequent small words: en, de, fr, or "" when unclear."""
     words = _WORD.findall(text[:20_000].lower())
     counts = {name: sum(word in stop for word in words) for name, stop in STOP_WORDS.items()}
     best, second = sorted(counts.values(), reverse=True)[:2]

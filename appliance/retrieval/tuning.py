@@ -42,7 +42,7 @@ class JudgedQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question and the documents that answer it, each with its gain.
 
     Attributes:
-        group: questions of one group count as one in intervals; "" stands alone.
+        group: one unit of intervals; "" stands alone.
     """
 
     query: Annotated[str, Meta(min_length=1, max_length=8_192)]
@@ -55,7 +55,7 @@ class RankingWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         questions: a file on the host, one JSON object a line.
-        apply: whether the collection is searched in the best way from then on.
+        apply: whether to set the best ranking.
     """
 
     collection: str
@@ -77,12 +77,11 @@ class Scores:
 
     @property
     def units(self) -> Sequence[Hashable]:
-        """Units that intervals count."""
         return self.groups or range(len(self.ndcg))
 
 
 def best(scores: Mapping[str, Scores]) -> str:
-    """The ranking to search by; "" where there are too few questions to tell."""
+    """The best ranking; "" with too few questions."""
     if len(set(next(iter(scores.values())).units)) < FEWEST_GROUPS:
         return ""
     reached = {name: groups.mean(held.ndcg, held.units).value for name, held in scores.items()}
@@ -108,11 +107,7 @@ def report(scores: Mapping[str, Scores]) -> list[RankingMeasured]:
 
 
 def read(data: bytes) -> list[JudgedQuestion]:
-    """Read a file of questions.
-
-    Raises:
-        CollectionRefused: `questions_invalid`, naming the line.
-    """
+    """Read a file of questions. Raises CollectionRefused: `questions_invalid`, naming the line."""
     if len(data) > MOST_BYTES:
         raise _invalid(f"it has more than {MOST_BYTES >> 20} MiB")
     found: list[JudgedQuestion] = []
@@ -129,7 +124,7 @@ def read(data: bytes) -> list[JudgedQuestion]:
 
 
 def _question(line: bytes) -> JudgedQuestion:
-    """A line: a question, or an item of a dataset that names its documents."""
+    """A question, or an item of a dataset that names its documents."""
     value = msgspec.json.decode(line)
     if not isinstance(value, dict) or "input" not in value:
         return msgspec.convert(value, JudgedQuestion)
@@ -142,12 +137,7 @@ def _question(line: bytes) -> JudgedQuestion:
 
 
 class Tuning(JobKind[RankingWanted, SearchTuned]):
-    """Measures the rankings of a collection, and takes the best.
-
-    Args:
-        inference: makes vectors.
-        audit: where a change is recorded before it is made.
-    """
+    """Measures the rankings of a collection, and takes the best."""
 
     name: ClassVar[str] = "tune-search"
     form = RankingWanted
@@ -160,7 +150,7 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
         self._library, self._inference, self._audit = library, inference, audit
 
     def check(self, params: RankingWanted) -> None:
-        """A collection and a file of questions about documents that are in it.
+        """A collection and a file of questions about its documents.
 
         Raises:
             CollectionRefused: `collection_not_found`, `questions_invalid`.
@@ -172,11 +162,9 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
                 raise _invalid(f"{missing[0][:200]!r} is no document of {params.collection}")
 
     def title(self, params: RankingWanted) -> str:
-        """The collection."""
         return params.collection
 
     async def run(self, job: Context[RankingWanted]) -> SearchTuned:
-        """Measure each ranking and choose one."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
         settings = shelf.collection.settings

@@ -1,7 +1,7 @@
 """Agreement of people, or of a person and a machine, on labels.
 
-Rules: raters judge the same items; agreement that chance explains is taken off only by kappa;
-labels are compared as given, so callers normalise them first.
+Rules: raters judge the same items; only kappa takes off agreement by chance; labels are compared as
+given, so callers normalise them first.
 """
 
 from collections import Counter, defaultdict
@@ -23,9 +23,9 @@ class Repeats(NamedTuple):
 
     Attributes:
         texts: distinct inputs with at least two labels.
-        agreement: the share of pairs of labels of the same text that agree.
-        ceiling: the share of labels that the commonest label of each text has: no answerer
-            that sees only the text scores more on these items.
+        agreement: share of agreeing pairs of labels of the same text.
+        ceiling: share of labels that are their text's commonest: no answerer that sees only the
+            text scores more on these items.
     """
 
     texts: int
@@ -36,11 +36,11 @@ class Repeats(NamedTuple):
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
     """Agreement of two raters beyond chance (Cohen, Educ. Psychol. Meas. 20, 1960).
 
-    The standard error is that of Fleiss, Cohen & Everitt (Psychol. Bull. 72, 1969). Raters that
-    use one and the same label throughout have kappa 0: chance explains all of it.
+    The standard error is that of Fleiss, Cohen & Everitt (Psychol. Bull. 72, 1969). Raters that use
+    one and the same label throughout have kappa 0.
 
     Raises:
-        ValueError: the raters judged different numbers of items, or none.
+        ValueError: different numbers of items, or none.
     """
     if len(first) != len(second) or not first:
         raise ValueError("two raters judge the same items")
@@ -65,10 +65,10 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
 
 
 def repeated_labels(pairs: Iterable[tuple[Hashable, Hashable]]) -> Repeats:
-    """Agreement of the labels that the same text got, from (text, label) pairs.
+    """Agreement of the labels of the same text, from (text, label) pairs.
 
     Every pair of labels of one text counts once (observed agreement as in Fleiss, Psychol. Bull.
-    76, 1971, pooled over texts). Without any repeated text both shares are 1: nothing is known.
+    76, 1971, pooled over texts). Without any repeated text both shares are 1.
     """
     labels: dict[Hashable, Counter[Hashable]] = defaultdict(Counter)
     for text, label in pairs:

@@ -1,9 +1,9 @@
 """A monitor that may be looked at after every label: is the error rate above a bound?
 
-Rules: one bet a group, with the share of its items that were wrong; every stake is fixed before
-the group is seen; half of the capital bets from the first group on, and of the other half one part
-in `STARTS` begins at each group, so that losses of good months do not hide a rate that rises later;
-what a group weighs does not depend on its labels; the evidence is the mean of the capital over all
+Rules: one bet a group, with the share of its items that were wrong; every stake is fixed before the
+group is seen; half of the capital bets from the first group on, and of the other half one part in
+`STARTS` begins at each group, so that losses of good months do not hide a rate that rises later; a
+group's weight does not depend on its labels; the evidence is the mean of the capital over all
 stakes; under a true rate of at most `bound` it reaches 1 / delta with probability at most delta,
 however often it is looked at; the state is JSON.
 Sources: Ville 1939; Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024, "Estimating means of
@@ -32,12 +32,12 @@ class Monitor:
     """The evidence against an error rate of at most `bound`.
 
     Attributes:
-        wealth: natural logarithm of what each stake has made of 1 since the first group.
-        groups: how many bets were settled.
-        peak: the largest evidence so far, natural logarithm.
-        restarted: natural logarithm of what each stake has made of the parts that began; empty
-            before the first one.
-        starts: how many parts began.
+        wealth: natural logarithm of each stake's product of 1 since the first group.
+        groups: settled bets.
+        peak: largest evidence so far, natural logarithm.
+        restarted: natural logarithm of each stake's product of the begun parts; empty before the
+            first one.
+        starts: begun parts.
     """
 
     bound: float
@@ -56,7 +56,7 @@ class Monitor:
 
         Args:
             wrong: share of the group's labelled items that were wrong.
-            weight: of the group, as a share of the heaviest: so much of each stake is bet.
+            weight: of the group, as a share of the heaviest: the bet part of each stake.
 
         Raises:
             ValueError: the share or the weight is not within 0 and 1.
@@ -77,7 +77,7 @@ class Monitor:
 
     @property
     def evidence(self) -> float:
-        """The e-value: how many times over the bets have multiplied what was staked."""
+        """The e-value: the factor by which the bets have multiplied the stakes."""
         return math.exp(min(self._log(), 700.0))
 
     def alarm(self, delta: float) -> bool:
@@ -85,7 +85,6 @@ class Monitor:
         return self.peak >= math.log(1 / delta)
 
     def state(self) -> dict[str, float | list[float]]:
-        """The monitor as JSON values."""
         return {
             "bound": self.bound,
             "wealth": list(self.wealth),
@@ -105,7 +104,6 @@ class Monitor:
 
 
 def _sum(logarithms: Sequence[float]) -> float:
-    """The logarithm of the sum."""
     top = max(logarithms)
     return top + math.log(math.fsum(math.exp(one - top) for one in logarithms))
 

@@ -1,8 +1,8 @@
 """From a score to a probability that the answer is right: isotonic calibration.
 
 Rules: fitted on one split, applied on others; the fit is deterministic; coefficients are plain
-JSON; coefficients from outside are checked before they are applied; a score beyond the fitted
-range gets the probability of the nearest end.
+JSON, checked before they are applied; a score beyond the fitted range gets the nearest end's
+probability.
 """
 
 import itertools
@@ -27,11 +27,9 @@ class Isotonic:
     probabilities: tuple[float, ...]
 
     def apply(self, scores: Sequence[float]) -> NDArray[np.float64]:
-        """The probabilities of `scores`."""
         return np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
 
     def coefficients(self) -> dict[str, str | list[float]]:
-        """The function as JSON values."""
         return {
             "kind": "isotonic",
             "scores": list(self.scores),
@@ -72,11 +70,7 @@ def fit_isotonic(scores: Sequence[float], right: Sequence[bool]) -> Isotonic:
 
 
 def read(value: object) -> Isotonic:
-    """The function of coefficients from outside.
-
-    Raises:
-        Refused: `coefficients_invalid`.
-    """
+    """Read coefficients from outside. Raises Refused (`coefficients_invalid`)."""
     table = value if isinstance(value, dict) else {}
     if table.get("kind") == "isotonic" and set(table) == {"kind", "scores", "probabilities"}:
         x, y = _numbers(table["scores"]), _numbers(table["probabilities"])

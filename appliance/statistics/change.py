@@ -2,9 +2,9 @@
 
 Rules: a block is a week, never a day or an item, because days of a week go together; while nothing
 changes, blocks are exchangeable, so the last ones are as likely as any others to differ most, and
-`rank` is exact; what a look may spend of `delta` is fixed before, so all looks of a year together
-cry wrong with probability at most `delta`; a small difference is no alarm, whatever its rank; a
-constant statistic says nothing.
+`rank` is exact; the part of `delta` for each look is fixed before, so all looks of a year together
+give a false alarm with probability at most `delta`; a small difference is no alarm, whatever its
+rank; a constant statistic is ignored.
 Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022; Westfall &
 Young, Resampling-Based Multiple Testing, 1993 (the maximum over statistics); Vovk & Wang, Ann.
 Stat. 49, 2021 (e-values: here 1 / level where the rank is within the level, else 0).
@@ -48,11 +48,11 @@ class WindowLook:
     """One window's result at one look.
 
     Attributes:
-        window: weeks in it: the last ones.
+        window: number of last weeks in it.
         rank: share of all windows of so many weeks that differ at least as much: an exact p-value.
-        level: what the look may spend.
+        level: highest rank for an alarm.
         statistic: index of the one that differs most.
-        size: how much: spreads of the other weeks.
+        size: its difference, in spreads of the other weeks.
         difference: the window's mean minus that of the other weeks.
     """
 
@@ -70,7 +70,6 @@ class WindowLook:
 
     @property
     def alarm(self) -> bool:
-        """True if the last weeks have changed."""
         return self.rank <= self.level and self.size >= SMALLEST[self.window]
 
 
@@ -79,7 +78,7 @@ def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> WindowLo
 
     Args:
         blocks: one row a week, one column a statistic, the oldest week first.
-        reference: how many of them were there before the first look.
+        reference: number of blocks before the first look.
 
     Returns:
         None where there are too few blocks, or nothing that varies.
@@ -118,7 +117,7 @@ def look(blocks: Floats, window: int, reference: int, seed: int = 0) -> WindowLo
 def level(count: int, window: int, reference: int) -> float:
     """Alpha of the look at `count` blocks; a year's looks together spend `DELTA`.
 
-    Every look may at least cry where no other window differs as much, if that fits.
+    Every look may at least alarm where no other window differs as much, if that fits.
     """
     first = max(reference + SHORT, 2 * window)
     least = [_smallest(n, window) for n in range(first, first + LOOKS)]
@@ -129,7 +128,6 @@ def level(count: int, window: int, reference: int) -> float:
 
 
 def _smallest(count: int, window: int) -> float:
-    """The smallest rank that there can be."""
     sets = math.comb(count, window)
     return 1 / (sets if sets <= _MOST else 1 + _DRAWN)
 

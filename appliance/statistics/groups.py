@@ -1,6 +1,6 @@
 """Means over items that are weighted by group, and their intervals.
 
-Rules: every group weighs the same, however many items it has, but where a name says otherwise; a
+Rules: every group weighs the same, however many items it has, unless a name says otherwise; a
 group's items are averaged first, and the intervals see groups only; closed forms only, so that a
 bare Python can compute them again; an interval has a width even when all groups agree.
 """
@@ -22,7 +22,7 @@ class GroupMean(NamedTuple):
     """A group-weighted mean.
 
     Attributes:
-        spread: standard deviation between the groups, with which a study is planned.
+        spread: standard deviation between the groups, for planning a study.
     """
 
     value: float
@@ -32,7 +32,7 @@ class GroupMean(NamedTuple):
 
 
 def group_means(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
-    """The mean of each group, in the order in which the groups first occur.
+    """Means of the groups in the order of their first items.
 
     Raises:
         ValueError: values and groups differ in length, or there are none.
@@ -50,15 +50,15 @@ def mean(
 ) -> GroupMean:
     """The mean of values within [0, 1], with Wilson's corrected interval of the effective size.
 
-    The effective size is the number of independent trials whose mean would vary as much as the
-    mean of the groups does (Kish, Survey Sampling, 1965; Dean & Pagano, Surv. Methodol. 41,
-    2015), counted with two more groups, one wholly right and one wholly wrong: few wrong groups
-    tell little of how groups vary. Where each group has one item it is the number of groups. By
+    The effective size is the number of independent trials whose mean would vary as much as the mean
+    of the groups does (Kish, Survey Sampling, 1965; Dean & Pagano, Surv. Methodol. 41, 2015),
+    counted with two more groups, one wholly right and one wholly wrong: few wrong groups show
+    little of how groups vary. Where each group has one item it is the number of groups. By
     enumeration and simulation at 50 to 455 groups a limit errs no more often than it says
     (`tests/statistics/test_means.py`).
 
     Raises:
-        ValueError: what `group_means` raises, or a value outside [0, 1].
+        ValueError: as `group_means`, or a value outside [0, 1].
     """
     means = _shares(values, groups)
     n = len(means)
@@ -71,12 +71,10 @@ def mean(
 def uncorrected_mean(
     values: Sequence[float], groups: Sequence[Hashable], confidence: float = 0.95
 ) -> GroupMean:
-    """With Wilson's interval as it is: that of certificates whose quality has no interval's name.
+    """With Wilson's plain interval: that of certificates whose quality has no interval's name.
 
-    With several items a group its limits err up to four times as often as they say.
-
-    Raises:
-        ValueError: as `mean`.
+    With several items a group its limits err up to four times as often as they say. Raises as
+    `mean`.
     """
     means = _shares(values, groups)
     n = len(means)
@@ -87,7 +85,7 @@ def uncorrected_mean(
 
 
 def effective_size(found: GroupMean, items: int) -> float:
-    """The effective size behind what `mean` found from so many items."""
+    """Effective size behind a result of `mean` from so many items."""
     n = found.groups
     squares = found.spread * found.spread * (n - 1) + n * found.value * found.value
     return _with_two_more(n, found.value * n, squares, items)
@@ -120,9 +118,6 @@ def mean_of_items(
 
     A ratio of two sums over groups, with the variance of its linearisation (Cochran, Sampling
     Techniques, 3rd ed., 1977, section 6.3).
-
-    Raises:
-        ValueError: as `mean`.
     """
     means = group_means(values, groups)
     if means.min() < 0 or means.max() > 1:
@@ -157,13 +152,13 @@ def paired_difference(
 ) -> GroupMean:
     """The first's group-weighted mean minus the second's, item by item on the same items.
 
-    The interval is the one that `method_of` names. Each limit of the default confidence leaves
-    5 % beyond it, as a one-sided test at 5 % does. By exact enumeration and simulation at 50 to
-    2,000 groups each limit errs at most 1.2 times as often as it says, and less than it says in
-    the mean (`tests/statistics/test_noninferiority.py`).
+    The interval is the one that `method_of` names. Each limit of the default confidence leaves 5 %
+    beyond it, as a one-sided test at 5 % does. By exact enumeration and simulation at 50 to 2,000
+    groups each limit errs at most 1.2 times as often as it says, and less than it says in the mean
+    (`tests/statistics/test_noninferiority.py`).
 
     Raises:
-        ValueError: what `group_means` raises, or a value outside [0, 1].
+        ValueError: as `group_means`, or a value outside [0, 1].
     """
     if method_of(first, second, groups) == "two-pseudo-groups":
         return _outward(first, second, groups, confidence, 2)
@@ -182,9 +177,6 @@ def cautious_difference(
     """With one pseudo-group a side: the interval of certificates that name none.
 
     Below 350 groups its limits err up to four times as often as they say.
-
-    Raises:
-        ValueError: as `paired_difference`.
     """
     return _outward(first, second, groups, confidence, 1)
 
@@ -198,10 +190,10 @@ def _outward(
 ) -> GroupMean:
     """Bonett & Price's limits with so many pseudo-groups for each side, moved outward by skewness.
 
-    The limits before are theirs (J. Educ. Behav. Stat. 37, 2012), groups in place of pairs. The
-    first term of the Edgeworth expansion of Student's t (Hall, The Bootstrap and Edgeworth
-    Expansion, 1992, section 2.4; Johnson, J. Am. Stat. Assoc. 73, 1978) goes over the groups and
-    those that are added; no limit is moved inward.
+    Their limits (J. Educ. Behav. Stat. 37, 2012) have groups in place of pairs. The first term of
+    the Edgeworth expansion of Student's t (Hall, The Bootstrap and Edgeworth Expansion, 1992,
+    section 2.4; Johnson, J. Am. Stat. Assoc. 73, 1978) goes over the groups and the added ones; no
+    limit is moved inward.
     """
     gaps = _gaps(first, second, groups)
     size = len(gaps) + 2 * added
@@ -228,8 +220,8 @@ def jackknife(
     9, 1981).
 
     Args:
-        statistic: makes the number of each row of sums.
-        sums: what each group adds, a row a group.
+        statistic: the number of each row of sums.
+        sums: a row a group.
     """
     whole, n = sums.sum(0, keepdims=True), len(sums)
     value = float(statistic(whole)[0])
@@ -246,7 +238,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
     By linearisation (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3).
 
     Raises:
-        ValueError: parts and wholes differ in number, or the wholes are nothing.
+        ValueError: parts and wholes differ in number, or the wholes' sum is 0.
     """
     n, whole = len(parts), math.fsum(wholes)
     if n != len(wholes) or whole <= 0:
@@ -259,7 +251,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
 
 
 def mean_rows(rows: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """The mean row of each group, in the order in which the groups first occur."""
+    """Mean rows of the groups in the order of their first items."""
     place = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     at = np.array([place[name] for name in groups])
     total = np.zeros((len(place), *rows.shape[1:]))
@@ -269,10 +261,10 @@ def mean_rows(rows: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[int]:
-    """The index of one item of each group, the same whatever the order of the items.
+    """Index of one item of each group, independent of the order of the items.
 
-    The item whose SHA-256 over seed, group and id is smallest is drawn, so that a draw that was
-    announced can be checked without this program. Indices come in the order of the items.
+    The item with the smallest SHA-256 over seed, group and id is drawn, so that an announced draw
+    can be checked without this program. Indices come in the order of the items.
 
     Raises:
         ValueError: ids and groups differ in length, or two items of a group share an id.
@@ -329,7 +321,6 @@ def _shares(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
 def _gaps(
     first: Sequence[float], second: Sequence[float], groups: Sequence[Hashable]
 ) -> np.ndarray:
-    """The differences of the groups."""
     if len(first) != len(second):
         raise ValueError("paired values need the same items on both sides")
     for side in (first, second):

@@ -14,10 +14,10 @@ _LEAST: Final = 1e-12
 
 
 def distribution(logs: Sequence[float]) -> list[float]:
-    """Probabilities in proportion to exponentials: the softmax, without overflow.
+    """The softmax, without overflow.
 
     Args:
-        logs: the logarithm of each label's weight; at least one.
+        logs: logarithm of each label's weight; at least one.
     """
     highest = max(logs)
     weights = [math.exp(value - highest) for value in logs]
@@ -46,21 +46,21 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
 
 
 def prior(other: Sequence[float], weight: float) -> tuple[float, ...]:
-    """Addition of a blend's other distribution to weight * log(one), label by label."""
+    """A blend's summand of the other distribution for weight * log(one), label by label."""
     return tuple((1 - weight) * math.log(max(b, _LEAST)) for b in other)
 
 
 def fitted_weight(
     ones: Sequence[Sequence[float]], others: Sequence[Sequence[float]], right: Sequence[int]
 ) -> float:
-    """The weight at which a blend gives the right labels the most probability, by log loss.
+    """The weight of a blend with the least log loss.
 
     Args:
         ones, others: a distribution for each item.
-        right: the place of its label.
+        right: index of its label.
 
     Returns:
-        One of `WEIGHTS`; of equals the least, which trusts the other.
+        One of `WEIGHTS`; of equals the least.
 
     Raises:
         ValueError: there are no items, or not as many on each side.

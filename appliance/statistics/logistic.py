@@ -1,8 +1,8 @@
 """Logistic regression of a yes or no on several numbers.
 
-Rules: features are brought to mean 0 and variance 1 first, and one that does not vary has the
-weight 0; the weights alone are penalised, so that separable data have a finite answer; the fit is
-deterministic and its coefficients are those of the features as they came.
+Rules: features are standardised first, and one that does not vary has the weight 0; only the
+weights are penalised, so that separable data have a finite answer; the fit is deterministic and its
+coefficients are those of the raw features.
 Sources: McCullagh & Nelder, Generalized Linear Models, 2nd ed., 1989; le Cessie & van Houwelingen,
 Appl. Stat. 41, 1992, for the penalty.
 """
@@ -27,7 +27,6 @@ class Fitted(NamedTuple):
     intercept: float
 
     def apply(self, features: Sequence[float]) -> float:
-        """The probability for one row."""
         z = math.fsum(w * x for w, x in zip(self.weights, features, strict=True)) + self.intercept
         return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
@@ -36,7 +35,6 @@ def fit(rows: Sequence[Sequence[float]], right: Sequence[bool], penalty: float =
     """Fit by iteratively reweighted least squares.
 
     Args:
-        rows: the features of each observation.
         penalty: half of it times the squares of the standardised weights is added to the negative
             log-likelihood.
 

@@ -1,6 +1,6 @@
 """Two answerers on the same items: differences of paired proportions.
 
-Rules: the difference is that of the first minus that of the second; every item is its own group
+Rules: the difference is the first minus the second; every item is its own group
 (`groups.paired_difference` is for groups of several items); no item is left out on one side only.
 """
 
@@ -22,12 +22,10 @@ class Pairs(NamedTuple):
 
     @property
     def n(self) -> int:
-        """All items."""
         return sum(self)
 
     @property
     def difference(self) -> float:
-        """The first's proportion minus the second's."""
         return (self.first - self.second) / self.n
 
 
@@ -49,11 +47,7 @@ def count(first: Sequence[bool], second: Sequence[bool]) -> Pairs:
 
 
 def mcnemar(first: int, second: int) -> float:
-    """The exact two-sided p-value of the discordant counts (McNemar, Psychometrika 12, 1947).
-
-    Raises:
-        ValueError: a count is negative.
-    """
+    """The exact two-sided p-value of the discordant counts (McNemar, Psychometrika 12, 1947)."""
     if first < 0 or second < 0:
         raise ValueError("counts are not negative")
     return min(1.0, 2 * binomial_cdf(min(first, second), first + second, 0.5))

@@ -1,7 +1,7 @@
 """Power of a number of groups, and the number of groups that a question needs.
 
-Rules: numbers of groups are rounded up, effects are not rounded; the normal approximation plans,
-it never decides; the exact binomial plans certificates.
+Rules: numbers of groups are rounded up, effects are not rounded; the normal approximation plans and
+never decides; the exact binomial plans certificates.
 """
 
 import math
@@ -46,8 +46,8 @@ def groups_for_difference(
     """Number of groups that show a candidate not worse by `margin`; None: no number does.
 
     Args:
-        difference: what is believed to be true, candidate minus incumbent (Blackwelder, Control.
-            Clin. Trials 3, 1982, with the groups' differences in place of proportions).
+        difference: believed candidate minus incumbent (Blackwelder, Control. Clin. Trials 3, 1982,
+            with the groups' differences in place of proportions).
 
     Raises:
         ValueError: the margin is negative or the spread is not positive.
@@ -74,8 +74,8 @@ def groups_for_bound(
 ) -> int | None:
     """Number of groups that certify `bound` with probability `power` when `rate` is true.
 
-    The exact power of Clopper & Pearson's upper limit; it saws, and the first number from which
-    it reaches `power` is told. None: the rate is not below the bound, or `limit` is passed.
+    The exact power of Clopper & Pearson's upper limit; it saws; the result is the first number that
+    reaches `power`. None: the rate is not below the bound, or `limit` is passed.
     """
     if rate >= bound:
         return None
@@ -94,7 +94,7 @@ def groups_for_bound(
 
 
 class GroupsNeeded(NamedTuple):
-    """The number of groups that would do, as a range; `high` is None where none is known to."""
+    """Range of the number of groups; `high` is None where none is known to be enough."""
 
     low: int
     likely: int
@@ -106,13 +106,12 @@ def groups_range(
 ) -> GroupsNeeded | None:
     """Number of groups in all that certify `bound`, by the observations so far.
 
-    Rate and coverage have Jeffreys' distribution; the medians are likely, the low end takes the
-    2.5 % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %: a
-    range is told after a look that failed, so its errors are more than the rate's. None: the
-    likely rate is not below the bound.
+    Rate and coverage have Jeffreys' distribution; the medians are likely, the low end takes the 2.5
+    % quantile of the rate and the 90 % quantile of the coverage, the high end 90 and 10 %: after a
+    failed look the errors are more than the rate's. None: the likely rate is not below the bound.
 
     Args:
-        accepted: of `seen` groups, how many were accepted at the threshold; `errors` of them wrong.
+        accepted: of `seen` groups, accepted at the threshold; `errors` of them wrong.
     """
     found = []
     for quantile, covered in ((0.025, 0.9), (0.5, 0.5), (0.9, 0.1)):
@@ -129,14 +128,14 @@ def groups_for_truths(
 ) -> GroupsNeeded | None:
     """The groups that show that a candidate is not worse by `margin`, for three truths.
 
-    Likely: it is equal; low: it is `TRUTH` better, and the two differ as seldom as they may by what
-    was seen; high: it is `TRUTH` worse, and they differ as often. The expected counts in Tango's
-    score test, as Nam (Biometrics 53, 1997) plans it.
+    Likely: it is equal; low: it is `TRUTH` better, and the two differ as seldom as the data allow;
+    high: it is `TRUTH` worse, and they differ as often. The expected counts in Tango's score test,
+    as Nam (Biometrics 53, 1997) plans it.
 
     Args:
-        second: mean square of the groups' differences: with one item a group the share on which
-            one side alone is right.
-        groups: in which it was seen.
+        second: mean square of the groups' differences: with one item a group the share on which one
+            side alone is right.
+        groups: observed ones.
     """
     seen = wilson(second * groups, groups, _LIKELY)
     low, likely, high = (
@@ -168,15 +167,15 @@ def groups_for_floor(
     alpha: float = ALPHA,
     power: float = POWER,
 ) -> GroupsNeeded | None:
-    """The groups that show that a mean reaches a floor, by what was seen.
+    """The groups that show that a mean reaches a floor, by the observations.
 
-    The score test with continuity correction that the mean's limit is (Fleiss, Levin & Paik,
+    The score test with continuity correction behind the mean's limit (Fleiss, Levin & Paik,
     Statistical Methods for Rates and Proportions, 3rd ed., 2003, section 2.4). Where the likely
-    mean does not reach the floor, the low end is all that is reported; None: the upper limit of the
-    mean does not reach it.
+    mean does not reach the floor, only the low end is reported; None: the mean's upper limit does
+    not reach it.
 
     Args:
-        size: effective number of trials that `value` comes from, in so many `groups`.
+        size: effective number of trials behind `value`, in so many `groups`.
     """
     seen = wilson(value * size, size, _LIKELY)
     found: list[int | None] = []

@@ -1,7 +1,7 @@
 """Intervals of one proportion: k of n, where every trial is its own group.
 
-Rules: limits are within [0, 1]; k = 0 and k = n have intervals with a width; n = 0 tells nothing,
-so its interval is [0, 1].
+Rules: limits are within [0, 1]; k = 0 and k = n have intervals with a width; n = 0 has the interval
+[0, 1].
 """
 
 import math
@@ -107,7 +107,6 @@ def lower_limit(k: float, n: float, delta: float) -> float:
 
 
 def _corrected(k: float, n: float, z: float) -> float:
-    """The lower limit."""
     if k == 0:
         return 0.0
     p = k / n

@@ -18,7 +18,7 @@ from appliance.statistics.proportions import upper_limit
 
 
 class ThresholdStep(NamedTuple):
-    """One threshold: how many answers it accepts, how many of them are wrong, and the limit."""
+    """One threshold: accepted answers, wrong ones among them, and the limit."""
 
     threshold: float
     accepted: int
@@ -31,8 +31,8 @@ class Certified(NamedTuple):
 
     Attributes:
         threshold: accept answers of at least this confidence; None: nothing can be certified.
-        coverage: the share of the observations that it accepts.
-        steps: everything that was tested, in order.
+        coverage: accepted share of the observations.
+        steps: all tests, in order.
     """
 
     threshold: float | None
@@ -50,13 +50,13 @@ def certify(
 ) -> Certified:
     """The least cautious threshold whose accepted error is certified to be at most `bound`.
 
-    A threshold that accepts too few to be certified without one error is passed over: how many it
+    A threshold that accepts too few to be certified without an error is skipped: the number that it
     accepts does not depend on which are wrong.
 
     Args:
         thresholds: strictly falling, fixed before `wrong` was known.
-        rooms: the bound at each threshold, where they differ; a threshold without room is passed
-            over. They were fixed without `wrong`, too.
+        rooms: the bound at each threshold, where they differ, fixed without `wrong`, too; a
+            threshold without room is skipped.
 
     Raises:
         ValueError: lengths differ, thresholds do not fall, or a probability is none.

@@ -23,7 +23,7 @@ def calibration_error(
     """Expected calibration error of probabilities over bins of one width, each group alike.
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).
-    Chance alone makes gaps: what it adds to each is taken off (Kumar, Liang & Ma, NeurIPS 2019).
+    Chance's part of each gap is taken off (Kumar, Liang & Ma, NeurIPS 2019).
 
     Raises:
         ValueError: a confidence is no probability, or one lacks its outcome.
@@ -46,7 +46,7 @@ def _without_chance(sums: _Numbers, *, sure: bool) -> _Numbers:
     """The sum of the gaps of the bins, from sums of gaps and of their squares, and from counts.
 
     Args:
-        sure: each gap is taken for the true one; else for what is likely left of it.
+        sure: take each gap as the true one, else its likely part.
     """
     n = sums[:, -1:]
     found, squares = np.split(sums[:, :-1] / n, 2, axis=1)

@@ -2,7 +2,7 @@
 
 Rules: the margin was fixed before the outcomes were seen; pass needs the lower limit above minus
 the margin, fail the upper limit below it, everything else is underpowered; fewer than `FEWEST`
-groups are always underpowered; an underpowered verdict says how many groups would tell.
+groups are always underpowered; an underpowered verdict has the needed number of groups.
 Source: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed., 2010.
 """
 
@@ -19,10 +19,10 @@ Side: TypeAlias = Literal["better", "worse", "open"]
 
 
 class Verdict(NamedTuple):
-    """A verdict; `needed` says how many groups would tell, where they do not.
+    """A verdict; `needed` is the number of groups that would decide.
 
-    `needed` is None after pass or fail, and where even the upper limit is more than `TRUTH` below
-    nought: then no number of groups is known to pass.
+    It is None after pass or fail, and where even the upper limit is more than `TRUTH` below nought:
+    then no number of groups is known to pass.
     """
 
     outcome: Outcome
@@ -33,8 +33,8 @@ def not_worse(estimate: GroupMean, margin: float, alpha: float = ALPHA) -> Verdi
     """Judge a paired difference, candidate minus incumbent, against a margin.
 
     Args:
-        estimate: what `groups.paired_difference` gave.
-        alpha: with which other groups would be asked.
+        estimate: of `groups.paired_difference`.
+        alpha: of the needed groups.
 
     Raises:
         ValueError: the margin is negative.
@@ -71,7 +71,7 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
 
 
 def side_of(estimate: GroupMean) -> Side:
-    """Where a difference is shown to be; few groups show nothing."""
+    """The side that a difference is shown to be on; few groups show none."""
     if estimate.groups >= FEWEST:
         if estimate.interval.low > 0:
             return "better"
@@ -81,7 +81,7 @@ def side_of(estimate: GroupMean) -> Side:
 
 
 def too_few(groups: int) -> str:
-    """The sentence about groups that are too few to decide anything; "" where they are enough."""
+    """The sentence about too few groups to decide anything; "" where they are enough."""
     if groups >= FEWEST:
         return ""
     return (

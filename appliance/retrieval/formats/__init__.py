@@ -1,8 +1,8 @@
 """Formats of documents, a module each: bytes in, text and structure out, in a confined process.
 
-Rules: a module here is a format and says so in its `FORMAT`; nothing else lists them. Its `read`
-gets hostile bytes, and what `prepare` loads is loaded before that; a library that parses them is
-loaded by no other process.
+Rules: a module here is a format by its `FORMAT`; nothing else lists them. Its `read` gets hostile
+bytes, and `prepare` loads everything before that; no other process loads a library that parses
+them.
 """
 
 import functools
@@ -15,11 +15,11 @@ from typing import Final
 
 @dataclass(frozen=True)
 class DocumentFormat:
-    """One of them.
+    """One format.
 
     Attributes:
-        title: as people call it.
-        endings: of the names of its files.
+        title: for people.
+        endings: of its files' names.
     """
 
     title: str

@@ -1,8 +1,7 @@
 """DOCX: paragraphs, headings by their style, list items and tables of a word processor's file.
 
-Rules: only the main part is unpacked, up to a limit, so that an archive that unpacks without end
-costs no more; a document type declaration is refused in every encoding, since entities come with
-it.
+Rules: only the main part is unpacked, up to a limit, against archives that unpack without end; a
+document type declaration is refused in every encoding, since entities come with it.
 
 Source: ECMA-376 part 1 (WordprocessingML).
 """
@@ -28,7 +27,7 @@ _STYLE: Final = re.compile(r"(?:Heading|berschrift|Titre|heading)\s*([1-6])$")
 
 
 def prepare() -> None:
-    """Load what the archive and the parser load at first use."""
+    """Load the archive's and the parser's lazy parts."""
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_PART, f'<w:document xmlns:w="{_W[1:-1]}"><w:body/></w:document>')
@@ -73,17 +72,15 @@ def _part(data: bytes) -> bytes:
 
 
 class _Begun(Exception):
-    """The first element begins: no declaration can come any more."""
+    """The first element begins: no declaration can follow."""
 
 
 def _check_prolog(part: bytes) -> None:
-    """Refuse a document type declaration.
-
-    The parser itself looks for it, so that it is found in whatever encoding the parser reads.
+    """Refuse a document type declaration, by the parser itself, so in any encoding that it reads.
 
     Raises:
         CollectionRefused: `document_unreadable`.
-        ExpatError, ValueError, LookupError: it is no XML, or in an encoding that is not known.
+        ExpatError, ValueError, LookupError: it is no XML, or in an unknown encoding.
     """
 
     def declared(*_: object) -> None:

@@ -84,7 +84,6 @@ class _Reader(HTMLParser):
             self._held.append(data if self._kind == "code" else re.sub(r"\s+", " ", data))
 
     def finish(self) -> None:
-        """Write what is held."""
         self.close()
         self._begin("paragraph")
 

@@ -1,7 +1,7 @@
 """PDF: the text of each page, by PDFium; paragraphs are lines that follow each other closely.
 
-Rules: nothing of a document is executed, since the library is built without a script engine;
-pages without text are counted, since they are most often scans; pages have a greatest number.
+Rules: nothing of a document is executed, since the library is built without a script engine; pages
+without text, most often scans, are counted; the number of pages is limited.
 """
 
 import re
@@ -20,7 +20,7 @@ _GAP: Final = re.compile(r"\n[ \t]*\n\s*")
 
 
 def prepare() -> None:
-    """Load the library and what it loads at first use, before the process opens no more files."""
+    """Load the library and its lazy parts, before the process opens no more files."""
     document = _pdfium().PdfDocument.new()
     document.new_page(10, 10)
     _page(document, 0, Builder())
@@ -57,7 +57,6 @@ def read(data: bytes) -> Extracted:
 
 
 def _pdfium() -> ModuleType:
-    """The library."""
     import pypdfium2
 
     return pypdfium2  # type: ignore[no-any-return]
