@@ -1,6 +1,6 @@
 """Answers of a gate: the encrypted outcomes of a job, and those of the baselines.
 
-Rules: a baseline is measured anew each time; an incumbent that answers nothing fails on every item.
+Rules: a baseline is measured each time; an incumbent that answers nothing fails on every item.
 """
 
 from collections.abc import Mapping, Sequence

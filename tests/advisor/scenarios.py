@@ -1,4 +1,4 @@
-"""What the golden scenarios have in common: a machine, people, and candidates with intervals."""
+"""Common parts of the golden scenarios: a machine, people, and candidates with intervals."""
 
 from dataclasses import replace
 from datetime import date
@@ -46,7 +46,7 @@ def measured(
     seconds: float | None = 0.5,
     coverage: float | None = None,
 ) -> OptionMeasured:
-    """A candidate with a symmetric interval."""
+    """With a symmetric interval."""
     quality = Quality(value, value - half, value + half, groups)
     return OptionMeasured(option, f"the {option}", quality, speed, seconds, coverage=coverage)
 
@@ -54,17 +54,16 @@ def measured(
 def facts(
     *candidates: OptionMeasured, groups: int = 400, examples: int | None = 2_000
 ) -> MeasuredFacts:
-    """What was measured."""
     return MeasuredFacts("orders", candidates, groups=groups, examples=examples)
 
 
 def asked(
     *parts: str, load: str = "requests_day = 400", domain: str = "quality = 0.85"
 ) -> Questions:
-    """The answers of a file made of these parts."""
+    """Of a file made of these parts."""
     return read("\n".join((f"[load]\n{load}\n[domain]\n{domain}", *parts)))
 
 
 def without_machine(questions: Questions) -> Questions:
-    """The same answers, but what a machine costs is not known."""
+    """With the machine's cost unknown."""
     return replace(questions, costs=replace(questions.costs, machine=None))

@@ -1,4 +1,4 @@
-"""Weeks as rows of numbers: what is counted, and that no text is kept."""
+"""Weeks as rows of numbers: counts, without texts."""
 
 import msgspec
 import numpy as np
@@ -50,8 +50,8 @@ def test_words_texts_and_answers_are_compared_with_the_first_week() -> None:
 
 
 def test_one_long_text_does_not_decide_the_words_of_a_week() -> None:
-    """Counted by word, one long text that the first week had too made an odd week of a plain one:
-    a share of new words below .1 where every other week has .6.
+    """Counted by word, one long known text made a plain week odd: a share of new words below .1
+    where every other week has .6.
     """
     long = WeekObserved(0, text=" ".join(f"standard{n}" for n in range(400)), answer="engine")
     first = [*FIRST, long]

@@ -32,7 +32,7 @@ def last(random: np.random.Generator, weeks: int, planted: str = "", start: int 
 
 
 def found(random: np.random.Generator, quiet: int) -> dict[str, bool]:
-    """Whether each change after so many quiet looks is found within its window, and not before."""
+    """True for each change after quiet looks that is found within its window, and not before."""
     source = Source.begin(random)
     before = Watch("orders", source.known)
     for _ in range(LEAST + quiet):
@@ -47,7 +47,7 @@ def found(random: np.random.Generator, quiet: int) -> dict[str, bool]:
 
 
 def two_years(random: np.random.Generator, together: float) -> tuple[bool, bool]:
-    """Whether there is an alarm in the first year, and in one of two, of which nothing changes."""
+    """True for an alarm in the first year, and in one of two, without a change."""
     values = blocks(random, LEAST + SHORT + 2 * LOOKS, together)
     watch = Watch("orders")
     for number, row in enumerate(values):
@@ -59,7 +59,7 @@ def two_years(random: np.random.Generator, together: float) -> tuple[bool, bool]
 
 @pytest.fixture
 def large_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole years quickly: where no rank could make an alarm, there is no look."""
+    """Whole years quickly: no look where no rank could make an alarm."""
     monkeypatch.setattr(change, "look", look_at_large)
 
 
@@ -103,7 +103,7 @@ def test_a_quiet_year_is_quiet() -> None:
 @pytest.mark.usefixtures("large_only")
 @pytest.mark.parametrize("together", [0.0, 0.6])
 def test_two_quiet_years_are_quiet(together: float) -> None:
-    """The second year, too: its reference is the end of the first."""
+    """The second year's reference is the end of the first."""
     runs, random = 400, np.random.default_rng(46)
     told = [two_years(random, together) for _ in range(runs)]
     for what, number in (("first", 0), ("first two", 1)):

@@ -26,7 +26,7 @@ def test_before_the_first_look_it_says_how_long() -> None:
 
 
 def test_the_page_says_how_many_requests_find_a_doubled_answer() -> None:
-    """At 21 requests a week nothing short of a collapse is found."""
+    """At 21 requests a week only a collapse is found."""
     random = np.random.default_rng(5)
 
     def weeks(requests: int) -> tuple[WeekBlock, ...]:

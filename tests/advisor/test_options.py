@@ -1,4 +1,4 @@
-"""What this appliance measured: candidates of an evaluation, arrivals of the log."""
+"""Measurements of this appliance: candidates of an evaluation, arrivals of the log."""
 
 from typing import Any
 

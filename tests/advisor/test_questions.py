@@ -1,4 +1,4 @@
-"""The answers of a person: what is read, and what is refused by name."""
+"""The answers of a person: reading, and refusals by name."""
 
 import json
 from datetime import date

@@ -1,4 +1,4 @@
-"""A rehearsal: few requests find nothing, many find a doubled answer, and nothing is no alarm."""
+"""A rehearsal: few requests find nothing, many find a doubled answer, and no change is no alarm."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The advisor's page: what a director reads, and no markup out of data."""
+"""The advisor's page for a director, without markup from data."""
 
 from dataclasses import replace
 

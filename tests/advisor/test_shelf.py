@@ -1,4 +1,4 @@
-"""The advice that was given last."""
+"""The last advice."""
 
 from pathlib import Path
 

@@ -39,7 +39,7 @@ TASK = "orders"
 
 
 class Logged:
-    """A log with weeks of requests; every week has 21, the first comes before a whole week."""
+    """Every week of the log has 21 requests; the first comes before a whole week."""
 
     def __init__(self, services: Services, clock: FixedClock) -> None:
         self.services, self.clock = services, clock

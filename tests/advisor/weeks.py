@@ -1,7 +1,7 @@
-"""Weeks of a task's requests, made up: labels, words and confidence that go together by day.
+"""Made-up weeks of a task's requests: labels, words and confidence that go together by day.
 
-What can be planted: `words` (a new vocabulary), `layout` (the same words, written otherwise),
-`labels` (another mix of answers), `creep` (confidence sinks a little every week).
+Planted changes: `words` (a new vocabulary), `layout` (the same words, written otherwise), `labels`
+(another mix of answers), `creep` (confidence sinks a little every week).
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def week(
 
 
 def _words(random: np.random.Generator, strength: float) -> Iterator[list[str]]:
-    """The words of a day's requests; at full strength every fourth is new."""
+    """At full strength every fourth word is new."""
     for count in random.integers(4, 12, A_DAY):
         places = random.integers(len(OLD), size=count)
         new = random.random(count) < 0.25 * strength
@@ -81,12 +81,10 @@ class Source:
 
     @classmethod
     def begin(cls, random: np.random.Generator) -> "Source":
-        """With the first week."""
         seen, mood = week(random, 0, 0.0)
         return cls(random, profile(0, seen), mood)
 
     def next(self, planted: str = "", strength: float = 0.0) -> WeekBlock:
-        """The next week."""
         self.number += 1
         seen, self.mood = week(self.random, self.number, self.mood, planted, strength)
         found = block(self.number, seen, self.known)
@@ -96,7 +94,7 @@ class Source:
 
 
 def strength_after(planted: str, weeks: int) -> float:
-    """How strong a change is in its `weeks`-th week, from 1: at once, or growing for twelve."""
+    """Strength of a change in its `weeks`-th week, from 1: at once, or growing for twelve."""
     if not planted or weeks < 1:
         return 0.0
     return min(1.0, weeks / 12) if planted == "creep" else 1.0
@@ -105,7 +103,7 @@ def strength_after(planted: str, weeks: int) -> float:
 def watched(
     random: np.random.Generator, weeks: int, planted: str = "", start: int = 0
 ) -> Iterator[Watch]:
-    """The watch after each of so many weeks; something changes with the week `start`."""
+    """After each week; something changes with the week `start`."""
     source = Source.begin(random)
     watch = Watch("orders", source.known)
     for number in range(1, weeks + 1):

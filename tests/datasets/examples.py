@@ -26,7 +26,7 @@ ACTIONS = ("replace", "repair", "inspect", "change out", "weld", "tighten")
 
 
 def orders(count: int, seed: int = 1, per_group: int = 3) -> list[Item]:
-    """Work orders whose texts are all different, `per_group` to a group."""
+    """All texts are different, `per_group` to a group."""
     draw = random.Random(seed)
     found: dict[str, str] = {}
     while len(found) < count:
@@ -45,6 +45,6 @@ def orders(count: int, seed: int = 1, per_group: int = 3) -> list[Item]:
 
 
 def dataset(items: Iterable[Item], **rule: Any) -> Dataset:
-    """A dataset of items, by group unless the rule says otherwise."""
+    """By group unless the rule says otherwise."""
     wanted = SplitRule(**({"by": "group"} | rule))
     return Dataset(DatasetManifest("orders", rule=wanted.describe()), split(list(items), wanted))

@@ -1,4 +1,4 @@
-"""Texts with personal data that were planted by hand, and what a check must find in them.
+"""Texts with personal data that were planted by hand, and the finds of a check.
 
 `KNOWN` is what the patterns were made on. `HELD_OUT` was written beside them; the first measurement
 found 36 of it, and then faults of the patterns were mended, none of them by adding a name.

@@ -1,4 +1,4 @@
-"""Items out of prompts: what is taken, what is not, what is masked."""
+"""Items from prompts: taken, left out, masked."""
 
 import json
 from typing import Any

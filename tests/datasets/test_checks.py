@@ -24,7 +24,6 @@ def problem(report: CheckReport, code: str) -> DataProblem | None:
 
 
 def test_a_report_reads_as_it_was_written() -> None:
-    """The command reads what the job of the server wrote."""
     report = check(dataset(orders(60)), tokens=len, context=10)
     again = read(json.loads(json.dumps(report.document())))
     assert again.facts == report.facts and len(again.problems) == len(report.problems)
@@ -68,7 +67,7 @@ PARAPHRASES: tuple[Callable[[str, random.Random], str], ...] = (swapped, misspel
 
 
 def planted(items: list[Item], share: float, seed: int) -> tuple[Dataset, dict[str, str]]:
-    """A dataset in which a share of the test items are paraphrases of training items."""
+    """A share of the test items are paraphrases of training items."""
     draw = random.Random(seed)
     splits = split(items, SplitRule("given"))
     trained = [item for item in splits["train"] if len(plain(item.text)) > 20]

@@ -22,14 +22,13 @@ from tests.trust import forge
 
 
 def pair() -> tuple[bytes, bytes]:
-    """A key and its public half, PEM."""
     key = forge.new_key()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def silent(_phase: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
+    pass
 
 
 def made(tmp_path: Path) -> Path:
@@ -117,7 +116,6 @@ def test_manifests_that_are_refused(tmp_path: Path, text: str) -> None:
 
 
 def add(path: Path, split: str, **changes: object) -> None:
-    """Add an item like the first of the training split."""
     line = json.loads((path / "train.jsonl").read_text().splitlines()[0])
     line |= changes
     line = {k: v for k, v in line.items() if v is not None}

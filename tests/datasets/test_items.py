@@ -1,4 +1,4 @@
-"""Items: what a line may hold, and what is refused of it."""
+"""Items: a line's content, and refusals."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Queues in the database: what is kept, what is refused, what goes with a queue."""
+"""Queues in the database: kept data, refusals, removal."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two raters, blind: what is asked of whom, what is told when, and what it comes to."""
+"""Two raters, blind: questions, disclosure, and results."""
 
 import pytest
 

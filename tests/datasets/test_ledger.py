@@ -23,7 +23,7 @@ from appliance.errors import StateRefused
 
 
 def marked(*groups: str) -> SplitMarks:
-    """Marks of groups alone, as in a seal of the first format."""
+    """Of groups alone, as in a seal of the first format."""
     return SplitMarks(frozenset(groups), frozenset())
 
 
@@ -44,8 +44,6 @@ def ledger(tmp_path: Path) -> Iterator[LookLedger]:
 
 
 class Log:
-    """Remembers the entries that were made."""
-
     def __init__(self) -> None:
         self.entries: list[tuple[str, int]] = []
 

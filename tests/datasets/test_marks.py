@@ -63,7 +63,7 @@ def test_no_change_of_the_same_items_wins_looks(ledger: LookLedger, case: str) -
 
 
 def test_another_collection_of_the_same_plant_has_its_own_looks(ledger: LookLedger) -> None:
-    """500 short reports, 3 % of them literal repeats: none inherited, the repeats are told."""
+    """500 short reports, 3 % of them literal repeats: none inherited, the repeats are reported."""
     second = orders(485, seed=10, per_group=1)
     mixed = [*second, *(replace(i, id=f"r{n}", group=f"r{n}") for n, i in enumerate(SEEN[:15]))]
     wanted = of("second", mixed)
@@ -76,14 +76,13 @@ def test_another_collection_of_the_same_plant_has_its_own_looks(ledger: LookLedg
 
 
 def test_control_without_marks_of_items_a_rename_wins_looks(ledger: LookLedger) -> None:
-    """By groups alone, as before: short texts have no mark of their content."""
+    """Short texts have no mark of their content."""
     assert (
         ledger.looks(sealing.describe("others", worded(SEEN, lambda text: text[:40])).marks) == []
     )
 
 
 def test_an_older_look_is_inherited_from_one_shared_group_on(tmp_path: Path) -> None:
-    """Marks that exist stay valid beside the new ones."""
     database = open_database(tmp_path / "b.db", [ledgers.TABLES, ledgers.SHARES])
     found = LookLedger(database)
     look = LedgerLook("old", 1, "t", "ab" * 32, "orders", "cd" * 32, "test", "Paula", 50_000, 1)
@@ -103,7 +102,7 @@ def test_marks_tell_nothing_without_the_key(ledger: LookLedger) -> None:
 
 
 def test_texts_of_one_form_are_not_one_text(ledger: LookLedger) -> None:
-    """A thousand texts that share most of their words and differ in a number or two."""
+    """A thousand texts that differ in a number or two."""
     form = "the work order of machine {} in hall {} was closed by the shift after the inspection"
     items = [Item(f"f{n}", f"f{n}", {"text": form.format(n, n % 7)}, "a") for n in range(1_000)]
     look = LedgerLook("form", 2, "t", "ab" * 32, "form", "cd" * 32, "test", "Paula", 50_000, 2)

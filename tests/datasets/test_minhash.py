@@ -7,7 +7,7 @@ from appliance.datasets import minhash
 
 
 def sets(count: int, shared: int, size: int = 40) -> list[minhash.Hashes]:
-    """Pairs of sets with a Jaccard index of shared / (2 * size - shared)."""
+    """Jaccard index: shared / (2 * size - shared)."""
     random = np.random.default_rng(3)
     found = []
     for _ in range(count):

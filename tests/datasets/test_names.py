@@ -1,4 +1,4 @@
-"""Names: by a title, by the list, by what announces them."""
+"""Names: by a title, by the list, by an announcement."""
 
 import pytest
 

@@ -97,7 +97,7 @@ def found_in(text: str, kind: str, part: str) -> bool:
 
 
 def test_recall_on_what_was_planted() -> None:
-    """Fewer than these is a step back; docs/datasets.md tells the second figure."""
+    """docs/datasets.md has the second figure."""
     assert all(found_in(text, kind, part) for kind, part, text in KNOWN)
     seen = sum(found_in(text, kind, part) for kind, part, text in HELD_OUT)
     assert (seen, len(HELD_OUT)) == (40, 50)
@@ -116,6 +116,6 @@ def test_a_zip_code_is_no_telephone_number() -> None:
 
 
 def test_hostile_texts_are_read_in_a_line() -> None:
-    """Twice the text takes no four times the finds: each pattern is bounded."""
+    """Each pattern is bounded."""
     for text in ("A-" * 20_000, "San Francisco " * 4_000, "Mr. A. " * 6_000, "1 Aa " * 8_000):
         assert len(find(text * 2)) <= 2 * len(find(text)) + 1

@@ -1,4 +1,4 @@
-"""Files of other programs: what is read, and each thing that is refused, with its line."""
+"""Files of other programs: reading, and each refusal with its line."""
 
 import json
 from pathlib import Path

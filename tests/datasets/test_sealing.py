@@ -1,4 +1,4 @@
-"""Sealed splits: what lies encrypted, what the seal tells, and who opens it."""
+"""Sealed splits: encryption, the seal's facts, and opening."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ MARKS = bytes(range(1, 33))
 
 
 def key(kek: bytes = KEK, name: str = "ab" * 16) -> SealKey:
-    """A sealing key as the appliance makes it."""
+    """As the appliance makes it."""
     secret = bytes(32)
     return SealKey(
         name, secret, content.wrap(kek, sealing.key_id(name), secret), content.kek_name(kek), MARKS

@@ -4,7 +4,7 @@ from appliance.evals.outcomes import Outcome
 
 
 def outcomes(right: int, *, of: int = 120, seconds: float = 0.01, start: int = 0) -> list[Outcome]:
-    """So many right answers, in groups of two; items from `start` on are right first."""
+    """Right answers in groups of two; items from `start` on are right first."""
     return [
         Outcome(
             item=f"i{number:03}",

@@ -41,7 +41,6 @@ def policy(change: policies.Change = lambda d: None) -> TrustPolicy:
 
 
 def wanted(**changes: Any) -> Specification:
-    """Terms that fit `FACTS`."""
     terms: dict[str, Any] = {
         "task": "orders", "task_digest": TASK, "dataset": "orders-data",
         "dataset_digest": DATASET, "split": "test", "metric": "exact_match",
@@ -53,7 +52,6 @@ def wanted(**changes: Any) -> Specification:
 
 
 def signed(terms: Specification, key: ecdsa.PrivateKey = policies.PUBLISHER) -> bytes:
-    """The specification, signed."""
     return terms.sign(ecdsa.private_pem(key))
 
 
@@ -75,7 +73,6 @@ def pairs(groups: int, gained: int = 0, lost: int = 0, right: float = 0.7) -> li
 
 
 def circumstances(**changes: Any) -> GateCircumstances:
-    """Of the first look."""
     given: dict[str, Any] = {
         "engine": ENGINE, "template_sha256": "", "look": 1, "log": "appliance.lab/0011",
         "entry": 7, "issued_us": NOW_US, "valid_until_us": NOW_US + 365 * DAY_US,
@@ -90,7 +87,7 @@ def certificate(
     key: ecdsa.PrivateKey = EVALUATOR,
     person: ecdsa.PrivateKey = policies.PUBLISHER,
 ) -> bytes:
-    """A certificate: of a pass, unless the outcomes say otherwise."""
+    """Of a pass, unless the outcomes differ."""
     terms = terms or wanted()
     packs = {name: PACKS[name] for name in terms.packs}
     found = judging.judge(terms, pairs(400, gained=20) if outcomes is None else outcomes, packs)
@@ -102,7 +99,7 @@ def forged(
     change: Callable[[dict[str, Any]], object],
     key: ecdsa.PrivateKey = EVALUATOR,
 ) -> bytes:
-    """A certificate whose statement was changed and then signed again."""
+    """With a changed statement, signed again."""
     statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
     change(statement)
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
@@ -110,7 +107,7 @@ def forged(
 
 
 def edited(envelope: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """An envelope whose statement was changed under its old signature."""
+    """With a changed statement under its old signature."""
     outer = json.loads(envelope)
     statement = json.loads(base64.b64decode(outer["payload"]))
     change(statement)

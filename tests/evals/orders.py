@@ -21,7 +21,6 @@ def item(number: int, split: str, **more: object) -> dict[str, object]:
 
 
 def write_task(path: Path, text: str = TASK, **files: str) -> Path:
-    """A task's directory."""
     path.mkdir()
     (path / "task.toml").write_text(text)
     for name, content in files.items():
@@ -30,7 +29,6 @@ def write_task(path: Path, text: str = TASK, **files: str) -> Path:
 
 
 def write_data(path: Path, train: int = 120, dev: int = 12) -> Path:
-    """A dataset's directory."""
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": "orders", "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))

@@ -24,7 +24,7 @@ GROUPS = 52
 
 
 def sealing_key(services: Services) -> SealKey:
-    """A key as the admin socket gives it."""
+    """As from the admin socket."""
     kek = LogFiles(services.data / "audit").key_encryption_key()
     name, secret = secrets.token_hex(16), secrets.token_bytes(32)
     wrapped = content.wrap(kek, sealing.key_id(name), secret)
@@ -37,11 +37,11 @@ def write_dataset(
 ) -> Path:  # fmt: skip
     """A dataset of work orders: a test item for each group, sealed with a key.
 
-    Each has the numbers of parts of its own, so that no two datasets share looks.
+    Parts are numbered by dataset, so that no two share looks.
 
     Args:
-        first: the number that train begins with; the texts of other splits begin with 0.
-        split: that is sealed; `unlabelled` has the same items without their labels.
+        first: number of the first item of train; texts of other splits begin with 0.
+        split: the sealed one; `unlabelled` has the same items without their labels.
     """
     path.mkdir(parents=True)
     name = path.name
@@ -75,7 +75,6 @@ def add_dataset(services: Services, path: Path, **more: Any) -> str:
 
 
 def add_task(services: Services, path: Path, text: str = TASK, model: str | None = None) -> str:
-    """Sign and import a task; returns its id."""
     digest = services.store.inventory.record(model).digest if model else MODEL_DIGEST
     write_task(path, text.replace(MODEL_DIGEST, digest or ""))
     signing.sign_directory(path, key(services.data, "publisher"), quiet)
@@ -84,7 +83,7 @@ def add_task(services: Services, path: Path, text: str = TASK, model: str | None
 
 
 def terms(services: Services, task: str, data: str, **changes: Any) -> Specification:
-    """What the records say, as `eval gate` fills it in."""
+    """From the records, as `eval gate` fills it in."""
     inventory = services.store.inventory
     facts = inventory.record(task).facts
     assert isinstance(facts, TaskFacts)
@@ -111,5 +110,5 @@ def terms(services: Services, task: str, data: str, **changes: Any) -> Specifica
 
 
 def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
-    """A specification as a person of the lab signs it."""
+    """Signed by a person of the lab."""
     return wanted.sign(key(services.data, name))

@@ -34,8 +34,6 @@ ABOUT = TaskAnswer("t", 1, "d", "m", confidence=0.75)
 
 
 class Answer:
-    """A generation that says what it is told to."""
-
     completion_tokens = 2
 
     def __init__(self, *steps: Delta | BaseException | None) -> None:
@@ -60,8 +58,6 @@ class Answer:
 
 
 class Answering:
-    """An `Inference` that starts what is next."""
-
     def __init__(self, *starts: Answer | ApplianceError) -> None:
         self.starts = list(starts)
         self.asked: list[tuple[Caller, GenerationRequest]] = []
@@ -94,7 +90,7 @@ async def test_an_answer_is_scored_with_its_confidence_and_time() -> None:
 
 
 async def test_the_likeliest_labels_are_kept_and_a_metric_may_ask_for_them() -> None:
-    """The odds of all labels are asked for where a metric ranks them; the control does not."""
+    """The control asks for no odds."""
     shares = (("hydraulics", 0.5), ("engine", 0.2), ("electrical", 0.3))
     for metric, score in (("exact_match", 0), ("top_3", 1)):
         told = Answer(Delta("hydraulics", 1, "stop", about=replace(ABOUT, distribution=shares)))
@@ -155,7 +151,7 @@ async def test_what_is_lost_is_asked_again_three_times_in_all(
 async def test_waiting_for_a_place_is_no_time_of_the_candidate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A candidate that is kept waiting fails as ours, never as its own time-out."""
+    """Waiting is our failure, never the candidate's time-out."""
     monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
     monkeypatch.setattr("appliance.evals.asking.PATIENCE_S", 0.01)
     kept = [Answer(Delta("engine", 1, "stop")) for _ in range(TRIES)]

@@ -102,7 +102,7 @@ async def test_other_answers_suspend_the_task_with_the_items(
 async def test_what_we_could_not_ask_differs_from_nothing(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine is lost at each try; the task stays as it is, and the next carry is whole."""
+    """The engine is lost at each try; the task stays, and the next carry is whole."""
 
     async def lost(*more: Any) -> asking.CandidateReply:
         return asking.CandidateReply(None, "worker_lost", 0.0)
@@ -120,7 +120,7 @@ async def test_what_we_could_not_ask_differs_from_nothing(
 async def test_too_few_open_groups_carry_nothing_over(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """12 groups bound a change at 22.1 points, and the certificate leaves less."""
+    """12 groups bound a change at 22.1 points, beyond the certificate's room."""
     monkeypatch.setattr(evaluation, "rooms", lambda wanted, found: {"": 220_000})
     lab.store.evaluations.engine_of = lambda: OTHER
     with pytest.raises(ApplianceError) as caught:

@@ -118,7 +118,7 @@ category = 3
 
 
 def test_labels_count_by_level() -> None:
-    """ICD: an answer of the right category or chapter is nearer than another one."""
+    """ICD: the right category or chapter counts as nearer."""
     toml = LABELS.split("[output]")[0] + ICD + LABELS.split("[gate]")[1]
     said = ("J45.901", "J45.20", "J18.9", "E11.9", None, "nonsense")
     made = [outcome(n, "J45.901", answer) for n, answer in enumerate(said)]

@@ -65,7 +65,7 @@ def lab(data: Path) -> Iterator[Services]:
 
 
 async def gate(services: Services, wanted: Specification) -> tuple[int, ApplianceError | None]:
-    """The number of its job, and why it is not done."""
+    """The number of its job, and its error."""
     params = {"specification": envelope(services, wanted).decode()}
     live = await services.jobs.start("gate", params, "uid:0")
     try:
@@ -96,7 +96,7 @@ Label = Callable[[Services, str], list[str]]
 
 @pytest.fixture
 def label(monkeypatch: pytest.MonkeyPatch) -> Label:
-    """All that is asked of a person; what they saw."""
+    """Label all; return the shown inputs."""
 
     def labelled(services: Services, rater: str) -> list[str]:
         monkeypatch.setattr(Person, "name", rater)
@@ -270,7 +270,7 @@ async def test_the_limits_of_a_queue_are_found_before_the_look_or_do_not_hold(
 
 
 def drawn(draw: np.random.Generator, groups: int, items: int, differ: float) -> list[ItemPair]:
-    """Answers of two sides to items with two labels, one of which is right; all are known."""
+    """Known answers of two sides to items with two labels, one of them right."""
     found = []
     for n in range(groups * items):
         same = draw.random() >= differ
@@ -308,7 +308,7 @@ def test_the_interval_equals_that_with_all_labels(items: int) -> None:
 
 
 def error(seduced: float) -> float:
-    """How often a candidate that is worse by the margin passes, in 200 groups; exact.
+    """Exact share of passes in 200 groups of a candidate that is worse by the margin.
 
     Args:
         seduced: share of the groups it loses on which the labeller takes its answer.

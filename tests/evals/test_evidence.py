@@ -1,4 +1,4 @@
-"""What a search is worth: documents count, and what is not found counts as nothing."""
+"""Quality of a search: documents count, and missing ones count as nothing."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def item(number: int, text: str, **relevant: int) -> Item:
 
 
 async def search(app: Principal, query: SearchQuery) -> SearchHits:
-    """Finds a document for each word."""
+    """A document for each word."""
     assert app == ASKER and query.collection == "manuals" and query.wanted == 100
     if query.text == "too long":
         raise BadRequest("context_length_exceeded", "Too long.")

@@ -1,4 +1,4 @@
-"""One reader: what evaluation, gate and advisor say of the same outcomes agrees."""
+"""One reader: evaluation, gate and advisor agree on the same outcomes."""
 
 from dataclasses import replace
 from datetime import date
@@ -26,7 +26,7 @@ ASKED = read("[domain]\nquality = 0.6\n")
 
 
 def answered(right: int, groups: int) -> list[Outcome]:
-    """One item a group, so many of them right."""
+    """One item a group."""
     return [
         Outcome(f"i{n}", f"g{n}", "a", "a" if n < right else "b", 1_000_000 * (n < right), 1)
         for n in range(groups)
@@ -34,7 +34,7 @@ def answered(right: int, groups: int) -> list[Outcome]:
 
 
 def both(groups: int, **right: int) -> tuple[str, str]:
-    """What the page of an evaluation and what the advisor say of the same outcomes."""
+    """Texts of the evaluation's page and of the advisor for the same outcomes."""
     outcomes = {name.replace("_", " "): answered(count, groups) for name, count in right.items()}
     compared = compare_all("logistic regression", outcomes)
     summaries = [summarise(name, each, 1) for name, each in outcomes.items()]
@@ -54,7 +54,6 @@ def both(groups: int, **right: int) -> tuple[str, str]:
 
 
 def test_on_fourteen_groups_both_say_that_nothing_is_told_from_another() -> None:
-    """The page said: do not use a language model; the advisor: no option is told from another."""
     page, advice = both(14, logistic_regression=14, small=2, tied=14)
     assert page == advice
     assert page.startswith(f"Not enough data: {FEWEST - 14} more independent groups.")
@@ -67,7 +66,7 @@ def verified(envelope: bytes) -> evaluation.GateCertificate:
 
 
 def test_after_a_gate_the_advisor_knows_its_groups_and_its_quality() -> None:
-    """It said: with 0 of them no option is told from another, after a pass on 222 groups."""
+    """The gate passed on 222 groups."""
     found = verified(certificate(pairs(222, gained=20)))
     assert found.found.verdict == "pass" and found.found.groups == 222
     facts = of_evidence(
@@ -104,7 +103,7 @@ def test_a_certificate_of_before_tells_its_groups_alone() -> None:
 
 
 def test_a_floor_is_decided_by_the_mean_that_the_certificate_tells() -> None:
-    """Several items a group, with the old limits as the control: they are higher."""
+    """Several items a group; the control, the old limits, is higher."""
     alone = pairs(300, right=0.9)
     grouped = [replace(p, group=f"g{n // 5}") for n, p in enumerate(alone)]
     terms = wanted(floors={"": 500_000})
@@ -115,7 +114,7 @@ def test_a_floor_is_decided_by_the_mean_that_the_certificate_tells() -> None:
 
 
 def test_the_best_of_ten_equal_candidates_is_seldom_shown() -> None:
-    """Truth and wanted quality are the same; the control without the correction shows 1 of 5."""
+    """Truth equals the wanted quality; the control without the correction shows 1 of 5."""
     draw, runs, truth = np.random.default_rng(4), 600, 0.85
     shown = plain = 0
     for _ in range(runs):

@@ -1,4 +1,4 @@
-"""What saw items: asked, learned from, or not to be told."""
+"""Readers of items: asked, learned from, or unknown."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ PARAMS: dict[int, str] = {
 
 
 def train_of(dataset: str) -> frozenset[str] | None:
-    """The stored datasets: one, and one that cannot be read."""
+    """One stored dataset, and an unreadable one."""
     return {"orders-data": frozenset({"w1"}), "gone": None}[dataset]
 
 
 def evaluation(root: Path, number: int) -> list[str]:
-    """An evaluation with outcomes; the ids of its items."""
+    """With outcomes; the ids of its items."""
     made = outcomes(4, of=4)
     OutcomeFiles(root / str(number)).append(0, made)
     return [outcome.item for outcome in made]
@@ -64,7 +64,7 @@ def test_a_line_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
 
 
 def test_what_a_gate_asked_and_what_its_regression_learned_from(tmp_path: Path) -> None:
-    """The items of the stored dataset's train, and the open items that it keeps."""
+    """Items of the stored dataset's train, and its open items."""
     signed_terms = json.dumps({"specification": signed(wanted()).decode()})
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / REPLAY).write_text('{"d1": "digest"}')

@@ -57,8 +57,6 @@ def test_lines_of_values_are_read_as_the_json_that_they_stand_for() -> None:
 
 
 class Model:
-    """A model that remembers what it was asked."""
-
     def __init__(self) -> None:
         self.asked: list[GenerationRequest] = []
 
@@ -71,8 +69,6 @@ class Model:
 
 
 class Tasks:
-    """`Backends` with one task."""
-
     cards = card = slots = resolve = None
 
     def __init__(self, backend: Any) -> None:

@@ -45,7 +45,7 @@ from tests.tasks.example import CLASSIFIER, coefficients
 
 @pytest.fixture(scope="module")
 def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
-    """A lab that asks tasks for an evaluation, with the model, two tasks and datasets."""
+    """Tasks need an evaluation; with the model, two tasks and datasets."""
     root = tmp_path_factory.mktemp("gate")
     data = make_data(root, default_model_path, evaluated=True)
     with open_services(data, config=SMALL) as services:
@@ -195,7 +195,7 @@ async def test_a_failure_is_no_certificate_and_leaves_looks(lab: Services, few: 
 async def test_too_many_failures_of_ours_end_a_gate_without_a_verdict(
     lab: Services, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
-    """52 of 52: the look is not spent; one answer that was seen spends it."""
+    """With 52 of 52 the look is not spent; one answer that was seen spends it."""
     real, seen = Asking.outcome, 0
 
     async def lost(self: Asking, one: Item) -> Outcome:
@@ -223,7 +223,7 @@ async def test_too_many_failures_of_ours_end_a_gate_without_a_verdict(
 async def test_invalid_outputs_of_the_candidate_fail(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control: as many failures, of the answerer's."""
+    """The control: as many failures, the candidate's own."""
     real = Asking.outcome
 
     async def invalid(self: Asking, one: Item) -> Outcome:
@@ -251,7 +251,7 @@ class Killed(BaseException):
 
 
 class Job:
-    """A job of the runner, whose process dies where a test says."""
+    """Its process dies where a test wants."""
 
     actor, resumed, created_us = "uid:0", False, 0
 
@@ -274,7 +274,7 @@ class Job:
 
 
 def dying(real: Callable[..., Any], first: bool) -> Callable[..., Any]:
-    """A step in which the process dies: before it does anything, or after it did all."""
+    """A step in which the process dies: before or after all of it."""
 
     def step(*args: Any) -> Any:
         if not first:
@@ -327,7 +327,7 @@ async def test_killed_at_any_step_the_look_counts_once_and_the_verdict_is_the_sa
 async def test_answers_that_another_release_scored_are_asked_for_again(
     lab: Services, monkeypatch: pytest.MonkeyPatch, data: str, mixed: bool
 ) -> None:
-    """Control: the same release goes on with what it kept, whatever it was worth."""
+    """Control: the same release keeps its answers."""
     monkeypatch.setattr(answers, "BATCH", 20)
     job: Any = Job(
         4_713 + mixed, {"specification": envelope(lab, terms(lab, "fitted", data)).decode()}

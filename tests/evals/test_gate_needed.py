@@ -1,7 +1,7 @@
-"""The number of groups that an underpowered gate tells, held against the one that is true.
+"""The needed number of groups of an underpowered gate, compared with the true one.
 
 Worlds are drawn with one item a group; the true number is the first with a power of 80 %, by exact
-enumeration. Only worlds whose gate is underpowered count: nobody else is told a number.
+enumeration. Only worlds whose gate is underpowered count.
 """
 
 from functools import cache
@@ -24,7 +24,6 @@ SCHEDULE = (700_000, 100_000, 100_000, 100_000)
 
 @cache
 def needed(margin: float, differ: float, truth: float) -> int:
-    """The true number."""
     gain, loss = (differ + truth) / 2, (differ - truth) / 2
 
     def power(groups: int) -> float:
@@ -52,7 +51,7 @@ def drawn(draw: np.random.Generator, groups: int, differ: float, truth: float) -
 
 
 def worlds(margin: float) -> float:
-    """In which share of the worlds the true number lies in the range that is told."""
+    """Share of worlds with the true number in the given range."""
     terms: Specification = wanted(margin_micros=round(margin * MILLION), schedule=SCHEDULE)
     draw, told, inside = np.random.default_rng(31), 0, 0
     while told < WORLDS:
@@ -111,7 +110,7 @@ def test_the_number_for_a_floor_lies_in_its_range() -> None:
 
 
 def test_control_the_plan_by_the_difference_that_was_seen_misses_the_number() -> None:
-    """Told as older versions did: one number, or that more groups would hardly help."""
+    """As in older versions: one number, or that more groups would hardly help."""
     draw = np.random.default_rng(31)
     found: list[int | None] = []
     while len(found) < WORLDS:

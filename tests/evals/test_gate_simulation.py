@@ -1,4 +1,4 @@
-"""Error rates of the gate, by resampling real outcomes: what it promises, and controls that fail.
+"""Error rates of the gate, by resampling real outcomes, and controls that fail.
 
 The outcomes are those of logistic regression on work orders of excavators, learned from all of
 `train` and from 300 items of it, answered on `test` (455 groups). Each run resamples the groups.
@@ -63,7 +63,7 @@ def resampled(real: list[Group], draw: np.random.Generator, count: int = 0) -> l
 
 
 def equal(real: list[Group], draw: np.random.Generator, count: int = 0) -> list[Group]:
-    """Candidate and incumbent exchanged at random in each group: none is better."""
+    """Candidate and incumbent exchanged at random in each group."""
     found = resampled(real, draw, count)
     swap = draw.random(len(found)) < 0.5
     return [
@@ -72,7 +72,7 @@ def equal(real: list[Group], draw: np.random.Generator, count: int = 0) -> list[
 
 
 def worse(by: float, real: list[Group], draw: np.random.Generator) -> list[Group]:
-    """The incumbent's own answers, of which so many are spoilt for the candidate."""
+    """The incumbent's own answers, some of them spoilt for the candidate."""
     right = np.mean([np.mean([b for _, b in group]) for group in real])
     return [
         [(b and int(draw.random() >= by / right), b) for _, b in group]
@@ -104,7 +104,7 @@ def test_an_equal_candidate_hardly_fails(real: list[Group]) -> None:
 def test_equal_candidates_pass_as_often_as_the_power_declares(
     real: list[Group], share: int
 ) -> None:
-    """With the groups that there are, and with twice as many; the rest is underpowered."""
+    """With the present groups, and with twice as many; the rest is underpowered."""
     draw, count = np.random.default_rng(8), share * len(real)
     gaps = [np.mean([a - b for a, b in group]) for group in real]
     spread = math.sqrt(np.mean(np.square(gaps)))  # exchanged at random, their mean is 0
@@ -174,8 +174,6 @@ def _documents(real: list[Group], draw: np.random.Generator) -> list[Group]:
 
 
 def test_control_items_in_place_of_groups(real: list[Group]) -> None:
-    """A candidate at the margin, in documents of ten fields each."""
-
     def made(draw: np.random.Generator) -> list[Group]:
         return _documents(worse(0.05, real, draw), draw)
 
@@ -203,7 +201,7 @@ def _true_risk(threshold: float) -> float:
 
 
 def test_control_a_threshold_that_is_picked_on_the_test_split() -> None:
-    """Picked where the split itself shows at most 5 % error; against one that is certified."""
+    """The threshold with at most 5 % error on the split; against a certified one."""
     draw = np.random.default_rng(7)
     grid = np.linspace(0.95, 0, 20)
     picked = certified = 0

@@ -1,4 +1,4 @@
-"""What a gate works on: whatever is wrong is found before the look, and takes none."""
+"""Subject of a gate: faults are found before the look, and take none."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ from tests.trust.test_certified_tasks import change_policy
 
 @pytest.fixture(scope="module")
 def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lab with a task and a sealed dataset, and no model."""
+    """With a task and a sealed dataset, and no model."""
     root = tmp_path_factory.mktemp("subjects")
     initialise(root / "data", "lab", evaluated=True)
     with open_services(root / "data", config=SMALL) as services:
@@ -56,7 +56,7 @@ def lab(lab_data: Path) -> Iterator[Services]:
 
 
 async def attempt(services: Services, signed: bytes) -> str:
-    """The code with which a gate ends."""
+    """Code of the gate's end."""
     with pytest.raises(ApplianceError) as caught:
         live = await services.jobs.start("gate", {"specification": signed.decode()}, "uid:0")
         await live.outcome()
@@ -64,7 +64,6 @@ async def attempt(services: Services, signed: bytes) -> str:
 
 
 def looked(services: Services) -> int:
-    """The looks that the log knows."""
     found = [entry.body.get("action") for entry in services.reader.tail(2_000)]
     return found.count("gate_look")
 
@@ -137,7 +136,7 @@ async def test_the_control_gets_as_far_as_its_model(lab: Services) -> None:
 async def test_a_metric_of_another_form_that_an_older_version_let_in(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays as it is, and no certificate carries its name."""
+    """It stays, and no certificate carries its name."""
     text = TASK.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + TASK.split("[gate]")[1]
     text = text.replace("exact_match", "field_accuracy")
     with monkeypatch.context() as older:
@@ -152,7 +151,7 @@ async def test_a_metric_of_another_form_that_an_older_version_let_in(
 async def test_both_sides_are_measured_by_the_metric_of_the_specification(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An incumbent was scored by its own metric, a looser or a stricter one."""
+    """The incumbent's own metric is looser or stricter."""
     add_task(lab, tmp_path / "loose", TASK.replace("exact_match", "normalised_match"))
     given = terms(lab, "orders", "untouched")
     digest = lab.store.inventory.record("loose").digest
@@ -171,7 +170,7 @@ async def test_both_sides_are_measured_by_the_metric_of_the_specification(
 async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(
     lab: Services, tmp_path: Path
 ) -> None:
-    """Of a sealed split viewers and the log learn how many do not fit, and nothing of one."""
+    """Viewers and the log get the number of unfit items only."""
     path = tmp_path / "secret-set"
     write_dataset(path)
     lines = (path / "test.jsonl").read_text().splitlines()
@@ -194,7 +193,7 @@ async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(
 async def test_a_policy_may_bound_a_years_false_certificates(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of gates that a year's certificates allow; the control: a policy that says nothing."""
+    """The control: a policy without the limit."""
     change_policy(lab, lambda d: d.setdefault("tasks", {}).update(yearly_delta=0.1))
     old = wanted(alpha_micros=60_000)
     monkeypatch.setattr(

@@ -32,7 +32,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture
 def services(shared: Services) -> Services:
-    """The model is loaded once for all of them."""
     return shared
 
 
@@ -52,8 +51,6 @@ def data(tmp_path: Path) -> Path:
 
 
 class Job:
-    """A job that stops at a report."""
-
     id, actor, resumed, created_us = 77, "uid:0", False, 0
 
     def __init__(self, params: dict[str, Any], stop_at: int) -> None:
@@ -298,7 +295,7 @@ async def test_an_evaluation_that_resumes_on_another_dataset_is_refused(
 async def test_nearest_neighbours_by_a_real_embedding_model(
     tmp_path: Path, data: Path, embedder_path: Path
 ) -> None:
-    """Nothing else is there: the task is a classifier's, and the embedder is loaded on demand."""
+    """The task is a classifier's, and the embedder is loaded on demand."""
     task = write_task(tmp_path / "task", FITTED, classifier_json=coefficients("electrical"))
     home = make_models(tmp_path / "home", {"minilm": embedder_path})
     with open_services(home, config=config()) as services:
@@ -327,7 +324,7 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
 async def test_a_tasks_own_blend_is_measured_as_it_is_served(
     ready: Services, data: Path, tmp_path: Path
 ) -> None:
-    """It knows what the classifier knows; the model alone stands beside it."""
+    """Beside the model alone."""
     text = BLEND.replace(', "electrical"', "").replace("smollm2-135m", ID)
     task = write_task(tmp_path / "task", text, classifier_json=coefficients("electrical"))
     result = await evaluated(ready, task=str(task), data=str(data), baselines=False)

@@ -1,4 +1,4 @@
-"""The verdict of a gate: pass, fail or underpowered, floors, failures, and what is told."""
+"""The verdict of a gate: pass, fail or underpowered, floors, failures, and reported figures."""
 
 import pytest
 
@@ -38,7 +38,6 @@ def test_one_that_looks_worse_than_the_margin_needs_no_number() -> None:
 
 
 def test_an_equal_candidate_with_bad_luck_is_told_a_number() -> None:
-    """Once it was told that more groups would hardly help."""
     found = judge(wanted(), pairs(100, gained=4, lost=9))
     assert found.difference_micros == -50_000 and found.verdict == "underpowered"
     low, high = found.groups_range or (None, None)

@@ -26,7 +26,7 @@ CONFIG = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx 
 
 @pytest.fixture
 def lab(tmp_path: Path, default_model_path: Path) -> LabData:
-    """A data directory with the approved default model, whose answers repeat."""
+    """With the approved default model, whose answers repeat."""
     made = make_lab(tmp_path)
     with (made.data / "appliance.toml").open("a", encoding="utf-8") as file:
         file.write(CONFIG)
@@ -53,7 +53,6 @@ def done(lab: LabData, *arguments: str | Path) -> Done:
 
 @contextlib.contextmanager
 def serving(lab: LabData) -> Iterator["subprocess.Popen[str]"]:
-    """A server that listens."""
     command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(lab.data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -86,7 +85,6 @@ def told(lab: LabData, number: int) -> list[tuple[str, str, int]]:
 @pytest.mark.slow
 @pytest.mark.timeout(FAR)
 def test_a_killed_server_resumes_with_the_same_result(lab: LabData, tmp_path: Path) -> None:
-    """It resumes by itself when the server is there again, to the item."""
     task = write_task(tmp_path / "task")
     data = write_data(tmp_path / "orders", train=4, dev=120)
     with serving(lab) as process:

@@ -1,4 +1,4 @@
-"""What describes answers: values computed by hand and by scikit-learn."""
+"""Descriptions of answers: values computed by hand and by scikit-learn."""
 
 from collections.abc import Sequence
 
@@ -58,12 +58,12 @@ def test_confusion_has_a_column_for_other_answers_and_for_none() -> None:
 
 
 def macro_f1(expected: Sequence[str], answers: Sequence[Answer]) -> float:
-    """Of items that are groups of one."""
+    """Groups of one item."""
     return metrics.macro_f1(LABELS, expected, answers, range(len(expected))).value
 
 
 def test_macro_f1_has_an_interval_over_groups() -> None:
-    """Items of a group that are copies of each other tell nothing more."""
+    """Copies within a group add nothing."""
     draw = np.random.default_rng(2)
     expected = draw.choice(LABELS, 60).tolist()
     answers = [one if draw.random() < 0.8 else "a" for one in expected]
@@ -76,7 +76,7 @@ def test_macro_f1_has_an_interval_over_groups() -> None:
 
 
 def misses(labels: int, right: float, count: int, groups: int) -> tuple[float, float]:
-    """How often the truth of the labels that occur is outside: of ours, of the jackknife's own.
+    """Shares of truths outside of our interval, and of the jackknife's.
 
     Labels have unequal shares; a wrong answer is any other label alike.
     """

@@ -75,7 +75,7 @@ def test_what_is_no_object_is_refused(line: bytes) -> None:
 
 
 def test_a_line_has_citations_only_where_answers_cite() -> None:
-    """So that outcomes of before have the digests of before."""
+    """So older outcomes keep their digests."""
     assert b"cited" not in ONE.line() and b'"confidence_micros":null' in FAILED.line()
     cited = replace(ONE, cited=2, cited_removed=0)
     assert b'"cited":2,"cited_removed":0,' in cited.line() and parse(cited.line()) == cited

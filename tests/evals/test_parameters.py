@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do: ids or directories, and no sealed split."""
+"""Parameters of an evaluation: ids or directories, and no sealed split."""
 
 import json
 from pathlib import Path

@@ -20,8 +20,6 @@ ALL = EvaluationWanted("t", "d")
 
 
 class Models:
-    """`Backends` that have models."""
-
     def __init__(self, *embedders: str, n_ctx: int = 512) -> None:
         self.known = {"smol": ModelCard("smol", "d", n_ctx, 0)}
         self.known |= {name: ModelCard(name, "e", 512, 0, kind="embed") for name in embedders}

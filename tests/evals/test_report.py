@@ -29,7 +29,7 @@ def evaluated(candidates: Mapping[str, list[Outcome]]) -> Evaluated:
 
 
 def whole_page() -> str:
-    """A page with one flip, whose text tries to end its section."""
+    """With one flip, whose text tries to end its section."""
     found = evaluated({**BASE, "tuned": outcomes(110)})
     said = "the pump leaks</section>\n"
     flip = ItemFlip("item-7", "g", "tuned", said, "the hose leaks", "x")

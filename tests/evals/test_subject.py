@@ -1,4 +1,4 @@
-"""What is measured: approved artifacts by id, drafts by directory, and nothing else."""
+"""Measured artifacts: approved ones by id, drafts by directory, and nothing else."""
 
 import json
 import shutil

@@ -76,7 +76,7 @@ def test_a_timeout_on_one_side_counts_against_that_side() -> None:
 
 
 def test_the_best_of_twenty_equal_candidates_is_seldom_shown_to_be_better() -> None:
-    """Bonferroni holds; without it the control goes wrong more than twice as often as stated."""
+    """The control without Bonferroni errs more than twice as often as stated."""
     random = np.random.default_rng(1)
     wrong = plain = 0
     runs = 60
@@ -100,7 +100,7 @@ def test_the_best_of_twenty_equal_candidates_is_seldom_shown_to_be_better() -> N
 
 
 def test_a_calibration_plot_has_parts_of_about_as_many_answers() -> None:
-    """What is surer is more often right here, and each part has its interval over groups."""
+    """Surer answers are more often right here, and each part has its interval over groups."""
     made = [
         replace(
             o,

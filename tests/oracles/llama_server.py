@@ -13,7 +13,6 @@ import xllamacpp  # type: ignore[import-not-found] # of an environment of its ow
 
 
 def main(path: str, port: int, slots: int, kind: str) -> None:
-    """Serve."""
     wanted: Any = xllamacpp.CommonParams()
     wanted.model.path = path
     wanted.port = port

@@ -1,4 +1,4 @@
-"""model-signing 1.1.1 over pipes: signs and verifies what it is asked to. See tests/oracle.py."""
+"""model-signing 1.1.1 over pipes: signs and verifies. See tests/oracle.py."""
 
 import json
 import pathlib
@@ -13,7 +13,6 @@ from model_signing import (  # type: ignore[import-not-found, import-untyped, un
 
 
 def hashes(question: dict[str, Any]) -> Any:
-    """The serialisation that is asked for."""
     config = hashing.Config()
     if question.get("shard_size"):
         config = config.use_shard_serialization(shard_size=question["shard_size"])
@@ -23,7 +22,7 @@ def hashes(question: dict[str, Any]) -> Any:
 
 
 def answer(question: dict[str, Any]) -> None:
-    """Do one thing; any exception is a refusal."""
+    """Any exception is a refusal."""
     by_key = "chain" not in question
     if question["do"] == "sign":
         signer = signing.Config()

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own messages over pipes: what a request of spans says. See tests/oracle.py.
+"""OpenTelemetry's own messages over pipes: the content of a request of spans. See tests/oracle.py.
 
 OTLP in JSON writes ids in hexadecimal, where protobuf's JSON has base64: that is put back first.
 """

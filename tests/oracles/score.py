@@ -14,7 +14,7 @@ def lines(path: str) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Score a file of answers, an id and an answer on each line; what is missing is wrong."""
+    """Each line has an id and an answer; a missing answer is wrong."""
     items = lines(sys.argv[1])
     answers = {row["id"]: row["answer"] for row in lines(sys.argv[2])}
     trained = collections.Counter(row["expected"] for row in items if row["split"] == "train")

@@ -17,7 +17,7 @@ def table(pairs: list[int]) -> Any:
 
 
 def tango(pairs: list[int], confidence: float) -> list[float]:
-    """The score interval, with the nuisance parameter from a numerical maximum of likelihood."""
+    """With the nuisance parameter from a numerical maximum of likelihood."""
     a, b, c, d = pairs
     n = sum(pairs)
     z = stats.norm.ppf((1 + confidence) / 2)
@@ -59,7 +59,7 @@ def kappa(first: list[Any], second: list[Any]) -> list[float]:
 
 
 def features() -> Any:
-    """The n-grams of a text that the baselines of the reference use."""
+    """N-grams of the reference's baselines."""
     return pipeline.make_union(
         feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
         feature_extraction.text.TfidfVectorizer(
@@ -99,7 +99,6 @@ ANSWERS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Answer questions until the pipe closes."""
     for line in sys.stdin:
         question = json.loads(line)
         value = ANSWERS[question.pop("ask")](**question)

@@ -52,7 +52,7 @@ def test_names_of_equal_candidates_do_not_cover_each_other() -> None:
 
 
 def test_names_lie_within_the_chart_and_on_no_dot() -> None:
-    """Many that are equally bad: none of their names stands among the numbers of the axis."""
+    """Many that are equally bad: no name stands among the numbers of the axis."""
     rows = [Placed(10 + n, ChartEstimate(f"candidate {n}", 0.02 * n, 0, 0.4)) for n in range(8)]
     drawing = charts.quality_by_speed("t", [*rows, Placed(9e5, rows[0].quality)], quality_name="q")
     found = re.findall(r'x="([\d.]+)" y="([\d.]+)" text-anchor="start">candidate', drawing)
@@ -129,7 +129,7 @@ def test_a_marked_point_is_on_the_line_and_named() -> None:
 
 @pytest.mark.parametrize("at", range(0, 20, 3))
 def test_the_name_of_a_marked_point_stands_on_no_line(at: int) -> None:
-    """A stepped curve, such as that of risk, and the bound that it must not exceed."""
+    """A stepped curve, such as that of risk, and its bound."""
     risk = tuple((n / 20, 0.04 * (n // 4) ** 0.5) for n in range(21))
     row, mark = Series("risk", risk), ("certified", *risk[at])
     drawing = charts.lines("t", [row], x_name="x", y_name="y", limit=0.05, mark=mark)
@@ -154,7 +154,7 @@ def test_names_of_candidates_are_whole() -> None:
 
 
 def test_the_slanted_names_of_a_matrix_lie_within_it_and_on_nothing() -> None:
-    """Many columns: the last names go on to the right, the first stand beside the head."""
+    """Many columns: the last names run on to the right, the first stand beside the head."""
     labels = [f"label-{n:02}" for n in range(21)] + ["public-domain"]
     drawing = charts.confusion("t", labels, [[1] * 22] * 22)
     width = float(ElementTree.fromstring(drawing).attrib["viewBox"].split()[2])

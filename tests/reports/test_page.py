@@ -39,8 +39,6 @@ _CONTRAST = """
 
 
 class Attributes(HTMLParser):
-    """Collects every element's name and attributes."""
-
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[tuple[str, dict[str, str | None]]] = []

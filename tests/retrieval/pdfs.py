@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def pdf(pages: Sequence[Sequence[str]], title: str = "") -> bytes:
-    """A PDF file with these lines on its pages, in Helvetica; an empty line makes a gap."""
+    """Lines on pages, in Helvetica; an empty line makes a gap."""
     objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"", b""]
     objects[2] = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
     objects[3] = f"<< /Title ({title}) >>".encode()

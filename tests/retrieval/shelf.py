@@ -19,7 +19,7 @@ EVERYONE = ("everyone",)
 
 
 def vector(text: str) -> Floats:
-    """A vector that texts with common words share: hashed counts, of length 1."""
+    """Similar for texts with common words: hashed counts, of length 1."""
     found = np.zeros(WIDTH, np.float32)
     for word in text.lower().split():
         found[zlib.crc32(word.encode()) % WIDTH] += 1
@@ -27,7 +27,6 @@ def vector(text: str) -> Floats:
 
 
 def written(*paragraphs: str, title: str = "") -> Extracted:
-    """The text of a document."""
     builder = Builder()
     if title:
         builder.add("heading", title, level=1)
@@ -43,7 +42,7 @@ def incoming(
     metadata: Mapping[str, str] | None = None,
     embedded: bool = True,
 ) -> Incoming:
-    """A document as ingest hands it to the collection."""
+    """As ingest hands it to the collection."""
     extracted = written(*paragraphs)
     cut = chunks(extracted.text, extracted.blocks, budget=40, overlap=0)
     vectors = [vector(extracted.text[c.start : c.end].decode()) for c in cut]
@@ -60,19 +59,18 @@ def incoming(
 
 
 def collection(path: Path, *, ranking: str = "vectors") -> OpenCollection:
-    """A new collection."""
     OpenCollection.create(path, Settings(embedder="e", ranking=ranking, budget=40, overlap=0))
     return OpenCollection(path)
 
 
 def pieces(data: Path, name: str) -> set[bytes]:
-    """A part of each longer passage of a collection, encrypted as it lies on the disk."""
+    """A part of each longer passage, encrypted as it lies on the disk."""
     sql = "SELECT body FROM chunks WHERE length(body) > 72"
     with closing(sqlite3.connect(data / "collections" / f"{name}.db")) as connection:
         return {body[40:72].encode() for (body,) in connection.execute(sql)}
 
 
 def on_disk(data: Path, wanted: set[bytes]) -> set[bytes]:
-    """Those of the pieces that some file below a directory has."""
+    """Pieces that some file below a directory has."""
     contents = [path.read_bytes() for path in data.rglob("*") if path.is_file()]
     return {piece for piece in wanted if any(piece in content for content in contents)}

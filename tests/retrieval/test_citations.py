@@ -1,4 +1,4 @@
-"""Citations: nothing gets through that is not in a passage, letter by letter."""
+"""Citations: only words of a passage, letter by letter, get through."""
 
 import hashlib
 import random
@@ -103,7 +103,7 @@ def test_an_unmarked_quotation_is_looked_for_everywhere() -> None:
 
 
 def test_an_adversary_gets_nothing_through() -> None:
-    """Thousands of quotations that are almost true; each citation is checked independently."""
+    """Thousands of almost true quotations; each citation is checked independently."""
     rng, through = random.Random(11), 0
     for _ in range(3_000):
         source = rng.choice(TEXTS)
@@ -153,7 +153,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 def grows(work: Callable[[int], int]) -> float:
-    """How many times the work is done when the input is twice as long."""
+    """Ratio of work for an input twice as long."""
     return work(80) / work(40)
 
 
@@ -172,7 +172,7 @@ def test_the_work_grows_with_the_length_of_an_answer(shape: str) -> None:
 
 
 def test_the_count_of_work_sees_a_pattern_that_goes_back() -> None:
-    """The control: white space before a mark, as one pattern."""
+    """White space before a mark, as one pattern."""
     pattern = re.compile(r"\s*\[(?P<bare>\d{1,6})\]")
 
     def work(size: int) -> int:

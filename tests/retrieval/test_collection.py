@@ -1,4 +1,4 @@
-"""Collections: what goes in, what goes out, and that nothing is left of what was removed."""
+"""Collections: documents in and out, and nothing left of removed ones."""
 
 import random
 from collections.abc import Iterator
@@ -119,13 +119,13 @@ def canary(rng: random.Random) -> str:
 
 
 def left(directory: Path, words: list[str]) -> list[str]:
-    """The words that are in some file."""
+    """Words that are in some file."""
     contents = [path.read_bytes().lower() for path in directory.rglob("*") if path.is_file()]
     return [word for word in words if any(word.encode() in content for content in contents)]
 
 
 def filled(shelf: OpenCollection, rng: random.Random) -> dict[str, list[str]]:
-    """Documents with words of their own: in the name, the title, metadata and the text."""
+    """With words of their own in the name, the title, metadata and the text."""
     words: dict[str, list[str]] = {}
     for n in range(60):
         own = [canary(rng) for _ in range(rng.randrange(3, 9))]
@@ -163,7 +163,7 @@ def test_nothing_is_left_of_a_removed_document(shelf: OpenCollection, seed: int)
 def test_without_the_rebuilt_index_words_would_be_left(
     shelf: OpenCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control: rows that are deleted in SQL alone."""
+    """The control: rows deleted in SQL alone."""
     words = filled(shelf, random.Random(5))
     with shelf._database.begin() as connection:
         connection.exec_driver_sql("PRAGMA secure_delete = OFF")

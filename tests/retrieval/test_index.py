@@ -1,4 +1,4 @@
-"""The chunks in memory are those of the database, whatever was there before."""
+"""The chunks in memory are those of the database, whatever the earlier index."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.retrieval.shelf import collection, incoming
 
 
 def alike(a: Layered, b: Layered) -> bool:
-    """The same rows and counts for each term; a term that is nowhere any more may be known."""
+    """The same rows and counts for each term; a term without rows may stay."""
     return all(
         np.array_equal(x, y)
         for term in {

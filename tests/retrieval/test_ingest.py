@@ -1,4 +1,4 @@
-"""Ingest as a job: what comes in, what is refused, what is not read again."""
+"""Ingest as a job: additions, refusals, unchanged files."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The postings in memory are those of the texts, however they were made."""
+"""The postings in memory are those of the texts, in whatever order they were made."""
 
 import random
 from collections import Counter

@@ -130,6 +130,6 @@ def test_ndcg() -> None:
 
 
 def test_of_no_vectors_there_are_no_cosines() -> None:
-    """A caller who may read nothing gets no answer, and no error."""
+    """A caller without readable documents gets no answer, and no error."""
     none = np.zeros((0, 0), np.float32)
     assert ranking.cosines(none, np.ones(48, np.float32)).shape == (0,)

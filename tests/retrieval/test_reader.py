@@ -1,4 +1,4 @@
-"""What a reader answers is checked before it is believed."""
+"""A reader's answer is checked before it is believed."""
 
 import msgspec
 import pytest

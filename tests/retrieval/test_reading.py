@@ -17,7 +17,7 @@ from tests.retrieval.formats.test_docx import BOMB, document, paragraph
 
 
 def sample(media: str) -> tuple[bytes, bytes]:
-    """A small document of a format, and its text."""
+    """A small document, and its text."""
     module = importlib.import_module(f"tests.retrieval.formats.test_{media}")
     assert hasattr(module, "SAMPLE"), f"{module.__name__} lacks SAMPLE: a document, and its text"
     found: tuple[bytes, bytes] = module.SAMPLE
@@ -38,7 +38,7 @@ def test_each_format_is_read_in_its_process_and_says_what_it_is(media: str) -> N
 
 
 def test_no_process_but_a_reader_loads_what_parses_documents() -> None:
-    """The formats are known to the server and to commands; the control loads the library."""
+    """Server and commands know the formats; the control loads the library."""
     code = "import sys; from appliance.retrieval import formats as f; f.formats(); {}; "
     code += "print(*sys.modules)"
     for extra, loaded in (("0", False), ("f.reader('pdf').prepare()", True)):
@@ -87,7 +87,7 @@ def started(code: str) -> "subprocess.Popen[bytes]":
 def test_the_time_of_a_reader_does_not_pass_while_it_gets_no_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A stopped process is one that a busy machine lets wait; it goes on after some looks."""
+    """A stopped process stands for one on a busy machine; it continues after some looks."""
     standing, looks = reading._standing, []
 
     def looked(pid: int) -> tuple[bool, int]:

@@ -1,4 +1,4 @@
-"""Searches: right, repeatable, and blind to what the caller may not read."""
+"""Searches: right, repeatable, and blind to unreadable documents."""
 
 import math
 import random
@@ -42,7 +42,7 @@ def test_passages_are_spans_of_the_stored_text(shelf: OpenCollection) -> None:
 
 
 def test_the_state_of_a_collection_counts_no_document_of_others(shelf: OpenCollection) -> None:
-    """An app that asks again and again must not learn how many documents came in meanwhile."""
+    """Repeated searches must not reveal the number of new documents."""
     mine = AccessSet(frozenset({"key:mine"}))
     searcher = Searcher(shelf)
 
@@ -142,7 +142,7 @@ Texts = dict[str, tuple[str, tuple[str, ...]]]
 
 
 def alone(texts: Texts, access: AccessSet, query: str, how: str) -> list[tuple[str, float]]:
-    """The search over readable documents alone, in plain Python; one paragraph a document."""
+    """In plain Python over readable documents alone; one paragraph a document."""
     mine = {name: t.split() for name, (t, who) in texts.items() if may_read(access, who)}
     scores: dict[str, float] = {}
     if how == "vectors":
@@ -171,7 +171,7 @@ def shown(passages: Sequence[Passage]) -> list[tuple[str, float]]:
 
 
 class World:
-    """A collection that changes, and what is known of it."""
+    """A changing collection, and its known state."""
 
     def __init__(self, shelf: OpenCollection, rng: random.Random) -> None:
         self.shelf, self.rng = shelf, rng
@@ -210,7 +210,7 @@ class World:
 
 
 def leaks(shelf: OpenCollection, queries: int, filtered_after: bool = False) -> int:
-    """How many answers differ from those of a collection that holds the caller's documents only."""
+    """Number of answers that differ from those of a collection of the caller's documents only."""
     rng = random.Random(7)
     world, searcher, found = World(shelf, rng), Searcher(shelf), 0
     for number in range(queries):
@@ -230,7 +230,7 @@ def leaks(shelf: OpenCollection, queries: int, filtered_after: bool = False) -> 
 
 
 def same(ours: list[tuple[str, float]], plain: list[tuple[str, float]]) -> bool:
-    """Equal scores in order; documents of equal scores at the cut may be others by rounding."""
+    """Equal scores in order; at the cut rounding may choose other documents of equal scores."""
     if [score for _, score in ours] != pytest.approx([score for _, score in plain], abs=2e-7):
         return False
     return all(a == b for (a, x), (b, _) in zip(ours, plain, strict=True) if unique(x, plain))
@@ -243,7 +243,7 @@ def unique(score: float, plain: list[tuple[str, float]]) -> bool:
 
 
 def found_by_id(shelf: OpenCollection, queries: int, *, all_rights: bool = False) -> int:
-    """How many of the passages that were asked for by id the caller had no right to, but got."""
+    """Number of unreadable passages that the caller got by id."""
     rng = random.Random(11)
     world, searcher, wrong = World(shelf, rng), Searcher(shelf), 0
     ids: dict[str, str] = {}

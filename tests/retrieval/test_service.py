@@ -1,4 +1,4 @@
-"""The use-case of a search: recorded before it leaves, and not at all without a record."""
+"""The use-case of a search: recorded before it leaves, or not answered."""
 
 import asyncio
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ async def test_a_search_counts_as_a_request_of_the_quota(opened: Services) -> No
 async def test_the_searches_of_answers_wait_in_their_own_queue(
     opened: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer has its place already: it is not refused for want of one in the searches' queue."""
+    """An answer has its place already, and needs none in the searches' queue."""
     monkeypatch.setattr(service, "MOST_OF_KEY", 1)
     app = replace(caller("k1").principal, limits=Limits(rpm=1))
     found = await asyncio.gather(*(opened.retrieval.evidence(app, QUERY) for _ in range(8)))

@@ -1,4 +1,4 @@
-"""The tuner takes the best ranking of a collection, and nothing where it cannot tell."""
+"""The tuner takes the best ranking of a collection, and none where it cannot decide."""
 
 import json
 from collections.abc import Iterator

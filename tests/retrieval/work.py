@@ -1,7 +1,7 @@
-"""Counts the work of patterns and of Python code, so that a test needs no clock to see it grow.
+"""Counts the work of patterns and of Python code, so that a test needs no clock.
 
-A pattern is walked as `re` walks it, with its backtracking, and each comparison of a character is
-a step. It knows the constructs that our patterns have, and refuses others.
+A pattern is walked as `re` walks it, with its backtracking, and each comparison of a character is a
+step. Only the constructs of our patterns are known; others are refused.
 """
 
 import importlib
@@ -15,13 +15,11 @@ _parser: Any = importlib.import_module("re._parser")
 
 
 class Steps:
-    """Walks patterns over texts and counts."""
-
     def __init__(self) -> None:
         self.count = 0
 
     def search_all(self, pattern: re.Pattern[str], text: str) -> None:
-        """Do what `finditer` does, and compare what it finds with it."""
+        """As `finditer`, with a comparison of the finds."""
         tree, at, found = list(_parser.parse(pattern.pattern, pattern.flags)), 0, []
         while at <= len(text):
             end = next(self._ways(tree, text, at), None)
@@ -31,7 +29,7 @@ class Steps:
         assert found == [one.span() for one in pattern.finditer(text)]
 
     def _ways(self, tree: Sequence[Any], text: str, at: int) -> Iterator[int]:
-        """Where a match of these nodes that begins here may end, in the order of `re`."""
+        """Possible ends of a match of these nodes, in the order of `re`."""
         if not tree:
             yield at
             return
@@ -81,7 +79,7 @@ class Steps:
 
 
 def instructions(work: Callable[[], object]) -> int:
-    """How many instructions of Python code something executes."""
+    """Number of executed instructions of Python code."""
     count = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:

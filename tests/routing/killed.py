@@ -25,7 +25,6 @@ def _end() -> None:
 
 
 def _arm(point: str) -> None:
-    """Let the process end itself at a point."""
     take, append = LookLedger.take, SealedLines.append
 
     def taken(self: LookLedger, *arguments: Any) -> Any:
@@ -50,7 +49,6 @@ async def _calibrate(services: Services, specification: str) -> None:
 
 
 def main(data: str, specification: str, point: str) -> None:
-    """Calibrate until the point."""
     _arm(point)
     with open_services(Path(data), config=SMALL) as services:
         asyncio.run(_calibrate(services, Path(specification).read_text()))

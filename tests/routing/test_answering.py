@@ -64,7 +64,7 @@ pytestmark = [pytest.mark.xdist_group("routes"), pytest.mark.asyncio(loop_scope=
 async def lab(
     certified: Certified, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    """A lab whose route is certified, and of whose answers none is drawn by chance."""
+    """None of its answers is drawn by chance."""
     data = certified.copy(tmp_path_factory.mktemp("answering"))
     config = replace(SMALL, routes=RoutesConfig(sample_percent=0))
     with open_services(data, config=config) as services:
@@ -119,7 +119,6 @@ async def test_the_key_must_be_allowed_every_stage_that_answers(lab: Services) -
 
 
 async def test_a_quota_that_is_used_up_lets_no_larger_stage_answer(lab: Services) -> None:
-    """The small answer is doubtful, and the key may ask once a minute."""
     caller = app(limits=Limits(rpm=1), key_id="k1")
     assert await refused(lab, caller, DOUBTFUL) == "rate_limit_exceeded"
     hops = entries(lab, kind="intent", request_id=caller.request_id)

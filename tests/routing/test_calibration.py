@@ -56,7 +56,7 @@ pytestmark = [pytest.mark.xdist_group("routes"), pytest.mark.asyncio(loop_scope=
 async def lab(
     certified: Certified, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    """A lab whose route was certified; later tests take that away."""
+    """Later tests take the certificate away."""
     data = certified.copy(tmp_path_factory.mktemp("calibration"))
     with open_services(data, config=SMALL) as services:
         yield services
@@ -115,7 +115,7 @@ async def test_a_route_is_certified_and_then_its_first_stage_answers(
 
 
 async def test_what_the_rules_leave_is_certified(lab: Services, tmp_path: Path) -> None:
-    """An easy half is ruled away; a certificate that was measured with it lets nothing through."""
+    """An easy half is ruled away; a certificate measured with it lets nothing through."""
     rule = '\n[[rules]]\nto = "large"\ncontains = ["hose"]\n'
     write_route(lab, tmp_path / "ruled", tail=rule)
     write_dataset(lab, tmp_path / "more", dev=160, certify=160)
@@ -185,7 +185,7 @@ async def test_answers_weigh_as_their_groups_have_items(lab: Services, tmp_path:
 
 
 async def test_groups_of_few_sizes_take_no_look(lab: Services, tmp_path: Path) -> None:
-    """One group has half of the items: 121 groups weigh as 4 of one size."""
+    """121 groups, one with half of the items, weigh as 4 of one size."""
     write_dataset(lab, tmp_path / "busy", dev=160, certify=240, busy=120)
     result = await calibrate(lab, terms(lab, dataset="busy"))
     assert result["certificate"] is None and result["reason"] == "underpowered"
@@ -196,7 +196,7 @@ async def test_groups_of_few_sizes_take_no_look(lab: Services, tmp_path: Path) -
 async def test_too_many_failures_of_ours_end_a_calibration_without_a_verdict(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
-    """100 of 100: the look is not spent; one answer that was seen spends it."""
+    """With 100 of 100 the look is not spent; one answer that was seen spends it."""
     real, seen, name = calibration.observe, 0, f"lost{answered}"
 
     async def lost(stages: Any, label: str, item: Item, **more: Any) -> Observed:
@@ -260,7 +260,7 @@ async def test_open_items_that_could_not_be_asked_are_asked_when_it_is_resumed(
 async def test_what_is_lost_is_asked_again(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice each item's engine is lost; the third time it answers. Control: invalid outputs."""
+    """Each item's engine is lost twice. Control: invalid outputs."""
     real, tries = asking.asked, Counter[str]()
 
     async def lost(inference: Any, label: str, *more: Any) -> asking.CandidateReply:
@@ -299,7 +299,7 @@ async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -
 async def test_a_killed_calibration_resumes_with_its_look(
     route_data: Path, certified: Certified, tmp_path: Path, point: str
 ) -> None:
-    """The verdict is that of one that nothing interrupted, and no item is asked twice."""
+    """No item is asked twice."""
     data, file = copied(route_data, tmp_path), tmp_path / "specification.json"
     with open_services(data, config=SMALL) as services:
         file.write_bytes(envelope(services, terms(services)))
@@ -329,7 +329,7 @@ async def test_a_killed_calibration_resumes_with_its_look(
 async def test_answers_of_two_releases_are_not_judged_together(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the look all is asked again; after it the look ends, since its entry has the plan."""
+    """Before the look everything is asked again; after it the look ends."""
     real, phases, asked = calibration.observe, ["dev", "certify"], list[str]()
 
     async def stopped(stages: Any, label: str, item: Item, **more: Any) -> Observed:

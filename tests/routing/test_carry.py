@@ -41,7 +41,7 @@ OLD, NOW = "llama-cpp-python 0.2.1 build old", "llama-cpp-python 0.3.99 build ne
 
 @pytest.fixture
 async def upgraded(certified: Certified, tmp_path: Path) -> AsyncIterator[Services]:
-    """The certificate is for one engine, and another one serves."""
+    """The certificate is for another engine."""
     with open_services(certified.copy(tmp_path), config=SMALL) as services:
         kept, policy = services.routes.certificates, load_policy(services.data / "trust")
         (found,) = kept.of(terms(services).route_digest, policy)
@@ -57,7 +57,6 @@ async def upgraded(certified: Certified, tmp_path: Path) -> AsyncIterator[Servic
 
 
 async def stage(services: Services) -> tuple[str, str]:
-    """Which stage answers what the first one is sure of, and why the first did not."""
     piece = await answer(services, app(), SURE)
     assert piece.about is not None and piece.about.routed is not None
     return piece.about.routed.stage, (await services.routes.standing(ROUTE_ID)).why
@@ -130,7 +129,6 @@ async def test_what_does_otherwise_is_out_of_use_with_the_items(
 async def test_too_few_open_groups_carry_nothing_over(
     upgraded: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They bound a change at more than the certificate leaves, which stays as it is."""
     monkeypatch.setattr(statements, "rooms", lambda wanted, found: {statements.ACCEPTED: 10_000})
     with refused("route_change_unbounded"):
         await carry(upgraded)
@@ -180,18 +178,14 @@ async def test_a_server_that_starts_carries_over_by_itself(upgraded: Services) -
 
 
 class Carried(NamedTuple):
-    """What a route answers, and the open groups with which it is tried.
-
-    Attributes:
-        error: true share of wrong answers under the engine of the certificate.
-    """
+    """Answers and open groups; `error` is the true share of wrong ones under the old engine."""
 
     coverage: float
     error: float
     groups: int
 
     def wrong(self, changed: float) -> float:
-        """The chance that more is wrong than the bound though no open answer differs.
+        """Chance that more is wrong than the bound though no open answer differs.
 
         Args:
             changed: share of the accepted answers that the other engine turns wrong.
@@ -201,7 +195,6 @@ class Carried(NamedTuple):
 
 
 def kept_of(plan: CertificationPlan, dev: list[certifying.Observed], **terms: Any) -> OpenReplay:
-    """What the stages did with open items."""
     items = {o.item: Item(o.item, o.group, {"text": "x"}, "a") for o in dev}
     told = {
         o.item: calibration.replayed(o, plan.function, plan.thresholds, larger=True) for o in dev
@@ -246,10 +239,7 @@ CHANGED = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06)
 
 
 def upgrades(count: int, open_: int, groups: int) -> tuple[int, float, float]:
-    """How many are carried over; the chance of a wrong one at the worst change, and without bound.
-
-    Exact for each calibration: only the calibrations are drawn.
-    """
+    """Number carried over; the chance of a wrong one at the worst change, and without bound."""
     found = [each for seed in range(count) if (each := upgrade(seed, open_, groups))]
     carried = [borne for borne, _ in found if borne]
     own = [each for _, each in found if each]
@@ -289,7 +279,7 @@ def test_older_answers_tell_their_own_threshold_alone() -> None:
 
 
 def test_a_threshold_behind_one_that_fails_is_not_looked_at() -> None:
-    """Five of the surest answers are wrong: the first threshold fails, whatever the later ones."""
+    """The first threshold fails, whatever the later ones."""
     generator = np.random.default_rng(3)
     plan = planted.fixed()
     seen = planted.drawn(generator, 1_000)

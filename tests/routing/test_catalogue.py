@@ -1,4 +1,4 @@
-"""Which routes there are, and what lets their first stages answer."""
+"""Available routes, and the certificates of their first stages."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

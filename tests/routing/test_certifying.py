@@ -38,10 +38,7 @@ def drawn(
     larger: float = 0.98,
     year: str = "",
 ) -> list[Observed]:
-    """Items whose chance of an error grows with `u`; groups differ in their log-odds by `spread`.
-
-    The features are those of a distribution whose margin falls as `u` grows.
-    """
+    """Items whose errors grow with `u`; groups differ in their log-odds by `spread`."""
     found = []
     shift = generator.normal(0, spread, groups)
     for group in range(groups):
@@ -61,7 +58,7 @@ def drawn(
 
 
 def features_at(u: float) -> tuple[float, float, float, float]:
-    """Features of an answer whose place in the order of confidence is `u`, 0 the surest."""
+    """Features of an answer at place `u` in the order of confidence, 0 the surest."""
     return (4 - 6 * u, 5 - 6 * u, u, 0.0)
 
 
@@ -76,7 +73,7 @@ def fixed(seed: int = 1, dev: int = 400, sealed: int = 1_000, **more: float) -> 
 
 
 def coverage_of(plan: CertificationPlan, threshold: int) -> float:
-    """The place in the order of confidence up to which a threshold accepts: its true coverage."""
+    """True coverage of a threshold."""
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -86,7 +83,7 @@ def coverage_of(plan: CertificationPlan, threshold: int) -> float:
 
 
 def runs(count: int, groups: int) -> tuple[float, float]:
-    """The share of wrong certificates and the mean coverage; a fresh plan for each."""
+    """Share of wrong certificates and mean coverage; a fresh plan for each."""
     wrong = 0
     coverage: list[float] = []
     for seed in range(count):
@@ -103,7 +100,6 @@ def runs(count: int, groups: int) -> tuple[float, float]:
 
 
 def allowed(count: int, delta: float = DELTA) -> float:
-    """Delta and two standard errors."""
     return delta + 2 * math.sqrt(delta * (1 - delta) / count)
 
 
@@ -123,7 +119,7 @@ def test_a_thousand_certificates(groups: int) -> None:
 
 
 def controls(count: int, choose: Callable[[np.ndarray, np.ndarray], float]) -> float:
-    """The share of wrong certificates of a rule that chooses a coverage from u and outcomes."""
+    """Share of wrong certificates of a rule that chooses a coverage from u and outcomes."""
     wrong = 0
     for seed in range(count):
         generator = np.random.default_rng(seed)
@@ -142,7 +138,7 @@ def naive(u: np.ndarray, bad: np.ndarray) -> float:
 
 
 def marginal(u: np.ndarray, bad: np.ndarray) -> float:
-    """The rule of conformal risk control: errors plus one, over those accepted."""
+    """Conformal risk control: errors plus one, over those accepted."""
     return max((c for c in GRID if (bad[u <= c].sum() + 1) / (u <= c).sum() <= ERROR), default=0.0)
 
 
@@ -154,7 +150,7 @@ def test_rules_that_promise_less_are_wrong_too_often(
 
 
 def grouped(count: int, *, items: bool) -> float:
-    """The share of wrong certificates on 100 layouts of 10 items each, which differ much."""
+    """Share of wrong certificates on 100 layouts of 10 items each, which differ much."""
     generator = np.random.default_rng(8)
     spread = 2.0
     plan = replace(fixed(dev=2_000, sealed=100_000), doubtful="people")
@@ -202,7 +198,6 @@ UNEQUAL = {
 
 
 def weighted(kind: str, weight: Weight, count: int, groups: int) -> float:
-    """The share of runs with a certificate."""
     generator = np.random.default_rng(4)
     plan = replace(fixed(), doubtful="people")
     sizes, rates = zip(*map(UNEQUAL[kind], range(groups)), strict=True)
@@ -223,7 +218,7 @@ def weighted(kind: str, weight: Weight, count: int, groups: int) -> float:
 
 
 def check_weighted(count: int, groups: int) -> None:
-    """What is above the bound by the declared weighting is certified by the other one alone."""
+    """Certificates by the other weighting alone break the bound of the declared one."""
     for kind, weight, other in (
         ("busy customers", "answers", "groups"),
         ("weekends", "answers", "groups"),
@@ -256,10 +251,10 @@ def test_weights_of_few_groups_take_no_look() -> None:
 
 
 def in_company(count: int, groups: int, *, company: bool) -> tuple[float, float]:
-    """The share of wrong certificates where company does its worst to what is served, and coverage.
+    """Share of wrong certificates, and coverage, where company does its worst.
 
-    Then each wrong answer has the highest score that company can give it, each right one the
-    lowest, and where another answer is as likely it is given.
+    Each wrong answer has the highest score that company can give it, each right one the lowest, and
+    an equally likely other answer is given.
     """
     terms = replace(TERMS, company=company)
     places = (np.arange(400) + 0.5) / 400
@@ -300,7 +295,6 @@ def test_certificates_in_company_in_two_hundred_runs(groups: int) -> None:
 
 
 def test_company_counts_in_the_difference_and_over_time() -> None:
-    """The same items: with room fewer right answers are accepted, and more wrong ones."""
     generator = np.random.default_rng(9)
     dev, seen = drawn(generator, 400, year="2024"), drawn(generator, 1_000, year="2025")
     plan = fixed()
@@ -404,7 +398,7 @@ def test_nothing_is_certified_where_the_sealed_items_are_worse() -> None:
 
 
 def test_a_route_must_not_be_worse_than_its_second_stage() -> None:
-    """Few errors, but each of them one that the second stage does not make."""
+    """Few errors, all of which the second stage avoids."""
     strict = replace(TERMS, margin=0.001)
     plan = fixed()
     seen = drawn(np.random.default_rng(9), 1_000, larger=1.0)
@@ -459,7 +453,7 @@ def test_what_does_not_hold_in_the_time_after_is_unstable() -> None:
 
 
 def lost(count: int, groups: int) -> tuple[int, Counter[str]]:
-    """Certificates of a stable source without times, and what becomes of them with times."""
+    """Certificates of a stable source without times, and their results with times."""
     reasons: Counter[str] = Counter()
     for seed in range(count):
         generator = np.random.default_rng(seed)
@@ -484,7 +478,7 @@ def test_how_often_the_backtest_rejects_a_stable_source(groups: int) -> None:
 
 
 def ranges(worlds: int, groups: int) -> tuple[float, int]:
-    """How often the number that is needed lies in the range that is told, and of how many."""
+    """Share of ranges with the true needed number, and their count."""
     held = told_ = 0
     for seed in range(worlds):
         generator = np.random.default_rng(seed)

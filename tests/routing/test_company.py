@@ -1,4 +1,4 @@
-"""Other requests in the batch move nothing of what is known of an answer; the real model."""
+"""Other requests in the batch move no feature of an answer; the real model."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ async def known(over: TaskBackend, text: str) -> tuple[str, Features]:
 
 @pytest.mark.parametrize("form", ["labels", "fields"])
 async def test_company_moves_no_feature_at_all(services: Services, form: str) -> None:
-    """Alone, then beside seven others, in three orders: our kernels compute all of this model."""
+    """Alone, then beside seven others, in three orders, by our kernels."""
     if form == "labels":
         over = await backend(services, loaded(example.LABELS))
     else:

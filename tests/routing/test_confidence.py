@@ -37,7 +37,7 @@ def in_fields(*fields: Decided) -> Features:
 
 
 def planted_fields(n: int = 400) -> tuple[list[Features], list[bool], list[str]]:
-    """Answers in 1 to 50 tokens, as often right in each length; their worst field tells it."""
+    """Answers in 1 to 50 tokens, as often right in each length, by their worst field."""
     generator = np.random.default_rng(1)
     rows, right = [], []
     for _ in range(n):
@@ -53,7 +53,7 @@ def ranked(values: Sequence[float]) -> Any:
 
 
 def planted(n: int = 600) -> tuple[list[Features], list[bool], list[str]]:
-    """Answers of which the top share tells how often they are right."""
+    """Answers as often right as their top share."""
     generator = np.random.default_rng(1)
     top = generator.uniform(0.4, 1, n)
     found = [confidence.features(answer(p, 0.7 * (1 - p), 0.3 * (1 - p))) for p in top]
@@ -196,7 +196,6 @@ def test_nothing_cannot_be_fitted() -> None:
 
 
 def test_the_room_for_company_is_what_log_odds_do() -> None:
-    """A logarithm of a probability moves as its log-odds say, and so do means and sums of them."""
     rng = np.random.default_rng(1)
     odds = rng.normal(2, 3, (200, 5))
     before = -np.logaddexp(0, -odds)

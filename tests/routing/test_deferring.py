@@ -1,4 +1,4 @@
-"""What a person is asked when no stage may answer."""
+"""The person's question when no stage may answer."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,6 @@ ASKED = GenerationRequest("licences", messages=({"role": "user", "content": "It 
 
 
 class Broken(Drafts):
-    """Tasks, one of which fails its checks."""
-
     async def open(self, task_id: str) -> LoadedTask:
         if task_id == "licences-small":
             raise TaskRefused("task_invalid", "x")

@@ -19,7 +19,7 @@ LOOKS, DRAWS = 4, 40
 
 
 def observed(name: str) -> dict[str, list[Observed]]:
-    """What a regression that was fitted to `train` does with the other splits."""
+    """A regression fitted to `train`, on the other splits."""
     items = [item for item in read_items(example_set(name)) if item.labelled]
     train = [item for item in items if item.split == "train"]
     model = fit_linear([item.text for item in train], [item.label for item in train])
@@ -41,7 +41,7 @@ def _observed(item: Item, labels: tuple[str, ...], shares: np.ndarray) -> Observ
 
 
 def verdicts(name: str, error: float) -> tuple[Counter[str], float, float]:
-    """How often each verdict is drawn, and of certificates coverage and error on `test`."""
+    """Verdicts of draws, and of certificates coverage and error on `test`."""
     seen = observed(name)
     terms = CertificationTerms(error, 0.05 / LOOKS, 0.05)
     plan = certifying.plan(seen["dev"], terms, len({o.group for o in seen["certify"]}))

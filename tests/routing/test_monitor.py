@@ -1,4 +1,4 @@
-"""The monitor of accepted answers: who is drawn, what counts, and what takes a certificate away."""
+"""The monitor of accepted answers: draws, counts, and ends of certificates."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -32,8 +32,6 @@ TABLES = [monitors.TABLES, monitors.MISSING, monitors.WEIGHTS]
 
 
 class World:
-    """A monitor with a clock, and what it raised."""
-
     def __init__(self, path: Path, share: float = 1.0, **more: Any) -> None:
         self.clock = FixedClock(1_790_000_000_000_000)
         self.alarms: list[tuple[str, str, str]] = []
@@ -46,14 +44,13 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        """A server that begins knows what lies in its database."""
         self.monitors = Monitors(
             self.database, self.clock, lambda: b"secret", self.share, 7,
             lambda: 30, self.alarm, **self.more,
         )  # fmt: skip
 
     def alarm(self, *alarm: str) -> None:
-        """As the appliance does it: once for each certificate."""
+        """Once for each certificate."""
         if alarm[0] not in {taken for taken, _, _ in self.alarms}:
             self.alarms.append((alarm[0], alarm[1], alarm[2]))
 
@@ -83,7 +80,6 @@ class World:
         self.clock.advance(days * 86_400)
 
     def weights(self) -> Traffic | None:
-        """Those of the answers, beside the certificate's."""
         return self.seen.traffic
 
     @property
@@ -152,7 +148,7 @@ async def test_a_day_is_settled_when_it_is_over_and_labelled(world: World) -> No
 
 
 async def test_a_christmas_without_labels_convicts_nobody(world: World) -> None:
-    """Labels of twelve days are missing; before and after, all answers are right."""
+    """Labels of twelve days are missing; all other answers are right."""
     for day in range(40):
         await world.accept(2)
         if not 10 <= day < 22:
@@ -209,7 +205,7 @@ async def test_an_erasure_of_all_samples_of_a_certificate_stops_no_monitor(world
 
 
 async def quarter(world: World, leaves_out: Callable[[Any], bool]) -> None:
-    """Twelve weeks of days, one of eight answers wrong; who labels leaves some out at first."""
+    """Twelve weeks of days, one of eight answers wrong; some labels come late."""
     for _ in range(84):
         await world.accept(7)
         await world.accept(1, text="gpl", confidence=600_000)
@@ -242,7 +238,7 @@ async def test_labels_left_out_by_chance_are_no_alarm(world: World) -> None:
 
 
 async def test_traffic_that_weighs_otherwise_is_told(tmp_path: Path) -> None:
-    """As in the dataset for weeks, then one customer sends most; a restart forgets nothing."""
+    """As in the dataset for weeks, then one customer sends most; a restart keeps the counts."""
     answers = tuple(SealedAnswer(f"g{n}", 1, False) for n in range(90))
     found = Basis("answers", 0.05, 0.05, 0.05, answers)
     asked: list[str] = []
@@ -289,7 +285,7 @@ async def test_traffic_that_weighs_otherwise_is_told(tmp_path: Path) -> None:
 async def test_a_failure_stops_no_alarm_and_loses_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the sealed answers cannot be read, and where the database is away for a moment."""
+    """The sealed answers cannot be read; the database is away for a moment."""
 
     def unreadable(certificate: str) -> Basis:
         raise OSError(certificate)
@@ -336,7 +332,7 @@ async def test_more_groups_than_are_counted_have_none(
 
 
 async def test_a_certificate_by_answers_bets_by_answers(world: World) -> None:
-    """A day of one label that is wrong beside days of many that are right; control: by day."""
+    """A day of one wrong label beside days of many right ones; control: by day."""
     held = world.standing.certificate
     assert held is not None
     evidence = []

@@ -1,4 +1,4 @@
-"""What a calibration leaves: outcomes for an auditor, and what later answers are compared with."""
+"""Outcomes of a calibration, for an auditor and for comparisons with later answers."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -25,8 +25,6 @@ def secret() -> bytes:
 
 
 class Clock:
-    """A wall clock that is set by hand."""
-
     def __init__(self) -> None:
         self.now = 1_764_000_000_000_000
 
@@ -59,7 +57,6 @@ def people(opened: Services, clock: Clock) -> People:
 def put(
     people: People, form: Form = LABELS, request: str = "req-1", key: str = "k-people", **more: Any
 ) -> DeferredItem:
-    """Let an input of its own wait."""
     given = {**GIVEN, "request": request}
     who = replace(caller(key, **more), request_id=request)
     return people.put(who, "orders", given, form, hours=2, reason="in doubt")

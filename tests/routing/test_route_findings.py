@@ -1,4 +1,4 @@
-"""A route's certificate follows from its outcomes, and from no others; the command says so."""
+"""A route's certificate follows from its outcomes, and from no others."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.trust.statements.test_route import certificate, found
 
 @pytest.mark.parametrize("company", [False, True])
 def test_both_certificates_follow_from_the_outcomes(tmp_path: Path, company: bool) -> None:
-    """The calibration's own, and the one that was carried over under a raised threshold."""
+    """The calibration's own, and the one carried over under a raised threshold."""
     seen, terms, made = world(company=company)
     own = certificate(terms, made)
     check_outcomes(route.verify(own, policy()), seen)
@@ -44,7 +44,7 @@ def test_both_certificates_follow_from_the_outcomes(tmp_path: Path, company: boo
 
 
 def others(seen: list[Observed], made: RouteCertificate) -> Iterator[RouteCertificate]:
-    """Certificates of these outcomes that say something else."""
+    """Certificates with other statements about these outcomes."""
     for changes in (
         {"limit_micros": 10_000},
         {"coverage_micros": 990_000},

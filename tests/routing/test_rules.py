@@ -1,4 +1,4 @@
-"""Where an input goes by what it is."""
+"""The stage of an input."""
 
 import msgspec
 import pytest

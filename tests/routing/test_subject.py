@@ -1,4 +1,4 @@
-"""What a calibration works on; what is wrong with specifications is in test_calibration."""
+"""Subject of a calibration; test_calibration has wrong specifications."""
 
 import json
 from collections.abc import Mapping

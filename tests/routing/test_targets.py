@@ -1,4 +1,4 @@
-"""What answers for a stage."""
+"""Targets of stages."""
 
 from functools import partial
 from typing import Any
@@ -15,8 +15,6 @@ SMALL_STAGE, LARGE_STAGE, HOST = parse((ROUTE + UPSTREAM).encode()).stages
 
 
 class Known(Drafts):
-    """One task, by its record."""
-
     def __init__(self) -> None:
         super().__init__({})
 

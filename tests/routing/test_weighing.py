@@ -17,7 +17,7 @@ BUSY = 50
 
 
 def basis(weight: str = "answers", groups: int = 300, wrong: int = 6) -> Basis:
-    """A certificate on groups of one item each, of which the first are wrong."""
+    """A certificate on groups of one item each; the first are wrong."""
     answers = tuple(SealedAnswer(f"g{n}", 1, n < wrong) for n in range(groups))
     return Basis(weight, BOUND, DELTA, 0.04, answers)
 
@@ -29,7 +29,7 @@ def test_weights_like_the_certificates_change_nothing() -> None:
 
 
 def test_chance_in_the_counts_is_no_weight() -> None:
-    """In hundreds of worlds whose traffic is as the dataset, few are told to be otherwise."""
+    """In hundreds of worlds with the dataset's traffic, few are reported as different."""
     generator = np.random.default_rng(1)
     many = 0
     for _ in range(200):
@@ -41,7 +41,7 @@ def test_chance_in_the_counts_is_no_weight() -> None:
 
 
 def test_a_busy_customer_is_beyond_what_was_certified() -> None:
-    """Known or not: 300 customers, of whom one sends half of all."""
+    """300 customers, of whom one sends half."""
     usual = {f"g{n}": 10 for n in range(300)}
     for busy in ("g7", "somebody"):
         found = compared(basis(), {**usual, busy: 3_000})
@@ -51,7 +51,7 @@ def test_a_busy_customer_is_beyond_what_was_certified() -> None:
 
 
 def test_customers_that_err_more_and_send_more_are_beyond() -> None:
-    """Twenty of 300 groups, of which six are wrong, send ten times as much."""
+    """Twenty of 300 groups, six of them wrong, send ten times as much."""
     found = compared(basis(), {f"g{n}": 100 if n < 20 else 10 for n in range(300)})
     assert found.error > 0.1 and found.beyond and 0.3 < found.apart < 0.4
     fewer = compared(basis(), {f"g{n}": 100 if n >= 280 else 10 for n in range(300)})
@@ -66,7 +66,7 @@ def test_groups_that_nobody_knows_err_as_the_certificate_says() -> None:
 
 
 def test_a_group_weighs_what_its_items_do() -> None:
-    """Groups of 1 to 3 items, whose traffic is as large; with equal traffic they are apart."""
+    """Groups of 1 to 3 items with proportional traffic; with equal traffic they differ."""
     answers = tuple(SealedAnswer(f"g{n}", 1 + n % 3, n < 4) for n in range(300))
     found = Basis("answers", BOUND, DELTA, 0.04, answers)
     like = compared(found, {f"g{n}": 20 * (1 + n % 3) for n in range(300)})
@@ -75,7 +75,7 @@ def test_a_group_weighs_what_its_items_do() -> None:
 
 
 def customers(seed: int, weight: str, busy: float, others: float, days: int = 365) -> bool:
-    """Whether a year of labels raises an alarm: a busy customer beside others."""
+    """True if a year of labels raises an alarm: a busy customer beside others."""
     generator = np.random.default_rng(seed)
     monitor, heaviest = Monitor(BOUND), 0.0
     answers = {"busy": 28 * BUSY, **{f"g{n}": 28 for n in range(OTHERS)}}
@@ -91,7 +91,7 @@ def customers(seed: int, weight: str, busy: float, others: float, days: int = 36
 
 
 def weeks(seed: int, weight: str, usual: float, weekend: float, labels: int) -> bool:
-    """Whether a year of labels raises an alarm; weekends have a hundredth of the answers."""
+    """True if a year of labels raises an alarm; weekends have a hundredth of the answers."""
     generator = np.random.default_rng(seed)
     monitor, heaviest = Monitor(BOUND), 0.0
     for number in range(365):

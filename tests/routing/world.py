@@ -50,7 +50,6 @@ digest = "{large}"
 
 
 def item(number: int, split: str, **more: Any) -> dict[str, Any]:
-    """A work order; every fourth has a rare word."""
     label = list(COMMON)[number % 2]
     words = RARE if number % 4 > 1 and number % 8 > 3 else COMMON
     drawn = int(hashlib.sha256(f"{split} {number}".encode()).hexdigest()[:40], 16)
@@ -65,7 +64,7 @@ def item(number: int, split: str, **more: Any) -> dict[str, Any]:
 
 
 def coefficients(*words: dict[str, tuple[str, ...]]) -> str:
-    """A regression that was fitted to these words."""
+    """A regression fitted to these words."""
     pairs = [(f"replace {w}", label) for each in words for label in each for w in each[label]]
     return document.write(fit_linear([t for t, _ in pairs], [n for _, n in pairs])).decode()
 
@@ -79,7 +78,7 @@ def write_dataset(
     busy: int = 0,
     **counts: int,
 ) -> str:
-    """Write, seal, sign, import and approve a dataset; returns its id.
+    """Write, seal, sign, import and approve; returns the id.
 
     Args:
         unfit: items of `certify` with a label that no task has.
@@ -108,7 +107,7 @@ def write_dataset(
 
 
 def approved(services: Services, path: Path, *, only_import: bool = False) -> str:
-    """Sign, import and approve a directory; returns its id."""
+    """Sign, import and approve; returns the id."""
     signing.sign_directory(path, key(services.data, "publisher"), quiet)
     services.lifecycle.import_model("uid:0", path, None, quiet)
     if not only_import:
@@ -131,7 +130,7 @@ def write_route(
 
 
 def make_lab(root: Path) -> Path:
-    """A data directory with both tasks, the route and a sealed dataset; returns it."""
+    """A data directory with both tasks, the route and a sealed dataset."""
     data = root / "data"
     initialise(data, "lab")
     with open_services(data, config=SMALL) as services:
@@ -148,7 +147,7 @@ class Certified:
     """A lab whose route is certified.
 
     Attributes:
-        before: what the route answered without a certificate.
+        before: the route's answers without a certificate.
         result: of the calibration.
     """
 
@@ -157,18 +156,15 @@ class Certified:
     result: dict[str, Any]
 
     def copy(self, root: Path) -> Path:
-        """A data directory of its own, below `root`."""
         return copied(self.data, root)
 
 
 def copied(data: Path, root: Path) -> Path:
-    """A copy of a data directory that nobody has open, below `root`."""
+    """Of a data directory that is not open, below `root`."""
     return Path(shutil.copytree(data, root / "data"))
 
 
 def certify(data: Path) -> Certified:
-    """Certify the route of a lab."""
-
     async def run(services: Services) -> Certified:
         before = await answer(services, app(), "replace hose")
         result = await calibrate(services, terms(services))
@@ -180,7 +176,7 @@ def certify(data: Path) -> Certified:
 
 
 def terms(services: Services, **changes: Any) -> RouteSpecification:
-    """What the records say, as `route calibrate` fills it in."""
+    """From the records, as `route calibrate` fills it in."""
     record = services.store.inventory.record
     small, larger = changes.get("small", SMALL_ID), changes.get("larger", LARGE_ID)
     given: dict[str, Any] = {
@@ -212,7 +208,7 @@ def terms(services: Services, **changes: Any) -> RouteSpecification:
 
 
 def envelope(services: Services, wanted: RouteSpecification, name: str = "publisher") -> bytes:
-    """A specification as a person of the lab signs it."""
+    """Signed by a person of the lab."""
     return wanted.sign(key(services.data, name))
 
 
@@ -226,18 +222,16 @@ async def calibrate(services: Services, wanted: RouteSpecification) -> dict[str,
 def app(
     *models: str, name: str = "app", limits: Limits | None = None, key_id: str = "evaluation"
 ) -> Caller:
-    """An app's request."""
     principal = Principal(key_id, name, frozenset(models), limits or Limits())
     return Caller(principal, f"req-{secrets.token_hex(16)}", "127.0.0.1", "/v1/chat/completions")
 
 
 def asked(text: str, model: str = ROUTE_ID) -> GenerationRequest:
-    """A request for a work order."""
     return GenerationRequest(model=model, messages=({"role": "user", "content": text},))
 
 
 async def answer(services: Services, caller: Caller, text: str, model: str = ROUTE_ID) -> Delta:
-    """The last piece of an answer that is one piece long."""
+    """The last piece of a one-piece answer."""
     generation = await services.inference.start(caller, asked(text, model))
     try:
         pieces = [piece async for piece in generation]
@@ -248,11 +242,10 @@ async def answer(services: Services, caller: Caller, text: str, model: str = ROU
 
 
 def entries(services: Services, **wanted: Any) -> list[dict[str, Any]]:
-    """The newest audit entries with these fields."""
+    """Newest audit entries with these fields."""
     found = [dict(entry.body) for entry in services.reader.tail(3_000)]
     return [body for body in found if all(body.get(k) == v for k, v in wanted.items())]
 
 
 def stage_names(found: RouteDefinition) -> list[str]:
-    """The names of a route's stages."""
     return [stage.name for stage in found.stages]

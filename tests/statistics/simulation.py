@@ -1,4 +1,4 @@
-"""How often a statement fails, and whether that is more than chance around what was promised."""
+"""Failure rates of statements, and whether they exceed the promise by more than chance."""
 
 import math
 from collections.abc import Callable
@@ -9,17 +9,16 @@ from appliance.statistics.proportions import clopper_pearson
 
 
 def rate(runs: int, seed: int, failed: Callable[[np.random.Generator], bool]) -> float:
-    """The share of runs in which `failed` says yes."""
     random = np.random.default_rng(seed)
     return sum(failed(random) for _ in range(runs)) / runs
 
 
 def within(observed: float, promised: float, runs: int) -> bool:
-    """Whether a failure rate is at most what was promised plus 2 standard errors."""
+    """True for a failure rate of at most the promise plus 2 standard errors."""
     return observed <= promised + 2 * math.sqrt(promised * (1 - promised) / runs)
 
 
 def show(what: str, share: float, runs: int) -> None:
-    """A share with its exact interval; `pytest -s` shows it."""
+    """With its exact interval; `pytest -s` shows it."""
     low, high = clopper_pearson(round(share * runs), runs)
     print(f"{what}: {share:.1%} of {runs:,}, 95 % interval {low:.1%} to {high:.1%}")  # noqa: T201

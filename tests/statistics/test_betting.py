@@ -34,7 +34,7 @@ def test_ten_percent_is_found_within_two_hundred_labels() -> None:
 
 
 def test_groups_bet_once() -> None:
-    """Shares of groups whose items go together: bets on items would fire."""
+    """Items of a group go together: bets on items would fire."""
 
     def shares(random: np.random.Generator) -> Any:
         return (random.random(60) < 0.05).astype(float)  # a group is all right or all wrong
@@ -101,7 +101,7 @@ def test_a_state_that_is_refused(change: dict[str, Any]) -> None:
 
 
 def year(random: np.random.Generator, good: int, bad: float, labels: int, starts: bool) -> bool:
-    """Whether an alarm is raised in a year of days, the first `good` of them at the bound."""
+    """True for an alarm in a year of days, the first `good` of them at the bound."""
     monitor = Monitor(0.05)
     if not starts:  # the monitor as it was: all capital bets from the first day on
         monitor = Monitor(0.05, starts=betting.STARTS, restarted=[-np.inf] * len(betting.STAKES))
@@ -114,7 +114,7 @@ def year(random: np.random.Generator, good: int, bad: float, labels: int, starts
 
 
 def test_good_months_do_not_blind_it() -> None:
-    """25 % wrong after 300 good days at two labels a day; without restarts it is hardly found."""
+    """25 % wrong after 300 good days at two labels a day; without restarts hardly found."""
     assert rate(100, 21, lambda r: year(r, 300, 0.25, 2, starts=True)) > 0.95
     assert rate(100, 22, lambda r: year(r, 300, 0.25, 2, starts=False)) < 0.2
 

@@ -25,7 +25,7 @@ STATISTICS = 8
 
 
 def days(random: np.random.Generator, weeks: int, together: float) -> Floats:
-    """One row a day; each day resembles the one before."""
+    """One row a day, like the day before."""
     noise = random.normal(size=(weeks * 7, STATISTICS))
     found = np.empty_like(noise)
     found[0] = noise[0]
@@ -42,7 +42,7 @@ def blocks(
 
 
 def looks(values: Floats, first: int, last: int) -> list[WindowLook]:
-    """All looks from one week to another."""
+    """From one week to another."""
     found = (
         look(values[:count], window, LEAST)
         for count in range(LEAST + first, LEAST + last + 1)
@@ -52,7 +52,7 @@ def looks(values: Floats, first: int, last: int) -> list[WindowLook]:
 
 
 def large(values: Floats, window: int) -> bool:
-    """Whether the last weeks differ as much as an alarm takes, whatever the rank is."""
+    """True if the last weeks differ enough for an alarm, whatever the rank."""
     varying = values[:, np.ptp(values, axis=0) > 0]
     seen = (varying - varying.mean(axis=0)) / varying.std(axis=0)
     last = np.zeros((1, len(values)))
@@ -61,13 +61,13 @@ def large(values: Floats, window: int) -> bool:
 
 
 def look_at_large(values: Floats, window: int, reference: int) -> WindowLook | None:
-    """A look; None, too, where the difference is too small for an alarm."""
+    """None also where the difference is too small for an alarm."""
     enough = len(values) >= max(reference + SHORT, 2 * window)
     return look(values, window, reference) if enough and large(values, window) else None
 
 
 def alarm(values: Floats, first: int = 1, last: int = LOOKS) -> bool:
-    """Whether there is an alarm from one week to another."""
+    """From one week to another."""
     for count in range(LEAST + first, LEAST + last + 1):
         for window in (SHORT, LONG):
             found = look_at_large(values[:count], window, LEAST)
@@ -77,14 +77,14 @@ def alarm(values: Floats, first: int = 1, last: int = LOOKS) -> bool:
 
 
 def abrupt(random: np.random.Generator, start: int, spreads: float) -> bool:
-    """Whether a step after `start` quiet weeks is found within three."""
+    """True if a step after `start` quiet weeks is found within three."""
     values = blocks(random, LEAST + start + SHORT)
     values[LEAST + start :, 0] += spreads * values[: LEAST + start, 0].std()
     return alarm(values, start + 1, start + SHORT)
 
 
 def creeping(random: np.random.Generator, start: int, spreads: float) -> bool:
-    """Whether a climb after `start` quiet weeks is found within twelve."""
+    """True if a climb after `start` quiet weeks is found within twelve."""
     values = blocks(random, LEAST + start + LONG)
     values[LEAST + start :, 0] += (
         spreads * values[: LEAST + start, 0].std() * np.arange(1, LONG + 1) / LONG
@@ -93,7 +93,7 @@ def creeping(random: np.random.Generator, start: int, spreads: float) -> bool:
 
 
 def weekly_p_values(random: np.random.Generator) -> bool:
-    """The control: each week against the reference at 5 %, as is usual."""
+    """The control: each week against the reference at 5 %."""
     values = blocks(random)
     middle, spread = values[:LEAST].mean(axis=0), values[:LEAST].std(axis=0, ddof=1)
     return bool((np.abs(values[LEAST:] - middle) / spread > 1.96).any())
@@ -166,7 +166,7 @@ def test_one_week_with_a_rare_event_hides_no_change() -> None:
 
 
 def check(years: int, changes: int, seed: int) -> None:
-    """All that is promised, by so many simulated years and changes."""
+    """All promises, by simulated years and changes."""
     for together in (0.0, 0.6, 0.8, 0.9) if years > 10 else (0.6,):
         random = np.random.default_rng(seed)
         cried = sum(alarm(blocks(random, together=together)) for _ in range(years)) / years
@@ -188,7 +188,7 @@ def check(years: int, changes: int, seed: int) -> None:
 
 
 def sizes(values: Floats) -> bool:
-    """Whether a difference of a year is as large as an alarm takes, whatever its rank."""
+    """True if a year's difference is large enough for an alarm, whatever its rank."""
     return any(
         large(values[:count], window)
         for window in (SHORT, LONG)
@@ -197,7 +197,7 @@ def sizes(values: Floats) -> bool:
 
 
 def test_what_is_too_small_to_look_at_is_no_alarm() -> None:
-    """The shortcut of the simulations says what all looks say."""
+    """The simulations' shortcut agrees with all looks."""
     random = np.random.default_rng(9)
     for together, spreads in ((0.6, 0.0), (0.97, 0.0), (0.6, 3.0), (0.6, 8.0)):
         values = blocks(random, LEAST + 14, together)
@@ -207,7 +207,7 @@ def test_what_is_too_small_to_look_at_is_no_alarm() -> None:
 
 
 def test_days_that_resemble_each_other_make_no_large_difference_in_a_hundred_years() -> None:
-    """What keeps the promise where weeks are not quite exchangeable, without a look at all sets."""
+    """This keeps the promise where weeks are not quite exchangeable."""
     assert within(rate(100, 33, lambda random: sizes(blocks(random))), 0.05, 100)
     assert rate(100, 34, lambda random: sizes(blocks(random, together=0.97))) > 0.1  # the control
 

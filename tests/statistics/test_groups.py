@@ -1,4 +1,4 @@
-"""Group-weighted means: what weighs how much, widths, coverage, and the control over items."""
+"""Group-weighted means: weights, widths, coverage, and the control over items."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_no_interval_is_without_width() -> None:
 
 
 def clustered(random: np.random.Generator, groups: int, size: int, p: float) -> np.ndarray:
-    """Outcomes with one probability for each group, uniform around `p`."""
+    """One probability for each group, uniform around `p`."""
     own = random.uniform(p - 0.15, p + 0.15, groups)
     return random.random((groups, size)) < own[:, None]
 
@@ -81,7 +81,7 @@ def test_the_difference_covers_on_each_side(groups: int, size: int, shift: float
 
 
 def test_control_an_interval_over_items_misses() -> None:
-    """Six groups of a hundred items, taken for six hundred items."""
+    """Six groups of a hundred items as six hundred items."""
 
     def missed(random: np.random.Generator) -> bool:
         values = clustered(random, 6, 100, 0.8)
@@ -132,7 +132,7 @@ def test_a_heavy_group_counts_as_few() -> None:
 
 
 def test_the_mean_of_items_covers_what_groups_of_unequal_sizes_are() -> None:
-    """Large groups err more; the control takes the items for independent."""
+    """Large groups err more; the control treats the items as independent."""
     generator = np.random.default_rng(3)
 
     def missed(*, items: bool) -> float:
@@ -165,7 +165,7 @@ def test_what_is_no_outcome() -> None:
 
 
 def test_a_limit_that_skewness_shortens_is_moved_outward() -> None:
-    """A candidate that only loses: its lower limit goes further down, the upper one stays."""
+    """A candidate that only loses: its lower limit moves down, the upper one stays."""
     names = range(400)
     lost = [0.0] * 20 + [1.0] * 380
     cautious = cautious_difference(lost, [1.0] * 400, names)
@@ -175,7 +175,7 @@ def test_a_limit_that_skewness_shortens_is_moved_outward() -> None:
 
 
 def short(first: list[float], second: list[float], confidence: float = 0.90) -> Interval:
-    """Bonett & Price's interval as it is, the control."""
+    """Bonett & Price's plain interval, the control."""
     gaps = np.subtract(first, second)
     middle = gaps.sum() / (len(gaps) + 2)
     spread = ((gaps * gaps).sum() + 2) / (len(gaps) + 2) - middle * middle
@@ -184,7 +184,7 @@ def short(first: list[float], second: list[float], confidence: float = 0.90) -> 
 
 
 def test_at_the_margin_a_candidate_that_only_loses_hardly_passes() -> None:
-    """One look of four at 5 %: the short limits, as a control, err twice as often as they say."""
+    """One look of four at 5 %; the control errs twice as often as it says."""
     draw, runs = np.random.default_rng(0), 2_000
     plain = cautious = 0
     for _ in range(runs):

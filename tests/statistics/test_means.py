@@ -1,6 +1,6 @@
-"""How often a limit of a mean errs that decides on a floor: exactly, or simulated for its side.
+"""Error rates of the limits of means that decide on floors: exact, or simulated.
 
-The controls are Wilson's limits as they are, which decided before.
+The controls are Wilson's plain limits.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ ITEMS = 5
 
 
 def worst(interval: object, n: int, alpha: float, least: float) -> float:
-    """How often a lower limit passes the truth, as a share of alpha, at the worst truth."""
+    """Error rate of a lower limit at the worst truth, as a share of alpha."""
     assert callable(interval)
     lows = [interval(k, n, 1 - 2 * alpha) for k in range(1, n + 1)]
     found = [
@@ -41,7 +41,7 @@ def test_control_wilson_s_limits_err_more_often_than_they_say() -> None:
 
 
 def drawn(runs: int, groups: int, icc: float, truth: float) -> np.ndarray:
-    """Means of groups of items whose own shares differ."""
+    """Groups of items with their own shares."""
     draw = np.random.default_rng(13)
     share = np.full((runs, groups), truth)
     if icc:
@@ -51,7 +51,7 @@ def drawn(runs: int, groups: int, icc: float, truth: float) -> np.ndarray:
 
 
 def lower(means: np.ndarray, alpha: float, *, added: bool = True) -> np.ndarray:
-    """The lower limits of many samples at once; `test_the_many_are_the_one` compares them."""
+    """Of many samples at once; `test_the_many_are_the_one` compares them."""
     z, n, value = normal_quantile(1 - alpha), means.shape[1], means.mean(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         if added:
@@ -82,7 +82,7 @@ def test_the_many_are_the_one() -> None:
 
 
 def cells(sizes: tuple[int, ...], alpha: float, *, added: bool = True) -> list[float]:
-    """The shares of limits above the truth, each as a share of alpha."""
+    """Limits above the truth, each as a share of alpha."""
     return [
         float((lower(drawn(20_000, n, icc, truth), alpha, added=added) > truth).mean()) / alpha
         for n in sizes

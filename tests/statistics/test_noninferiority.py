@@ -1,7 +1,7 @@
-"""How often the interval of a gate errs: exactly where there is one item a group, else simulated.
+"""Error rates of a gate's interval: exact with one item a group, else simulated.
 
-The worst case is a candidate at the margin; it errs most where it only loses. Controls: the
-interval of certificates that name none.
+The worst case is a candidate at the margin that only loses. Controls: the interval of certificates
+that name none.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ ITEMS = 5
 
 
 def errors(limit: Limit, groups: int, margin: float, alpha: float) -> list[float]:
-    """How often a candidate at the margin passes, for each share of gains."""
+    """Pass rates of a candidate at the margin, for each share of gains."""
     least = least_gained(limit, groups, margin, alpha, reach(groups, max(GAINS) + margin))
     return [passes(least, groups, gain, gain + margin) for gain in GAINS]
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_picked_errs_at_most_five_percent() -> None:
 
 
 def drawn(draw: np.random.Generator, runs: int, groups: int, icc: float, loss: float) -> np.ndarray:
-    """Gaps of groups of items, of a candidate that only loses, as the groups' shares differ."""
+    """Gaps of groups of items with their own shares; the candidate only loses."""
     share = np.full((runs, groups), loss)
     if icc:
         spread = 1 / icc - 1
@@ -74,7 +74,7 @@ def drawn(draw: np.random.Generator, runs: int, groups: int, icc: float, loss: f
 
 
 def lower(gaps: np.ndarray, alpha: float, added: int) -> np.ndarray:
-    """The lower limits of many samples at once; `test_the_many_are_the_one` compares them."""
+    """Of many samples at once; `test_the_many_are_the_one` compares them."""
     z, size = normal_quantile(1 - alpha), gaps.shape[1] + 2 * added
     middle = gaps.sum(1) / size
     variance = ((gaps * gaps).sum(1) + 2 * added) / size - middle * middle
@@ -99,7 +99,7 @@ def test_the_many_are_the_one() -> None:
 
 
 def cells(sizes: tuple[int, ...], alpha: float, added: int) -> tuple[list[float], float]:
-    """The rates of errors, each as a share of alpha, and the largest beyond alpha in SE."""
+    """Error rates, each as a share of alpha, and the largest beyond alpha in SE."""
     draw, found, worst = np.random.default_rng(11), [], -9.0
     for groups in sizes:
         runs = 20_000 if groups <= 200 else 4_000
@@ -127,7 +127,7 @@ def test_several_items_a_group_in_every_cell(alpha: float) -> None:
 
 @pytest.mark.slow
 def test_small_losses_everywhere_and_rare_gains_by_exact_enumeration() -> None:
-    """The other way to be skewed, at which a score interval errs three times as often."""
+    """The other skewness, at which a score interval errs three times as often."""
     for groups in SIZES:
         for margin in MARGINS:
             for rare in (0.002, 0.01, 0.04, 0.1):

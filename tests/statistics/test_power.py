@@ -1,4 +1,4 @@
-"""Planning: the numbers that are known, and that a plan keeps what it promises."""
+"""Planning: known numbers, and plans that keep their promise."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Certified thresholds: the guarantee by simulation, its controls, and what they cost."""
+"""Certified thresholds: the guarantee by simulation, its controls, and their cost."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_control_the_naive_threshold_violates_the_bound() -> None:
 
 
 def test_control_items_of_large_groups_violate_the_bound() -> None:
-    """Twenty groups of fifty items, certified as if they were a thousand groups."""
+    """Twenty groups of fifty items as a thousand groups."""
     accepted = SHAPE + 1
 
     def outcomes(random: np.random.Generator, groups: int) -> tuple[NDArray[np.float64], ...]:

@@ -1,4 +1,4 @@
-"""The calibration error: order, corners, and what chance makes of it."""
+"""The calibration error: order, corners, and chance."""
 
 import random
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from appliance.statistics import scores
 
 
 def calibration(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """The calibration error of answers that are groups of one."""
+    """Groups of one."""
     return scores.calibration_error(confidence, right, range(len(right))).value
 
 
@@ -37,7 +37,7 @@ def test_what_has_no_score() -> None:
 @pytest.mark.parametrize(("groups", "items"), [(50, 1), (50, 5), (200, 1)])
 @pytest.mark.parametrize("off", [0.0, 0.1])
 def test_a_calibration_error_is_not_chance(groups: int, items: int, off: float) -> None:
-    """Its interval covers, and the control, the plain sum of gaps, is far too large."""
+    """Its interval covers; the control, the plain sum of gaps, is far too large."""
     draw, runs = np.random.default_rng(5), 200
     names = np.repeat(np.arange(groups), items).tolist()
     found, plain, missed = [], [], 0

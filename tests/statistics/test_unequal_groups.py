@@ -1,7 +1,7 @@
-"""Bounds for answers of groups of unequal sizes: the draw that was chosen, and what it was against.
+"""Bounds for answers of groups of unequal sizes: the chosen draw, and its rivals.
 
 Rules: the score model is that of the design; groups differ in their log-odds by `spread`; the
-search begins at 0.3 of the coverage that an oracle has, as a route's does.
+search begins at 0.3 of an oracle's coverage, as a route's does.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _allowed = cache(allowed_errors)
 
 
 class World(NamedTuple):
-    """Items: the group of each, its place in the order of confidence, whether it is wrong."""
+    """Each item's group, its place in the order of confidence, whether it is wrong."""
 
     groups: np.ndarray
     places: np.ndarray
@@ -49,13 +49,13 @@ def world(kind: str, count: int, spread: float, generator: np.random.Generator) 
 
 @cache
 def truth(kind: str, spread: float) -> dict[float, float]:
-    """The share of wrong answers at each coverage."""
+    """Share of wrong answers at each coverage."""
     found = world(kind, 20_000, spread, np.random.default_rng(0))
     return {c: float(found.wrong[found.places <= c].mean()) for c in GRID}
 
 
 def by_draw(seen: World, start: float, seed: str, *, by_size: bool = True) -> float:
-    """The coverage that one item of a group certifies, by groups that are drawn by their sizes."""
+    """Certified coverage of one item of a group, by groups drawn by their sizes."""
     draw = draw_by_size if by_size else draw_one_each
     names = [f"g{group}" for group in seen.groups]
     chosen = draw([f"i{n}" for n in range(len(names))], names, seed)
@@ -72,7 +72,7 @@ def by_draw(seen: World, start: float, seed: str, *, by_size: bool = True) -> fl
 
 
 def by_bets(seen: World, start: float) -> float:
-    """The coverage that a mixture of bets on the sums of all groups certifies."""
+    """Certified coverage of a mixture of bets on the sums of all groups."""
     most = np.bincount(seen.groups).max()
     best = 0.0
     for coverage in GRID[start <= GRID]:
@@ -89,7 +89,7 @@ def by_bets(seen: World, start: float) -> float:
 
 
 def check(kind: str, count: int, spread: float, runs: int) -> tuple[float, float, float]:
-    """The shares of wrong certificates by the draw, by bets, and by one of each group alike."""
+    """Shares of wrong certificates by the draw, by bets, and by one of each group alike."""
     true = {0.0: 0.0, **truth(kind, spread)}
     start = 0.3 * max(c for c in GRID if true[c] <= BOUND)
     found: dict[str, list[float]] = {"drawn": [], "bets": [], "one of each": []}

@@ -1,4 +1,4 @@
-"""Every statistic equals what scipy, scikit-learn and statsmodels say."""
+"""Every statistic equals that of scipy, scikit-learn and statsmodels."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def oracle() -> Iterator[Oracle]:
 
 @pytest.mark.slow
 def test_the_oracles_themselves(oracle: Oracle) -> None:
-    """The file is what they answer, and other questions are answered alike."""
+    """The file has their answers, and other questions get like answers."""
     for entry in VECTORS:
         question = {k: v for k, v in entry.items() if k != "value"}
         assert vectors.near(entry["ask"], vectors.ask_oracle(oracle, question), entry["value"])

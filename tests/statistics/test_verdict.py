@@ -23,8 +23,8 @@ def test_the_rule() -> None:
 
 
 def test_a_candidate_that_may_be_equal_is_told_a_number_and_a_worse_one_is_not() -> None:
-    """What was seen decides how often the two differ; whether the candidate is worse, it does not,
-    unless it shows more than 2 points.
+    """The data decide how often the two differ; whether the candidate is worse, only where it shows
+    more than 2 points.
     """
     outcome, needed = not_worse(estimate(-0.13, 0.01), 0.05)
     assert outcome == "underpowered" and needed is not None

@@ -51,26 +51,25 @@ TOLERANCE: Final = {"logistic": 1e-5, "tango": 1e-7, "text_regression": 5e-3}
 
 
 def near(ask: str, ours: Any, theirs: Any) -> bool:
-    """Whether two answers are the same within the tolerance of the question."""
+    """True if two answers agree within the tolerance of the question."""
     tolerance = TOLERANCE.get(ask, 1e-9)
     a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     return a.shape == b.shape and bool(np.all(np.abs(a - b) <= tolerance * (1 + np.abs(b))))
 
 
 def answer(question: dict[str, Any]) -> Any:
-    """Our answer to a question."""
     arguments = dict(question)
     return OURS[arguments.pop("ask")](**arguments)
 
 
 def dense(texts: Sequence[str]) -> Any:
-    """The features of texts, one column for each, words before characters, by name."""
+    """One column for each feature, words before characters, by name."""
     vocabulary = fit_vocabulary(texts)
     return vocabulary.matrix(texts).times(np.eye(vocabulary.size))
 
 
 def some_text(draw: random.Random) -> tuple[str, str]:
-    """A text and a label that it half tells."""
+    """A text and a label that it half reveals."""
     label = draw.choice(["engine", "hydraulics", "électrique"])
     hints = {"engine": "Hot TURBO", "hydraulics": "hose O-RING", "électrique": "fusée ok"}
     words = [draw.choice(["LH", "a", "replace", "x2", hints[label]]) for _ in range(5)]
@@ -78,7 +77,7 @@ def some_text(draw: random.Random) -> tuple[str, str]:
 
 
 def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Questions of every kind, the same for a seed."""
+    """Of every kind, the same for a seed."""
     draw = random.Random(seed)
     for _ in range(rounds):
         a, b = 10 ** draw.uniform(-0.3, 5), 10 ** draw.uniform(-0.3, 5)
@@ -134,12 +133,10 @@ def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def ask_oracle(oracle: Oracle, question: dict[str, Any]) -> Any:
-    """What the oracle answers."""
     return oracle.ask(**question)["value"]
 
 
 def write(path: Path = GOLDEN, rounds: int = 4) -> None:
-    """Ask the oracles, and write questions and answers."""
     oracle = Oracle("statistic.py", statistics_python())
     try:
         lines = [

@@ -33,7 +33,6 @@ TEXT = LABELS.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + LABELS.
 
 @pytest.fixture
 def ready(shared: Services) -> Services:
-    """The model is loaded once for all of them."""
     return shared
 
 
@@ -122,7 +121,7 @@ SIDES: dict[str, object] = {
 
 @pytest.mark.parametrize("encoding", ["values", "json"])
 async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encoding: str) -> None:
-    """Where it had a choice: of the constant nothing is told; and only if it was asked."""
+    """Of the constant nothing is reported; and only if requested."""
     toml = FIELDS.replace('"values"', f'"{encoding}"')
     over = await backend(ready, loaded(toml, schema_json=json.dumps(SIDES)))
     sure = ASKED.needing(decisions=True)
@@ -148,7 +147,7 @@ async def test_fields_tell_how_sure_the_model_was_of_each(ready: Services, encod
 
 
 async def test_the_agreement_of_samples_is_known_without_any(ready: Services) -> None:
-    """The share of samples that are the same answer is what its log-probabilities say."""
+    """From log-probabilities."""
     over = await backend(ready, loaded(FIELDS, schema_json=json.dumps(SIDES)))
     (delta,) = await answered(over, ASKED.needing(decisions=True))
     assert delta.about is not None

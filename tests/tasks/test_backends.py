@@ -21,8 +21,6 @@ CARD = ModelCard(id="smollm2-135m", digest="ab" * 32, n_ctx=512, created=1)
 
 
 class Models:
-    """One model."""
-
     def cards(self) -> list[ModelCard]:
         return [CARD]
 
@@ -41,8 +39,6 @@ class Models:
 
 
 class Opened:
-    """Its backend."""
-
     card = CARD
 
 

@@ -1,4 +1,4 @@
-"""Tasks that cite: nothing gets through that is not in a passage which the caller may read."""
+"""Tasks that cite: only quotations of readable passages get through."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ APP = Principal("k1", "app")
 
 @pytest.fixture
 def handbook(services: Services) -> Iterator[OpenCollection]:
-    """Two documents that k1 may read, and one that only k2 may."""
+    """Two documents for k1, and one for k2 alone."""
     library = services.retrieval.library
     library.create(NAME, Settings())
     collection = library.get(NAME).collection
@@ -78,7 +78,7 @@ def cited(services: Services, model: ModelBackend, toml: str = TASK) -> CitedBac
 async def said(
     services: Services, *pieces: str, app: Principal = APP, asked: GenerationRequest = ASKED
 ) -> tuple[str, CitedFrom, Scripted]:
-    """What an app gets when the model says this, whatever it is given."""
+    """An app's answer when the model writes this."""
     script = [Delta(piece, 1) for piece in pieces]
     model = Scripted(pieces=(*script, Delta("", 0, "stop")))
     over = cited(services, model)
@@ -252,7 +252,7 @@ def test_packing_keeps_the_best_that_fit() -> None:
 
 @pytest.fixture
 async def asking(ready: Services) -> AsyncIterator[Inference]:
-    """Answers of the task, recorded like any."""
+    """Recorded like any."""
 
     class Models(LocalWorkers):
         async def open(self, model_id: str, key_id: str, place: Any) -> Any:
@@ -277,7 +277,7 @@ def task() -> LoadedTask:
 
 
 def quoting() -> LoadedTask:
-    """The same with answers that are one quotation."""
+    """With answers that are one quotation."""
     return loaded(TASK.replace('form = "text"', 'form = "text"\nquotes = true'))
 
 
@@ -336,9 +336,7 @@ async def test_the_small_model_cites_what_is_there_or_refuses(
 async def test_nothing_of_a_removed_document_is_left_after_an_answer(
     ready: Services, asking: Inference, handbook: OpenCollection, tmp_path: Path
 ) -> None:
-    """Neither in the database and its log, nor in the audit log, nor what a job or the cache of
-    computed prompts left on the disk.
-    """
+    """In the database and its log, the audit log, and the files of jobs and of the cache."""
     canaries = ["zqvxkanari", "wmtbqxeule"]
     file = tmp_path / "canary.txt"
     file.write_text(f"The relief valve {canaries[0]} opens when the {canaries[1]} is pressed.")

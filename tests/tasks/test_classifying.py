@@ -76,7 +76,7 @@ async def test_ten_million_characters_are_refused_or_cost_no_more_than_the_first
 
 
 class Embedder:
-    """Answers with the second unit vector, or not at all."""
+    """The second unit vector, or no answer."""
 
     card = CARD
 

@@ -1,4 +1,4 @@
-"""What an author hears of a schema before a request does."""
+"""An author's warnings about a schema, before a request."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Decisions of fields: which token belongs to which, and what is told of each."""
+"""Decisions of fields: owners of tokens, and reported figures."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def names(output: JsonForm, text: str, *offsets: int) -> list[tuple[str, int]]:
 
 
 def test_a_token_of_values_belongs_to_the_line_that_it_begins_in() -> None:
-    """The line feed that ends a value is a decision of it; the end of the text of the last."""
+    """A line feed that ends a value is a decision of it; the end of the text, of the last."""
     size = len(LINES.encode())
     assert names(VALUES, LINES, 0, 3, 5, 6, 11, size) == [
         ("part", 3), ("side", 1), ("hours", 1), ("note", 1),

@@ -1,4 +1,4 @@
-"""P(True): within the same request the model is asked whether its answer is right."""
+"""P(True): within the same request the model judges its answer."""
 
 from array import array
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -20,7 +20,7 @@ JUDGED = ASKED.needing(decisions=True, p_true=True)
 
 
 async def by_hand(over: TaskBackend, answer: str) -> tuple[float, int]:
-    """The probability of "yes" after the question, and how long that prompt is."""
+    """Probability of "yes" after the question, and length of that prompt."""
     asked = over.asked(ASKED)
     turns = ({"role": "assistant", "content": answer}, {"role": "user", "content": QUESTION})
     asked = replace(asked, messages=(*(asked.messages or ()), *turns))
@@ -55,7 +55,7 @@ async def test_the_model_is_asked_about_the_answer_that_is_given(
 
 @dataclass(frozen=True)
 class Leaving:
-    """The model; while it is asked the second time, the client leaves."""
+    """The client leaves during the second question."""
 
     model: ModelBackend
     leave: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How values count as right: computed by hand; a failure never does."""
+"""Right values: computed by hand; a failure never is."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Names beside ids: answered by what the newest pointer says, or not at all."""
+"""Names beside ids: answered by the newest pointer, or not at all."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,8 +19,6 @@ APPS = [f"key-{n}" for n in range(2000)]
 
 
 class Approved:
-    """Approved tasks, each over a model."""
-
     def __init__(self, *versions: TaskVersion) -> None:
         self._entries = {
             v.task: CatalogueEntry(v.task, "smol", "labels", v.digest) for v in versions
@@ -34,8 +32,6 @@ class Approved:
 
 
 class Pointing:
-    """One name, `orders`."""
-
     def __init__(self, pointer: TaskPointer | Exception) -> None:
         self._pointer = pointer
         self.verified = 0

@@ -1,4 +1,4 @@
-"""What an app may ask of a task is its input; `test_backend` has the settings that it may not."""
+"""An app's input to a task; `test_backend` has the forbidden settings."""
 
 import pytest
 

@@ -26,7 +26,6 @@ from tests.tasks.versions import LABELS, import_version
 
 
 def add(services: Services, path: Path, labels: tuple[str, ...]) -> TaskVersion:
-    """An approved version."""
     digest = import_version(services, path, labels)
     approve(services, path.name, *APPROVERS)
     return TaskVersion(path.name, digest)
@@ -53,7 +52,6 @@ def opened(
 
 @contextlib.asynccontextmanager
 async def watched(services: Services) -> AsyncIterator[None]:
-    """Shadows answer meanwhile."""
     running = asyncio.create_task(services.shadows.run(services.inference))
     yield
     await asyncio.wait_for(services.shadows.settled(), 30)
@@ -103,7 +101,7 @@ async def test_a_shadow_is_compared_and_recorded_and_never_sent(
 async def test_a_task_that_asks_its_model_something_else_has_a_shadow_too(
     opened: tuple[Services, list[TaskVersion]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a task over a model prepares names the model, and has the rendered prompt."""
+    """A prepared task over a model names the model, and has the rendered prompt."""
     services, (first, second) = opened
     newest = services.pointers.newest("orders")
     made = TaskPointer(

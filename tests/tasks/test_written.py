@@ -1,4 +1,4 @@
-"""The text of a task follows from what its model generated; where it does not, nobody says so."""
+"""The text of a task follows from its model's output, or is not given."""
 
 import json
 from array import array

@@ -14,7 +14,7 @@ _TEXTS = ("hose leak", "oil leak", "piston worn", "piston broken", "lamp dark", 
 
 
 def import_version(services: Services, path: Path, labels: tuple[str, ...]) -> str:
-    """Sign and import the version that the last letter of the path says; returns its digest.
+    """Sign and import the version of the path's last letter; returns its digest.
 
     Args:
         labels: of leaks, pistons and lamps.

@@ -1,4 +1,4 @@
-"""What tests of tuning share: the tuning set, a task and items that a model learns at once."""
+"""Fixtures of tuning: the tuning set, a task and items that a model learns at once."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ NO_SET = "SKIPPED WITHOUT THE TUNING SET: `make tune-setup` installs it, `make t
 
 @pytest.fixture(scope="session")
 def tuning_set() -> Path:
-    """The directory of the tuning set; without it the test is skipped."""
+    """The directory; without it the test is skipped."""
     found = Path(sys.prefix) / "tuning"
     if not (found / "torch").is_dir():
         pytest.skip(NO_SET)
@@ -58,7 +58,7 @@ async def served(services: Services) -> AsyncIterator[Served]:
 
 @pytest.fixture
 def own(smol_data: Path, tmp_path: Path) -> Iterator[Services]:
-    """A copy of the data directory, for tests that put other artifacts into the store."""
+    """For tests that put other artifacts into the store."""
     shutil.copytree(smol_data, tmp_path / "own")
     with open_services(tmp_path / "own", config=SMALL) as services:
         yield services

@@ -1,4 +1,4 @@
-"""A tuning that was done: its training record, as the job writes it, and its result."""
+"""A finished tuning: its training record, as the job writes it, and its result."""
 
 import math
 from typing import Any, Final
@@ -19,7 +19,7 @@ _LOSSES = [
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """The record of a tuning on licence notices, one seed, with a learning curve."""
+    """On licence notices, one seed, with a learning curve."""
     plain: dict[str, Any] = {
         "_type": "https://appliance.invalid/training/v1",
         "base": {"id": "smollm2-135m", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32},
@@ -62,7 +62,7 @@ def record(**changes: Any) -> dict[str, Any]:
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    """What the job of that tuning says: the losses are those that measured dev."""
+    """With the losses that measured dev."""
     told = record(**changes)
     del told["_type"]
     told["seeds"] = [
@@ -74,10 +74,8 @@ def result(**changes: Any) -> dict[str, Any]:
 
 
 def kept(**changes: Any) -> TrainingRecord:
-    """That record as a struct."""
     return TrainingRecord.model_validate(record(**changes))
 
 
 def tuned(**changes: Any) -> AdapterTuned:
-    """That result as a struct."""
     return AdapterTuned.model_validate(result(**changes))

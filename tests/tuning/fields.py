@@ -1,4 +1,4 @@
-"""A task of fields whose values the model writes: an order's system, and a side that is null."""
+"""A task of fields in the encoding `values`: an order's system, and a side that is null."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ margin = 0.05
 
 
 def write_fields(path: Path, data: Path) -> Path:
-    """The task's directory; the items of the dataset get fields in place of their labels."""
+    """Write the task; items of the dataset get fields in place of labels."""
     for split in ("train", "dev"):
         file = data / f"{split}.jsonl"
         items = [json.loads(line) for line in file.read_text().splitlines()]

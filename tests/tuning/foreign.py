@@ -1,4 +1,4 @@
-"""The default model with another value in its header: what a base of other origin may have."""
+"""The default model with another value in its header."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ _HEAD = 2 << 20  # all of the header
 
 
 def changed(path: Path, target: Path, key: str, old: bytes, new: bytes) -> SealedFile:
-    """The model with a value of the same length: the first one after its key."""
+    """With another first value of the same length after its key."""
     shutil.copyfile(path, target)
     with target.open("r+b") as file:
         head = file.read(_HEAD)

@@ -1,4 +1,4 @@
-"""Outcomes of tunings on dev, as they are kept, of four items in three groups."""
+"""Kept outcomes of tunings on dev, of four items in three groups."""
 
 from typing import Any
 

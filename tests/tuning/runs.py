@@ -28,19 +28,17 @@ def sealed(path: Path) -> SealedFile:
 
 
 async def tuned(services: Services, params: dict[str, Any]) -> dict[str, Any]:
-    """The result of a tuning as a job."""
     live = await services.jobs.start("tune", params, "uid:0")
     return (await live.outcome()).document
 
 
 def subject_of(services: Services, wanted: EvaluationWanted) -> EvaluationSubject:
-    """The task and the items, as the job reads them."""
     store = ApprovedArtifacts(services.store, lambda: load_policy(services.data / "trust"))
     return read_subject(store, wanted)
 
 
 def order(steps: int = 3, **change: object) -> TrainingOrder:
-    """Rows of random tokens, so that nothing but the trainer is needed."""
+    """Rows of random tokens, so that only the trainer is needed."""
     noise = np.random.default_rng(5)
     rows = tuple(
         TokenRow(f"r{n}", (1, 9, *map(int, noise.integers(100, 4000, 4 + n % 5))), (300 + n % 3, 2))
@@ -67,7 +65,6 @@ def only(kind: type, found: list[messages.FromTrainer]) -> list[messages.FromTra
 
 
 def weights(found: list[messages.FromTrainer]) -> str:
-    """A digest of all matrices."""
     done = found[-1]
     assert isinstance(done, Done)
     return hashlib.sha256(msgspec.msgpack.encode(done.matrices)).hexdigest()

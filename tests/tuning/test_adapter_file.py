@@ -1,4 +1,4 @@
-"""The adapter's file: what the strict reader of imports says of it, and every number in it."""
+"""The adapter's file: read by the strict reader of imports, number by number."""
 
 import numpy as np
 import pytest

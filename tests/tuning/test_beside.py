@@ -1,6 +1,6 @@
-"""A gate of a classifier ends while a real plan, and then a real training, goes on.
+"""A gate of a classifier ends while a real plan, and then a real training, runs.
 
-Rules: the server is a process of its own, with the threads and the priorities that a site has.
+The server is a process of its own, with the threads and the priorities of a site.
 """
 
 import asyncio
@@ -36,13 +36,11 @@ class BesideSite:
         self.by_classifier = write_task(root / "by-classifier", FITTED, classifier_json=weights)
 
     def run(self, *arguments: str | Path) -> dict[str, Any]:
-        """One command, as a person types it."""
         done = run_command(*arguments, "--json", data=self.data)
         assert done.out, done.err
         return done.document
 
     def bring(self, task: Path) -> str:
-        """Sign and import a task."""
         self.run("task", "sign", task, "--key", self.key)
         assert self.run("task", "import", task, "--id", task.name)["state"] == "verified"
         return task.name
@@ -52,7 +50,6 @@ class BesideSite:
         return self.data / "keys" / "lab" / "publisher.pem"
 
     def gate(self, task: str, *options: str) -> dict[str, Any]:
-        """A gate by the publisher."""
         signer = ("--as", "publisher", "--key", self.key)
         return self.run("eval", "gate", task, "--data", self.orders, *signer, *options)
 
@@ -65,11 +62,10 @@ class BesideSite:
             return client.call(JOB_START, wanted).id
 
     def job(self, number: int) -> dict[str, Any]:
-        """One job now."""
         return self.run("job", "show", str(number))
 
     async def reaches(self, number: int, state: str, phase: str) -> None:
-        """Watch a job until it is in this state, and its phase has this word."""
+        """Wait until a job is in this state, with this word in its phase."""
         while (found := self.job(number))["state"] != state or (
             phase not in found["progress"]["phase"]
         ):

@@ -1,4 +1,4 @@
-"""Which candidate a tuning offers: the same items for all, the simplest of equals."""
+"""Candidates of a tuning: the same items for all, the simplest of equals."""
 
 import json
 

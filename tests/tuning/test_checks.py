@@ -1,4 +1,4 @@
-"""Train = serve: each planted difference ends with a code of its own; what is alike passes."""
+"""Train = serve: each planted difference ends with a code of its own; equal sides pass."""
 
 import pytest
 

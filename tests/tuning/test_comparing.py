@@ -1,4 +1,4 @@
-"""Tunings side by side: what differs is named, and each is held against the first in pairs."""
+"""Tunings side by side: differences are named, and each is compared with the first in pairs."""
 
 import pytest
 

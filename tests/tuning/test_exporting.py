@@ -1,4 +1,4 @@
-"""What a tuning leaves on the disk, and what its record says that it follows from."""
+"""Output of a tuning on the disk, and the sources in its record."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ MODEL: Any = SimpleNamespace(id="smol", digest="ab" * 32, gguf_sha256="cd" * 32)
 
 
 def given() -> TrainingItems:
-    """Two rows of train, of which a model answered one, and two of dev: one has their text."""
+    """Two rows of train, one of them answered by a model, and two of dev: one has their text."""
     loaded = SimpleNamespace(task=definition.parse(DEFINITION.encode()), digest="ef" * 32)
     subject: Any = SimpleNamespace(loaded=loaded, data_digest="12" * 32, drafts=("task",))
     items = tuple(Item(f"t{n}", f"g{n}", {"text": "a"}, "engine") for n in range(2))

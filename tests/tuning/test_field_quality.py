@@ -21,7 +21,7 @@ def loaded(text: str = FIELDS) -> LoadedTask:
 
 
 def outcomes(task: LoadedTask, *answers: dict[str, object] | None) -> list[Outcome]:
-    """Four items; of the last two the part is stated."""
+    """Four items; the last two state the part."""
     found = []
     for n, given in enumerate(answers):
         expected = ANSWER | ({"part": "hose"} if n > 1 else {})

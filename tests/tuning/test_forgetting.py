@@ -1,4 +1,4 @@
-"""What a tuned model forgets: fixed texts outside the task, and one that lost its language."""
+"""Forgetting: fixed texts outside the task, and a model that lost its language."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.lora import write_lora
 
 
 def found(*lost: float, tokens: int = 10) -> Forgotten:
-    """Of texts of so many tokens that lost so much a token."""
+    """Of texts with these numbers of tokens and losses a token."""
     untuned = [Scored((3.0,) * tokens, ()) for _ in lost]
     tuned = [Scored((3.0 + each,) * tokens, ()) for each in lost]
     return compared(untuned, tuned)
@@ -27,7 +27,7 @@ def found(*lost: float, tokens: int = 10) -> Forgotten:
 def test_what_may_have_lost_more_than_is_allowed_is_refused(
     lost: tuple[float, ...], passes: bool
 ) -> None:
-    """The same mean of 0.4 is shown by 500 sentences, and by six it is not."""
+    """500 sentences show the mean of 0.4, six do not."""
     if passes:
         return forgetting.check(found(*lost), forgetting.MOST)
     with pytest.raises(TuningRefused) as refused:

@@ -1,4 +1,4 @@
-"""Which rows an importance matrix is made of: of train alone, the same at every run."""
+"""Rows of an importance matrix: of train alone, the same at every run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tuning as a job: what is refused before anything is stored, and what it takes."""
+"""Tuning as a job: refusals before anything is stored, and its needs."""
 
 import json
 import threading
@@ -29,7 +29,6 @@ Plant = Callable[[Path, Services], None]
 
 
 def kind(services: Services, tuning_set: Path) -> TuningJob:
-    """The job with another tuning set."""
     found = services.jobs.kind("tune")
     assert isinstance(found, TuningJob)
     return TuningJob(replace(found._parts, tuning_set=tuning_set))
@@ -41,7 +40,6 @@ def check(tuning: TuningJob, params: dict[str, Any]) -> None:
 
 @pytest.fixture
 def pretended(tmp_path: Path) -> Path:
-    """A directory that looks like a tuning set."""
     path = tmp_path / "set"
     (path / "torch").mkdir(parents=True)
     (path / "torch" / "version.py").touch()
@@ -94,7 +92,6 @@ def test_an_architecture_that_is_not_trained_is_refused_before_anything_is_store
 
 
 def add(data: Path, split: str, **change: object) -> None:
-    """An item more in a split."""
     line = json.dumps({**item(7, "more"), **change})
     with (data / f"{split}.jsonl").open("a") as file:
         file.write(f"{line}\n")
@@ -203,7 +200,7 @@ async def test_of_two_at_once_the_second_waits(
 
 
 async def ended(services: Services, pretended: Path, params: dict[str, Any], **parts: Any) -> str:
-    """The code with which a tuning ends; it leaves nothing."""
+    """Code of a tuning's end; it leaves nothing."""
     tuning = kind(services, pretended)
     known = {"facts": lambda _: shapes.facts(), **parts}  # the file need not be read for these
     services.jobs._kinds["tune"] = TuningJob(replace(tuning._parts, **known))

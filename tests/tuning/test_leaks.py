@@ -10,7 +10,6 @@ LONG = "the boom cylinder of machine 7 leaks at the rod since the last change of
 
 
 def items(name: str, *texts: str) -> tuple[Item, ...]:
-    """One group of this name."""
     return tuple(Item(f"{name}{n}", name, {"text": t}, "a") for n, t in enumerate(texts))
 
 

@@ -1,4 +1,4 @@
-"""The losses that people watch: as they come, whole after a crash, never too many."""
+"""The shown losses: as they come, whole after a crash, never too many."""
 
 import os
 from pathlib import Path

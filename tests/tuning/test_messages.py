@@ -1,4 +1,4 @@
-"""What crosses the pipes: whole both ways, and refused when it is something else."""
+"""Messages in the pipes: whole both ways, anything else refused."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What a tuning is asked to do: parameters that cannot be meant, the base, the task's files."""
+"""Parameters of a tuning: impossible ones, the base, the task's files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The phases of a tuning: the file of what was trained, and the curve where it is wanted."""
+"""The phases of a tuning: the trained file, and the requested curve."""
 
 from pathlib import Path
 from types import SimpleNamespace

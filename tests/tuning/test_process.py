@@ -1,4 +1,4 @@
-"""The job's end of the trainer: what it starts, freezes, refuses and leaves behind."""
+"""The job's end of the trainer: starting, freezing, refusing, cleaning up."""
 
 import asyncio
 import os

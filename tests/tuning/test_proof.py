@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 
 
 class Planted:
-    """One trained adapter, and the engine to hold it against."""
+    """One trained adapter, and the engine to compare it with."""
 
     def __init__(self, model: VerifiedModel, read: TrainingItems, best: training.Trained) -> None:
         self.model, self.given, self.best = model, read, best
@@ -50,7 +50,7 @@ class Planted:
 async def trained(
     services: Services, task: Path, data: Path, tuning_set: Path, rows: Any = None
 ) -> tuple[Planted, Any]:
-    """Train once, with the rows that the server renders or those that are planted."""
+    """Train once, with the server's rows or planted ones."""
     wanted = TuneWanted(str(task), str(data), dev=12)
     subject = subject_of(services, wanted.split("train"))
     dev = subject_of(services, wanted.split("dev")).items

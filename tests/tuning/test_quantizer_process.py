@@ -50,13 +50,13 @@ async def test_what_is_no_model_is_refused_with_the_words_of_llama_cpp() -> None
 
 
 def _open() -> set[str]:
-    """The descriptors that are open; that of the directory itself is not."""
+    """Open descriptors, without the directory's."""
     return {str(path) for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
 
 @pytest.fixture
 def weights() -> dict[str, Floats]:
-    """Random weights of a decoder of two layers."""
+    """Of a decoder of two layers."""
     random = np.random.default_rng(9)
     return {
         str(tensor.name): (
@@ -67,7 +67,7 @@ def weights() -> dict[str, Floats]:
 
 
 def written(path: Path, weights: dict[str, Floats]) -> Path:
-    """A file with these weights and the vocabulary of the tiny model."""
+    """With these weights and the vocabulary of the tiny model."""
     pairs = tiny_models.llama().pairs
     return write_gguf(path, {k: v for k, v in pairs.items() if isinstance(k, str)}, weights)
 

@@ -1,4 +1,4 @@
-"""Quantising as a job: what is refused at once, and a real file from 16 bits to 8 and to 2."""
+"""Quantising as a job: immediate refusals, and a real file from 16 bits to 8 and to 2."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def _order(ftype: int, **more: Any) -> Order:
 
 @pytest.fixture
 async def wide(tmp_path: Path, default_model_path: Path) -> Path:
-    """The default model in 16 bits: made from 4, so no better, but a source as a publisher has."""
+    """In 16 bits: made from 4, so no better, but like a publisher's source."""
     base = sealed(default_model_path)
     fd, result = await made_by_child(
         base, _order(F16, again=True), best_variant(library_directory())

@@ -1,4 +1,4 @@
-"""Rows: what is learned of them, and those that would teach something else than is served."""
+"""Rows: their learned part, and those that would teach something else than is served."""
 
 import pytest
 from hypothesis import given

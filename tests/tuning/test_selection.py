@@ -1,4 +1,4 @@
-"""Which file is recommended: the smallest that passes, and nothing else."""
+"""The recommended file: the smallest that passes."""
 
 from appliance.engine.quantized import FileComparison
 from appliance.evals.outcomes import Outcome
@@ -6,7 +6,7 @@ from appliance.tuning.selection import MOST_KLD, Made, PickVerdict, judged, rank
 
 
 def outcomes(wrong: int, count: int = 80) -> tuple[Outcome, ...]:
-    """So many groups of one item; the first ones are wrong."""
+    """Groups of one item; the first ones are wrong."""
     return tuple(
         Outcome(f"i{n}", f"g{n}", "a", "b" if n < wrong else "a", 0 if n < wrong else 10**6, 1)
         for n in range(count)

@@ -1,4 +1,4 @@
-"""What a tuning needs of the appliance: its memory, before a row is read."""
+"""Memory of a tuning, before a row is read."""
 
 from pathlib import Path
 from typing import Any

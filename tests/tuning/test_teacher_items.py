@@ -1,4 +1,4 @@
-"""What of a teacher's answers is taken, and where it may lie."""
+"""Taken answers of a teacher, and their split."""
 
 import json
 from dataclasses import replace

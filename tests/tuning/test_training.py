@@ -1,4 +1,4 @@
-"""The files of a seed: a checkpoint takes the place of the last one, or not at all."""
+"""The files of a seed: a checkpoint replaces the last one, or not at all."""
 
 import asyncio
 import contextlib

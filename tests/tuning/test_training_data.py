@@ -1,4 +1,4 @@
-"""What is trained and what chooses: enough rows of both splits, and text that is scored once."""
+"""Training and dev data: enough rows of both splits, and text that is scored once."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From two directories to an adapter that serves: the whole job, and what the proof refuses."""
+"""From two directories to an adapter that serves: the whole job, and refusals of the proof."""
 
 import hashlib
 import json
@@ -108,7 +108,7 @@ async def test_one_seed_gives_one_file_also_over_a_crash(
 
 
 def _hurried(**given: Any) -> Any:
-    """An order with a checkpoint after each step."""
+    """With a checkpoint after each step."""
     return TrainingOrder(**given, every_s=0)
 
 

@@ -1,4 +1,4 @@
-"""A model on the packs: what counts as right, and what a whole pack comes to."""
+"""A model on the packs: right answers, and the summary."""
 
 import json
 from array import array
@@ -17,8 +17,6 @@ from tests.smol import ID
 
 
 class Answer:
-    """A generation."""
-
     completion_tokens = 1
 
     def __init__(self, delta: Delta) -> None:
@@ -33,8 +31,6 @@ class Answer:
 
 
 class Answering:
-    """An `Inference` that answers one thing."""
-
     def __init__(self, delta: Delta) -> None:
         self.delta = delta
         self.asked: list[GenerationRequest] = []

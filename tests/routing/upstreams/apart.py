@@ -3,9 +3,9 @@
     unshare -n -p -f --kill-child --mount-proc python -m tests.routing.upstreams.apart \\
         ROOT MODEL PORT
 
-It is the front host, and the first process of a namespace of processes. It prints what it saw as
-JSON. No namespace has a name, so that none is left when the processes have ended, in whatever way.
-PORT is one of loopback that something outside listens on.
+It is the front host, and the first process of a namespace of processes. It prints its observations
+as JSON. Namespaces have no names, so that none outlives its processes. PORT is one of loopback that
+something outside listens on.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _OTHERS = ("192.0.2.1", "198.51.100.7", "10.87.3.2")
 
 @dataclass
 class Far:
-    """An engine host at the end of a cable: an appliance of the lab, and a relay before it."""
+    """An engine host at the end of a cable: an appliance, and a relay before it."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -45,11 +45,10 @@ class Far:
         return f"https://{address(self.number)}:{PORT}"
 
     def cable(self, state: str) -> None:
-        """Pull it out (`down`) or put it in (`up`), at the engine: what the front sends is lost."""
+        """Pull it out (`down`) or put it in (`up`), at the engine."""
         self._run("ip", "link", "set", f"engine{self.number}", state)
 
     def join(self) -> None:
-        """Lay the cable, and let the engine begin."""
         one, other = f"front{self.number}", f"engine{self.number}"
         ends = "type", "veth", "peer", "name", other, "netns", str(self.process.pid)
         _run("ip", "link", "add", "name", one, *ends)
@@ -78,7 +77,7 @@ def address(number: int, end: int = 2) -> str:
 
 
 def far(number: int, data: Path) -> Far:
-    """An appliance in a namespace of its own, which is joined before it begins."""
+    """In a namespace of its own, joined before it begins."""
     begin = "unshare", "-n", "sh", "-c", 'read _ && exec "$@"', "sh"
     serve = sys.executable, "-m", "appliance", "serve", "--data", data
     with (data.parent / f"engine{number}.log").open("wb") as log:
@@ -93,7 +92,6 @@ def far(number: int, data: Path) -> Far:
 
 
 def namespace(process: int | str = "self") -> str:
-    """The network namespace of a process."""
     return str(Path(f"/proc/{process}/ns/net").readlink())
 
 
@@ -104,7 +102,7 @@ def _run(*command: str) -> None:
 async def ended(
     services: Services, name: str, first: Callable[[], None] = lambda: None, **more: Any
 ) -> dict[str, Any]:
-    """How a request ended, and its hops.
+    """End of a request, and its hops.
 
     Args:
         first: called at the first piece of the answer.
@@ -126,7 +124,6 @@ async def ended(
 
 
 async def scenes(services: Services, hosts: dict[str, Far]) -> dict[str, Any]:
-    """What happens while cables are pulled out and put in again."""
     found: dict[str, Any] = {"crossed": await ended(services, "crossed")}
     upstream = services.upstreams.get(BIG)
     near = upstream.host(found["crossed"]["hops"][0][0])
@@ -159,7 +156,6 @@ def reached(where: str, port: int = PORT) -> str:
 
 
 def main(root: Path, model: Path, port: int) -> dict[str, Any]:
-    """Build the hosts, and look."""
     names = address(1), address(2)
     data, secret = serving(root, model, f"port = {PORT}", *names)
     ca, key = data / "tls" / "ca.pem", root / "key"

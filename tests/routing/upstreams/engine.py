@@ -23,8 +23,6 @@ WORDS = ("seven", " bolts", " were", " loose")
 
 @dataclass
 class Request:
-    """What came in."""
-
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
@@ -32,17 +30,17 @@ class Request:
 
 @dataclass
 class Engine:
-    """The engine; `mode` says what it does with requests for a stream.
+    """The engine; `mode` chooses its answers to requests for a stream.
 
     Attributes:
-        weights: what its probes tell.
-        noise: what moves log-probabilities while answers run, by 0.07 to 0.19.
-        began: when its process did, as its metrics say.
+        weights: of its probes.
+        noise: moves log-probabilities while answers run, by 0.07 to 0.19.
+        began: its start, in its metrics.
         queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
-        reply: what it answers whole, in place of its probes; bytes are the whole answer, and
-            `NEVER` is none.
-        named: whether its answers have the names that requests came with, as those of vLLM have.
+        reply: its whole answer, in place of its probes; bytes are sent as they are, `NEVER` is
+            none.
+        named: whether its answers have the requests' names, as those of vLLM have.
     """
 
     mode: str = "whole"
@@ -252,7 +250,7 @@ class Engine:
         await self._stream(writer, [*events, self._last("tool_calls"), self._usage(), "[DONE]"])
 
     async def _several(self, writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
-        """As many choices as are asked for; the later ones are likelier."""
+        """The later choices are likelier."""
         self._pieces(body)
         count = int(body["n"])
         events: list[Any] = []

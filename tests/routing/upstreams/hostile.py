@@ -1,7 +1,7 @@
-"""A host that means harm: each mode is one way of answering a request for a stream.
+"""A hostile host: each mode is one way of answering a request for a stream.
 
-The text of an answer names the canary of the request that its connection carried, so that an answer
-that reaches another request is seen. Probes are answered as an honest engine does.
+The text of an answer names the canary of its connection's request, so that a misdirected answer is
+seen. Probes are answered honestly.
 
 It runs in the loop of a test, or as a process whose mode changes with each request:
     python -m tests.routing.upstreams.hostile
@@ -34,7 +34,7 @@ Parts = Iterator[bytes | float | None]
 
 @dataclass(frozen=True)
 class Told:
-    """What a host knows of the request that it answers."""
+    """A host's knowledge of the request that it answers."""
 
     canary: str
     id: str
@@ -44,7 +44,7 @@ class Told:
         return {"id": self.id, "model": "m", "choices": [choice], **more}
 
     def events(self, **more: Any) -> list[Any]:
-        """Those of a whole answer."""
+        """Of a whole answer."""
         words = [self.event(word) for word in ("this ", "is ", self.canary)]
         return [*words, self.event(finish="stop"), self.event(choices=[], **more), "[DONE]"]
 
@@ -80,7 +80,7 @@ def _whole(told: Told) -> bytes:
 
 
 def _raw(told: Told, **fields: str) -> bytes:
-    """An event whose choice has these members, as they are."""
+    """An event whose choice has these members unchanged."""
     members = "".join(f', "{name}": {value}' for name, value in fields.items())
     return f'data: {{"id": "{told.id}", "choices": [{{"index": 0{members}}}]}}\n\n'.encode()
 
@@ -559,8 +559,8 @@ class Host:
     """The host.
 
     Attributes:
-        mode: what it does with the next request for a stream; "" takes one after the other.
-        asked: canaries of the requests that it got.
+        mode: for the next request for a stream; "" takes one after the other.
+        asked: canaries of its requests.
     """
 
     mode: str = "honest"

@@ -1,4 +1,4 @@
-"""What stands before an engine that listens on loopback alone: it hands on bytes, TLS and all.
+"""A relay before an engine that listens on loopback alone: bytes, TLS included.
 
 python -m tests.routing.upstreams.relay ADDRESS PORT
 """
@@ -17,8 +17,6 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 async def serve(address: str, port: int) -> None:
-    """Hand on whatever comes to this port of an address to the same port of loopback."""
-
     async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             inside, outside = await asyncio.open_connection("127.0.0.1", port)

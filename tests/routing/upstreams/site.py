@@ -16,14 +16,13 @@ BIG = "big"
 
 
 def config(*urls: str, **more: Any) -> Config:
-    """A configuration with one upstream."""
     given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
     upstream = UpstreamConfig(urls=urls, **given)
     return Config(audit=AuditConfig(ballast_mib=0), upstreams={BIG: upstream})
 
 
 def approve(services: Services, name: str = BIG, *people: str) -> None:
-    """Approve all hosts of an upstream that are not."""
+    """Approve all unapproved hosts of an upstream."""
     upstream = services.upstreams.get(name)
     for host in [host for host in upstream.hosts if not host.approved]:
         for person in people or APPROVERS:
@@ -39,7 +38,7 @@ def approve(services: Services, name: str = BIG, *people: str) -> None:
 
 @contextlib.asynccontextmanager
 async def ready(data: Path, settings: Config) -> AsyncIterator[Services]:
-    """An appliance whose upstream is learnt, approved and probed."""
+    """With a learnt, approved and probed upstream."""
     if not data.exists():
         initialise(data, "lab")
     with open_services(data, config=settings) as services:
@@ -57,19 +56,17 @@ async def ready(data: Path, settings: Config) -> AsyncIterator[Services]:
 def caller(
     key_id: str = "k1", *models: str, content: ContentMode | None = None, rpm: int | None = None
 ) -> Caller:
-    """An app."""
     principal = Principal(key_id, key_id, frozenset(models), Limits(rpm=rpm), content)
     return Caller(principal, f"req-{key_id}", "127.0.0.1", "/v1/chat/completions")
 
 
 def chat(text: str = "What is wrong?", **more: Any) -> GenerationRequest:
-    """A question to the upstream."""
     given = {"model": BIG, "messages": ({"role": "user", "content": text},), **more}
     return GenerationRequest(**given)
 
 
 async def answer(services: Services, who: Caller, asked: GenerationRequest) -> list[Delta]:
-    """The pieces of a whole answer; what it ends with otherwise is raised."""
+    """The pieces of a whole answer; raises its other ends."""
     generation = await services.inference.begin(who, asked)
     try:
         return [delta async for delta in generation]
@@ -78,7 +75,6 @@ async def answer(services: Services, who: Caller, asked: GenerationRequest) -> l
 
 
 def entries(services: Services, kind: str) -> list[dict[str, Any]]:
-    """The bodies of all entries of a kind."""
     from appliance.audit.search import Query
 
     found: list[dict[str, Any]] = []
@@ -91,7 +87,7 @@ def entries(services: Services, kind: str) -> list[dict[str, Any]]:
 
 
 def all_hops(services: Services) -> list[dict[str, Any]]:
-    """All tries at hosts, in their order: entries of their own, and those in requests' entries."""
+    """In their order: entries of their own, and those in requests' entries."""
     found = entries(services, "hop")
     outcomes = {outcome["intent"]: outcome for outcome in entries(services, "outcome")}
     for intent in entries(services, "intent"):

@@ -1,4 +1,4 @@
-"""Engine hosts at the end of cables: an answer crosses, and what happens when one is pulled out."""
+"""Engine hosts at the end of cables: an answer crosses, and cables are pulled out."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ _CABLE = ("ip", "link", "add", "name", "front1", "type", "veth", "peer", "name",
 
 
 def alone() -> list[str]:
-    """What runs a command in namespaces of its own, which end with it; else the test is skipped."""
+    """A command's prefix for namespaces of its own, or a skipped test."""
     for tool in ("ip", "nsenter"):
         need_tool(tool)
     rights = [] if os.geteuid() == 0 else ["-r"]
@@ -33,7 +33,6 @@ def alone() -> list[str]:
 
 
 def in_use() -> set[str]:
-    """The network namespaces of all processes."""
     found = set()
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

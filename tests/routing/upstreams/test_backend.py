@@ -1,4 +1,4 @@
-"""What an upstream's hosts do to requests, and what becomes of them: the table of bad input."""
+"""Bad input by an upstream's hosts, and its effect on requests."""
 
 import asyncio
 import struct
@@ -55,7 +55,7 @@ async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
 
 
 async def test_each_answer_to_a_request_has_an_id_of_its_own(tmp_path: Path) -> None:
-    """Of an engine that makes it of the name of ours, too: several prompts are one request."""
+    """Several prompts are one request, and engines make ids of its name."""
     async with (
         Engine(named=True).serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,
@@ -110,7 +110,7 @@ PIECES_CAME = {
 
 
 async def test_what_is_no_whole_answer_is_none(tmp_path: Path) -> None:
-    """Each with its code; sent to the second host, too, where no piece of an answer had come."""
+    """With its code; sent to the second host, too, if no piece of an answer came."""
     found, sent = {}, {}
     async with Engine().serve() as one, Engine().serve() as two:
         settings = config(one.url, two.url, answer_kib=64, idle_seconds=1)
@@ -254,7 +254,7 @@ async def test_the_right_is_asked_again_at_the_target(tmp_path: Path) -> None:
 
 
 async def test_no_hop_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one is in the intent; where its end cannot be written, there is no second."""
+    """The first hop is in the intent; without its end there is no second."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,
@@ -278,7 +278,7 @@ async def test_no_hop_without_a_record(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_request_goes_to_another_host_than_it_was_meant_for(tmp_path: Path) -> None:
-    """The outcome says that nothing was sent to the first; the second has entries of its own."""
+    """The outcome shows that nothing was sent to the first; the second has entries of its own."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,
@@ -311,7 +311,7 @@ async def test_a_request_goes_to_another_host_than_it_was_meant_for(tmp_path: Pa
 
 
 async def test_requests_that_wait_are_meant_for_all_hosts_alike(tmp_path: Path) -> None:
-    """Though all begin alike, and none runs yet when they are prepared."""
+    """They begin alike, and none runs yet when they are prepared."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,
@@ -355,7 +355,7 @@ TOOL = {"name": "order", "description": "Order a part.", "parameters": {"type": 
 
 
 async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
-    """Read out of the text as those of a model here, which is what the log keeps."""
+    """Read as those of a model here, and logged so."""
     async with (
         Engine(mode="calls").serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,

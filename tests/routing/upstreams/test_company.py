@@ -8,12 +8,12 @@ PROMPTS, TOLERANCE = 16, 20_000
 
 
 def noise(rng: random.Random) -> list[int]:
-    """What company did to log-probabilities of a real engine: 0.07 to 0.19."""
+    """Company's effect on log-probabilities of a real engine: 0.07 to 0.19."""
     return [rng.randint(70_000, 190_000) for _ in range(PROMPTS)]
 
 
 def shifted(rng: random.Random) -> list[int]:
-    """The same with a perturbed layer below it: 0.07 to 0.14 more."""
+    """With a perturbed layer: 0.07 to 0.14 more."""
     return [one + rng.randint(70_000, 140_000) for one in noise(rng)]
 
 
@@ -41,7 +41,7 @@ def test_the_first_differences_call_for_a_quiet_moment_that_clears_them() -> Non
 
 
 def test_noise_that_was_cleared_calls_seldom() -> None:
-    """Twenty hosts for five hours each, a probe each 30 seconds: a needless quiet moment a day."""
+    """Twenty hosts, five hours each, a probe each 30 seconds: one needless quiet moment a day."""
     calls = 0
     for seed in range(20):
         rng = random.Random(seed)
@@ -68,7 +68,7 @@ def test_other_weights_call_within_three_probes() -> None:
 
 
 def test_other_weights_call_without_noise() -> None:
-    """Of an engine that company does not move; of four prompts, which an older version learnt."""
+    """Of an engine without noise; of four prompts, as in older versions."""
     for prompts, most in ((16, 1), (4, 4)):
         company, tries = Company(), 0
         while not company.calls:

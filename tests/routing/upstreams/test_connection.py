@@ -33,7 +33,7 @@ def server(directory: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
 
 
 async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
-    """What a probe ends with; "" for an answer."""
+    """Code of a probe's end; "" for an answer."""
     config = UpstreamConfig(urls=(engine.url,), model="m", idle_seconds=5, **more)
     connection = Connection(engine.url, config, tls_context(config, directory), "")
     try:
@@ -45,7 +45,7 @@ async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
 
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of three authorities: `a`, `b`, and `old`, whose time is over."""
+    """Certificates of three authorities: `a`, `b`, and the expired `old`."""
     root = tmp_path_factory.mktemp("tls")
     past = int((datetime.now(UTC) - timedelta(days=9000)).timestamp() * 1e6)
     for name, clock in (("a", SystemClock()), ("b", SystemClock()), ("old", FixedClock(past))):
@@ -89,7 +89,7 @@ async def test_the_client_certificate(issued: Path) -> None:
 
 
 def client(directory: Path, *, days: int) -> None:
-    """A client certificate of an authority of its own, for so many days from now."""
+    """A client certificate of an authority of its own."""
     directory.mkdir()
     now = datetime.now(UTC)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]

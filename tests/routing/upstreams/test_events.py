@@ -1,4 +1,4 @@
-"""What a host may say: forms with bounds, and nothing that a number makes large."""
+"""Forms of hosts' messages: bounded, and no number allocates memory."""
 
 import json
 import threading

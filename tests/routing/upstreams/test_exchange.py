@@ -1,4 +1,4 @@
-"""One connection for one request: nothing of a host's is read as the answer to another one."""
+"""One connection for one request: no answer reaches another request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def host(answers: Answers) -> AsyncIterator[Connection]:
-    """A host that does with each connection as it is told, and our connection to it."""
+    """A host with given answers, and our connection to it."""
 
     open_ones: list[asyncio.Task[None]] = []
 
@@ -74,7 +74,7 @@ def told(*parts: bytes) -> Answers:
 
 
 async def test_a_second_answer_behind_the_first_is_nobodys() -> None:
-    """In one segment, as it stood in the parser's buffer for the next request."""
+    """In one segment."""
     seen: list[bytes] = []
 
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ async def test_a_second_answer_behind_the_first_is_nobodys() -> None:
 
 
 async def test_no_connection_carries_two_requests() -> None:
-    """Whatever a host writes late: behind whole answers, half ones, and those nobody waited for."""
+    """Bytes written late: behind whole answers, half ones, and abandoned ones."""
     connections = 0
     late = asyncio.Event()
 
@@ -197,7 +197,7 @@ def test_the_bytes_of_an_answer(case: str, loop: Callable[[], asyncio.AbstractEv
 def test_reading_pauses_while_nobody_takes_the_bytes(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    """Of 256 MiB the host gets rid of a few, and all come when they are taken."""
+    """The host can send only little of 256 MiB until they are taken; then all come."""
     size, sent = 256 << 20, 0
 
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

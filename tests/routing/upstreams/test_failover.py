@@ -1,4 +1,4 @@
-"""An engine is killed under load: what has no piece of an answer yet goes elsewhere, once."""
+"""An engine is killed under load: requests without a piece of an answer go elsewhere, once."""
 
 import asyncio
 import math
@@ -58,7 +58,7 @@ class Process:
             await self._process.wait()
 
     def received(self) -> list[str]:
-        """The ids of the requests that it got."""
+        """Ids of its requests."""
         lines = self.log.read_text().split() if self.log.exists() else []
         return [line.rpartition("-")[0] for line in lines if line.startswith("req-")]
 
@@ -76,7 +76,7 @@ async def processes(root: Path) -> AsyncIterator[tuple[Process, Process]]:
 
 
 async def under_load(services: Services, victim: Process, label: str) -> dict[str, str]:
-    """What each of the requests ended with, while the victim is killed; "" for a whole answer."""
+    """Code of each request's end while the victim is killed; "" for a whole answer."""
     gate, ended = asyncio.Semaphore(AT_ONCE), dict[str, str]()
 
     async def one(number: int) -> None:
@@ -98,11 +98,11 @@ async def under_load(services: Services, victim: Process, label: str) -> dict[st
 
 
 def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> list[int]:
-    """No request without an end, none with a second intent, only those at the victim lost.
+    """Each request has an end, none a second intent, and only those at the victim are lost.
 
     Returns:
-        Of each request that a second host took, the microseconds that the first one cost it: from
-        the entry before the first try to the entry before the second.
+        For each request that a second host took, the microseconds from the entry before the first
+        try to the entry before the second.
     """
     lasted = []
     assert len(ended) == REQUESTS
@@ -131,7 +131,7 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
 
 
 async def rounds(tmp_path: Path, count: int) -> list[int]:
-    """Kill an engine so many times; what `check` returns, of all rounds."""
+    """Kill an engine so many times; results of `check`."""
     lasted: list[int] = []
     async with processes(tmp_path) as (one, two):
         wanted = config(one.url, two.url, slots=SLOTS)
@@ -163,7 +163,7 @@ async def test_an_engine_is_killed_twenty_times(tmp_path: Path) -> None:
 
 
 async def test_what_begins_alike_goes_to_one_host(tmp_path: Path) -> None:
-    """With the seeds that requests draw; what begins otherwise goes elsewhere, too."""
+    """Other beginnings go elsewhere, too."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,

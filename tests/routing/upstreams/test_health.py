@@ -1,4 +1,4 @@
-"""The health of a host: what opens it, what trips it, and what must not."""
+"""The health of a host: opening, tripping, and neither."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def seeks(health: HostHealth) -> bool:
 
 
 def made() -> tuple[HostHealth, Clock]:
-    """A host that agreed just now."""
+    """It agreed just now."""
     clock = Clock()
     health = HostHealth(TIMES, clock)
     assert state(health) == "unreachable" and health.due and not usable(health)
@@ -63,7 +63,7 @@ def made() -> tuple[HostHealth, Clock]:
 
 
 def look(health: HostHealth, found: HostProbe, *, last: bool = False, quiet: bool = False) -> None:
-    """One probe, beside what runs there; `quiet`: what runs there ends before it."""
+    """One probe beside running requests; `quiet`: they end before it."""
     health.probe()
     assert not due(health)
     if quiet:
@@ -272,7 +272,7 @@ def test_a_host_that_agreed_shortly_before_a_restart_is_asked_at_once() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Any order of events: the rules hold after each of them."""
+    """Events in any order; the rules hold after each."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ class App:
         self._services, self._name, self._asked = services, name, 0
 
     async def ask(self, model: str) -> tuple[str, str]:
-        """The canary that was sent, and what the request ended with; "" for a whole answer."""
+        """The sent canary, and the code of the end; "" for a whole answer."""
         self._asked += 1
         canary = f"canary-{self._name}-{self._asked}"
         who = replace(caller(self._name), request_id=f"req-{self._name}-{self._asked}")
@@ -118,7 +118,6 @@ async def test_every_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def check_log(services: Services, requests: int) -> None:
-    """Each request has one intent, one outcome, and an end for each of its hops."""
     intents, outcomes = entries(services, "intent"), entries(services, "outcome")
     assert len(intents) == len(outcomes) == requests
     assert {one["request_id"] for one in intents} == {one["request_id"] for one in outcomes}
@@ -129,11 +128,11 @@ def check_log(services: Services, requests: int) -> None:
 
 @dataclass
 class Watched:
-    """What was seen of a server while it was asked.
+    """Observations of a server.
 
     Attributes:
-        ends: how often requests ended how, by upstream and code.
-        slowest: seconds that `/healthz` took at most.
+        ends: count of ends, by upstream and code.
+        slowest: most seconds of `/healthz`.
         resident: MiB of memory of the server, each second.
     """
 
@@ -143,7 +142,7 @@ class Watched:
 
 
 async def client(url: str, secret: str, name: str, end: float, seen: Watched) -> None:
-    """One app: whole answers, streams, and streams that it leaves, of both upstreams in turns."""
+    """Whole answers, streams, and abandoned streams, of both upstreams in turns."""
     headers = {"authorization": f"Bearer {secret}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
         for number in itertools.count():

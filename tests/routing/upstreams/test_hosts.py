@@ -1,4 +1,4 @@
-"""Which host is asked: usable ones alone, near ones first, none of them too busy."""
+"""Choice of a host: usable ones only, near ones first, none too busy."""
 
 import asyncio
 from collections import Counter

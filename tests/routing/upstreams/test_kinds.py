@@ -110,7 +110,7 @@ EVERYTHING: dict[str, GenerationRequest] = {
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.about)
 def test_each_cell_of_the_table(feature: EngineFeature) -> None:
-    """What a kind does is in its body; what it does not is refused by its name."""
+    """In a kind's body, or refused by its name."""
     what = EVERYTHING[feature.about]
     usual = request() if what.messages else request(messages=None, prompt="x")
     assert feature.wanted(what) and not feature.wanted(usual)
@@ -146,7 +146,7 @@ def test_bodies_with_tools_choices_and_biases() -> None:
 
 
 def test_prompts_that_begin_alike_have_one_beginning() -> None:
-    """Whatever seed was drawn, and whatever is asked for beside the prompt."""
+    """For any seed and any other settings."""
 
     def beginning(seed: int, **more: Any) -> bytes:
         return asked(KINDS["vllm"], "m", request(**more), seed, 5).beginning

@@ -37,7 +37,7 @@ KIND = {"kind": "openai", "probe_seconds": EACH_S, "connect_ms": 20_000, "idle_s
 
 
 class Watch:
-    """One host of an appliance, probed as time says."""
+    """One host of an appliance, probed by time."""
 
     def __init__(self, services: Services) -> None:
         self.services, self.clock = services, Clock()
@@ -55,7 +55,7 @@ class Watch:
         await self.services.upstreams.probe_host(self.upstream, self.host)
 
     async def tripped(self, most: int) -> int:
-        """How many probes it takes; `most` + 1 for more."""
+        """Number of probes until it trips; `most` + 1 for more."""
         for number in range(1, most + 1):
             await self.look()
             if self.host.state == "tripped":
@@ -70,7 +70,7 @@ class Watch:
 
 @asynccontextmanager
 async def load(services: Services, engine: Engine) -> AsyncIterator[list[str]]:
-    """Clients that ask without a pause; the answers that they have."""
+    """Clients that ask without a pause; yields their answers."""
     answers: list[str] = []
 
     async def client(number: int) -> None:

@@ -40,13 +40,11 @@ WIDTH = 4
 
 
 def vector(text: str) -> list[float]:
-    """A vector of length 1 for a text."""
     numbers = [1.0, *(float(text.encode()[at % len(text)]) / 100 for at in range(WIDTH - 1))]
     return [number / math.hypot(*numbers) for number in numbers]
 
 
 def told(request: Request) -> dict[str, Any]:
-    """An honest answer."""
     body = request.body
     usage = {"prompt_tokens": 9, "total_tokens": 9}
     if request.path == "/v1/rerank":
@@ -64,7 +62,7 @@ def told(request: Request) -> dict[str, Any]:
 async def served(
     data: Path, does: str = "embed", **more: Any
 ) -> AsyncIterator[tuple[Engine, Services]]:
-    """An appliance whose upstream embeds or reranks."""
+    """With an upstream that embeds or reranks."""
     async with (
         Engine(reply=told).serve() as engine,
         ready(data, config(engine.url, does=does, **more)) as services,
@@ -124,7 +122,6 @@ async def test_an_app_gets_documents_by_their_scores(tmp_path: Path) -> None:
 
 
 def data(*given: Any) -> dict[str, Any]:
-    """An answer with these vectors."""
     return {"data": [{"index": at, "embedding": one} for at, one in enumerate(given)]}
 
 
@@ -306,7 +303,7 @@ async def test_rights_are_those_of_any_request(tmp_path: Path) -> None:
 
 
 async def test_a_collection_may_have_such_a_model(tmp_path: Path) -> None:
-    """Where its host keeps no texts: what is removed from a collection must be nowhere."""
+    """Its host keeps no texts, so that removal from a collection is complete."""
     async with served(tmp_path / "d", keeps_content=False) as (_, services):
         wanted = CollectionNew.of(name="c", embedder=BIG)
         with client_of(services) as client:

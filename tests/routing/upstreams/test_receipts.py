@@ -1,5 +1,5 @@
-"""The host that answered is in the outcome and in the receipt; another appliance's receipt is kept,
-and checked where the first key of its log is named.
+"""The answering host is in the outcome and the receipt; another appliance's receipt is kept, and
+checked where the first key of its log is named.
 """
 
 import asyncio
@@ -34,8 +34,8 @@ class Peer(Engine):
 
     Attributes:
         line: in place of its receipts.
-        shown: the request whose receipt it tells, in place of the one that is asked for.
-        tells: whether it answers who asks for a receipt; larger than what is read if None.
+        shown: the request of its receipt, in place of the requested one.
+        tells: whether it gives receipts; larger than the limit if None.
     """
 
     audit: AuditLog | None = None
@@ -70,7 +70,7 @@ class Peer(Engine):
         await writer.drain()
 
     def told(self, name: str) -> str:
-        """Record an answer; its receipt."""
+        """Record an answer; return its receipt."""
         assert self.audit is not None
         (asked,) = self.audit.append(intent(f"req-{name}")).result()
         fields: dict[str, Json] = {"intent": asked.seq, "request_id": f"req-{name}", "status": "ok"}
@@ -127,7 +127,7 @@ async def test_a_host_that_fails_amid_its_answer_is_in_the_outcome(tmp_path: Pat
 
 
 async def test_an_answer_of_this_host_names_no_other(tmp_path: Path) -> None:
-    """And the receipt of one that was refused before it had a host."""
+    """Nor does the receipt of one that was refused before it had a host."""
     async with (
         Engine(mode="full").serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,

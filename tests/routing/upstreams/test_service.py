@@ -1,4 +1,4 @@
-"""What people do with upstreams: nothing leaves before approvals, trips stay, no other way out."""
+"""People's actions on upstreams: nothing leaves before approvals, trips stay, no other way out."""
 
 import asyncio
 import contextlib
@@ -128,7 +128,7 @@ BUSY_CLIENTS = 11
 
 
 async def test_a_probe_that_queues_behind_answers_takes_no_host_out(tmp_path: Path) -> None:
-    """The probe times out, the host is busy, and all eleven that ask then have their answer."""
+    """The probe times out, the host is busy, and then all eleven clients have their answers."""
     long = ("word",) * 150
     async with (
         Engine(queues=True, words=long, delay=0.01).serve() as engine,
@@ -170,7 +170,7 @@ async def test_a_request_waits_for_a_quiet_moment_no_longer_than_for_a_piece(
 
 
 async def restarted(data: Path, engine: Engine, later_s: int = 0) -> tuple[str, int]:
-    """The state of the host after its first look, and how many prompts that took.
+    """State of the host after its first probe, and the number of prompts.
 
     Args:
         later_s: seconds that the appliance was away.
@@ -229,7 +229,7 @@ async def test_a_host_is_drained_for_an_upgrade(tmp_path: Path) -> None:
 async def test_no_connection_goes_anywhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Proxies of the environment and redirects included: sockets are counted by the interpreter."""
+    """Including proxies of the environment and redirects; the interpreter counts sockets."""
     connected: list[object] = []
     watching = True
 
@@ -275,7 +275,7 @@ async def test_a_revoked_approval_ends_the_host(
 
 
 async def test_an_approval_holds_while_it_is_asked_again(tmp_path: Path) -> None:
-    """Requests run meanwhile, so that a moment without it would refuse them."""
+    """Requests run meanwhile."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         upstream = services.upstreams.get(BIG)
 
@@ -291,7 +291,6 @@ async def test_an_approval_holds_while_it_is_asked_again(tmp_path: Path) -> None
 
 
 async def test_a_configuration_without_upstreams_asks_nothing(tmp_path: Path) -> None:
-    """It waits until one is configured."""
     initialise(tmp_path / "d", "lab")
     with open_services(tmp_path / "d", config=Config()) as services:
         running = asyncio.create_task(services.upstreams.run())

@@ -62,7 +62,7 @@ class Sorter(Engine):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A lab with a certified route: a classifier, a task on another host, people."""
+    """A classifier, a task on another host, people."""
     root = tmp_path_factory.mktemp("stage")
     initialise(root / "data", "lab")
     with open_services(root / "data", config=SMALL) as services:
@@ -89,7 +89,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @asynccontextmanager
 async def serving(data: Path, **more: Any) -> AsyncIterator[tuple[Services, Sorter]]:
-    """The lab with its engine, learnt, approved and probed."""
+    """With its engine, learnt, approved and probed."""
     async with Sorter().serve() as engine:
         given = {"kind": "vllm", "model": "there", "idle_seconds": 5, **more}
         config = replace(SMALL, upstreams={BIG: UpstreamConfig(urls=(engine.url,), **given)})

@@ -1,4 +1,4 @@
-"""Answers as engines of each kind send them, recorded, and every way to be no answer."""
+"""Recorded answers of each kind of engine, and every way to be no answer."""
 
 import asyncio
 import contextlib
@@ -192,7 +192,7 @@ def test_counts_that_are_like_ours_are_the_hosts(prompt: int, tokens: int) -> No
 
 
 def test_nothing_beyond_max_tokens_leaves() -> None:
-    """Not a piece too many, and not in one piece; what comes with the finish reason may."""
+    """Neither a piece too many nor one long piece; tokens with the finish reason may."""
     answer = StreamedAnswer(Wanted(8 << 20, 4, 20), None)
     assert asyncio.run(fed(answer, piece("x") * 4 + piece("y", "length"), 99)) == "xxxxy"
     assert answer.tokens == 4
@@ -204,7 +204,7 @@ def test_nothing_beyond_max_tokens_leaves() -> None:
 
 
 def test_a_line_is_looked_at_once() -> None:
-    """A MiB in chunks of one byte: the bytes that are kept never move for a byte that comes."""
+    """A MiB in chunks of one byte: kept bytes never move."""
     lines, line = _Lines(), b"data: " + b"x" * ((1 << 20) - 7)
     kept = lines.rest
     for at in range(len(line)):
@@ -250,7 +250,7 @@ TOOLS = Wanted(1 << 20, 64, 20, names=frozenset({"f", "g"}), reasoning=True)
 
 
 async def test_calls_are_written_as_our_own_models_write_them() -> None:
-    """In parts as vLLM sends them; whole, each with the index 0, as Ollama does."""
+    """In parts as in vLLM; whole, each with the index 0, as in Ollama."""
     parts = events(
         {"delta": {"content": "Wait. "}},
         called(fragment("", "f")),

@@ -25,7 +25,7 @@ def trained(items: list[Item]) -> Linear:
 
 
 def score(source: Path, tmp_path: Path) -> dict[str, Any]:
-    """Fit on train, answer test from the document that was saved, score in another process."""
+    """Fit on train, answer test from the saved document, score in another process."""
     items = read_items(source)
     classifier = document.read(document.write(trained(items)))
     assert isinstance(classifier, Linear)

@@ -21,7 +21,7 @@ Weights = dict[str, NDArray[Any]]
 
 
 def config(architecture: str, **more: Any) -> dict[str, Any]:
-    """config.json, with what a converter does not ask for."""
+    """With members that a converter ignores."""
     name = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[architecture]
     return {
         "architectures": [name], "model_type": architecture, "hidden_act": "silu",
@@ -34,14 +34,14 @@ def config(architecture: str, **more: Any) -> dict[str, Any]:
 
 
 def letters() -> list[str]:
-    """A letter for each byte, as byte-level tokenizers have them."""
+    """A letter for each byte, as in byte-level tokenizers."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [n for n in range(256) if n not in printable]
     return [*map(chr, printable), *(chr(256 + n) for n in range(len(others)))]
 
 
 def cut(pattern: str) -> list[dict[str, Any]]:
-    """Cuts by a pattern, as Qwen and Llama 3 do."""
+    """Cuts by a pattern, as in Qwen and Llama 3."""
     return [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
         {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
@@ -64,7 +64,7 @@ CUTTERS: dict[str, tuple[Any, list[dict[str, Any]], bool]] = {
 
 
 def tokenizer(kind: str = "smollm", **more: Any) -> dict[str, Any]:
-    """tokenizer.json: all bytes, a merge, and a few tokens with a meaning."""
+    """All bytes, a merge, and a few tokens with a meaning."""
     normaliser, parts, whole = CUTTERS[kind]
     vocabulary = {letter: n for n, letter in enumerate([*letters(), "th"])}
     added = [
@@ -85,7 +85,6 @@ def tokenizer(kind: str = "smollm", **more: Any) -> dict[str, Any]:
 
 
 def begun(token: str = "<|im_start|>") -> dict[str, Any]:
-    """The step that begins each text with a token."""
     single = [
         {"SpecialToken": {"id": token, "type_id": 0}},
         {"Sequence": {"id": "A", "type_id": 0}},
@@ -95,7 +94,6 @@ def begun(token: str = "<|im_start|>") -> dict[str, Any]:
 
 
 def given(**more: Any) -> dict[str, Any]:
-    """tokenizer_config.json."""
     return {
         "bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}, "pad_token": None,
         "model_max_length": 1000000000000000019884624838656, "chat_template": TEMPLATE, **more,
@@ -103,7 +101,7 @@ def given(**more: Any) -> dict[str, Any]:
 
 
 def weights(architecture: str, dtype: str) -> Weights:
-    """Random numbers in a type; BF16 as its bits."""
+    """BF16 as its bits."""
     random = np.random.default_rng(4)
     queries, kv = HEADS * HEAD, HEADS_KV * HEAD
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, WIDTH)}
@@ -133,7 +131,6 @@ def weights(architecture: str, dtype: str) -> Weights:
 
 
 def table(tensors: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, Any]:
-    """The entries of a safetensors file whose tensors lie one after the other."""
     at, found = 0, {}
     for name, (dtype, shape, size) in tensors.items():
         found[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
@@ -142,7 +139,7 @@ def table(tensors: Mapping[str, tuple[str, tuple[int, ...], int]]) -> dict[str, 
 
 
 def write_safetensors(path: Path, tensors: Weights) -> Path:
-    """A file with metadata, and its table padded as writers do."""
+    """With metadata, and a table padded as writers do."""
     names = {dtype: name for name, dtype in NAMES.items()}
     entries = table({n: (names[v.dtype], v.shape, v.nbytes) for n, v in tensors.items()})
     head = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
@@ -155,7 +152,6 @@ def write_safetensors(path: Path, tensors: Weights) -> Path:
 def write(
     path: Path, architecture: str = "llama", dtype: str = "BF16", kind: str = "smollm"
 ) -> Path:
-    """A whole directory."""
     path.mkdir()
     for name, document in (
         ("config.json", config(architecture)),

@@ -1,4 +1,4 @@
-"""What crosses between the command and the child."""
+"""Messages between the command and the child."""
 
 import msgspec
 import pytest

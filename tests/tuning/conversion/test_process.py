@@ -24,7 +24,6 @@ Q8_0 = 7
 
 
 def tensors(path: Path) -> dict[str, bytes]:
-    """The bytes of each tensor of a GGUF file."""
     data = path.read_bytes()
     reader = Reader(data, len(data))
     header = read_header(reader)

@@ -1,4 +1,4 @@
-"""The table of a safetensors file: what lies about itself is refused before a tensor is read."""
+"""The table of a safetensors file: false ones are refused before a tensor is read."""
 
 import json
 from collections.abc import Callable

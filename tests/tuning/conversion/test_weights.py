@@ -1,4 +1,4 @@
-"""Which tensor becomes which: names, shapes, types, and the order of Llama's rows."""
+"""Mapping of tensors: names, shapes, types, and the order of Llama's rows."""
 
 import json
 

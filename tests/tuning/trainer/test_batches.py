@@ -1,4 +1,4 @@
-"""Which rows a step computes: each once an epoch, in parts that fit, the same at every start."""
+"""Rows of a step: each once an epoch, in parts that fit, the same at every start."""
 
 from hypothesis import given
 from hypothesis import strategies as st

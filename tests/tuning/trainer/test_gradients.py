@@ -1,4 +1,4 @@
-"""The gradients that are written by hand, against differences, in a process that may load torch."""
+"""The hand-written gradients, against differences, in a process that may load torch."""
 
 import subprocess
 import sys

@@ -83,7 +83,7 @@ def changed(
     name: str,
     change: Callable[[NDArray[np.uint8]], None],
 ) -> Path:
-    """The model with the bytes of one tensor changed."""
+    """With the bytes of one tensor changed."""
     data = bytearray(path.read_bytes())
     reader = Reader(bytes(data[:MAX_METADATA]), len(data))
     header = read_header(reader)

@@ -1,4 +1,4 @@
-"""The decoder against llama.cpp, on text: what both compute from one file is the same model."""
+"""The decoder against llama.cpp, on text: both compute the same model from one file."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 
 
 async def compared(path: Path, tuning_set: Path, notices: Path) -> checks.Gap:
-    """The loss of both sides on the beginnings of licence notices."""
+    """Loss of both sides on the beginnings of licence notices."""
     sealed = seal_and_close(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path.name)
     with path.open("rb") as file:
         facts = vet(file.read(MAX_METADATA), path.stat().st_size)
