@@ -2,12 +2,9 @@
 
 Rules:
 - Each hop is a request of its own under the app's key: place, quota, permission, intent, outcome.
-- The first stage is not asked while its certificate is missing, suspended or expired; the
-  certificate is checked again once the answer is there.
+- The first stage's certificate is checked before it is asked and again once its answer is there.
 - No piece of an answer leaves before it is decided which stage answers.
-- A stage that is away, busy, slow or not allowed to the key passes the input on. A used-up quota, a
-  wrong request and a log that cannot be written end the request.
-- An input that no stage answers is deferred: an error, or a place in the queue of people.
+- Only a used-up quota, a wrong request and a log that cannot be written end the request at a stage.
 """
 
 import asyncio

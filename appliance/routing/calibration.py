@@ -1,13 +1,12 @@
 """The calibration of a route as a job: a look that certifies what its first stage may answer.
 
 Rules:
-- Faults of specification, route, stages, dataset or an item are found before the look, and a route
-  that open items show cannot be certified takes no look. No log entry reveals a sealed item.
-- Function, thresholds and start are fixed on `dev`; their digest is in the entry of the look, which
-  is durable before the split is answered.
-- Only items that the route's rules send to its first stage are certified. The stages answer them
-  through the path of apps, at batch priority. An item that failed for a reason of ours is asked
-  again, then counts nowhere.
+- Faults are found before the look, and a route that open items show cannot be certified takes none.
+  No log entry reveals a sealed item.
+- The digest of function, thresholds and start is in the entry of the look, which is durable before
+  the split is answered.
+- The stages answer through the path of apps, at batch priority. An item that failed for a reason of
+  ours is asked again, then counts nowhere.
 - Items stay encrypted; shares of the sealed split are rounded to the point.
 """
 

@@ -1,10 +1,9 @@
 """A route's certificate, carried over to another engine: its stages must answer as they did.
 
-Rules: the same items must also be accepted. Equal answers bound a change, and the certificate must
-bear it: the kept outcomes are judged again, in the order that was fixed before, with the bound that
-the change leaves at each threshold, which the accepted groups of open items give. So the threshold
-may rise, never fall. Certificates of older versions, and those whose outcomes are gone, keep theirs
-or are not carried over. A carried certificate is watched as its origin is.
+Rules: equal answers to open items bound a change. The kept outcomes are judged again, in the fixed
+order, with the bound that the change leaves at each threshold: the threshold may rise, never fall.
+Certificates without that, or whose outcomes are gone, keep theirs or are not carried over. A
+carried certificate is watched as its origin is.
 """
 
 import asyncio

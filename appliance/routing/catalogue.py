@@ -1,8 +1,7 @@
 """The approved routes, and the certificates that let their first stages answer.
 
-Rules: an approved route is checked again, from its stored bytes to its approvals and its
-certificate, when its record changes and every few seconds while requests come; between two checks a
-request costs nothing. A route with any fault in its certificate defers.
+Rules: an approved route is checked again, from its stored bytes on, when its record changes and
+every few seconds while requests come. A route with any fault in its certificate defers.
 """
 
 import asyncio

@@ -1,17 +1,15 @@
 """The certificate of a route, from what its stages answered. Pure.
 
 Rules:
-- Function, thresholds and their start are fixed on open items; sealed ones decide, once.
-- No two sealed items that count are of one group, by a draw that was announced. Where answers
-  count alike, groups are drawn in proportion to how many items they have.
-- Thresholds fall from the most cautious on. Each must keep the accepted error below the bound and
-  the whole route not worse than its second stage; the first that does not ends the search, so that
-  both together are wrong with probability at most delta of one look.
+- Open items fix function and thresholds; sealed ones decide, once.
+- An announced draw takes one sealed item of a group. Where answers count alike, groups are drawn in
+  proportion to their items.
+- The first threshold with too much error, or with a route worse than its second stage, ends the
+  search, so that both together are wrong with probability at most delta of one look.
 - Items with times must have been certifiable at earlier times, too, and hold at the next.
-- A failure of a stage is a wrong answer of that stage; an item that could not be asked for a reason
-  of ours counts nowhere.
-- Where other requests in its batch move what the first stage is sure of, each item counts as they
-  make it worst (`confidence.counted`).
+- A stage's failure is its wrong answer; an item unasked for a reason of ours counts nowhere.
+- Where company moves the first stage's confidence, each item counts at its worst
+  (`confidence.counted`).
 Sources: `statistics.risk`, `statistics.groups.paired_difference`; Berger (Technometrics 24, 1982)
 for two tests in a step; rolling origins: Tashman, Int. J. Forecast. 16, 2000.
 """

@@ -1,14 +1,11 @@
 """Confidence in an answer: a probability that it is right, from the stage's decisions. Pure.
 
 Rules:
-- Features come from raw probabilities where the stage had a choice: the distribution over labels,
-  or the tokens of fields that the schema left open, and the share that the form masked; where the
-  route says so, those of "yes" and "no" after the question whether the answer is right. They depend
-  on no sampling setting of the request.
-- A function of the features is fitted on open items, and kept as JSON coefficients.
-- Other requests in a model's batch move what it is sure of. A certificate counts every doubt
-  against us: a right answer at the lowest score that they can give it, a wrong one at the highest.
-- A score is reported in whole millionths, so that calibration and serving compare the same number.
+- Features come from raw probabilities where the stage had a choice; they depend on no sampling
+  setting of the request.
+- Other requests in a model's batch move its confidence. A certificate counts a right answer at the
+  lowest score that they can give it, a wrong one at the highest.
+- Scores are whole millionths, so that calibration and serving compare the same number.
 Sources: El-Yaniv & Wiener, J. Mach. Learn. Res. 11, 2010, for the risk-coverage curve that chooses
 between functions; Guo et al., ICML 2017.
 """

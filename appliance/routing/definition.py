@@ -1,12 +1,9 @@
-"""`route.toml`: what a route is, as its author wrote it.
+"""`route.toml`: a route, as its author wrote it.
 
 Rules:
 - An unknown key or value is refused, with its place in the file.
-- Stages are in the order in which they are asked: the certified stage first, which answers only
-  what a certificate lets it answer; then stages that answer whatever reaches them; people last.
-- Every stage that answers names a task by its digest: prompt and form are the task's.
-- Rules send an input past stages or to no stage at all; what they leave to the first stage is what
-  is certified.
+- The certified stage is first; then stages that answer whatever reaches them; people last.
+- Every stage that answers names a task by its digest.
 - One weighting holds for certificate, monitor, page and API.
 
 docs/routes.md has the format.

@@ -3,16 +3,14 @@
 Rules:
 - A secret uniform sample of the accepted answers waits for labels; the text stays in the log,
   encrypted, and only answers whose texts the log keeps are drawn.
-- Answers of later stages, and labels of what was deferred, never count.
-- One bet a day, on the share of the day's labels that were wrong, weighted as the certificate is
-  (`weighing`), once the day is over and each of its labels is given or overdue. An overdue label is
-  not known: it speaks against no answer, and the days after it are judged without it.
+- Answers of later stages, and labels of deferred inputs, never count.
+- One bet a day, on the weighted share of wrong labels (`weighing`), once each label of the day is
+  given or overdue. An overdue label counts neither way.
 - Up to ten overdue answers of each fortnight are drawn and asked again: labels may be missing where
   answers are wrong.
-- When the evidence reaches 1 / delta, or too many labels are missing for too long, the certificate
-  is out of use: recorded first, then done.
-- Where the route says whose a request is, answers are counted by group, for five weeks; a group is
-  kept as a keyed hash of its name.
+- Evidence of 1 / delta, or too many labels missing for too long, ends the certificate: recorded
+  first, then done.
+- Answers are counted by group for five weeks; a group is kept as a keyed hash of its name.
 Source: `statistics.betting`.
 """
 

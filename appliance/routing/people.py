@@ -1,12 +1,11 @@
 """The queue of people: an input that no stage may answer waits for a person, up to a deadline.
 
 Rules:
-- An item keeps the input as the app sent it, so only texts that the log keeps may wait here.
-- An answer has the form of the task; one item has one answer, and none after its deadline.
-- The same request of the same key names the same item for a day, unless that has expired, so that a
-  retry makes no second one.
-- An expired item stays so, whatever the clock says later.
-- The queue is bounded, and so is each key's part of it: an item beyond is refused.
+- Only texts that the log keeps may wait here.
+- One item has one answer, in the form of the task, and none after its deadline, whatever the clock
+  says later.
+- The same request of the same key names the same item for a day, so that a retry makes no second.
+- The queue, and each key's part of it, is bounded.
 - The log records who read and who answered each item; an answer's words are a text of its entry.
 - Answers are labels of items in doubt: they say nothing about accepted answers.
 """

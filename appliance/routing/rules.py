@@ -1,9 +1,8 @@
 """Stages for an input by its length, script, words and the app's key. Pure.
 
 Rules: the first rule whose conditions all hold decides; without one the first stage is asked. A
-rule reads the input only, never an answer. A calibration replays rules on its items, which have no
-key: where a rule tests a key and something else, nothing is certified for that key, and the first
-stage is not asked.
+calibration replays rules on its items, which have no key: where a rule tests a key and something
+else, nothing is certified for that key, and the first stage is not asked.
 """
 
 import unicodedata

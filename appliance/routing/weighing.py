@@ -1,12 +1,11 @@
 """Weight of a day of labels, and the distance of requests' weights from a certificate's. Pure.
 
 Rules:
-- Requests that count alike in the certificate count alike here: groups, or answers. Certificates
-  that do not say it are watched as they were, each day alike.
+- Groups or answers count alike as in the certificate; older certificates weigh each day alike.
 - Labels are drawn from answers alike: where groups count alike, one weighs the less the more
   answers its group got.
-- Weights of fewer than 50 groups of one size certify nothing, whatever the sealed answers were; a
-  group that has none is taken to err as the certificate says.
+- Weights of fewer than 50 groups of one size certify nothing; a group without sealed answers is
+  taken to err as the certificate says.
 - Figures about sealed answers are rounded to a point.
 Sources: Horvitz & Thompson, J. Am. Stat. Assoc. 47, 1952; Kish, Survey Sampling, 1965, with the
 squares of counts freed of the chance in them; Korn & Graubard, Surv. Methodol. 24, 1998.

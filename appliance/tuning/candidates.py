@@ -1,9 +1,8 @@
 """Candidates of a task after a tuning: for labels a classifier, the tuned model, or their blend.
 
-Rules: all three learned the same items and are measured on the same items of dev; the blend's
-weight has the least log loss there; the best is the one with the highest metric, of equals the
-simplest; another form has the model only, next to the untuned one; these numbers chose, so they
-promise nothing: the gate does, on items that chose nothing.
+Rules: all learned and are measured on the same items; the blend's weight has the least log loss on
+dev; of equals the simplest is best; another form has the model only, next to the untuned one; these
+numbers chose, so they promise nothing: the gate does.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,12 @@
-"""Train = serve: what the trainer computed, held against what the engine computes. Pure.
+"""Train = serve: the trainer's results compared with the engine's. Pure.
 
 Rules:
-- The rows of the trainer are those that the server renders, token by token.
-- The served loss is within 0.5 % or 0.01 nat a token of the trainer's, whichever is more, and
-  twice the standard error of the difference: the engine rounds, by 0.2 nat on single tokens here.
+- The server renders the trainer's rows, token by token.
+- The served loss is within 0.5 % or 0.01 nat a token of the trainer's, whichever is more, and twice
+  the standard error of the difference: the engine rounds, by 0.2 nat on single tokens here.
 - Where the trainer's best token leads by more than half a nat, the server has the same one.
 - Nearly every answer ends by itself.
-- Each check ends the run with a code of its own and the place; none is a warning.
+- Each check ends the run with a code of its own; none is a warning.
 """
 
 from collections.abc import Sequence

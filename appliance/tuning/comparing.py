@@ -1,9 +1,7 @@
 """Tunings side by side: differing choices and their results, item by item. Pure.
 
-Rules:
-- Each figure comes with its own interval; those of several comparisons hold together (Bonferroni).
-- Two tunings are compared on the items of dev that both answered, of one dataset, by the same
-  rules, or not at all, with the reason.
+Rules: intervals of several comparisons hold together (Bonferroni); two tunings are compared on the
+items of dev that both answered, of one dataset, by the same rules, or not at all.
 """
 
 from collections.abc import Sequence

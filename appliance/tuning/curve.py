@@ -1,8 +1,8 @@
 """The learning curve: quality at fewer rows, and whether more would help. Pure.
 
-Rules: smaller shares are the rows whose digests are smallest, so each is within the next; points
-are measured on the same items of dev, as they serve; the verdict follows from the paired difference
-between all rows and half of them, and is "unknown" where that shows neither.
+Rules: smaller shares are the rows whose digests are smallest, so each is within the next; the
+verdict follows from the paired difference between all rows and half of them, and is "unknown" where
+that shows neither.
 """
 
 import hashlib

@@ -3,8 +3,8 @@
 Rules:
 - It has nothing of an item's text: items and groups are named, and ordered, by digests under the
   digest of their dataset, so that an item of another dataset never has the same name.
-- It keeps an answer's score and, of fields, which are right; no answer, no label.
-- The training record names the file by its digest; another file is not used.
+- It keeps scores and, of fields, which are right; no answer, no label.
+- A file with another digest than in the training record is not used.
 """
 
 import hashlib

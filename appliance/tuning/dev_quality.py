@@ -1,8 +1,7 @@
 """Quality of a tuned model on dev, as apps would get it.
 
-Rules: labels are scored, fields are held to their schema, and both run as models do for apps; an
-answer that breaks the form is wrong; the untuned model is measured next to fields, which have no
-classifier.
+Rules: an answer that breaks the form is wrong; the untuned model is measured next to fields, which
+have no classifier.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """From the items of a task to rows, by the engine that serves.
 
-Rules: items that the prompt shows are not trained; an answer is written as the task writes it and
-ends with the chat template's token; an answer that a template would write differently from the
-server's request is refused.
+Rules: items that the prompt shows are not trained; an answer ends with the chat template's token;
+one that a template would write differently from the server's request is refused.
 """
 
 from collections.abc import Mapping, Sequence

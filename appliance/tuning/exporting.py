@@ -1,7 +1,6 @@
 """Output of a tuning in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
 
-Rules: the record names by digest or value all that the adapter follows from; the adapter, the
-statement of its base and the record are together, to be signed and imported like any adapter.
+Rule: the record names by digest or value all that the adapter follows from.
 """
 
 import shutil

@@ -1,8 +1,7 @@
 """Share of right answers for each field, with intervals over groups. Pure.
 
-Rules: a field is right by the task's `[compare]`; next to all items are those that state the field,
-since a field that is mostly null is mostly right without effort; the whole is right when every
-field is.
+Rules: a field is right by the task's `[compare]`; items that state a field count separately, since
+a field that is mostly null is mostly right without effort.
 """
 
 import json

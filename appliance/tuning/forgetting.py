@@ -1,8 +1,7 @@
 """Forgetting of a tuned model: its loss on fixed texts that have nothing to do with the task.
 
-Rules: the texts are pinned sentences of the packs, cut to a row's longest; the engine that serves
-scores them untuned and with the adapter; a model is refused unless its loss is shown to have risen
-by no more than is allowed, over sentences, which count as groups.
+Rules: the texts are pinned sentences of the packs; a model is refused unless its loss, in the
+engine that serves, is shown to have risen by no more than is allowed, over sentences as groups.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,7 @@
 """The importance matrix of a quantisation: its rows and its record.
 
-Rules:
-- Rows are of the split train only, the first by the digest of their ids, so that two runs have the
-  same; a prompt of dev is left out.
-- A row that would exceed the bound of tokens ends them.
+Rules: rows are of the split train only, the first by the digest of their ids; a prompt of dev is
+left out; a row that would exceed the bound of tokens ends them.
 """
 
 import hashlib

@@ -1,10 +1,10 @@
 """Tuning as a job: from a task, its items and a base in the store to an adapter that is proved.
 
 Rules:
-- The base is verified like a model that is loaded; trainer and engine read the same sealed bytes.
-- Training and proof end in `DATA/tuning/JOB/adapter/`: the GGUF file, the statement of its base and
-  the training record, to be signed and imported like any adapter; next to it, in `task/`, the task
-  as it was trained for, and `outcomes.json` for comparisons. A failed check leaves nothing there.
+- Trainer and engine read the same sealed bytes of the verified base.
+- Training and proof end in `DATA/tuning/JOB/adapter/`, to be signed and imported like any adapter;
+  next to it are the task as it was trained for, in `task/`, and `outcomes.json`. A failed check
+  leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
 """
 

@@ -1,8 +1,7 @@
 """Copies in train of items of the splits that judge later, under another name. Pure.
 
-Rules: a group in two splits is refused when the dataset is read; a copy under another name shows by
-its content mark, which a seal keeps of each group with enough text, and is counted in the record
-only: recurring texts are no mistake by themselves.
+Rules: a copy shows by its group's content mark in the seal, and is counted in the record only:
+recurring texts are no mistake by themselves.
 """
 
 from collections import defaultdict

@@ -1,7 +1,7 @@
 """The losses of each run of a tuning while it trains: `DATA/tuning/JOB/RUN.losses`, a line a step.
 
 Rules: a resumed run begins its file again with its checkpoint's losses; a line that a crash cut
-short is left out; the files are for viewing: the training record has the losses of the export.
+short is left out; the files are for viewing only.
 """
 
 import math

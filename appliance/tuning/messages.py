@@ -1,8 +1,7 @@
 """Messages between a job and its trainer; nothing else crosses the pipes.
 
 A frame is a four-byte little-endian length and a msgpack body. The trainer reads one `Order` and
-writes the rest. The job does not trust it: it bounds every frame and ends a trainer that breaks the
-protocol.
+writes the rest. The job bounds every frame and ends a trainer that breaks the protocol.
 """
 
 import struct

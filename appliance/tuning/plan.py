@@ -1,8 +1,7 @@
 """Memory and time of a tuning. Pure.
 
 Rules: memory follows from the base's header and the settings only, so that it is taken from the
-budget before a row is read; time follows from a few real steps of the trainer, and a few rows of
-dev in the engine.
+budget before a row is read; time follows from a few measured steps and rows of dev.
 """
 
 import math

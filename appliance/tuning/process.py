@@ -1,8 +1,7 @@
 """The job's end of the trainer: start it, read its messages, end it.
 
-Rules: its environment hides GPUs and nothing else; it has the sealed base, the order and the pipe.
-It is not trusted: frames are bounded and decoded strictly. While requests run it is frozen. No
-process is left when the job leaves, for whatever reason.
+Rules: its environment hides GPUs and nothing else. It is not trusted: frames are bounded and
+decoded strictly. While requests run it is frozen. No process is left when the job leaves.
 """
 
 import asyncio

@@ -1,9 +1,8 @@
 """The proof that an adapter serves as it was trained: by the engine, file and tokens that serve.
 
-Rules: every adapter passes every check of `checks`, or the run ends with the check's code and
-nothing is exported. The measurements go into the training record. An answer whose tokens are all
-the most likely is not generated again. Others are generated as they are served: fields held to
-their schema, which ends them, anything else freely.
+Rules: every adapter passes every check of `checks`, or nothing is exported. An answer whose tokens
+are all the most likely is not generated again. Others are generated as they are served: fields held
+to their schema, anything else freely.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,10 @@
 """Quantising as a job: files of a model in smaller types, and the smallest that is not worse.
 
 Rules:
-- The source is verified like a model that is loaded, and holds plain numbers: a quantised one is
-  refused.
+- The source is verified like a model that is loaded; a quantised one is refused.
 - A confined process makes each file; it is vetted like an import, and proved to differ from the
   source in its weights only.
-- Each file answers dev in the engine that serves, next to its source; the importance matrix is of
-  train only; sealed splits have no name.
+- The importance matrix is of train only; sealed splits have no name.
 - `DATA/quantized/JOB/` keeps the recommended file and its record, to be signed and imported like
   any model. Adapters of the source are named: they fit no other file.
 """

@@ -2,10 +2,8 @@
 
 Rules:
 - The ids come from the engine that serves; nothing here tokenises.
-- Only the answer and the token that ends it are learned. Each answer has that token once, at its
-  end: without it the model would not stop.
-- Every token of a label is learned: its score is the sum over all its tokens (docs/tasks.md), so an
-  unlearned one would keep the untrained model's value.
+- Only the answer and the token that ends it are learned: without that the model would not stop.
+- Every token of a label is learned: its score is the sum over all its tokens (docs/tasks.md).
 - Rows that are too long are refused by name, the longest first. Nothing is cut.
 """
 

@@ -2,9 +2,8 @@
 
 Rules:
 - A file passes when its distributions are near those of the source and the task's metric is not
-  worse by more than the margin, over groups; the smallest one that passes is recommended.
-- Divergence rejects broken files; it cannot rank nearly lossless ones (arXiv 2606.19558), so files
-  within the noise have no rank by it.
+  worse by more than the margin, over groups.
+- Divergence rejects broken files; it cannot rank nearly lossless ones (arXiv 2606.19558).
 - A file errs as often as a first look of a gate at alpha 5 % (`ALPHA`), so that picking it is no
   milder than the gate that follows.
 

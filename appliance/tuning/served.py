@@ -3,10 +3,8 @@
 Rules:
 - It is the same program, library and file as a model that serves; no app reaches it. An adapter
   without approvals is loaded here only.
-- For comparisons with the trainer it is reproducible: KV streams are separate, so that its results
-  do not depend on other requests.
-- For measurements of quality it runs as models do for apps: requests share steps and the beginning
-  of their prompts, which is several times as fast.
+- For comparisons with the trainer it is reproducible: KV streams are separate. For measurements of
+  quality it runs as models do for apps, several times as fast.
 """
 
 import asyncio

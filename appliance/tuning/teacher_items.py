@@ -4,8 +4,7 @@ Rules:
 - An answer is taken if it has the task's form, can be learned as the task writes it, and does not
   contradict a person's answer to the same text.
 - No item is taken whose group or text is in a split that judges.
-- A taken item is in `train` and names its teacher. A dropped answer is counted by its reason; its
-  item stays unlabelled.
+- A taken item is in `train` and names its teacher; the item of a dropped answer stays unlabelled.
 """
 
 import json

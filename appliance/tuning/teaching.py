@@ -2,12 +2,10 @@
 
 Rules:
 - Nothing is asked before the admin states by what terms the teacher's outputs may train a model.
-- The teacher first answers items of `train` that people answered: one that agrees too rarely with
-  them teaches nothing.
-- It answers as apps are answered, in the task's form and at batch priority, in this appliance or in
-  an approved engine elsewhere.
+- A teacher that agrees too rarely with people on items of `train` teaches nothing.
+- It answers as apps are answered, at batch priority.
 - The result is a new dataset in `DATA/teaching/JOB/dataset/`, with the record `teaching.json`, to
-  be signed like any other. The given dataset does not change.
+  be signed like any other.
 - Answers are kept as they come, so that a stopped job resumes at its item.
 """
 

@@ -1,15 +1,12 @@
 """An upstream as a backend: a request out, pieces of an answer in, each hop in the log.
 
 Rules:
-- The key's rights are checked again here: whether it may use the upstream, and whether its texts
-  may be kept there. Quota and queue are those of the place that was taken for it.
+- The key's rights to the upstream are checked again here, also to keep its texts there.
 - A hop is durable in the log before its request is sent, and so is its end before the whole answer
-  is returned: the first host in the intent, and in the outcome if it answered; every other hop, and
-  every other end, as entries of their own.
+  is returned: the first hop in the request's intent and outcome, every other as entries of its own.
 - A request goes to another host if it was not sent, and once if it was sent and no piece of an
-  answer came; all hops share one budget and one deadline. After the first piece a failure is final.
-- Everything but a whole answer is an error with a code. An unexpected error ends the hop like any
-  other.
+  answer came; all hops share one budget and one deadline.
+- Everything but a whole answer is an error with a code.
 """
 
 import asyncio

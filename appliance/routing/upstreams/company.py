@@ -1,12 +1,11 @@
 """Probes during requests: does a host differ by more than company explains? A sequential test.
 
 Rules:
-- For each prompt its distance from what was learnt is ranked among the newest ones that a quiet
-  moment cleared; a prompt is out of line above all of them. Nothing below the tolerance is.
+- Each prompt's distance from what was learnt is ranked among the newest that a quiet moment
+  cleared; a prompt is out of line above all of them, and above the tolerance.
 - The sum of log-likelihood ratios never falls below zero. While a prompt is out of line with a
-  probability of at most `USUAL`, it calls for a quiet moment without a cause at most once in
-  1 / `ERROR` prompts on average.
-- A false call costs one quiet moment, and what that clears is what later distances are ranked by.
+  probability of at most `USUAL`, it calls for a quiet moment without a cause at most once in 1 /
+  `ERROR` prompts on average.
 
 Sources: Wald 1945; Page 1954; the bound: Lorden, Ann. Math. Stat. 42, 1971, theorem 2.
 """

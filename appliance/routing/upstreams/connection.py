@@ -1,12 +1,10 @@
 """The only way out: HTTP to one approved host.
 
 Rules:
-- Only the configured host is connected to: no proxy of the environment, no redirect, and TLS takes
-  the pinned certificates only.
+- Only the configured host is connected to: no proxy of the environment, no redirect, pinned
+  certificates only, checked at each request's own connection.
 - Nothing of a client is forwarded: the body is ours, and the headers are named here.
-- An error says whether the request can have reached the engine: only after `NotSent` may it be sent
-  again.
-- Each request has a connection of its own, so that its certificate is checked each time.
+- Only after `NotSent` may a request be sent again.
 - Answers are bounded, decoded by a schema, and not decompressed.
 """
 

@@ -1,10 +1,8 @@
 """One request to a host, and the bytes of its answer, over a connection of its own.
 
 Rules:
-- A connection carries one request and is closed with its answer, so that nothing that a host writes
-  late, twice or for somebody else can be read as the answer to another request.
-- An answer begins after the whole request was sent and ends its connection: an early or a doubled
-  one is refused.
+- A connection carries one request and is closed with its answer, so that no late or doubled bytes
+  are read as the answer to another request. An early answer is refused.
 - Each byte is read once. Heads, trailers and informational answers are bounded, and reading pauses
   while too many bytes wait.
 """

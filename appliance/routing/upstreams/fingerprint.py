@@ -1,10 +1,9 @@
 """Recognition of an upstream: its results on fixed texts.
 
-Rules: a fingerprint is the ids of fixed texts under its tokeniser, and the likeliest first tokens
-after fixed prompts, greedy, with their log-probabilities; of a model that embeds or reranks,
-numbers of their vectors, or scores of pairs. The texts are ours and hold no data. The tolerance is
-learnt from repeats and is at least the known need of one build of the kind; no load widens it. It
-notices other weights behind one name; it proves nothing about the engine.
+Rules: a fingerprint is the ids of fixed texts, and the likeliest first tokens after fixed prompts
+with their log-probabilities; of a model that embeds or reranks, numbers of vectors, or scores of
+pairs. The texts are ours and hold no data. The tolerance is learnt from repeats; no load widens it.
+A fingerprint notices other weights behind one name; it proves nothing about the engine.
 """
 
 import json

@@ -1,14 +1,12 @@
 """The hosts of one upstream while the server runs, and the choice of the next one.
 
 Rules:
-- A host is asked only when its record is approved today, its health allows it, and no person
-  drained it. A host that tripped stays out until a person has it probed.
-- While a host is held for a quiet moment, requests go to another one; where there is none they
-  wait, at most about as long as for a piece of an answer.
+- A host that tripped stays out until a person has it probed.
+- While a host is held for a quiet moment, requests go to another one; without one they wait, about
+  as long as for a piece of an answer.
 - A prompt goes where its beginning went before, unless that host has a few requests more than
   another; then to the one with the fewest.
-- A host is counted as busy from the choice to the end of the answer; a waiting request counts for
-  its intended host.
+- A waiting request counts for its intended host.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The body of a request for each kind of engine, and what each cannot honour.
 
-Rules: a feature that an engine cannot honour is refused by name, never left out: `FEATURES` is the
-table. A body holds the request's own settings, the model's name there, and nothing of the client;
-every text is requested as a stream. A body is made once, for all hosts.
+Rules: a feature that an engine cannot honour is refused by name, never left out (`FEATURES`). A
+body holds nothing of the client. Every text is requested as a stream.
 """
 
 import json

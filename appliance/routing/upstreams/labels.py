@@ -1,12 +1,9 @@
 """Probability of each label of a set, from the log-probabilities of the written one.
 
-Rules: at each token the labels that are still possible split into those that follow it and those
-that would have followed another one; each part has the raw probability of its token, normalised
-over the parts. Labels of one part that the engine did not distinguish share its probability. A
-label that no reported token begins has nothing.
-
-The share of the answer itself is that of the product over the label trie (method of `labels`
-tasks), as far as the engine reported the alternatives.
+Rules: at each token the possible labels split into those that follow it and those that would have
+followed another one; each part has the raw probability of its token, normalised over the parts.
+Labels that the engine did not distinguish share it. A label that no reported token begins has
+nothing. The answer's own share is the product over the label trie, as for `labels` tasks.
 """
 
 import math

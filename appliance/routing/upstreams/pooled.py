@@ -1,11 +1,10 @@
 """The vectors and scores of an upstream's answer, read as one answer or refused.
 
 Rules:
-- There is one vector or score for each text, identified by its index: vectors come in the order of
-  the texts, scores in any.
-- Vectors are as long as those that were learnt, finite, not zero, and leave with length 1.
+- There is one vector or score for each text, by its index: vectors in the order of the texts,
+  scores in any.
+- Vectors are as long as the learnt ones, finite, not zero, and leave with length 1.
 - Scores leave on the logistic scale's inner side, whichever side the engine uses.
-- A host's count of tokens is believed if it is like ours.
 """
 
 import binascii

@@ -1,14 +1,13 @@
 """People's actions on upstreams, and the automatic probes.
 
 Rules:
-- Until two people approved a host only the fixed texts of the fingerprint are sent to it, and those
-  when an admin has it learnt.
-- Learning, approving, draining and probing by hand, and every trip, are durable in the log before
-  they take effect. A trip that cannot be recorded takes effect all the same.
-- Each probe checks approvals against the trust policy again, so that a revoked approver ends a host
-  within the time between two probes.
+- Until two people approved a host only the fingerprint's texts are sent to it, and those when an
+  admin has it learnt.
+- People's actions and trips are durable in the log before they take effect. A trip that cannot be
+  recorded takes effect all the same.
+- Each probe checks approvals against the trust policy again.
 - The configuration is read again as a whole or not at all. A host whose record is the same keeps
-  its health; any other is a new one. Requests on a removed host end there.
+  its health. Requests on a removed host end there.
 """
 
 import asyncio

@@ -1,11 +1,10 @@
 """A stage on another host: the prompt and the form of a task, and an upstream that answers.
 
 Rules:
-- It is asked under the name of the upstream: permission, queue, quota and retention are those of
-  any request to it.
+- Permission, queue, quota and retention are those of any request to the upstream.
 - The task is checked as if it answered here, without its own model.
 - An upstream without approval, or with another model than the stage names, is away.
-- A task answers over another model by its prompt only; one of coefficients or documents does not.
+- A task of coefficients or documents does not answer over another model.
 """
 
 from collections.abc import Callable

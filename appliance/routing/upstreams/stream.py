@@ -1,13 +1,11 @@
 """The bytes of an upstream's answer, read as one answer or refused.
 
 Rules:
-- An answer is whole only with a finish reason for each choice, without an error, and in one piece:
-  one id, nothing of a choice after its finish reason.
+- An answer is whole only with a finish reason for each choice, without an error, and with one id.
 - Reasoning and calls of a model become text as our own models write it.
-- Everything is bounded: bytes, lines, text, pieces. Each byte is looked at once.
-- A host's counts are believed as far as they are like ours.
+- Bytes, lines, text and pieces are bounded. Each byte is looked at once.
 - An event that is no answer of the API is refused; nothing of it is guessed.
-- An id that an earlier answer of the host had is refused where the engine makes new ones.
+- An earlier answer's id is refused where the engine makes new ones.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The child that converts: it reads the files of a directory and writes one GGUF file.
 
-Order: import everything, drop all rights, and only then read the first byte. Afterwards it has only
-the descriptors that it was given. No more than the largest tensor is in memory.
+Order: import everything, drop all rights, and only then read the first byte. No more than the
+largest tensor is in memory.
 
 usage: python -I -m appliance.tuning.conversion OUT_FD ORDER_FD RESULT_FD
 """

@@ -1,8 +1,7 @@
 """The numbers of a decoder from config.json, and their pairs in a GGUF file. Pure.
 
-Rules: the architecture is one that the trainer computes, by name; models with code of their own are
-refused, as it is never run; so is anything that this converter would leave out: scaled positions,
-windows, quantised weights.
+Rules: the architecture is one that the trainer computes; refused are models with code of their own,
+and anything that this converter would leave out: scaled positions, windows, quantised weights.
 
 Source: conversion/base.py, llama.py and qwen.py of llama.cpp, as of llama-cpp-python 0.3.36.
 """

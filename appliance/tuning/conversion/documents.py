@@ -1,8 +1,7 @@
 """JSON of a model directory, and its members by type. Pure.
 
-Rules: a repeated key is refused, since two readers could each take another one; a member of another
-type is refused with its name. Integers that fit nowhere, such as a longest text of 10^30 tokens,
-are floats.
+Rules: a repeated key is refused, since two readers could each take another one. Integers that fit
+nowhere, such as a longest text of 10^30 tokens, are floats.
 """
 
 import json

@@ -3,8 +3,7 @@
 Rules:
 - Only plain files with one name, opened below the directory, are read; a directory with pickles is
   refused whole, since somebody may load those next to the weights.
-- The child has the descriptors of the files only. It is not trusted: its file is vetted like an
-  import.
+- The child is not trusted: its file is vetted like an import.
 - The file appears whole or not at all, and overwrites none.
 """
 

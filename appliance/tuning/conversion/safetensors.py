@@ -1,8 +1,7 @@
 """The table at the beginning of a safetensors file. Pure.
 
-Rules: it is bounded; tensors fill the file from its end on, without a hole or an overlap; each has
-exactly the bytes of its shape; only plain numbers are read. Anything else is refused before a byte
-of a tensor is read.
+Rules: tensors fill the file from the table's end on, without a hole or an overlap; each has exactly
+the bytes of its shape. Anything else is refused before a byte of a tensor is read.
 
 Source: the format's README, safetensors 0.5.
 """

@@ -1,9 +1,8 @@
 """Maps the tensors of a safetensors file to those of a GGUF file. Pure.
 
-Rules:
-- Exactly the tensors of the architecture are there, each in the shape of config.json.
-- Matrices keep their numbers and their type; norms and biases become 32-bit floats for llama.cpp.
-  Rows of Llama's queries and keys are put in the order of llama.cpp's rotation.
+Rules: exactly the tensors of the architecture are there, in the shapes of config.json; norms and
+biases become 32-bit floats for llama.cpp, matrices keep their type; rows of Llama's queries and
+keys are put in the order of llama.cpp's rotation.
 
 Source: conversion/llama.py and gguf-py/gguf/tensor_mapping.py of llama.cpp.
 """

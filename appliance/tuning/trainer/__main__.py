@@ -1,8 +1,7 @@
 """The trainer: a child process that reads one base and one order, and writes to one pipe.
 
-Order: put the tuning set on the path, import everything, rehearse lazy loading, drop to the lowest
-priority of the scheduler, drop all rights, and only then read the first byte of the base.
-Afterwards it opens nothing, has no network and starts no process.
+Order: import everything, rehearse lazy loading, drop to the lowest priority of the scheduler, drop
+all rights, and only then read the first byte of the base.
 
 usage: python -I -m appliance.tuning.trainer BASE_FD ORDER_FD OUT_FD SET_DIRECTORY GGML_BASE
 """

@@ -1,8 +1,7 @@
 """Batches: the rows that are computed together, and their order. Pure; no torch.
 
 Rules: the order of an epoch follows from the seed and the epoch only, so that training can begin at
-any step; rows of one step are computed in parts of at most so many tokens, rows of about one length
-together.
+any step; rows of about one length are computed together.
 """
 
 import math

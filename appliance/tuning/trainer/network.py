@@ -1,8 +1,8 @@
 """The decoder in 32-bit floats, with a pair of narrow matrices next to each linear layer.
 
-Rules: weights keep the layout of the GGUF file, positions are turned as llama.cpp turns them, so
-that the served model is the trained one; the base never changes; the beginning that all rows share
-is computed once for a batch, and its gradient flows from every row.
+Rules: weights keep the layout of the GGUF file, and positions are turned as llama.cpp turns them;
+the base never changes; the beginning that all rows share is computed once for a batch, and its
+gradient flows from every row.
 
 Sources: LoRA (Hu et al., 2021); llama.cpp's models/llama.cpp and qwen2.cpp, as of llama-cpp-python
 0.3.36.

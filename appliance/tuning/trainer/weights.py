@@ -1,8 +1,7 @@
 """The weights of a base as 32-bit floats, from the bytes of its GGUF file.
 
-Rules: the file was vetted and is in sealed memory; ggml itself unpacks blocks, so that every number
-is the engine's; an unused tensor is refused, because the trained model would be another one than
-the served.
+Rules: ggml itself unpacks blocks, so that every number is the engine's; an unused tensor is
+refused, because the trained model would be another one than the served.
 
 Source: ggml.h, `ggml_get_type_traits`, as of llama-cpp-python 0.3.36.
 """
