@@ -47,8 +47,7 @@ class CatalogueEntry:
 class Tasks(Protocol):
     """Tasks by the ids that apps name."""
 
-    def entries(self) -> list[CatalogueEntry]:
-        ...
+    def entries(self) -> list[CatalogueEntry]: ...
 
     def entry(self, task_id: str) -> CatalogueEntry | None:
         """None where no task has the id."""
@@ -117,8 +116,7 @@ class ApprovedTasks:
 class Policy(Protocol):
     """Reads the trust policy in force."""
 
-    def __call__(self) -> TrustPolicy:
-        ...
+    def __call__(self) -> TrustPolicy: ...
 
 
 def read_artifact(artifact: Artifact) -> LoadedTask:

@@ -42,12 +42,10 @@ class Weights(Protocol):
     """Weights that a worker can load: a verified model, or a file that a job made of it."""
 
     @property
-    def sealed(self) -> SealedFile:
-        ...
+    def sealed(self) -> SealedFile: ...
 
     @property
-    def facts(self) -> GgufFacts:
-        ...
+    def facts(self) -> GgufFacts: ...
 
 
 def settings(longest: int, *, reproducible: bool) -> ModelConfig:
