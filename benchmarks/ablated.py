@@ -24,6 +24,7 @@ from appliance.types import Receipt
 from appliance.wiring import log
 
 _NULL: Final = Path(__file__).with_name("null_engine.py")
+_WORKER: Final = "appliance.engine.worker"
 _popen: Final = subprocess.Popen
 
 
@@ -94,8 +95,8 @@ def main() -> None:
 
 def _start(command: list[str], **how: Any) -> "subprocess.Popen[bytes]":
     """Start a program, and in place of a worker one without a model."""
-    if "appliance.engine.worker" in command:
-        command = [command[0], "-I", str(_NULL), *command[4:]]
+    if _WORKER in command:
+        command = [command[0], "-I", str(_NULL), *command[command.index(_WORKER) + 1 :]]
     return _popen(command, **how)
 
 

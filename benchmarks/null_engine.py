@@ -48,5 +48,5 @@ class NullRunner(ModelRunner):
 
 
 if __name__ == "__main__":
-    with mock.patch.object(worker, "Runner", NullRunner):
+    with mock.patch.object(worker, "ModelRunner", NullRunner):
         os._exit(worker.main(*map(int, sys.argv[1:3])))

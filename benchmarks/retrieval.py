@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from sqlalchemy import column
 
 from appliance.app import Services, open_services
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
+from appliance.db import sealed_columns
 from appliance.errors import BadRequest
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.chunking import TextChunk, chunks
@@ -35,6 +37,7 @@ from appliance.retrieval.embedder import Embedder
 from appliance.retrieval.extracted import Builder, Extracted
 from appliance.retrieval.library import Shelf
 from appliance.retrieval.ranking import Floats
+from appliance.retrieval.schema import VECTORS
 from appliance.retrieval.search import Searcher
 from benchmarks import retrieval_sets
 from benchmarks.results import Figure
@@ -212,9 +215,8 @@ async def _embedded(shelf: Shelf, embedder: Embedder, questions: list[str]) -> d
 def _recall(shelf: Shelf, asked: Sequence[Floats]) -> float:
     """The share of the ten nearest chunks, by all vectors as they are stored, that is found."""
     with shelf.collection.reading() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT v.vector, c.sha256 FROM vectors v JOIN chunks c ON c.id = v.chunk"
-        ).fetchall()
+        sql = "SELECT v.vector, c.sha256 FROM vectors v JOIN chunks c ON c.id = v.chunk"
+        rows = connection.execute(sealed_columns(sql, *VECTORS.c, column("sha256"))).fetchall()
     stored = np.frombuffer(b"".join(row[0] for row in rows), "<f4").reshape(len(rows), -1)
     names = np.array([row[1] for row in rows])
     shares = []
