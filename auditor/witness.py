@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A witness for audit logs, on a machine without a network. Stands alone: Python and cryptography.
 
-    witness.py key DIR NAME WORDS      make DIR/witness.pem, DIR/witness.pub
-    witness.py trust DIR GENESIS.pub   follow a log from its first key on
+    witness.py key DIR NAME WORDS [URI]   make DIR/witness.pub, and DIR/witness.pem or a token's key
+    witness.py trust DIR GENESIS.pub      follow a log from its first key on
     witness.py cosign DIR REQUEST ANSWER [WORDS]
 
-WORDS is a file (or /dev/fd/N) whose first line is the key's passphrase, or - to type it.
+WORDS is a file (or /dev/fd/N) whose first line is the key's passphrase or PIN, or - to type it.
+URI is pkcs11:token=NAME;object=NAME?module-path=FILE of an Ed25519 key, made where there is none;
+the module runs in this program.
 
 It cosigns a head only if the log's key of that time signed it and it is consistent with the last
 head seen: a log that was rewritten, cut or forked gets nothing. The head that it has seen is on
@@ -15,7 +17,8 @@ C2SP tlog-witness would answer: 400, 403, 404, 409 or 422), 2 usage.
 A request is `handover BASE64` lines, then the body of a C2SP add-checkpoint. A handover is epoch
 and size (big-endian 64-bit), the next Ed25519 key and the old key's signature.
 
-Sources: c2sp.org/tlog-witness, tlog-cosignature, tlog-checkpoint, signed-note; RFC 9162 2.1.4.2.
+Sources: c2sp.org/tlog-witness, tlog-cosignature, tlog-checkpoint, signed-note; RFC 9162 2.1.4.2;
+PKCS #11 3.0 (EdDSA), RFC 7512.
 """
 
 import base64
@@ -26,6 +29,7 @@ import os
 import resource
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -42,6 +46,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 LIMIT = 16 << 20
+MODULE = "/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so"
+ED25519 = bytes.fromhex("06032b6570")
 
 
 class Refused(Exception):
@@ -140,7 +146,7 @@ def parse(request: bytes) -> tuple[list[bytes], int, list[bytes], str]:
 
 
 def cosign(
-    logs: dict[str, Any], request: bytes, name: str, key: Ed25519PrivateKey, seconds: int
+    logs: dict[str, Any], request: bytes, name: str, key: "Ed25519PrivateKey | Token", seconds: int
 ) -> bytes:
     """The note with our line; `logs` then knows the head. Raises Refused."""
     records, old, path, note = parse(request)
@@ -176,6 +182,111 @@ def cosign(
     return note.encode() + f"\u2014 {name} {b64(value)}\n".encode()
 
 
+class Token:
+    """An Ed25519 key on a PKCS#11 token, used like one of a file. Raises Refused.
+
+    Args:
+        make: make the key where there is none of its name.
+    """
+
+    def __init__(self, uri: str, pin: bytes, *, make: bool = False) -> None:
+        path, _, query = uri.removeprefix("pkcs11:").partition("?")
+        pairs = (part.partition("=") for part in (*path.split(";"), *query.split("&")) if part)
+        said = {name: urllib.parse.unquote(value) for name, _, value in pairs}
+        if not {"token", "object"} <= said.keys() <= {"token", "object", "module-path"}:
+            raise Refused(400, "the URI has token=, object= and perhaps ?module-path=")
+        self._name = said["object"].encode()
+        self._list = ctypes.POINTER(ctypes.c_void_p)()
+        try:
+            get = ctypes.CDLL(said.get("module-path", MODULE)).C_GetFunctionList
+        except (OSError, AttributeError) as error:
+            raise Refused(400, f"the module cannot be used: {error}") from error
+        self._check(get(ctypes.byref(self._list)))
+        self._call(0, None)  # C_Initialize
+        self._session = ctypes.c_ulong()
+        opened = ctypes.byref(self._session)
+        self._call(12, self._slot(said["token"].encode()), 4 | 2 * make, None, None, opened)
+        self._call(18, self._session, 1, pin, len(pin))  # C_Login
+        if make and not self._find(3):
+            both = {1: b"\1", 3: self._name, 0x102: self._name}
+            public = template({**both, 0x180: ED25519, 0x10A: b"\1", 2: b"\0"})
+            private = template({**both, 2: b"\1", 0x103: b"\1", 0x108: b"\1", 0x162: b"\0"})
+            made = [ctypes.byref(ctypes.c_ulong()) for _ in range(2)]
+            how = ctypes.byref(Mechanism(0x1055))
+            self._call(59, self._session, how, public, len(public), private, len(private), *made)
+        keys, points = self._find(3), self._find(2)
+        if len(keys) != 1 or len(points) != 1:
+            raise Refused(400, f"the token has {len(keys)} keys of this name")
+        (self._key,) = keys
+        room = ctypes.create_string_buffer(256)
+        point = Attribute(0x181, ctypes.cast(room, ctypes.c_void_p), 256)
+        self._call(24, self._session, points[0], ctypes.byref(point), 1)
+        self._public = Ed25519PublicKey.from_public_bytes(room.raw[: point.length][-32:])
+
+    def public_key(self) -> Ed25519PublicKey:
+        """The public half."""
+        return self._public
+
+    def sign(self, data: bytes) -> bytes:
+        """A signature, which was verified."""
+        room, length = ctypes.create_string_buffer(64), ctypes.c_ulong(64)
+        self._call(42, self._session, ctypes.byref(Mechanism(0x1057)), self._key)
+        self._call(43, self._session, data, len(data), room, ctypes.byref(length))
+        if not holds(self._public.public_bytes_raw(), room.raw, data):
+            raise Refused(400, "the token's signature does not hold")
+        return room.raw
+
+    def _slot(self, label: bytes) -> int:
+        slots, count = (ctypes.c_ulong * 64)(), ctypes.c_ulong(64)
+        self._call(4, 1, slots, ctypes.byref(count))
+        info = ctypes.create_string_buffer(1024)
+        for slot in slots[: count.value]:
+            self._call(6, slot, info)
+            if info.raw[:32].rstrip(b" ") == label:
+                return slot
+        raise Refused(400, "no such token is there")
+
+    def _find(self, kind: int) -> list[int]:
+        wanted = template({0: bytes(ctypes.c_ulong(kind)), 3: self._name})
+        found, count = (ctypes.c_ulong * 2)(), ctypes.c_ulong()
+        self._call(26, self._session, wanted, len(wanted))
+        self._call(27, self._session, found, 2, ctypes.byref(count))
+        self._call(28, self._session)
+        return found[: count.value]
+
+    def _call(self, place: int, *arguments: object) -> None:
+        function = ctypes.CFUNCTYPE(ctypes.c_ulong)(self._list[1 + place] or 0)
+        self._check(function(*(ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments)))
+
+    @staticmethod
+    def _check(code: int) -> None:
+        if code:
+            what = {0xA0: "the PIN is wrong", 0xA4: "the PIN is locked"}
+            raise Refused(400, what.get(code, f"the token answers {code:#x}"))
+
+
+class Attribute(ctypes.Structure):
+    """CK_ATTRIBUTE."""
+
+    _fields_ = [("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("length", ctypes.c_ulong)]
+
+
+class Mechanism(ctypes.Structure):
+    """CK_MECHANISM without parameters."""
+
+    _fields_ = Attribute._fields_
+
+
+def template(wanted: dict[int, bytes]) -> "ctypes.Array[Attribute]":
+    """Attributes by their numbers."""
+    made = (Attribute * len(wanted))()
+    for one, (kind, data) in zip(made, wanted.items(), strict=True):
+        room = ctypes.create_string_buffer(data, len(data))
+        one.type, one.length = kind, len(data)
+        one.value = ctypes.cast(room, ctypes.c_void_p)  # which keeps the room alive
+    return made
+
+
 def write(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file, durably."""
     new = path.with_name(path.name + ".new")
@@ -200,26 +311,30 @@ def load(path: Path) -> dict[str, Any]:
 def passphrase(words: str) -> bytes:
     """The first line of a file, or typed."""
     if words == "-":
-        return getpass.getpass("Passphrase of the witness's key: ").encode()
+        return getpass.getpass("Passphrase or PIN of the witness's key: ").encode()
     with Path(words).open("rb") as file:
         return file.readline().rstrip(b"\n")
 
 
-def make_key(place: str, name: str, words: str | None = None) -> None:
+def make_key(place: str, name: str, words: str | None = None, uri: str = "") -> None:
     """`key`."""
     directory = Path(place)
     directory.mkdir(parents=True, exist_ok=True)
-    if (directory / "witness.pem").exists():
+    if any((directory / f"witness.{kind}").exists() for kind in ("pem", "pub")):
         raise Refused(400, "there is a key already")
-    key = Ed25519PrivateKey.generate()
+    secret = None if words is None else passphrase(words)
+    if uri:
+        key: Ed25519PrivateKey | Token = Token(uri, secret or b"", make=True)
+        write(directory / "witness.uri", uri.encode())
+    else:
+        key = own = Ed25519PrivateKey.generate()
+        if secret is not None and len(secret) < 12:
+            raise Refused(400, "a passphrase takes at least 12 characters")
+        under = NoEncryption() if secret is None else BestAvailableEncryption(secret)
+        pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, under)
+        write(directory / "witness.pem", pem, 0o600)
     public = key.public_key().public_bytes_raw()
     line = f"{name}+{key_id(name, bytes([4]), public).hex()}+{b64(bytes([4]) + public)}\n"
-    secret = None if words is None else passphrase(words)
-    if secret is not None and len(secret) < 12:
-        raise Refused(400, "a passphrase takes at least 12 characters")
-    under = NoEncryption() if secret is None else BestAvailableEncryption(secret)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, under)
-    write(directory / "witness.pem", pem, 0o600)
     write(directory / "witness.pub", line.encode())
     print(line, end="")
     if secret is None:
@@ -239,10 +354,11 @@ def trust(place: str, genesis: str) -> None:
     print(f"This witness follows the log {origin} from its first key on.")
 
 
-def answer(place: str, request: str, out: str, words: str = "-") -> None:
-    """`cosign`."""
-    directory = Path(place)
-    name = (directory / "witness.pub").read_text().partition("+")[0]
+def open_key(directory: Path, words: str) -> Ed25519PrivateKey | Token:
+    """The witness's key, of a token or a file. Raises Refused."""
+    uri = directory / "witness.uri"
+    if uri.exists():
+        return Token(uri.read_text(), passphrase(words))
     pem = (directory / "witness.pem").read_bytes()
     secret = passphrase(words) if b"ENCRYPTED" in pem else None
     try:
@@ -251,6 +367,14 @@ def answer(place: str, request: str, out: str, words: str = "-") -> None:
         raise Refused(400, "witness.pem does not open with this passphrase") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise Refused(400, "witness.pem is no Ed25519 key")
+    return key
+
+
+def answer(place: str, request: str, out: str, words: str = "-") -> None:
+    """`cosign`."""
+    directory = Path(place)
+    name = (directory / "witness.pub").read_text().partition("+")[0]
+    key = open_key(directory, words)
     logs = load(directory / "seen.json")
     data = Path(request).read_bytes()
     if len(data) > LIMIT:
@@ -273,6 +397,7 @@ def main(arguments: list[str]) -> int:
     commands: dict[tuple[str, int], Callable[..., None]] = {
         ("key", 2): make_key,  # as before; warned of
         ("key", 3): make_key,
+        ("key", 4): make_key,
         ("trust", 2): trust,
         ("cosign", 3): answer,
         ("cosign", 4): answer,

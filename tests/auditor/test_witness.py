@@ -16,6 +16,7 @@ from appliance.errors import AuditRefused
 from auditor.witness import Refused, cosign, load, main
 from tests.audit.epochs import epochs_log
 from tests.audit.logs import ORIGIN, Intruder, admin, ask, copy, cut, new_log, open_log
+from tests.tokens.softhsm import LOG_IN, PIN, needs_gcc, soft_token
 
 PROGRAM = Path(__file__).parents[2] / "auditor" / "witness.py"
 
@@ -164,3 +165,58 @@ def test_a_key_under_a_passphrase(tmp_path: Path, capsys: pytest.CaptureFixture[
     verify_cosigned(
         answer.read_bytes(), ORIGIN, witness_key((tmp_path / "own/witness.pub").read_bytes())
     )
+
+
+def test_a_key_is_replaced_while_both_cosign(victim: Path, tmp_path: Path, desk: Path) -> None:
+    fresh, answer = tmp_path / "fresh", tmp_path / "answer"
+    assert main(["key", str(fresh), "w.example/witness"]) == 0
+    genesis = (victim / "genesis.pub").read_bytes()
+    with open_log(victim) as log:
+        for one in (desk, fresh, fresh):
+            main(["trust", str(one), str(victim / "genesis.pub")])
+            asked = request(victim, one, tmp_path / "request")
+            assert main(["cosign", str(one), str(asked), str(answer)]) == 0
+            record(log, victim, one, answer.read_bytes())
+        reader = LogReader(victim)
+        for one in (desk, fresh):
+            key = witness_key((one / "witness.pub").read_bytes())
+            assert check_proof(reader.proof(5, key), genesis, key.encode().encode()).witnessed
+        reader.close()
+
+
+@needs_gcc
+def test_a_key_on_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file has the key; a wrong PIN is tried once, and nothing is cosigned or remembered."""
+
+    def run(*words: str | Path) -> tuple[int, str]:
+        command = [sys.executable, "-I", str(PROGRAM), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    token = soft_token(tmp_path / "hsm", monkeypatch)
+    (pin := tmp_path / "pin").write_text(f"{PIN}\n")
+    (wrong := tmp_path / "wrong").write_text("000000\n")
+    desk, other, uri = tmp_path / "desk", tmp_path / "other", token.uri("witness")
+    make = ("key", desk, "w.example/hsm")
+    assert run(*make, wrong, uri) == (1, "Refused (400): the PIN is wrong.\n")
+    for bad in ("pkcs11:object=a", "pkcs11:token=a;object=b;id=c", token.uri("a", module=pin)):
+        assert main([*map(str, make), str(pin), bad]) == 1
+    assert not [*desk.iterdir()]
+    assert run(*make, pin, uri)[0] == 0
+    assert main([*map(str, make), str(pin), uri]) == 1
+    assert "there is a key already" in capsys.readouterr().out
+    assert {path.name for path in desk.iterdir()} == {"witness.pub", "witness.uri"}
+    assert run("key", other, "w.example/hsm", pin, uri)[0] == 0  # the same key again
+    assert (other / "witness.pub").read_bytes() == (desk / "witness.pub").read_bytes()
+    directory = new_log(tmp_path / "log")
+    assert main(["trust", str(desk), str(directory / "genesis.pub")]) == 0
+    asked, answer = request(directory, desk, tmp_path / "request"), tmp_path / "answer"
+    seen = (desk / "seen.json").read_bytes()
+    (desk / "witness.uri").write_text(token.uri("witness", module=token.faulty(LOG_IN, "")))
+    assert run("cosign", desk, asked, answer, wrong)[0] == 1
+    assert token.seen.read_text() == "1" and not answer.exists()
+    assert (desk / "seen.json").read_bytes() == seen
+    assert run("cosign", desk, asked, answer, pin)[0] == 0
+    verify_cosigned(answer.read_bytes(), ORIGIN, witness_key((desk / "witness.pub").read_bytes()))
