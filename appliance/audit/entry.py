@@ -125,7 +125,8 @@ NOTES: Final = {
     "admin": (
         "initialisation, keys, reading of texts; of `replay`, how many answers came out the "
         "same, otherwise (`entries`) or not at all; the action `advice` has "
-        "`result_sha256`, the digest of the file of `appliance advise --result`"
+        "`result_sha256`, the digest of the file of `appliance advise --result`; an `actor` whom "
+        "the directory knows is also `end_user`, from `ldap:NAME`, in entries of each kind"
     ),
     "model": "a step in the life of an artifact",
     "worker": "an engine process starts or ends; `restarts` counts its restarts",
@@ -162,7 +163,7 @@ NOTES: Final = {
 """The notes on each kind in docs/audit-format.md."""
 
 END_USER: Final = ("end_user", "end_user_from")
-"""Fields about the person for whom an app asked: the name in the log, and how it is known."""
+"""Fields about a person who asked or acted: the name in the log, and how it is known."""
 # Indexed where present, whatever the kind.
 _QUERIED: Final = ("request_id", "key_id", "model")
 

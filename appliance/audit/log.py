@@ -18,9 +18,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -36,7 +36,7 @@ from appliance.audit.session import Session
 from appliance.audit.store import FAILURES, code, reason
 from appliance.clock import Clock
 from appliance.errors import ApplianceError, AuditRefused, AuditUnavailable, UsageError
-from appliance.types import Receipt
+from appliance.types import Json, Receipt
 
 __all__ = ["AuditLog", "Draft", "Receipt"]
 
@@ -71,11 +71,16 @@ class _Waiting:
 
 
 class AuditLog:
-    """An open log. `create` once, then `open`; `append` from any thread."""
+    """An open log. `create` once, then `open`; `append` from any thread.
+
+    Attributes:
+        people: of actors whom a directory knows, the fields that their entries have, too.
+    """
 
     def __init__(self, writing: Session, reserve_bytes: int) -> None:
         """Use `open`."""
         self._session, self._reserve = writing, reserve_bytes
+        self.people: dict[str, Mapping[str, Json]] = {}
         self._process = os.getpid()
         self._waiting: deque[_Waiting] = deque()
         self._cost = 0
@@ -160,6 +165,7 @@ class AuditLog:
             AuditRefused (`audit_entry_invalid`) when a draft cannot be an entry. It cannot be
             cancelled: what was handed over is recorded.
         """
+        drafts = tuple(map(self._named, drafts))
         future: Future[Receipts] = Future()
         future.set_running_or_notify_cancel()
         cost = sum(len(text) for draft in drafts for text in draft.contents.values())
@@ -171,6 +177,10 @@ class AuditLog:
         except ApplianceError as refusal:
             future.set_exception(refusal)
         return future
+
+    def _named(self, draft: Draft) -> Draft:
+        known = self.people.get(str(draft.fields.get("actor")), {})
+        return replace(draft, fields={**known, **draft.fields}) if known else draft
 
     def new_epoch(self) -> "Future[Receipts]":
         """End the signing key's epoch, as each start of the server does.

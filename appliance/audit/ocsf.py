@@ -102,6 +102,8 @@ def _actor(body: Mapping[str, Json]) -> dict[str, JsonValue]:
     if source == CLAIM:
         return {"user": {"uid": key or body.get("actor") or "appliance"}}
     user: dict[str, JsonValue] = {"uid": body.get("end_user"), "domain": source}
+    if "actor" in body:
+        return {"user": {**user, "name": body["actor"]}}
     if isinstance(groups := body.get("end_user_groups"), list):
         user["groups"] = [{"name": name} for name in groups]
     return {"user": user, "app_uid": key, "app_name": body.get("app")}

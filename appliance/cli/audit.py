@@ -122,7 +122,7 @@ def show(output: Output, client: AdminClient, seq: int, content: bool) -> None:
 @click.option("--model", metavar="ID", help="The model that it is about.")
 @click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
 @click.option("--app", metavar="NAME", help="The name of the API key that asked.")
-@click.option("--person", "end_user", metavar="NAME", help="For whom the app asked.")
+@click.option("--person", "end_user", metavar="NAME", help="Who acted, or for whom an app asked.")
 @click.option(
     "--code", metavar="CODE", help="A code, finish reason or status. Such as stop, unknown."
 )
@@ -465,7 +465,8 @@ def _rows(found: EntryList) -> list[str]:
 
 
 def _summary(entry: Entry) -> str:
-    told = ("action", "actor", "model", "event", "to", "state", "status", "request_id", "code")
+    told = ("action", "actor", "end_user", "model", "event", "to", "state", "status", "request_id",
+            "code")  # fmt: skip
     pairs = [f"{name}={entry.body[name]}" for name in told if entry.body.get(name) is not None]
     return safe(" ".join(pairs))
 

@@ -15,7 +15,7 @@ from appliance.api.admin.peer import Peer
 from appliance.api.admin.roles import RoleTable, allows, resolve_role, unquestioned
 from appliance.app import Services
 from appliance.errors import Forbidden
-from appliance.types import Role
+from appliance.types import Json, Role
 from appliance.wire.admin.endpoint import Endpoint, R
 
 P = ParamSpec("P")
@@ -77,7 +77,10 @@ async def _caller(request: Request, state: Annotated[AdminState, Depends(_state)
     groups = frozenset[str]()
     if state.roles.directory and not unquestioned(peer.uid, state.owner_uid):
         people, name = state.services.end_users, user_name(peer.uid)
-        groups = (await people.looked_up(name, state.roles.directory)).groups
+        found = await people.looked_up(name, state.roles.directory)
+        groups = found.groups
+        said: dict[str, Json] = {"end_user": found.alias, "end_user_from": found.source}
+        state.services.audit.people[f"uid:{peer.uid}"] = said
     role = resolve_role(peer.uid, peer.gids, state.owner_uid, state.roles, groups)
     if role is None:
         raise Forbidden("forbidden", f"uid {peer.uid} has no role on this appliance.")

@@ -23,6 +23,7 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.deps import RoleNeeded
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, open_services
+from appliance.audit.search import Query
 from appliance.config import Config, LdapConfig, PeopleGroupConfig, RolesConfig
 from appliance.people.directories import DirectoryPerson
 from tests.api.admin.lab import LabData
@@ -165,6 +166,16 @@ def test_with_a_directory_only_its_people_have_a_role(lab: LabData) -> None:
 
         assert told(None) == "viewer"
         assert told(None, "cn=it,dc=site") == "operator"
+        assert ask(path, "POST", "/admin/upstreams/reload", "")[0] == 200
+        newest = services.reader.newest_of(("admin",))
+        did = services.reader.entry(newest).body
+        who = services.end_users.aliases.of(name)
+        assert (did["actor"], did["end_user"], did["end_user_from"]) == (
+            f"uid:{NOBODY}", who, "ldap:ad")  # fmt: skip
+        mine = services.reader.search(Query(end_user=who)).entries
+        assert newest in [entry.seq for entry in mine]
+        assert ask(path, "POST", "/admin/upstreams/reload", "", uid=0)[0] == 200
+        assert "end_user" not in services.reader.entry(services.audit.size - 1).body
         assert told(("person_disabled", "It is closed.")) == "person_disabled"
         known.clear()
         status, answer = ask(path, "GET", "/admin/status")  # it cannot be asked
