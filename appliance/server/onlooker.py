@@ -18,7 +18,9 @@ import msgspec
 from appliance.api.admin.facts import RECEIVER_BEHIND, gathered
 from appliance.api.admin.roles import role_table
 from appliance.app import Services
+from appliance.audit.entry import Draft
 from appliance.auth import certificates
+from appliance.auth.keys import SYSTEM
 from appliance.errors import UsageError
 from appliance.incidents import rules
 
@@ -88,6 +90,9 @@ class Onlooker:
             for context in self._contexts:
                 certificates.load(context, data / tls.certificate, data / tls.key)
             _log.info("the certificate was read again")
+            shown = certificates.fingerprint_of(data / tls.certificate)
+            taken = Draft.deed("certificate_taken", SYSTEM, sha256=shown)
+            self._services.audit.append(taken)
         except UsageError as error:
             _log.error("the certificate was not changed: %s", error.message)
 

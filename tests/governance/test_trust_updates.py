@@ -15,13 +15,16 @@ from securesystemslib.signer import CryptoSigner
 from appliance.app import Services, initialise, open_services
 from appliance.audit.search import Query
 from appliance.errors import AuditUnavailable, PolicyRefused, Refused, SignatureRefused
+from appliance.trust.artifacts import signing
 from appliance.trust.artifacts.records import ModelRecord
+from appliance.trust.bytes import ecdsa
 from appliance.trust.ceremony.stick import read_offer
 from appliance.trust.policy import metadata, trusted_file
+from appliance.trust.statements import approval
 from tests.conftest import CHECKOUT
 from tests.site import MODEL, Site, approve, make_site
 from tests.smol import SMALL, quiet
-from tests.trust import policies
+from tests.trust import forge, policies
 from tests.trust.simulator import (
     ATTACKS,
     DAY,
@@ -375,6 +378,34 @@ async def test_a_revoked_digest(site: Site, services: Services) -> None:
     digest = services.lifecycle.record(MODEL).digest
     site.sim.policy["revoked"] = revoked(digests=[str(digest)])
     assert await ended(site, services) == ("revoked", "digest_revoked")
+
+
+async def test_keys_of_publisher_and_approver_are_replaced_with_an_overlap(
+    site: Site, services: Services
+) -> None:
+    keys, roles, fresh = site.sim.policy["keys"], site.sim.policy["roles"], forge.new_key()
+    keys |= policies.bound(fresh, "Paula")
+    roles["publisher"]["keys"].append(policies.hint(fresh))  # of Alice two are listed
+    assert (await update(services, site.sim.next())).models == ()
+    newer = site.data.parent / "newer"
+    forge.make_artifact(newer)
+    signing.sign_directory(newer, ecdsa.private_pem(fresh), quiet)
+    site.sim.policy["models"].append({"id": "newer"})
+    await update(services, site.sim.next())
+    services.lifecycle.import_model(ACTOR, newer, None, quiet)
+    for old in (policies.PUBLISHER, policies.ALICE):
+        del keys[policies.hint(old)]
+    roles["publisher"]["keys"].remove(policies.hint(policies.PUBLISHER))
+    roles["approver"]["keys"].remove(policies.hint(policies.ALICE))
+    assert await ended(site, services) == ("suspended", "publisher_not_allowed")
+    statement = approval.sign(
+        services.lifecycle.subject("newer"), name="Alice", meaning="fit for use",
+        time_us=services.clock.wall_us(), private_key=ecdsa.private_pem(policies.ALICE_TOO),
+    )  # fmt: skip
+    services.lifecycle.approve(ACTOR, "newer", statement)
+    approve(services, "newer", "Bob")
+    assert services.lifecycle.record("newer").state == "approved"
+    assert [entry["action"] for entry in told(services)].count("trust_update") == 3
 
 
 async def test_a_revoked_approver(site: Site, services: Services) -> None:

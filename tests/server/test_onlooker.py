@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from appliance.app import Services, open_services
 from appliance.auth import certificates
@@ -85,6 +86,9 @@ async def test_a_running_server_takes_a_renewed_certificate_and_no_client_notice
         onlooker.look()
         _, newer, after = await connected(port, client)
         assert after.serial_number != before.serial_number
+        entry = services.reader.entry(services.reader.newest_of(("admin",)))
+        assert entry.body["action"] == "certificate_taken"
+        assert entry.body["sha256"] == after.fingerprint(SHA256()).hex()
         writer.write(b"still here\n")
         assert await reader.readline() == b"still here\n"
         for each in (writer, other, newer):
