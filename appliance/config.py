@@ -9,7 +9,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
@@ -33,9 +33,17 @@ def _key(
     high: int | None = None,
     choices: tuple[str, ...] = (),
     each: str = "",
+    secret: bool = False,
 ) -> Any:
-    rule = {"doc": doc, "low": low, "high": high, "choices": choices, "each": each}
+    rule = {
+        "doc": doc, "low": low, "high": high, "choices": choices, "each": each, "secret": secret
+    }  # fmt: skip
     return field(default=default, metadata=rule)
+
+
+def _secret(doc: str, default: str = "") -> Any:
+    """A key that names a file with a secret, which `appliance protect on` encrypts."""
+    return _key(default, f"{doc}, mode 0600.", secret=True)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class TlsConfig:
 
     enabled: bool = _key(False, "Speak TLS 1.2 or newer; SIGHUP reads the certificate again.")
     certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
-    key: str = _key("tls/server.key", "Its private key, PEM, mode 0600.")
+    key: str = _secret("Its private key, PEM", "tls/server.key")
     client_ca: str = _key(
         "", "CA of client certificates, PEM. Those of `key new --certificate` stand for a key."
     )
@@ -110,7 +118,7 @@ class MetricsConfig:
         high=65_535,
     )
     host: str = _key("127.0.0.1", "Address to listen on.")
-    token: str = _key("", "A file with the bearer token that opens it, mode 0600.")
+    token: str = _secret("A file with the bearer token that opens it")
     client_ca: str = _key("", "CA of client certificates that open it, PEM.")
 
 
@@ -331,7 +339,7 @@ class ForwardConfig:
     )
     ca: str = _key("", "Certificates that the receiver's descends from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown to the receiver, PEM.")
-    key: str = _key("", "Its private key, PEM, mode 0600.")
+    key: str = _secret("Its private key, PEM")
     overlap_seconds: int = _key(
         60,
         "After a lost connection entries of this time are sent again: a syslog receiver that dies"
@@ -363,8 +371,8 @@ class NotifyConfig:
     mail_to: tuple[str, ...] = _key((), "Recipients of mail.")
     ca: str = _key("", "Certificates that the other side's descends from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown, PEM.")
-    key: str = _key("", "Its private key, PEM, mode 0600.")
-    token: str = _key("", "A file with the bearer token of the webhook, mode 0600.")
+    key: str = _secret("Its private key, PEM")
+    token: str = _secret("A file with the bearer token of the webhook")
 
 
 @dataclass(frozen=True)
@@ -379,7 +387,7 @@ class PeerConfig:
     witness_key: str = _key("", "The verifier key of its witness, a line.")
     ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown, PEM.")
-    key: str = _key("", "Its private key, PEM, mode 0600.")
+    key: str = _secret("Its private key, PEM")
 
 
 @dataclass(frozen=True)
@@ -565,7 +573,7 @@ class LdapConfig:
     urls: tuple[str, ...] = _key((), "Its hosts, ldaps://HOST[:PORT]; the next if one is away.")
     ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
     bind: str = _key("", "The distinguished name of our account, which may only read.")
-    password: str = _key("", "A file with its password, mode 0600.")
+    password: str = _secret("A file with its password")
     base: str = _key("", "The distinguished name below which people are.")
     groups: str = _key("", "The same for groups; `base` by default.")
     person: str = _key("userPrincipalName", "The attribute that is the name of a person.")
@@ -657,8 +665,8 @@ class UpstreamConfig:
     )
     ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
     certificate: str = _key("", "The client certificate that is shown to the hosts, PEM.")
-    key: str = _key("", "Its private key, PEM, mode 0600.")
-    api_key: str = _key("", "A file with the API key that the hosts ask for, mode 0600.")
+    key: str = _secret("Its private key, PEM")
+    api_key: str = _secret("A file with the API key that the hosts ask for")
     genesis: tuple[str, ...] = _key(
         (),
         "Of other appliances, the first key of the log of each (its audit/genesis.pub): their"
@@ -723,6 +731,16 @@ class Config:
     def model(self, model_id: str) -> ModelConfig:
         """The settings of one model: its own table, else the default's."""
         return self.models.get(model_id) or self.models.get("default") or ModelConfig()
+
+    def secrets(self) -> Iterator[str]:
+        """The files that hold a secret, as they are named."""
+        for table in (getattr(self, spec.name) for spec in fields(self)):
+            for made in table.values() if isinstance(table, Mapping) else (table,):
+                yield from (
+                    name
+                    for spec in fields(made)
+                    if spec.metadata.get("secret") and (name := getattr(made, spec.name))
+                )
 
     def url(self, host: str | None = None, port: int | None = None) -> str:
         """Where the LAN listener answers; host and port in place of those of the file."""

@@ -181,11 +181,14 @@ def sealed_columns(sql: str, *columns: ColumnClause[Any]) -> Executable:
     return clause.columns(**types) if sql.startswith("SELECT") else clause
 
 
-def seal(engine: Engine, cipher: TextCipher, tables: Sequence[TableClause]) -> None:
+def seal(
+    engine: Engine, cipher: TextCipher, tables: Sequence[TableClause], *, anew: bool = False
+) -> None:
     """Give a database its cipher, and encrypt what an older release left in plain.
 
     Args:
         tables: those with columns of `SealedText` and `SealedBytes`.
+        anew: encrypt also what lies under an older key.
 
     Raises:
         Unavailable: as `scrub`.
@@ -196,12 +199,12 @@ def seal(engine: Engine, cipher: TextCipher, tables: Sequence[TableClause]) -> N
     left = 0
     with engine.begin() as connection:
         raw: Any = connection.connection.dbapi_connection
-        raw.create_function("sealed_text", 1, lambda said: cipher.seal_line(said.encode()).decode())
-        raw.create_function("sealed_bytes", 1, cipher.seal)
+        raw.create_function("sealed_text", 1, lambda said: _line(cipher, said))
+        raw.create_function("sealed_bytes", 1, lambda said: _bytes(cipher, said))
         for table in tables:
             for c in table.c:
                 if isinstance(c.type, SealedText | SealedBytes):
-                    left += connection.exec_driver_sql(_sealing(table, c)).rowcount
+                    left += connection.exec_driver_sql(_sealing(table, c, anew)).rowcount
     if left:
         scrub(engine)
 
@@ -216,7 +219,19 @@ def _cipher(dialect: Dialect) -> TextCipher:
     return found
 
 
-def _sealing(table: TableClause, column: ColumnClause[Any]) -> str:
+def _line(cipher: TextCipher, said: str) -> str:
+    with contextlib.suppress(StateRefused):  # of a key that is not here: as it lies
+        said = cipher.seal_line(cipher.open_line(said.encode())).decode()
+    return said
+
+
+def _bytes(cipher: TextCipher, said: bytes) -> bytes:
+    with contextlib.suppress(StateRefused):
+        said = cipher.seal(cipher.open(said))
+    return said
+
+
+def _sealing(table: TableClause, column: ColumnClause[Any], anew: bool) -> str:
     """SQL that encrypts the plain values of a column; all names are our own words."""
     name = f'"{column.name}"'
     if isinstance(column.type, SealedBytes):
@@ -224,6 +239,7 @@ def _sealing(table: TableClause, column: ColumnClause[Any]) -> str:
     else:
         function, marks = "sealed_text", f"{name} IN ('', '{{}}') OR unicode({name}) IS NULL"
     begins = f"CAST(substr({name}, 1, {len(MARK)}) AS BLOB) = x'{MARK.hex()}'"
+    begins = "0" if anew else begins
     sql = f"UPDATE {table.name} SET {name} = {function}({name}) WHERE NOT ({marks} OR {begins})"  # noqa: S608
     return sql
 

@@ -134,6 +134,13 @@ CODES: Final[dict[str, Code]] = {
         "the appliance's own keys are under no passphrase",
         "Run `appliance protect on` to encrypt them.",
     ),
+    "key_in_plain": Code(
+        "a secret lies in plain, though the appliance's keys are under a passphrase",
+        "Stop the server and run `appliance protect on` once more.",
+    ),
+    "kek_renewing": Code(
+        "the key-encryption key is being replaced", "`appliance protect renew kek` ends it."
+    ),
     "host_key_renewing": Code(
         "the host key is being renewed", "`appliance protect renew host` ends it."
     ),

@@ -8,10 +8,12 @@ Rules:
   a holder of text and DEK prove what was said, and tells nothing once the DEK is destroyed.
 - A DEK is stored only wrapped: AES-256-GCM under the key-encryption key (KEK), bound to its id.
   Destroying the wrapped DEK erases the text; the log still verifies.
+- Where a KEK was replaced, its place has all of them, the newest first: it wraps, and each unwraps.
 
 Sources: NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
 """
 
+import contextlib
 import hmac
 import os
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import AuditRefused
+from appliance.host import host_key
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -71,7 +74,7 @@ def decrypt(dek: bytes, key_id: str, name: str, sealed: EncryptedText) -> bytes:
 def wrap(kek: bytes, key_id: str, dek: bytes) -> bytes:
     """A DEK as it is stored: nonce ‖ ciphertext ‖ tag, 60 bytes."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(kek).encrypt(nonce, dek, _WRAP + key_id.encode())
+    return nonce + AESGCM(kek[:KEY_BYTES]).encrypt(nonce, dek, _WRAP + key_id.encode())
 
 
 def unwrap(kek: bytes, key_id: str, wrapped: bytes) -> bytes:
@@ -88,18 +91,23 @@ def unwrap(kek: bytes, key_id: str, wrapped: bytes) -> bytes:
 
 
 class Opener:
-    """Unwraps many keys with one KEK, and tries them on their texts."""
+    """Unwraps many keys, and tries them on their texts."""
 
     def __init__(self, kek: bytes) -> None:
-        self._kek = AESGCM(kek)
+        self._keks = [AESGCM(one) for one in host_key.each(kek)]
 
     def unwrap(self, key_id: str, wrapped: bytes) -> bytes | None:
         """The DEK, or None when it was wrapped by another KEK or for another id."""
-        try:
-            nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
-            return self._kek.decrypt(nonce, sealed, _WRAP + key_id.encode())
-        except (InvalidTag, ValueError):
-            return None
+        nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+        for kek in self._keks:
+            with contextlib.suppress(InvalidTag, ValueError):
+                return kek.decrypt(nonce, sealed, _WRAP + key_id.encode())
+        return None
+
+    def rewrap(self, key_id: str, wrapped: bytes, kek: bytes) -> bytes:
+        """The same DEK under the newest KEK; what does not unwrap stays as it is."""
+        dek = self.unwrap(key_id, wrapped)
+        return wrapped if dek is None else wrap(kek, key_id, dek)
 
     @staticmethod
     def opens(dek: bytes, key_id: str, name: str, nonce: bytes, ciphertext: bytes) -> bool:
@@ -135,7 +143,7 @@ def unlock(kek: bytes, place: str, name: str, locked: LockedText) -> bytes:
 
 def kek_name(kek: bytes) -> str:
     """Sixteen hex digits that name a KEK and tell nothing about it."""
-    return hmac.digest(kek, _KEK_ID, "sha256")[:8].hex()
+    return hmac.digest(kek[:KEY_BYTES], _KEK_ID, "sha256")[:8].hex()
 
 
 def _place(key_id: str, name: str) -> bytes:

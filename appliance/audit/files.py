@@ -5,7 +5,7 @@
     genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
     genesis.cert  the site's word for that key    kek       key-encryption key, 0600
     signing.pem   private key of the epoch, 0600  signing.next  the next one, briefly, 0600
-    ballast       blocks for a full disk
+    ballast       blocks for a full disk          renewing  while the KEK is replaced
 
 Rules: key files are created once and never overwritten. HEAD is replaced whole (write, sync,
 rename, sync of the directory). One process writes: it holds flock on the directory itself.
@@ -86,6 +86,11 @@ class LogFiles:
         return self.directory / "kek"
 
     @property
+    def renewing(self) -> Path:
+        """While the KEK is replaced: the length of its file before."""
+        return self.directory / "renewing"
+
+    @property
     def head(self) -> Path:
         """The newest head, apart from the database."""
         return self.directory / "HEAD"
@@ -144,9 +149,9 @@ class LogFiles:
         return VerifierKey.parse(read_key(self.genesis))
 
     def key_encryption_key(self) -> bytes:
-        """The KEK, 32 bytes. Raises AuditRefused (`audit_key_invalid`)."""
+        """The KEKs, 32 bytes each, the newest first. Raises AuditRefused (`audit_key_invalid`)."""
         kek = read_key(self.kek)
-        if len(kek) != KEY_BYTES:
+        if not kek or len(kek) % KEY_BYTES:
             raise _bad_key(self.kek)
         return kek
 

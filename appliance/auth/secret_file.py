@@ -1,8 +1,9 @@
-"""Secrets in files of their own, which the configuration names."""
+"""Secrets in files that the configuration names; under the host key, if there is one."""
 
 from pathlib import Path
 
 from appliance.errors import UsageError
+from appliance.host import host_key
 
 
 def read_secret(data: Path, name: str) -> str:
@@ -10,11 +11,12 @@ def read_secret(data: Path, name: str) -> str:
 
     Raises:
         UsageError: `key_unreadable`.
+        StateRefused: `host_key_locked`, `host_key_damaged`.
     """
     if not name:
         return ""
     try:
-        text = (data / name).read_text(encoding="ascii").strip()
+        text = host_key.read(data / name).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("key_unreadable", f"{name}: {error}") from error
     if not text or not text.isprintable():

@@ -37,6 +37,7 @@ from appliance.trust.artifacts.store import load_policy
 from appliance.trust.policy import trusted_file
 from appliance.types import JsonValue
 from appliance.wire.admin.models import STATUS
+from appliance.wiring import protection
 from appliance.workers.cpu_variants import Variant, find_variant, library_directory
 from appliance.workers.gpu_devices import driver_missing
 
@@ -122,7 +123,7 @@ def find_problems(
         yield DoctorProblem.of(error)
         return
     yield from _budget(config, facts)
-    yield from map(DoctorProblem.of, _open_to_others(data))
+    yield from map(DoctorProblem.of, _exposed(data, config))
     models = (config.model("default"), *config.models.values())
     if gpu and any(model.device != "cpu" for model in models):
         yield from map(DoctorProblem.of, gpu.problems)
@@ -195,13 +196,18 @@ def _budget(config: Config, facts: hardware.HostFacts) -> Iterator[DoctorProblem
         yield DoctorProblem.of(Refused("insufficient_memory", message))
 
 
-def _open_to_others(data: Path) -> Iterator[ApplianceError]:
-    """Private files that more than their owner may use."""
+def _exposed(data: Path, config: Config) -> Iterator[ApplianceError]:
+    """Private files that more than their owner may use, or in plain among encrypted ones."""
+    secrets: list[Path] = []
+    with contextlib.suppress(OSError):  # said below of each file
+        secrets = protection.key_files(data, config)
     private = [data / "audit" / "signing.pem", data / "audit" / "kek", data / "appliance.db"]
     keys = [*sorted((data / "keys").rglob("*.pem")), *sorted((data / "tls").rglob("*.key"))]
-    for path in private + keys:
+    for path in dict.fromkeys(private + keys + secrets):
         try:
             mode = path.stat().st_mode
+            if path in secrets and host_key.protected(data) and host_key.plain(path):
+                yield Refused("key_in_plain", f"{path} is not encrypted.")
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -38,15 +38,18 @@ def protect() -> None:
 def on(output: Output, data: Path, passphrase_file: Path | None) -> None:
     """Encrypt the key files.
 
-    A start of the server takes the passphrase from then on. After a crash, the same again.
+    Secrets that the configuration names are among them. A start of the server takes the passphrase
+    from then on. After a crash, or for a new secret, the same again.
     """
     with importing():
         from appliance.wiring import protection
 
-    load_config(data)
+    config = load_config(data)
     unlock(data, passphrase_file)
     ring, there = KeyRing(passphrase_file), host_key.protected(data)
     files = protection.protect(data, "" if there else ring.secret("New passphrase", new=True))
+    for path in protection.left_in_plain(data, config):
+        output.note(f"[!] {safe(str(path))} is outside of the data directory, and stays plain.")
     _tell(output, data, files)
 
 
@@ -70,14 +73,15 @@ def change(output: Output, data: Path, passphrase_file: Path | None) -> None:
 
 
 @protect.command()
-@click.argument("key", type=click.Choice(["host", "evidence"]))
+@click.argument("key", type=click.Choice(["host", "kek", "evidence"]))
 @passphrase_option
 @prints
 def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) -> None:
     """Put a new key in the place of the old one.
 
-    The host key encrypts the key files. The next evidence key waits until the trust policy lists
-    it as evaluator. Other keys: `tls renew`; those of the log change by themselves.
+    The host key encrypts the key files. The kek encrypts the texts, all of them again; after a
+    crash, the same. The next evidence key waits until the trust policy lists it as evaluator. Other
+    keys: `tls renew`; those of the log change by themselves.
     """
     with importing():
         from appliance.wiring import protection
@@ -91,6 +95,9 @@ def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) ->
         _tell(output, data, protection.renew_host(data, passphrase))
         return
     unlock(data, passphrase_file)
+    if key == "kek":
+        _tell(output, data, protection.renew_kek(data))
+        return
     public = protection.renew_evidence(data)
     pem = ecdsa.public_pem(public).decode()
     told = [f"Next: list {ecdsa.hint(public)} as evaluator, beside the present one", pem.strip()]

@@ -33,6 +33,7 @@ from appliance.db import reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 from appliance.governance import log_state, rows
 from appliance.governance.log_state import ANY, KINDS, TABLES, ProvenFacts, State, UnprovenRow
+from appliance.host import host_key
 from appliance.types import Held, Json, Told
 
 TABLE: Final = """
@@ -124,7 +125,7 @@ class Agreement:
     """Compares one database with one log.
 
     Args:
-        secret: the key of the code that what agreed is kept under.
+        secret: keys, the newest first, of the code that what agreed is kept under.
 
     Attributes:
         size: entries that were compared.
@@ -315,7 +316,7 @@ class Agreement:
             started = self._reader.newest_of(("start",))
             return None, started >= 0 and AGREES in self._reader.entry(started).body
         data = bytes(row[0])
-        if not hmac.compare_digest(self._code(data), bytes(row[1])):
+        if not any(hmac.compare_digest(code, bytes(row[1])) for code in self._codes(data)):
             _log.error("where log and database agreed was changed: the whole log is read")
             return None, True
         return msgspec.json.decode(data, type=Record), False
@@ -328,13 +329,14 @@ class Agreement:
         sql = text("INSERT OR REPLACE INTO agreement VALUES (1, :record, :code)")
         try:
             with self._database.begin() as connection:
-                connection.execute(sql, {"record": data, "code": self._code(data)})
+                connection.execute(sql, {"record": data, "code": self._codes(data)[0]})
         except SQLAlchemyError as error:  # a full disk; it is compared again
             _log.warning("where log and database agree is not kept: %s", type(error).__name__)
 
-    def _code(self, data: bytes) -> bytes:
-        origin = self._reader.origin.encode()
-        return hmac.digest(self._secret, origin + b"\n" + data, "sha256")
+    def _codes(self, data: bytes) -> list[bytes]:
+        """The code by each key."""
+        said = self._reader.origin.encode() + b"\n" + data
+        return [hmac.digest(key, said, "sha256") for key in host_key.each(self._secret)]
 
 
 def _named(found: UnprovenRow) -> tuple[str, str, str]:

@@ -2,7 +2,7 @@
 
 Rules:
 - Its keys hang on the log's key-encryption key, `audit/kek`. Outside of a data directory there is
-  none, and texts lie in plain.
+  none, and texts lie in plain. Of several, the first encrypts, and each decrypts.
 - AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL asks, and lengths show.
 - `MARK` begins what is encrypted. What has none was written by an older release: it is read as it
   lies, until the next write or `appliance protect` encrypts it.
@@ -37,33 +37,33 @@ class TextCipher:
     """Encrypts texts for one purpose.
 
     Args:
-        kek: the key-encryption key; empty where there is none, and then texts lie in plain.
+        kek: the key-encryption keys, the newest first; empty where texts lie in plain.
     """
 
     def __init__(self, kek: bytes = b"", purpose: bytes = b"") -> None:
-        halves = (sha256(purpose + b" %d" % half + kek).digest() for half in range(2))
-        self._siv = AESSIV(b"".join(halves)) if kek else None
+        self._sivs = [
+            AESSIV(b"".join(sha256(purpose + b" %d" % half + key).digest() for half in range(2)))
+            for key in host_key.each(kek)
+        ]
 
     def __bool__(self) -> bool:
-        return self._siv is not None
+        return bool(self._sivs)
 
     def seal(self, content: bytes) -> bytes:
         """A text as it lies; an empty one lies as it is."""
-        if self._siv is None or not content or len(content) > MOST:
+        if not self._sivs or not content or len(content) > MOST:
             return content
-        return MARK + self._siv.encrypt(content, None)
+        return MARK + self._sivs[0].encrypt(content, None)
 
     def open(self, kept: bytes) -> bytes:
         """The text. Raises StateRefused (`content_unavailable`) without its key."""
         if not kept.startswith(MARK):
             return kept
-        try:
-            if self._siv is None:
-                raise InvalidTag
-            return self._siv.decrypt(kept[len(MARK) :], None)
-        except (InvalidTag, ValueError) as error:
-            message = "A text of the data directory is encrypted under another key."
-            raise StateRefused("content_unavailable", message) from error
+        for siv in self._sivs:
+            with contextlib.suppress(InvalidTag, ValueError):
+                return siv.decrypt(kept[len(MARK) :], None)
+        message = "A text of the data directory is encrypted under another key."
+        raise StateRefused("content_unavailable", message)
 
     def seal_line(self, line: bytes) -> bytes:
         """A text as it lies where only what prints may lie."""

@@ -55,6 +55,12 @@ class _HostKeyFile(Struct, frozen=True, forbid_unknown_fields=True):
         return AESGCM(Scrypt(self.salt, BYTES, self.n, self.r, self.p).derive(words))
 
 
+def plain(path: Path) -> bool:
+    """True of a file that no host key encrypts. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) != _MAGIC
+
+
 def protected(data: Path) -> bool:
     """True if a data directory has a host key."""
     return (data / _FILE).exists()
@@ -96,8 +102,12 @@ def _opened(path: Path, passphrase: str) -> bytes:
 
 def take(data: Path, keys: bytes) -> None:
     """Unlock with what `held` gives, which another process of this program has handed over."""
-    found = (keys[at : at + BYTES] for at in range(0, len(keys), BYTES))
-    _UNLOCKED[data.resolve()] = tuple(found)
+    _UNLOCKED[data.resolve()] = tuple(each(keys))
+
+
+def each(keys: bytes) -> list[bytes]:
+    """The keys that lie one after the other."""
+    return [keys[at : at + BYTES] for at in range(0, len(keys), BYTES)]
 
 
 def lock(data: Path) -> None:
@@ -142,9 +152,8 @@ def renew(data: Path, passphrase: str, files: list[Path]) -> None:
 
 def protect(data: Path, files: list[Path]) -> None:
     """Encrypt the plain ones of these files. Raises StateRefused (`host_key_locked`)."""
-    for path in files:
-        if not path.read_bytes().startswith(_MAGIC):
-            replace(path, sealed(path, path.read_bytes()))
+    for path in filter(plain, files):
+        replace(path, sealed(path, path.read_bytes()))
 
 
 def unprotect(data: Path, files: list[Path]) -> None:
@@ -159,7 +168,7 @@ def unprotect(data: Path, files: list[Path]) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The content of a key file, which lies in a folder of the data directory.
+    """The content of a key file of the data directory.
 
     Raises:
         OSError: it cannot be read.
@@ -220,7 +229,7 @@ def secret(data: Path, credentials: Path | None, ask: Callable[[], str]) -> None
 
 
 def _data_of(path: Path) -> Path:
-    return path.parent.parent
+    return next(filter(protected, path.absolute().parents), path.parent.parent)
 
 
 def _keys(data: Path) -> tuple[bytes, ...]:

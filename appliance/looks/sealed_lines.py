@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance.audit import content
 from appliance.errors import AuditRefused, EvaluationRefused
+from appliance.trust.bytes import durable
 
 _SIZE: Final = 4
 _NONCE: Final = content.NONCE_BYTES
@@ -40,6 +41,14 @@ def key_of(directory: Path, kek: bytes) -> bytes:
         raise EvaluationRefused(
             "outcomes_invalid", "The outcomes were written by another appliance."
         ) from error
+
+
+def rewrap(directory: Path, kek: bytes) -> None:
+    """Put the key of a directory, if it has one, under the newest key-encryption key."""
+    file = directory / KEY_FILE
+    if file.exists():
+        name = f"gate-{directory.name}"
+        durable.replace(file, content.Opener(kek).rewrap(name, file.read_bytes(), kek))
 
 
 def alias(key: bytes, item: str) -> str:

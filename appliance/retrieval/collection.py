@@ -141,9 +141,7 @@ class OpenCollection:
         give(self._database, cipher)
         self.settings = self._read_settings()
         if cipher and not self._is_sealed():
-            seal(self._database, cipher, TEXTS)
-            with self._database.begin() as connection:
-                _set(connection, _SEALED, "1")
+            self.seal()
 
     @classmethod
     def create(cls, path: Path, settings: Settings) -> None:
@@ -156,6 +154,12 @@ class OpenCollection:
             if at_rest.cipher_of(path, at_rest.COLLECTION):
                 _set(connection, _SEALED, "1")
         database.dispose()
+
+    def seal(self, *, anew: bool = False) -> None:
+        """Encrypt the texts that lie in plain, or also those under an older key."""
+        seal(self._database, at_rest.cipher_of(self.path, at_rest.COLLECTION), TEXTS, anew=anew)
+        with self._database.begin() as connection:
+            _set(connection, _SEALED, "1")
 
     def close(self) -> None:
         self._reading.dispose()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 from appliance.audit.appending import append
+from appliance.audit.content import KEY_BYTES
 from appliance.audit.epoch import EpochLimits
 from appliance.audit.files import LogFiles
 from appliance.audit.log import AuditLog, Draft
@@ -12,6 +13,7 @@ from appliance.audit.reader import LogReader
 from appliance.datasets.ledger import LedgerLook
 from appliance.datasets.marks import SplitMarks
 from appliance.db import open_database, seal
+from appliance.errors import StateRefused
 from appliance.forwarding.cursors import ForwardCursors
 from appliance.forwarding.forwarder import Forwarding
 from appliance.forwarding.notifier import Notifier
@@ -31,14 +33,16 @@ class LogRoom:
 
     Attributes:
         held: the data directory that all rooms are in.
-        kek: reads the log's key-encryption key.
-        secret: of a purpose, a key that only who has that one can make.
+        kek: reads the log's key-encryption keys.
+        secret: of a purpose, a key that only who has the first of these can make.
         agree: has other appliances know a look; None without peers.
     """
 
     def __init__(self, held: HeldDirectory) -> None:
         self.held = held
         config, directory = held.config.audit, held.data / "audit"
+        if LogFiles(directory).renewing.exists():
+            raise StateRefused("kek_renewing", "Texts lie under two key-encryption keys.")
         self.audit = AuditLog.open(
             directory,
             clock=held.clock,
@@ -54,7 +58,9 @@ class LogRoom:
         held.closing.callback(self.reader.close)
         check_profile(held.profile, self.reader.origin)
         self.kek = LogFiles(directory).key_encryption_key
-        self.secret = functools.cache(lambda purpose: sha256(purpose + self.kek()).digest())
+        self.secret = functools.cache(
+            lambda purpose: sha256(purpose + self.kek()[-KEY_BYTES:]).digest()
+        )
         seal(self.database, at_rest.cipher_of(held.data, at_rest.DATABASE), SEALED)
         self.agreement = Agreement(self.database, self.reader, self.audit, held.clock, self.kek())
         self.agreement.begin()  # before the rows are read, and before anything is recorded

@@ -1,42 +1,69 @@
 """The appliance's own key files: under a host key or in plain, changed while no server runs.
 
 Rules: the log says it before it is done; a change that a crash cut short is finished by the same
-command; what encrypts texts, signs the log and evidence and speaks TLS is covered, nothing else.
-Texts that an older release left in plain are encrypted first.
+command; what encrypts texts, signs the log and evidence, speaks TLS, and each secret that the
+configuration names is covered, if it lies in the data directory. Texts that an older release left
+in plain are encrypted first.
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import Engine
 
 from appliance.advisor import shelf, watch
+from appliance.audit import content, keyring
 from appliance.audit.entry import Draft
-from appliance.audit.files import LogFiles
+from appliance.audit.files import LogFiles, write_new
 from appliance.audit.log import AuditLog
+from appliance.auth import certificates
 from appliance.config import Config, load_config
-from appliance.db import open_database, seal
+from appliance.db import open_database, scrub, seal
 from appliance.errors import StateRefused
 from appliance.evals import job as evaluations
 from appliance.host import at_rest, host_key
+from appliance.looks import sealed_lines
 from appliance.retrieval import library as collections
 from appliance.retrieval.library import CollectionLibrary
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.bytes.encrypting import encrypt, encrypt_artifact, encrypt_job
 from appliance.tuning import exporting, teaching
 from appliance.wiring.directory import hold
-from appliance.wiring.schema import MIGRATIONS, SEALED
+from appliance.wiring.schema import FILES, MIGRATIONS, SEALED
 
 _PATIENCE_S: Final = 5.0
 
 
 def key_files(data: Path, config: Config) -> list[Path]:
-    """The key files that are there."""
-    log = LogFiles(data / "audit")
+    """The key files that are there, and the secrets of the configuration among them."""
+    log, whole = LogFiles(data / "audit"), data.resolve()
     own = [log.kek, log.signing, log.signing_next, evidence.path(data), evidence.next_path(data)]
-    wanted = [*own, data / config.tls.key]
-    return [path for path in wanted if path.is_file() and path.parent.parent == data]
+    waiting = (data / config.tls.key).parent / certificates.NEXT / "server.key"
+    wanted = [*own, *_named(data, config), waiting]
+    found = (path for path in wanted if path.is_file() and path.resolve().is_relative_to(whole))
+    return [data / path.resolve().relative_to(whole) for path in dict.fromkeys(found)]
+
+
+def _encrypted(data: Path, config: Config) -> list[Path]:
+    """The key files, and what was one when the configuration named it."""
+    others = (path for path in data.rglob("*") if path.is_file() and not path.is_symlink())
+    sealed = (path for path in others if not host_key.plain(path))
+    return [*dict.fromkeys((*key_files(data, config), *sealed))]
+
+
+def left_in_plain(data: Path, config: Config) -> list[Path]:
+    """The secrets of the configuration that lie outside of the data directory, as they came."""
+    whole = data.resolve()
+    return [path for path in _named(data, config)
+            if path.is_file() and not path.resolve().is_relative_to(whole)]  # fmt: skip
+
+
+def _named(data: Path, config: Config) -> list[Path]:
+    return [data / name for name in dict.fromkeys(config.secrets())]
 
 
 def protect(data: Path, passphrase: str) -> list[Path]:
@@ -52,34 +79,90 @@ def protect(data: Path, passphrase: str) -> list[Path]:
     with _recorded(data, "on") as config:
         if not host_key.protected(data):
             host_key.make(data, passphrase)
-        _encrypt_texts(data)
+        _encrypt_texts(data, anew=False)
         files = key_files(data, config)
         host_key.protect(data, files)
     return files
 
 
-def _encrypt_texts(data: Path) -> None:
-    """Encrypt what an older release left in plain, wherever texts lie."""
-    database = open_database(data / "appliance.db", MIGRATIONS, erases=True)
-    try:
-        seal(database, at_rest.cipher_of(data, at_rest.DATABASE), SEALED)
-    finally:
-        database.dispose()
+def _encrypt_texts(data: Path, *, anew: bool) -> None:
+    """Encrypt texts, wherever they lie: those in plain, or also those under an older key."""
+    with _database(data / "appliance.db", MIGRATIONS) as database:
+        seal(database, at_rest.cipher_of(data, at_rest.DATABASE), SEALED, anew=anew)
     library = CollectionLibrary(data / collections.DIRECTORY)
     for name in library.names():
-        library.get(name)
+        library.get(name).collection.seal(anew=anew)
     library.close()
     for artifact in (data / "models").iterdir():
         if artifact.is_dir():
-            encrypt_artifact(artifact)
+            encrypt_artifact(artifact, anew=anew)
     for place in (evaluations.DIRECTORY, teaching.DIRECTORY):
         for job in (data / place).glob("[0-9]*"):
-            encrypt_job(job)
-            encrypt(job / teaching.DATASET)
+            encrypt_job(job, anew=anew)
+            encrypt(job / teaching.DATASET, anew=anew)
     for job in (data / exporting.DIRECTORY).glob("[0-9]*"):
-        encrypt(job / exporting.TASK)
+        encrypt(job / exporting.TASK, anew=anew)
     for place in (watch.DIRECTORY, shelf.DIRECTORY):
-        encrypt(data / place)
+        encrypt(data / place, anew=anew)
+
+
+def renew_kek(data: Path) -> list[Path]:
+    """Encrypt every text, and the key of each, under a new key-encryption key.
+
+    The old one stays behind the new one in its file: it opens seals in signed datasets, and makes
+    the same pseudonyms. After a crash, the same again; until then no server starts.
+
+    Raises:
+        StateRefused: `data_locked` while a server runs; `host_key_locked`.
+    """
+    log = LogFiles(data / "audit")
+    with _recorded(data, "kek"):
+        old = log.key_encryption_key()
+        if not log.renewing.exists():
+            write_new(log.renewing, str(len(old)).encode(), 0o600)
+        if len(old) == int(log.renewing.read_bytes()):
+            fresh = os.urandom(host_key.BYTES) + old
+            host_key.replace(log.kek, host_key.sealed(log.kek, fresh))
+        _encrypt_texts(data, anew=True)
+        _rewrap(data, log.key_encryption_key())
+        log.renewing.unlink()
+    return [log.kek]
+
+
+_WRAPPED: Final = (
+    ("audit/keys.db", keyring.MIGRATIONS, "dek", "id"),
+    ("appliance.db", MIGRATIONS, "kept_answers", "place"),
+    ("files.db", FILES, "file_parts", "file || '/' || number"),
+    ("files.db", FILES, "batches", "id"),
+)
+"""Tables of texts that have keys of their own: the name for which one is wrapped."""
+
+
+def _rewrap(data: Path, kek: bytes) -> None:
+    opener = content.Opener(kek)
+    for file, migrations, table, name in _WRAPPED:
+        if (data / file).exists():
+            with _database(data / file, migrations) as database:
+                with database.begin() as connection:
+                    raw: Any = connection.connection.dbapi_connection
+                    raw.create_function("rewrapped", 2, functools.partial(opener.rewrap, kek=kek))
+                    sql = f"UPDATE {table} SET wrapped = rewrapped({name}, wrapped)"  # noqa: S608
+                    connection.exec_driver_sql(f"{sql} WHERE wrapped IS NOT NULL")
+                    if table == "dek":
+                        named = (content.kek_name(kek),)
+                        connection.exec_driver_sql("UPDATE dek SET kek_id = ?", named)
+                scrub(database, anew=False)
+    for look in (data / evaluations.DIRECTORY).glob("[0-9]*"):
+        sealed_lines.rewrap(look, kek)
+
+
+@contextlib.contextmanager
+def _database(path: Path, migrations: Sequence[str]) -> Iterator[Engine]:
+    database = open_database(path, migrations, erases=True)
+    try:
+        yield database
+    finally:
+        database.dispose()
 
 
 def change(data: Path, passphrase: str) -> None:
@@ -93,7 +176,7 @@ def renew_host(data: Path, passphrase: str) -> list[Path]:
     """Put the key files under a new host key; raises as `protect`."""
     _need(data)
     with _recorded(data, "renew") as config:
-        files = key_files(data, config)
+        files = _encrypted(data, config)
         host_key.renew(data, passphrase, files)
     return files
 
@@ -108,7 +191,7 @@ def unprotect(data: Path) -> list[Path]:
     """Write the key files in plain again; raises as `protect`."""
     _need(data)
     with _recorded(data, "off") as config:
-        files = key_files(data, config)
+        files = _encrypted(data, config)
         host_key.unprotect(data, files)
     return files
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from appliance.audit.content import (
     EncryptedText,
+    Opener,
     commitment,
     decrypt,
     encrypt,
@@ -86,6 +87,17 @@ def test_a_wrapped_key_fits_its_id_and_kek_only() -> None:
     ]:
         with pytest.raises(AuditRefused, match="does not unwrap"):
             unwrap(kek, key_id, data)
+
+
+def test_the_newest_kek_wraps_and_each_unwraps() -> None:
+    new = bytes(range(64, 96))
+    both, id_ = new + KEK, "0" * 32
+    old = wrap(KEK, id_, DEK)
+    assert unwrap(both, id_, old) == unwrap(both, id_, wrap(both, id_, DEK)) == DEK
+    again = Opener(both).rewrap(id_, old, both)
+    assert unwrap(new, id_, again) == DEK and Opener(KEK).unwrap(id_, again) is None
+    assert Opener(new).rewrap(id_, old, new) == old  # what it cannot open
+    assert kek_name(both) == kek_name(new)
 
 
 def test_a_kek_has_a_name_that_is_not_part_of_it() -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from appliance.auth.secret_file import read_secret
+from appliance.cli.doctor import find_problems
 from appliance.cli.main import cli
 from appliance.host import host_key
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
+from tests.cli.test_doctor import HOST
 
 WORDS, OTHER = "correct horse battery", "another good passphrase"
 
@@ -33,6 +36,29 @@ def test_on_change_off(lab: LabData, run: Run, tmp_path: Path) -> None:
     assert run("protect", "off", *secret).status == 0
     assert run("protect", "off", *secret, "--json").code == (1, "host_key_missing")
     assert run("key", "list").status == 0
+
+
+def test_a_new_secret_is_taken_in_by_the_same_command(
+    lab: LabData, run: Run, tmp_path: Path
+) -> None:
+    (words := tmp_path / "words").write_text(WORDS)
+    config, secret = lab.data / "appliance.toml", ("--passphrase-file", words)
+    (lab.data / "scrape").write_text("sk-scrape")
+    (tmp_path / "hook").write_text("sk-hook")
+    for path in (lab.data / "scrape", tmp_path / "hook"):
+        path.chmod(0o600)
+    assert run("protect", "on", *secret).status == 0
+    before = [problem.code for problem in find_problems(lab.data, HOST)]
+    hook = f'[notify.n]\nto = "http://127.0.0.1:9/x"\ntoken = "{tmp_path}/hook"\n'
+    config.write_text(config.read_text() + f'\n[metrics]\ntoken = "scrape"\n{hook}')
+    told = [problem.code for problem in find_problems(lab.data, HOST)]
+    assert told == ["key_in_plain", *before]
+    again = run("protect", "on", *secret)
+    assert "scrape" in again.out and f"{tmp_path}/hook is outside" in again.err
+    assert b"sk-" not in (lab.data / "scrape").read_bytes()
+    assert read_secret(lab.data, "scrape") == "sk-scrape"
+    assert [problem.code for problem in find_problems(lab.data, HOST)] == before
+    host_key.lock(lab.data)
 
 
 def test_keys_are_renewed_by_one_verb(lab: LabData, run: Run, tmp_path: Path) -> None:

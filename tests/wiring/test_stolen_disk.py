@@ -10,15 +10,23 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Final
 
 import pysqlite3.dbapi2
 import pytest
 
+from appliance import config as config_tables
 from appliance.advisor import shelf
 from appliance.app import Services, initialise, open_services
 from appliance.audit.files import LogFiles
+from appliance.audit.search import Query
+from appliance.audit.verification.verify import verify_log
+from appliance.auth import certificates
+from appliance.auth.secret_file import read_secret
+from appliance.clock import FixedClock
+from appliance.config import load_config
 from appliance.datasets import directory as datasets
 from appliance.datasets.directory import Dataset, DatasetManifest
 from appliance.datasets.items import Item
@@ -62,7 +70,7 @@ PLACES: Final = {
     "tls": "encrypted under the host key; certificates",
     "logs": "no text of a request, by rule",
     "run": "the socket, and numbers of the disk",
-    "appliance.toml": "configuration",
+    "appliance.toml": "configuration; names files of secrets, which lie under the host key",
     "backups.json": "names and times of backups",
     "lock": "empty",
 }  # fmt: skip
@@ -112,11 +120,16 @@ def opened(data: Path, aside: Path) -> Iterator[Services]:
 
 def fill(services: Services) -> dict[str, Reader]:
     """A canary in each place where a text can lie, and how its owner reads it."""
-    plant(services)
+    seq = plant(services)
     data, database = services.data, services.people._database
     kept = KeptAnswer(("r",), "asked", canary("kept answer").encode())
     services.kept.keep("place", "k1", kept, 1_000)
-    look = LookFiles(data / "evaluations" / "9", LogFiles(data / "audit").key_encryption_key())
+
+    def look_of(place: Path) -> LookFiles:
+        kek = LogFiles(place / "audit").key_encryption_key()
+        return LookFiles(place / "evaluations" / "9", kek)
+
+    look = look_of(data)
     look.begin("gate")
     SealedLines(look.directory / "a.sealed", look.key).append([canary("gate outcome").encode()])
     services.labels.create("own", "/d", [Item("i", "g", {"text": "t"})], (canary("label"), "b"),
@@ -171,21 +184,22 @@ def fill(services: Services) -> dict[str, Reader]:
         "label": lambda s: repr(s.labels.get("own")),
         **{f"job {name}": column(name) for name in ("params", "checkpoint", "message", "result")},
         "kept answer": lambda s: repr(s.kept.find("place")),
-        "gate outcome": lambda s: repr(SealedLines(look.directory / "a.sealed", look.key).read()),
+        "gate outcome": lambda s: repr(SealedLines(look.directory / "a.sealed",
+                                                   look_of(s.data).key).read()),
         "batch line": lambda s: repr([*s.batches.store._files.parts(file)]),
         "file name": lambda s: repr(s.batches.store._files.known(file)),
         "stored dataset": stored("models/orders"),
         "taught dataset": stored(f"{teaching.DIRECTORY}/5/{teaching.DATASET}"),
-        "task example": lambda _: repr(at_rest.read(task / "examples.jsonl")),
-        "advice": lambda _: repr(at_rest.read(advice)),
+        "task example": lambda s: repr(at_rest.read(s.data / task.relative_to(data)
+                                                    / "examples.jsonl")),
+        "advice": lambda s: repr(at_rest.read(s.data / advice.relative_to(data))),
         "outcome expected": outcomes("evaluations"), "outcome answer": outcomes("evaluations"),
         "teaching answer": outcomes("teaching"),
         "report": lambda s: read_report(s.data / "evaluations", 5),
         "result": lambda s: at_rest.read(s.data / "evaluations" / "5" / "result.json").decode(),
         "neighbours": lambda s: at_rest.read(s.data / "evaluations" / "5" / "neighbours.json")
         .decode(),
-        "log prompt": lambda s: repr(s.reader.content(1, "prompt"))
-        if s.reader.entry(1).kind == "intent" else canary("log prompt"),
+        "log prompt": lambda s: repr(s.reader.content(seq, "prompt")),
     }  # fmt: skip
 
 
@@ -291,6 +305,156 @@ def test_what_an_older_release_left_in_plain_is_found_until_it_is_protected(
     with open_services(data, config=SMALL) as services:
         lost = {place for place, read in readers.items() if canary(place) not in read(services)}
         assert lost == set()
+
+
+CONFIG: Final = """
+[tls]
+enabled = true
+[metrics]
+token = "scrape.token"
+[upstreams.u]
+urls = ["https://gpu-1.example"]
+model = "m"
+ca = "tls/ca.pem"
+certificate = "tls/server.pem"
+key = "tls/engines/key.pem"
+api_key = "secrets/deep/er/engine.key"
+[forward.f]
+to = "tls://syslog.example:6514"
+ca = "tls/ca.pem"
+certificate = "tls/server.pem"
+key = "keys/syslog.key"
+[notify.n]
+to = "https://hook.example/x"
+ca = "tls/ca.pem"
+certificate = "tls/server.pem"
+key = "keys/hook.key"
+token = "keys/hook.token"
+[peers.p]
+url = "https://other.example"
+log_key = "k"
+witness_key = "w"
+ca = "tls/ca.pem"
+certificate = "tls/server.pem"
+key = "keys/peer.key"
+[ldap.d]
+urls = ["ldaps://dc.example"]
+ca = "tls/ca.pem"
+bind = "cn=a"
+base = "dc=b"
+password = "LINK"
+"""
+"""Each kind of secret that a configuration can name, at the root, deep, and behind a link."""
+
+
+def test_no_secret_of_the_configuration_is_found_and_without_protection_each_is(
+    data: Path, tmp_path: Path
+) -> None:
+    (data / "appliance.toml").write_text(CONFIG)
+    config = load_config(data)
+    names = set(config.secrets())
+    kinds = {key.metadata["doc"] for table in vars(config_tables).values() if is_dataclass(table)
+             for key in fields(table) if "0600" in key.metadata.get("doc", "")}  # fmt: skip
+    assert len(names) == 9 and len(kinds) == 5  # of four keys the words are the same
+    words = {name: canary(f"secret {name}") for name in names - {"tls/server.key"}}
+    for name, word in words.items():
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / ("keys/ad.password" if name == "LINK" else name)).write_text(word + "\n")
+    (data / "LINK").symlink_to("keys/ad.password")
+    certificates.replace_ca(data / "tls", FixedClock(), None)  # its key waits for its day
+    waiting = (data / "tls" / "next" / "server.key").read_text().splitlines()[1]
+    words["the next certificate's key"] = waiting
+    before = imaged(data, tmp_path / "before")
+    assert search(before, words) == words.keys()
+    done = protection.protect(data, WORDS)
+    assert {data / name for name in names - {"LINK"}} < {*done} and data / "LINK" not in done
+    assert search(data, words) == set()
+    for name, word in words.items():
+        if name in names:
+            assert read_secret(data, name) == word
+            with host_key.plain_file(data / name) as place:
+                assert place.read_text() == word + "\n"
+    image = imaged(data, tmp_path / "image")
+    host_key.lock(data)
+    for place in (data, image):
+        for name in words.keys() & names:
+            with pytest.raises(ApplianceError) as caught:
+                read_secret(place, name)
+            assert caught.value.code == "host_key_locked"
+    host_key.unlock(data, WORDS)
+    protection.renew_host(data, WORDS)
+    assert search(data, words) == set() and read_secret(data, "LINK") == words["LINK"]
+    (data / "appliance.toml").write_text("")  # it names none of them any more
+    protection.renew_host(data, WORDS)
+    protection.unprotect(data)
+    assert search(data, words) == words.keys()
+
+
+class Cut(Exception):
+    """A crash of the test."""
+
+
+def test_a_new_kek_leaves_nothing_to_the_old_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short at each step and resumed: whoever has the old key then reads none of the texts."""
+    protection.protect(data, WORDS)
+    with opened(data, tmp_path / "aside") as services:
+        readers = fill(services)
+        alias, witness = services.end_users.aliases.of("anna"), services.ring.witness.key
+    log = LogFiles(data / "audit")
+    old = log.key_encryption_key()
+
+    def lost(place: Path) -> set[str]:
+        with open_services(place, config=SMALL) as services:
+
+            def said(read: Reader) -> str:
+                with contextlib.suppress(Exception):
+                    return read(services)
+                return ""
+
+            return {name for name, read in readers.items() if canary(name) not in said(read)}
+
+    true = at_rest.TextCipher.open
+
+    def opened_or_empty(cipher: at_rest.TextCipher, kept: bytes) -> bytes:
+        try:
+            return true(cipher, kept)
+        except ApplianceError:
+            return b"{}"
+
+    def thief(place: Path) -> set[str]:
+        image = imaged(data, place)
+        host_key.take(image, host_key.held(data))
+        host_key.replace(image / "audit" / "kek", old)
+        with monkeypatch.context() as patched:  # which goes on where a text does not open
+            patched.setattr(at_rest.TextCipher, "open", opened_or_empty)
+            return lost(image)
+
+    assert thief(tmp_path / "control") == set()
+    for step in ("replace", "seal", "encrypt_artifact", "encrypt_job", "scrub"):
+        with monkeypatch.context() as crash:
+
+            def cut(*_: object, **__: object) -> None:
+                raise Cut
+
+            crash.setattr(host_key if step == "replace" else protection, step, cut)
+            with pytest.raises(Cut):
+                protection.renew_kek(data)
+        assert len(log.key_encryption_key()) == len(old) * (1 if step == "replace" else 2)
+        with pytest.raises(ApplianceError) as caught, open_services(data, config=SMALL):
+            pass
+        assert caught.value.code == "kek_renewing"
+    protection.renew_kek(data)
+    assert log.key_encryption_key().endswith(old)
+    assert lost(data) == set()
+    assert thief(tmp_path / "image") == readers.keys()
+    with open_services(data, config=SMALL) as services:
+        assert services.end_users.aliases.of("anna") == alias
+        assert services.ring.witness.key == witness
+        actions = [e.body["action"] for e in services.reader.search(Query(kind="admin")).entries]
+    assert actions.count("protect_kek") == 6
+    assert verify_log(data / "audit").ok
 
 
 def test_each_place_and_table_stands_in_the_list(data: Path, tmp_path: Path) -> None:
