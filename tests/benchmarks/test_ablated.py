@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 
+from appliance.engine import worker
 from appliance.workers.child import Child
 from benchmarks import ablated, null_engine
 
@@ -19,4 +20,4 @@ def test_the_null_engine_takes_the_place_and_the_words_of_a_worker() -> None:
         Child.start("appliance.engine.worker", 7, 8)
     (command,) = begun.call_args.args
     assert command[1:] == ["-I", null_engine.__file__, "7", "8"]
-    assert null_engine.worker.ModelRunner is null_engine.NullRunner.__base__
+    assert vars(worker)["ModelRunner"] is null_engine.NullRunner.__base__
