@@ -3,8 +3,8 @@
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
 several while it is computed (`size`). The app that has least is protected: its answers and prompts
 continue as if it were alone, and the other apps make a step at most `_DEARER` times as long as its
-own tokens take, though each of them gets its fair part in any case. Its prompts come first
-in most of a step's budget for prompts, and have half of a step's time beside the answers of others.
+own tokens take, though each of them gets its fair part in any case. Its prompts come first in most
+of a step's budget for prompts, and have half of a step's time beside the answers of others.
 Max-min fairness (Bertsekas and Gallager, Data Networks, 6.5.2) of the time of a step, not of
 requests: where batching is nearly free, no app is held back. Pure.
 """
@@ -38,8 +38,7 @@ class AppShares:
     """The apps of one step.
 
     Args:
-        running: what runs, of all apps.
-        pace: what steps cost; None where that is unknown, and no app is held back.
+        pace: None where the cost of steps is unknown, and no app is held back.
     """
 
     def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
@@ -62,7 +61,7 @@ class AppShares:
         return self._pace.within(dearer * self._pace.cost(own))
 
     def answers(self, generating: list[Sequence]) -> list[Sequence]:
-        """The running answers that the step continues, in the order given."""
+        """The answers that the step continues, in the order given."""
         limit = self._limit(_DEARER)
         if limit is None:
             return generating

@@ -43,7 +43,7 @@ class Batch:
         """Write the chunks' tokens; the number of rows of logits that they ask for.
 
         Args:
-            branch: sequence id of the first path of labels; the next path has the next one.
+            branch: sequence id of the first path of labels; the next paths count up.
         """
         at = outputs = 0
         self._logits[:] = 0

@@ -1,7 +1,7 @@
 """In which steps batch work takes part.
 
-Rules: in all, where no other work is there; in none beside other work, at first; once it was held
-back for so long, in a part of the steps, spread evenly, until it was there alone. Time is asked
+Rules: in all if there is no other work; beside other work in none at first, and once it was held
+back for long enough, in a part of the steps, spread evenly, until it is alone. The clock is read
 only while batch work is held back.
 """
 
@@ -17,7 +17,7 @@ class BatchTurns:
     """The turns of the batch work of one engine.
 
     Args:
-        after_s: how long it is set aside.
+        after_s: how long it is held back.
         percent: of the steps, after that.
         now: seconds of a steady clock.
     """
@@ -37,12 +37,7 @@ class BatchTurns:
         return self._since is not None and self._now() - self._since >= self._after_s
 
     def take_part(self, *, batch: bool, other: bool) -> bool:
-        """Tell if batch work takes part in the next step.
-
-        Args:
-            batch: whether there is any.
-            other: whether there is other work.
-        """
+        """True if batch work takes part in the next step."""
         if not other:
             self._since = None
             return batch

@@ -1,10 +1,8 @@
-"""Binding of the mapped bytes to the verified ones: checks of the model's descriptor and of the
-mappings.
+"""Binding of the mapped bytes to the verified ones.
 
-Rules: a model is read from sealed memory, or from a file that this process could not write and
-that the server announced as such; nothing else is taken. After loading, every file that was
-mapped meanwhile must be the model itself. /proc/self/maps is opened before the confinement, which
-allows no opening, and read again through that descriptor.
+Rules: a model is read from sealed memory, or from a file that this process cannot write and that
+the server announced as such. After loading, every file that was mapped meanwhile must be the model
+itself. /proc/self/maps is opened before the confinement, which allows no opening.
 """
 
 import fcntl
@@ -40,11 +38,7 @@ def check_descriptor(fd: int, *, on_disk: bool) -> None:
 
 
 def mapped_inodes(maps: str) -> frozenset[int]:
-    """Inodes of the files that a process maps.
-
-    Args:
-        maps: the text of /proc/PID/maps.
-    """
+    """Inodes of the files in the text of a /proc/PID/maps."""
     inodes = (int(line.split()[4]) for line in maps.splitlines())
     return frozenset(inode for inode in inodes if inode)
 

@@ -1,11 +1,10 @@
 """Prompts that meet an idle engine begin to answer together.
 
-Beside running answers, which keep their pace, prompts are computed in small pieces, at up to twice
-the time for each token. So the first of several prompts to be done makes all the others late, and
-its answer is slow until they are done. Rules: while no answer runs, a prompt that is done but for
-its last tokens waits for the others of its app that are at most twice as long, so that a short
-question does not wait for a long document; it waits for no more than `TOGETHER` tokens, no
-matter what arrives; a preempted answer does not wait. Pure.
+Beside running answers prompts are computed in small pieces, at up to twice the time for each token,
+so the first prompt to be done makes the others late. Rules: while no answer runs, a prompt that is
+done but for its last tokens waits for the others of its app that are at most twice as long; it
+waits for no more than `TOGETHER` tokens, no matter what arrives; a preempted answer does not wait.
+Pure.
 """
 
 from collections.abc import Sequence as ReadOnly
@@ -36,7 +35,6 @@ class Burst:
         return frozenset()
 
     def record(self, tokens: int) -> None:
-        """Note the tokens of a step."""
         self._computed += tokens
 
 

@@ -1,10 +1,9 @@
 """Accounting of the KV cache: which sequence ids are taken and how many cells each one fills.
 
-Rules: a sequence id is given to one owner at a time. A cell belongs to one running sequence, or to
-the tree of kept prefixes, whose cells many sequences may share. Kept prefixes make room for running
-sequences. The cache is either unified (all sequences draw on the same `capacity` cells) or separate
-(each sequence has `capacity` cells of its own, and nothing is kept). Pure: the runner makes the
-cache follow `operations`.
+Rules: a cell belongs to one running sequence, or to the tree of kept prefixes, whose cells many
+sequences may share. Kept prefixes make room for running sequences. The cache is either unified (all
+sequences draw on the same `capacity` cells) or separate (each sequence has `capacity` cells of its
+own, and nothing is kept). Pure: the runner makes the cache follow `operations`.
 """
 
 from dataclasses import dataclass
@@ -34,9 +33,8 @@ class Cells:
 
     Args:
         capacity: cells in the cache (unified) or in each stream (separate), in tokens.
-        sequences: how many sequences run at once; their ids are the lowest ones.
+        sequences: how many run at once; their ids are the lowest ones.
         kept: how many further sequence ids the tree of kept prefixes may use.
-        separate: whether each sequence has its own stream.
     """
 
     def __init__(
@@ -61,13 +59,12 @@ class Cells:
         return self._prefixes.idle
 
     def take_operations(self) -> list[Operation]:
-        """Take the KV cache's operations before the next step, in order; the list is empty then."""
+        """Take the KV cache's operations before the next step, in order."""
         taken = self._operations.copy()
         self._operations.clear()
         return taken
 
     def has_id(self) -> bool:
-        """True if a sequence id is free."""
         return bool(self._free_ids)
 
     def match(self, sequence: Sequence) -> int:
@@ -85,11 +82,11 @@ class Cells:
         return held.own + self._prefixes.alone(held.node)
 
     def keeps(self, sequence: Sequence) -> bool:
-        """True if what a running sequence computes of its prompt will be there for others."""
+        """True if others can reuse what a running sequence computes of its prompt."""
         return sequence.slot is not None and self._held[sequence.slot].keeps
 
     def room(self, seq: int | None = None) -> int:
-        """Cells that a sequence could still take; None stands for one that has no id yet."""
+        """Cells that a sequence can still take; None stands for one without an id yet."""
         if self.separate:
             return self.capacity - (self._held[seq].own if seq is not None else 0)
         return self.capacity - self.used + self._prefixes.idle
@@ -113,7 +110,7 @@ class Cells:
         return True
 
     def shrink(self, seq: int, count: int) -> None:
-        """Give back the cells of the last tokens of a sequence, which are not kept."""
+        """Give back the cells of the last tokens of a sequence."""
         self._held[seq].own -= count
         self._own -= count
 

@@ -10,7 +10,7 @@ class Channel:
     """Frames over the socket; several threads send, one receives.
 
     Attributes:
-        size: bytes of the last message that came, as its sender counts them.
+        size: bytes of the last message received.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -19,7 +19,6 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, message: protocol.FromWorker) -> None:
-        """Send one message."""
         data = protocol.frame(message)
         with self._lock:
             self._connection.sendall(data)

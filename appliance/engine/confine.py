@@ -3,8 +3,7 @@
 Rules: called once, after every import and with one thread; afterwards the process opens nothing,
 has no network, cannot start a process or gain a privilege, and maps no new executable memory.
 Without seccomp, no_new_privs or Landlock the drop fails; MDWE is used where the kernel has it
-(6.3), since seccomp refuses executable maps all the same. The function returns the measures in
-force.
+(6.3), since seccomp refuses executable maps all the same.
 """
 
 import ctypes
@@ -73,8 +72,8 @@ class GpuAccess:
 
     Attributes:
         devices: device files that stay readable and writable.
-        start: called when files are restricted already; the driver's threads start in it, so that
-            the restriction covers them.
+        start: called once files are restricted, so that the restriction covers the driver's
+        threads.
     """
 
     devices: tuple[str, ...]
@@ -93,17 +92,17 @@ def drop(
     Args:
         memory_bytes: address space that may be mapped beyond what is mapped now.
         keep: the descriptors that may be open besides /dev/null and the error pipe.
-        gpu: for a worker that computes on GPUs; without it no device can be reached.
+        gpu: None lets the worker reach no device.
         writes: bytes that a file may grow to. Above 0 it may also open, by their names in /proc,
-            the files in memory that it has; all others are closed to it.
+        the files in memory that it has.
 
     Returns:
-        What is in force: `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`,
-        `no_new_privs`.
+        `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`, `no_new_privs`: what is in
+        force.
 
     Raises:
-        StateRefused: `confinement_failed` when a required layer is missing, or a thread or an
-            open file is there that the layers would not cover.
+        StateRefused: `confinement_failed` when a required layer is missing, or a thread or an open
+        file exists that the layers would not cover.
     """
     try:
         _check_alone(keep)
@@ -132,7 +131,7 @@ def drop(
 def forbid_programs() -> None:
     """Give up starting programs and processes and reading other processes; all else stays.
 
-    For a library of somebody else that needs its files, devices and services.
+    For a library that needs its files, devices and services.
 
     Raises:
         StateRefused: `confinement_failed`.

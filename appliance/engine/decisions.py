@@ -1,8 +1,7 @@
 """Confidence of a model in tokens that it chose itself.
 
 Rules: a token that the form of an answer leaves no choice about is no decision. The values come
-from the raw distribution, before penalties, bias, masks and temperature; what the form masked is
-distinguished from what it let choose between.
+from the raw distribution, before penalties, bias, masks and temperature.
 """
 
 import math
@@ -17,7 +16,7 @@ from appliance.types import Decision
 
 
 class Decisions:
-    """The decisions of one answer, token by token."""
+    """The decisions of one answer."""
 
     def __init__(self) -> None:
         self._offset = 0
@@ -27,7 +26,7 @@ class Decisions:
     def watching(
         self, logits: Row, restrict: Callable[[Row], None] | None
     ) -> Callable[[Row], None]:
-        """The same restriction; what it leaves of the next token is remembered.
+        """The same restriction, which remembers what it leaves of the next token.
 
         Args:
             logits: the raw row, shape (n_vocab,), which nothing changes until `score`.
@@ -60,5 +59,4 @@ class Decisions:
         )
 
     def wrote(self, piece: bytes) -> None:
-        """Note the bytes of a token that was appended."""
         self._offset += len(piece)

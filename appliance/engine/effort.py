@@ -1,7 +1,7 @@
 """Limit of processor time for the preparation of one request.
 
-Rules: the limit is processor time of the thread that prepares, so that a busy host refuses nothing
-more; it is checked between pieces of work, each of which takes time linear in its bytes.
+Rules: the limit is processor time of the preparing thread, so that a busy host refuses nothing
+more; it is checked between pieces of work, each linear in its bytes.
 """
 
 import threading
@@ -29,7 +29,7 @@ def bounded(seconds: float = MOST_S) -> Iterator[None]:
 
 
 def check() -> None:
-    """Go on only while there is time left.
+    """Raise if the time is used up.
 
     Raises:
         BadRequest: `request_too_large`.

@@ -1,7 +1,7 @@
 """Loads a GPU backend into a worker, in two steps around the restriction of files.
 
-Rules: mapping the libraries runs nothing of the driver's; `start` does, when files are restricted
-already, so that the driver's threads are, too. The backend comes by absolute path.
+Rules: mapping the libraries runs nothing of the driver's; `start` does, once files are restricted,
+so that its threads are restricted too. The backend comes by absolute path.
 """
 
 import ctypes
@@ -21,9 +21,6 @@ def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAcc
         engine: directory of the engine's libraries, which are loaded already.
         devices: device files that the backend opens.
 
-    Returns:
-        The paths that the worker may reach, and the call that starts the driver.
-
     Raises:
         StateRefused: `gpu_backend_failed`, with the loader's words.
     """
@@ -36,7 +33,7 @@ def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAcc
 
 
 def start(backend: Path, engine: Path) -> None:
-    """Register a mapped backend; the driver starts.
+    """Register a mapped backend, which starts the driver.
 
     Raises:
         StateRefused: `gpu_backend_failed` when it is not accepted or has no GPU.

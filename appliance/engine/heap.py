@@ -1,13 +1,10 @@
 """The C heap of a worker: what an adapter's turn frees stays mapped for the next one.
 
-llama.cpp frees its compute buffers at every change of the adapter and allocates new ones. glibc
-maps blocks of more than 32 MiB separately and unmaps them when they are freed, so the next step
-finds each page of its buffers missing: with eight answers and a vocabulary of 262,144 tokens that
-is 2,250 page faults; a switch took 7.1 ms with them and takes 2.0 without.
+llama.cpp frees its compute buffers at every change of the adapter. glibc maps blocks of more than
+32 MiB separately and unmaps them when they are freed, so that the next step faults on each page.
 
 Rules: all threads share one arena, since the heaps of the others are too small for such a block;
-large blocks come from the heap only once there are adapters, and what is freed then goes to the
-next switch and not to the kernel.
+large blocks come from the heap only once there are adapters.
 
 Source: mallopt(3).
 """
@@ -23,7 +20,7 @@ _libc = ctypes.CDLL(None)
 
 
 def share_one_arena() -> None:
-    """Let all threads that start from now on allocate from the heap of the first one."""
+    """Let all threads that start from now on use the first one's heap."""
     _libc.mallopt(_ARENA_MAX, 1)
 
 

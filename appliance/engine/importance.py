@@ -1,10 +1,10 @@
 """Inputs of an importance matrix: those of a model's weights, seen as it computes.
 
 Rules:
-- Of each matrix of a layer it has the mean of the squares of each input, over all tokens, as
-  llama.cpp's own tool; the token table and the output have none there either.
+- Each matrix of a layer has the mean of the squares of each input, over all tokens, as llama.cpp's
+  own tool; the token table and the output have none there either.
 - Tokens that all texts begin with count once, or they would drown the others.
-- Weights of experts have none: which tokens reach them is for the router to say.
+- Weights of experts have none: the router decides which tokens reach them.
 - A number that is not finite ends it.
 
 Source: tools/imatrix/imatrix.cpp and ggml.h of llama.cpp, as of llama-cpp-python 0.3.36.
@@ -56,7 +56,7 @@ def multiplication(library: Path) -> int:
         library: libggml-base.so of the engine.
 
     Raises:
-        StateRefused: `quantize_failed` when tensors are in memory another way than here.
+        StateRefused: `quantize_failed` when tensors have another layout in memory than here.
     """
     ggml = ctypes.CDLL(str(library))
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
@@ -70,7 +70,7 @@ class Inputs:
     """Sums of squares, by weight.
 
     Args:
-        product: as `multiplication` says.
+        product: from `multiplication`.
     """
 
     def __init__(self, product: int) -> None:
@@ -81,11 +81,11 @@ class Inputs:
         self._error: Exception | None = None
 
     def begin(self, tokens: int, skipped: int) -> None:
-        """A text of so many tokens is computed next, of which the first ones do not count."""
+        """Announce a text of so many tokens, of which the first ones do not count."""
         self._tokens, self._skipped = tokens, skipped
 
     def end(self) -> None:
-        """The text was computed. Raises what went wrong while it was."""
+        """End the text, and raise what went wrong in it."""
         if self._error is not None:
             raise self._error
 
@@ -93,7 +93,7 @@ class Inputs:
         """Callback of the library before it computes a node (`ask`), and after it did.
 
         Returns:
-            Whether the node is wanted; after it, whether to continue.
+            Before: whether the node is wanted; after: whether to continue.
         """
         try:
             node = GgmlTensor.from_address(address)
@@ -117,7 +117,7 @@ class Inputs:
         self._counts[name] = self._counts.get(name, 0) + len(rows)
 
     def matrix(self) -> dict[str, bytes]:
-        """For each weight the means as 32-bit floats; the same inputs give the same bytes.
+        """The means of each weight as 32-bit floats; the same inputs give the same bytes.
 
         Raises:
             StateRefused: `quantize_failed`.
@@ -135,7 +135,7 @@ class Inputs:
 
 
 def _rows(given: GgmlTensor) -> NDArray[np.float32]:
-    """A tensor of 32-bit floats as rows; nothing is copied where they are one after the other."""
+    """A tensor of 32-bit floats as rows, without a copy if they are contiguous."""
     shape, strides = tuple(given.ne)[::-1], tuple(given.nb)[::-1]
     span = 4 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     memory = (ctypes.c_char * span).from_address(given.data)

@@ -4,10 +4,8 @@ Rules:
 - Labels form a trie of tokens. A node is a beginning that labels share; the logits after it score
   the next token of each of these labels. A label's value is the sum over its tokens.
 - The prompt is computed once and scores the root. Each longest beginning is a path: it goes through
-  the model whole, behind the cells of the prompt, several in one step, and leaves no cells. Where
-  every label is one token, the prompt alone is enough.
-- Values come from the raw distribution, as those of `logprobs` do: before any setting of the
-  request.
+  the model whole, behind the cells of the prompt, several in one step, and leaves no cells.
+- Values come from the raw distribution, before any setting of the request.
 - No label is the beginning of another, because their values could not be compared.
 - A label that may stay unscored does: the likeliest beginnings are followed first, one path of each
   at a time, and the rest are left where together they hold no more than the tolerance: of the
@@ -41,12 +39,9 @@ class Labels:
         labels: the tokens of each label.
         unscored: what of them may stay unscored; None scores all.
 
-    Attributes:
-        tokens: of each label.
-
     Raises:
-        BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another,
-            or when there are some priors, and not one for each.
+        BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another, or
+        when there are some priors, and not one for each.
     """
 
     def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:
@@ -74,11 +69,11 @@ class Labels:
 
     @property
     def paths(self) -> tuple[Tokens, ...]:
-        """The paths to compute next; before the prompt is scored, all that there are."""
+        """The paths to compute next; before the prompt is scored, all of them."""
         return self._paths
 
     def first(self, tokens: int, most: int) -> tuple[Tokens, ...]:
-        """The first paths, up to `most` of them and so many tokens together."""
+        """The first paths, up to `most` of them and `tokens` together."""
         taken: list[Tokens] = []
         for path in self._paths[:most]:
             tokens -= len(path)
@@ -110,7 +105,6 @@ class Labels:
         }
 
     def _wanted(self) -> tuple[Tokens, ...]:
-        """Remaining paths, without those that may stay unscored."""
         if self._unscored is None:
             return tuple(self._left)
         power, priors = self._unscored.power, self._unscored.prior or (0.0,) * len(self._labels)
@@ -132,19 +126,17 @@ class Labels:
         return tuple(reversed(kept))
 
     def _reaches(self) -> list[Tokens]:
-        """So much of each label as its value is known of: the whole, or a beginning."""
+        """The part of each label whose value is known: the whole, or a beginning."""
         return [
             next((la[:n] for n in range(1, len(la)) if la[:n] not in self._values), la)
             for la in self._labels
         ]
 
     def _value(self, tokens: Tokens) -> float:
-        """The logarithm of the probability of so much of a label."""
         return sum(self._values[tokens[:at]][token] for at, token in enumerate(tokens))
 
     @property
     def complete(self) -> bool:
-        """True if the prompt and each path that is wanted was scored."""
         return () in self._values and not self._paths
 
     def values(self) -> NDArray[np.float32]:

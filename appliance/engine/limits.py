@@ -4,7 +4,7 @@ from appliance.errors import BadRequest
 
 
 def check_count(messages: int, fewest: int, n_ctx: int) -> None:
-    """Refuse a conversation whose mere number of messages does not fit, before it is tokenised.
+    """Refuse, before it is tokenised, a conversation with too many messages for the context.
 
     Args:
         fewest: tokens that a message takes at least; 0 where the template may leave some out.

@@ -1,10 +1,10 @@
 """Log-probabilities of tokens, and the prompt as part of an answer.
 
 Rules: they come from the raw distribution: before penalties, bias, masks and temperature. A value
-that no float or JSON number can hold is `FLOOR`. Rows are scored as they are computed, a chunk at a
-time; nothing of the size prompt times vocabulary is ever held. There is one entry for every token,
-the end token too: entries of an echoed answer are the prompt's tokens, the first one without a
-value, and the generated ones (what lm-eval's `local-completions` counts on).
+that no float or JSON number can hold is `FLOOR`. Rows are scored a chunk at a time; nothing of the
+size prompt times vocabulary is ever held. There is one entry for every token, the end token too:
+entries of an echoed answer are the prompt's tokens, the first one without a value, and the
+generated ones (what lm-eval's `local-completions` counts on).
 """
 
 import codecs
@@ -49,7 +49,6 @@ class Logprobs:
 
         Args:
             logits: the row before it, shape (n_vocab,); None for a first token. Not changed.
-            token: its id.
             text: what it adds to the text of the answer.
         """
         offset = self._offset
@@ -70,9 +69,9 @@ class Echo:
     Args:
         prompt: its token ids.
         label: the bytes of a token, the name of a control token.
-        silent: a token that has no text where it comes first: the begin token.
-        logprobs: scores the tokens; None tells the text only.
-        first: the token that it begins with; those before it are neither told nor scored.
+        silent: the begin token, which has no text where it comes first.
+        logprobs: scores the tokens; None reports the text only.
+        first: the token that it begins with; those before it are neither reported nor scored.
     """
 
     def __init__(
@@ -102,15 +101,15 @@ class Echo:
         return max(0, self._first - 1 - start)
 
     def wanted(self, start: int, end: int) -> range:
-        """Positions from `start` to before `end` whose logits it needs: those before a token
-        of the prompt that was not told yet.
+        """Positions from `start` to before `end` whose logits it needs: those before a token that
+        was not reported yet.
         """
         if not self.scores:
             return range(0)
         return range(max(start, self._told - 1), min(end, len(self._prompt) - 1))
 
     def tell(self, end: int, logits: NDArray[np.float32]) -> tuple[str, tuple[TokenLogprob, ...]]:
-        """Text and entries that are new once all positions before `end` are computed.
+        """New text and entries once all positions before `end` are computed.
 
         Args:
             logits: rows of the positions `wanted`, shape (rows, n_vocab).

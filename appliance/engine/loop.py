@@ -1,8 +1,8 @@
 """The batching loop: plan, compute, sample, report; one step at a time, on one thread.
 
 Rules: what a step reports is final; a request reports a finish reason exactly once; when it is
-finished or cancelled, its KV cells are free before the next step. A sequence whose adapter is not
-there, or not any more, ends with "detached" before it is computed.
+finished or cancelled, its KV cells are free before the next step. A sequence without its adapter
+ends with "detached" before it is computed.
 """
 
 import time
@@ -28,7 +28,7 @@ Restrict: TypeAlias = Callable[[NDArray[np.float32]], None]
 
 
 class EngineModel(Protocol):
-    """The engine's view of a model: the runner, or a plain one in the tests."""
+    """The runner, or a plain model in the tests."""
 
     n_vocab: int
     ends: frozenset[int]  # tokens that end a generation
@@ -53,11 +53,11 @@ class EngineModel(Protocol):
         ...
 
     def detach(self, adapter: str) -> None:
-        """Free an adapter that no sequence uses any more."""
+        """Free an adapter that no sequence uses."""
         ...
 
     def set_threads(self, count: int) -> None:
-        """Use this many threads from the next step on."""
+        """Use `count` threads from the next step on."""
         ...
 
 
@@ -65,7 +65,6 @@ class Engine:
     """Sequences of one model, decoded together.
 
     Args:
-        model: what computes the logits.
         scheduler: with the cells of the model's cache.
         threads: decides the thread count after each step; None leaves it as it is.
     """
@@ -82,22 +81,19 @@ class Engine:
 
     @property
     def cells(self) -> Cells:
-        """The KV accounting."""
         return self.scheduler.cells
 
     def busy(self) -> bool:
-        """True if there is anything to do."""
         return bool(self._sequences)
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence."""
         self._sequences[sequence] = None
         self.scheduler.add(sequence)
         if sequence.adapter not in self.adapters | {""}:
             self._ending[sequence] = "detached"
 
     def cancel(self, request: int) -> None:
-        """End a request at the next step; one that is not there has ended already."""
+        """End a request at the next step; an unknown one has ended already."""
         for sequence in self._sequences:
             if sequence.id == request:
                 self._ending.setdefault(sequence, "cancelled")
@@ -122,7 +118,6 @@ class Engine:
         self.model.detach(adapter)
 
     def step(self) -> Step:
-        """Run one step for everything that is there."""
         rows = [row for ending in self._ending.items() for row in self._end(*ending)]
         self._ending.clear()
         plan = self.scheduler.plan()
@@ -164,7 +159,7 @@ class Engine:
         yield Row(sequence.id, "", 0, why)
 
     def _report(self, chunk: Chunk, logits: NDArray[np.float32]) -> Iterator[Row]:
-        """Yield a computed chunk's rows: its part of an echoed prompt, and the next token."""
+        """Yield the rows of a chunk: its part of an echoed prompt, and the next token."""
         sequence = chunk.sequence
         if sequence.labels is not None:
             yield from self._report_labels(chunk, sequence.labels, logits)
@@ -202,7 +197,7 @@ class Engine:
         )
 
     def _accept(self, sequence: Sequence, logits: NDArray[np.float32]) -> Row:
-        """Append the next token and what a grammar forces after it; the row to report."""
+        """Append the next token and what a grammar forces after it."""
         row = bits(logits) if sequence.max_tokens else 0  # before a grammar masks any
         token = self._pick(sequence, logits) if sequence.max_tokens else None
         if token is None:
@@ -250,7 +245,7 @@ class Engine:
         return sequence.logprobs.score(logits, token, self.model.piece(token))
 
     def _append(self, sequence: Sequence, token: int) -> tuple[str, Finish | None]:
-        """Add one token; the text that it makes certain and why it is the last one, if it is."""
+        """Append one token; the text that is now certain and the finish reason of a last token."""
         sequence.tokens.append(token)
         if token in self.model.ends and not sequence.ignore_eos:
             return "", "stop"

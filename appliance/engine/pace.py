@@ -3,10 +3,9 @@
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a third
 of the time to prompts on any host. While none run, a step stays short enough for arrivals and
-cancellations to be served soon, and as short as the gap where several apps come and go. The cost of
-a step is learned while running: a fixed part and a part for each token, by least squares that
-forget, and by itself for each number of up to `_FEW` tokens, where the line through larger steps is
-wrong. Pure: step times come in as numbers.
+cancellations, and as short as the gap where several apps come and go. The cost of a step is
+learned while running: a fixed part and a part for each token, by least squares that forget, and by
+itself for each number of up to `_FEW` tokens, where the line through larger steps is wrong. Pure.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
@@ -31,7 +30,6 @@ class Pace:
         self._few: dict[int, float] = {}
 
     def record(self, tokens: int, seconds: float) -> None:
-        """Note that a step of so many tokens took so long."""
         self._n = self._n * _FORGET + 1
         self._x = self._x * _FORGET + tokens
         self._y = self._y * _FORGET + seconds
@@ -42,12 +40,12 @@ class Pace:
             self._few[tokens] = _FORGET * before + (1 - _FORGET) * seconds
 
     def cost(self, tokens: int) -> float:
-        """Seconds that a step of so many tokens should take; 0 when nothing is known."""
+        """Expected seconds of a step; 0 when nothing is known."""
         fixed, each = self._line()
         return self._few.get(tokens, fixed + each * tokens)
 
     def within(self, seconds: float) -> int:
-        """Number of tokens in a step of this many seconds; `most` when nothing is known."""
+        """Tokens of a step of this many seconds; `most` when nothing is known."""
         fixed, each = self._line()
         if each <= 0:
             return self.most
@@ -64,8 +62,8 @@ class Pace:
         Args:
             decoded: tokens of running answers in the step.
             groups: how many steps share the gap, since each has one adapter.
-            dearer: how many times as long as the answers' own tokens it may take at least.
-            several: whether another app may ask at any moment.
+            dearer: the factor of the answers' own time that it may take at least.
+            several: another app may ask at any moment.
         """
         fixed, each = self._line()
         if each <= 0:

@@ -34,7 +34,6 @@ class Pooler:
     """Runs a model that embeds or reranks.
 
     Args:
-        model: the loaded model.
         load: with `n_ctx`, the longest text in tokens.
 
     Raises:
@@ -59,9 +58,7 @@ class Pooler:
         )
 
     def prepare(self, request: Prepare) -> tuple[Prepared, list[Texts]]:
-        """Tokenise the texts of a request.
-
-        Raises:
+        """Raises:
             BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`.
         """
         asked = request.asked
@@ -87,11 +84,7 @@ class Pooler:
         return prepared, [Texts(request.id, texts)]
 
     def tokenize(self, request: Tokenize) -> Tokens:
-        """Nothing: only models that write text take prompts.
-
-        Raises:
-            BadRequest: `wrong_model_kind`.
-        """
+        """Refuse: only models that write text take prompts."""
         raise BadRequest("wrong_model_kind", "The model takes no prompts.", param="model")
 
     def _measure(self, asked: GenerationRequest) -> None:
@@ -120,7 +113,7 @@ class Pooler:
         return self._model.tokenize(text, add_special=False, parse_special=False)
 
     def _self_test(self) -> None:
-        """Compute known texts and see that the answers tell them apart."""
+        """Compute known texts and check that the answers distinguish them."""
         if not self._ranks:
             texts = [self._tokens(None, document) for _, document in _PAIRS]
             try:

@@ -1,9 +1,8 @@
 """Batching of whole texts: one vector or one score each; no cache, no sampling.
 
 Rules: a batch takes texts of all requests in turn, so that a short request does not wait for a
-long one, and who was passed over comes first in the next; rows of a request come in the order
-of its texts; embeddings have length 1; when a request is cancelled its texts are gone before
-the next batch.
+long one, and a request that was passed over comes first in the next; rows of a request come in the
+order of its texts; when a request is cancelled its texts are gone before the next batch.
 """
 
 import time
@@ -23,7 +22,7 @@ MOST_TEXTS: Final = 64
 
 
 class PoolingModel(Protocol):
-    """The pooling engine's view of a model; the runner, or a plain one in the tests."""
+    """The runner, or a plain model in the tests."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text."""
@@ -38,7 +37,7 @@ class PoolingModel(Protocol):
         ...
 
     def set_threads(self, count: int) -> None:
-        """Use this many threads from the next step on."""
+        """Use `count` threads from the next step on."""
         ...
 
 
@@ -55,7 +54,6 @@ class Pooling:
     """Texts of one model's requests, computed together; the engine of an embedding worker.
 
     Args:
-        model: what computes the rows.
         batch_tokens: most tokens in one batch; at least `n_ctx`.
         batch_texts: most texts in one batch.
         unit: scale each row to length 1.
@@ -80,7 +78,6 @@ class Pooling:
         self._cancelled: set[int] = set()
 
     def busy(self) -> bool:
-        """True if there is anything to do."""
         return bool(self._requests)
 
     def add(self, texts: Texts) -> None:
@@ -88,12 +85,11 @@ class Pooling:
         self._requests.append(texts)
 
     def cancel(self, request: int) -> None:
-        """End a request at the next step; one that is not there has ended already."""
+        """End a request at the next step; an unknown one has ended already."""
         if any(r.id == request for r in self._requests):
             self._cancelled.add(request)
 
     def step(self) -> Step:
-        """Compute one batch."""
         rows = [Row(request, "", 0, "cancelled") for request in sorted(self._cancelled)]
         self._requests = deque(r for r in self._requests if r.id not in self._cancelled)
         self._cancelled.clear()
@@ -149,8 +145,8 @@ def rows_of(model: PoolingModel, texts: list[list[int]], *, unit: bool) -> NDArr
     """Pool a batch with the model.
 
     Raises:
-        RuntimeError: a row is not finite or, where a direction is needed, zero. Like any
-            failure of a step it ends the worker, so that no such answer leaves.
+        RuntimeError: a row is not finite or, where a direction is needed, zero. It ends the worker,
+        so that no such answer leaves.
     """
     rows = model.pool(texts)
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)

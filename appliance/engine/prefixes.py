@@ -8,11 +8,11 @@ Rules:
   time what another asked; and its own adapter only, since another computes other values.
 - The prefix of a running sequence stays; of the rest the least recently used tail goes first,
   registered prefixes last.
-- Every cell in use makes every step a little longer, so that few tails are kept at first: more
-  when a prompt begins like one that was dropped, fewer when nothing kept is used for long.
+- Every cell in use makes every step a little longer, so few tails are kept at first: more when a
+  prompt begins like one that was dropped, fewer when nothing kept is used for long.
 
-Pure: copies and drops come out as operations for the runner. After SGLang's RadixAttention
-(Zheng et al., 2024), with llama.cpp's shared cells in place of pages.
+Pure. After SGLang's RadixAttention (Zheng et al., 2024), with llama.cpp's shared cells in place of
+pages.
 """
 
 from collections import deque
@@ -52,7 +52,7 @@ Scope: TypeAlias = tuple[str, str, str]
 
 
 def scope_of(sequence: Sequence, *, public: bool) -> Scope:
-    """Where a sequence keeps and looks for tokens: those that all apps share, or its own."""
+    """The scope of a sequence's tokens: the one that all apps share, or its own."""
     if public:
         return sequence.adapter, "", ""
     return sequence.adapter, sequence.scope, sequence.readable
@@ -79,7 +79,6 @@ class Node:
 
     @property
     def end(self) -> int:
-        """Position after the last token."""
         return self.start + len(self.tokens)
 
 
@@ -108,8 +107,8 @@ class Prefixes:
         """Find the longest kept prefix of a sequence.
 
         Returns:
-            How many of its leading tokens, and how many of those are idle. The last token of the
-            sequence is never counted: its logits are needed.
+            Its length, and how many of its tokens are idle. The last token of the sequence is never
+            counted: its logits are needed.
         """
         node, length = self._find(sequence)
         step: Node | None = node
@@ -121,7 +120,7 @@ class Prefixes:
         return length, idle
 
     def alone(self, node: Node) -> int:
-        """Tokens from the root to the end of `node` that one sequence alone stands on."""
+        """Tokens from the root to the end of `node` that only one sequence uses."""
         step: Node | None = node
         cells = 0
         while step is not None and step.users == 1:
@@ -129,10 +128,10 @@ class Prefixes:
         return cells
 
     def take(self, sequence: Sequence, slot: int) -> Node:
-        """Give `slot` what is here for the sequence.
+        """Give `slot` the kept prefix of the sequence.
 
         Returns:
-            The node that the sequence stands on from now on: `leave` it in the end.
+            The node that the sequence stands on: `leave` it in the end.
         """
         node, length = self._find(sequence)
         self._learn(sequence, length, used=node.users == 0 and length >= SHORTEST)
@@ -174,7 +173,7 @@ class Prefixes:
         return node, True
 
     def leave(self, node: Node) -> None:
-        """A sequence that stood on the node is gone; what it kept may be evicted."""
+        """Release a sequence's node; what it kept may be evicted."""
         self._touch(node)
         step: Node | None = node
         while step is not None:
@@ -184,10 +183,7 @@ class Prefixes:
             step = step.parent
 
     def evict(self, count: int) -> int:
-        """Drop up to `count` idle tokens from the end of the least useful branch.
-
-        Returns:
-            How many were dropped; 0 when nothing is idle.
+        """Drop up to `count` idle tokens from the end of the least useful branch; how many it were.
         """
         leaf = self._least_useful()
         if leaf is None:
@@ -230,7 +226,7 @@ class Prefixes:
         """Make position `at` the end of a node, for a sequence that has entered `node`.
 
         Returns:
-            The upper part, on which the sequence is now; or the parent when no id is left.
+            The upper part, on which the sequence is now; the parent when no id is left.
         """
         parent = node.parent
         if parent is None:
@@ -254,7 +250,7 @@ class Prefixes:
         return upper
 
     def _new_id(self) -> int | None:
-        """A free sequence id, if need be that of the least useful branch's last node."""
+        """A free sequence id, or that of the least useful branch's last node."""
         self._unused += 1
         if self._unused >= 2 * self._capacity:
             self.most, self._unused = max(FEWEST, self.most // 2), 0
@@ -277,7 +273,7 @@ class Prefixes:
         self.evict(len(leaf.tokens))
 
     def _learn(self, sequence: Sequence, length: int, *, used: bool) -> None:
-        """Note how much was here for a sequence, and whether that had been kept idle."""
+        """Note how much was kept for a sequence, and whether that had been idle."""
         if used:
             self._unused = 0
         scopes = {scope_of(sequence, public=public) for public in (False, True)}

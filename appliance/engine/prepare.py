@@ -4,7 +4,7 @@ Rules: runs on the worker's reader thread, never on the decode thread; refuses w
 the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
 Control tokens of a conversation are those that the template writes. A prompt that is text is the
 whole of what the model reads, so that its control tokens are the client's to write. The work is
-linear in the bytes of a request, and bounded (`effort`); what cannot fit is refused before it.
+linear in the bytes of a request, and bounded (`effort`).
 """
 
 import contextlib
@@ -58,8 +58,6 @@ class Preparer:
     """Renders, tokenises and measures requests of one model.
 
     Args:
-        tokenizer: the model's vocabulary.
-        template: the model's chat template.
         bos: text of the begin token, which some templates write themselves.
         n_ctx: longest context of one request, in tokens.
         max_bytes: longest prompt text, in UTF-8 bytes.
@@ -143,7 +141,7 @@ class Preparer:
         return tokens
 
     def _costs(self) -> Iterator[int]:
-        """Tokens that one more message takes at least, by what the template makes of pairs."""
+        """Tokens that one more message takes at least, from what the template makes of pairs."""
         for pair in product(_ROLES, _ROLES):
             sizes = []
             for times in (1, 1 + _REPEATED):
@@ -163,7 +161,7 @@ class Preparer:
     def _rendered(
         self, asked: GenerationRequest, messages: tuple[Message, ...], tools: Tools | None
     ) -> str:
-        """The text of a conversation; a constrained answer leaves no room for reasoning."""
+        """The text of a conversation; a constrained answer has no reasoning."""
         bound = asked.constraint or (tools and tools.forced)
         return self.template.render(messages, tools, False if bound else asked.thinking)
 

@@ -6,8 +6,8 @@ server bounds every frame that it reads. Order of a request: `Prepare` → `Prep
 any time and is answered by a last row with reason "cancelled" once the request runs. A request
 of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
 for all; rows and `Cancel` are about one choice each. `Tokenize` is answered by `Tokens` or
-`Rejected`, and that is all. `Attach` comes with a descriptor on a second socket, which carries
-nothing else; it and `Detach` are answered by `Adapters` or `Rejected`.
+`Rejected`. `Attach` comes with a descriptor on a second socket, which carries nothing else; it and
+`Detach` are answered by `Adapters` or `Rejected`.
 """
 
 import struct
@@ -35,7 +35,7 @@ class LoadOnGpu(msgspec.Struct, frozen=True):
         backend: absolute path of the backend library.
         devices: device files that it opens.
         layers: on GPUs, the output included.
-        split: how many of them on each GPU.
+        split: layers on each GPU.
     """
 
     backend: str
@@ -49,9 +49,9 @@ class Load(msgspec.Struct, tag="load", frozen=True):
 
     Attributes:
         variant: absolute path of the CPU backend library.
-        refused: the kernels of it that are not to be used, a bit for each.
-        n_ctx: KV cells in tokens; also the longest context of one request, or the longest text
-            of a model that embeds or reranks.
+        refused: its kernels that are not to be used, a bit for each.
+        n_ctx: KV cells in tokens; also the longest context of one request, or the longest text of a
+        model that embeds or reranks.
         slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
         gap_ms: target gap between two tokens of a running answer.
@@ -59,12 +59,11 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         prefixes: texts of prompts that all apps may share the beginning of.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
-            memory.
-        kind: what the model is for.
+        memory.
         template: the chat template that was verified; "" leaves it to the model's file.
         grammars: those that were signed with the model, by name.
         gpu: None for the processor alone.
-        batch_after_s: how long batch work is set aside before it gets a part of the steps.
+        batch_after_s: how long batch work is held back before it gets a part of the steps.
         batch_percent: that part.
         patience: how many times the usual limit a step may take before the worker is ended.
     """
@@ -102,9 +101,9 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         seed: of the first choice; choice i samples with seed + i.
         echo_from: the token of the prompt that the rows of an echo begin with.
         scope: the app that asks; what is computed for it is reused for it only, and as far as the
-            documents that it may read are the same.
+        documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
-        batch: it is set aside while other work is there.
+        batch: held back while there is other work.
         adapter: digest of the adapter to answer with, "" for the model alone.
     """
 
@@ -123,7 +122,7 @@ class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
 
     Attributes:
         special: whether a text gets the begin token where the model wants one.
-        strings: whether to tell the bytes of each token.
+        strings: return the bytes of each token, too.
     """
 
     id: int
@@ -187,7 +186,7 @@ class WorkerReady(msgspec.Struct, tag="ready", frozen=True):
         confinement: what is in force.
         inodes: the model's, and those of all files that were mapped while it was loaded.
         vocabulary: None for a model that embeds or reranks.
-        fewest: tokens that one message of a conversation takes at least; 0 where that is unknown.
+        fewest: tokens that one message of a conversation takes at least; 0 where unknown.
     """
 
     n_ctx: Count
@@ -210,11 +209,9 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     """Facts for the audit record and the quota before anything runs.
 
     Attributes:
-        prompt_tokens: length of the prompt in tokens.
         max_tokens: the limit in force: what was asked, or what the context leaves.
         template_sha256: of the chat template that rendered the prompt, "" if none did.
         dialect: how the answer writes calls, "" when no functions are on offer.
-        thinking: whether and where the answer has reasoning.
         prompt: SHA-256 of its token ids, 32 bits each; of several texts, of all in turn.
     """
 
@@ -231,7 +228,6 @@ class Tokens(msgspec.Struct, tag="tokens", frozen=True):
     """The answer to `Tokenize`.
 
     Attributes:
-        tokens: the ids.
         text: what they spell, if ids were given; "" else.
         strings: the bytes of each, if asked for.
     """
@@ -262,14 +258,14 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     """One step's addition to one request.
 
     Attributes:
-        text: text that will not change any more; may be empty while a stop string may begin.
+        text: final; may be empty while a stop string may begin.
         tokens: tokens generated in this step.
-        finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may
-            come next, or a constrained answer came out wrong in spite of its grammar;
-            "detached" when its adapter is gone.
+        finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may come
+        next, or a constrained answer came out wrong in spite of its grammar; "detached" when its
+        adapter is gone.
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
         vector: little-endian 32-bit floats: an embedding, the score of one text, or the logarithm
-            of each label's probability.
+        of each label's probability.
         decided: how sure the model was of the token that it chose, if asked for.
         chosen: a `logprobs.CHOSEN` for each of the tokens.
         stopped: the stop text that ended it; "" where none did.

@@ -38,8 +38,7 @@ class Order(msgspec.Struct, frozen=True, tag=True):
 class Collect(msgspec.Struct, frozen=True, tag=True):
     """An importance matrix to collect from texts, and to write where the file would go.
 
-    Attributes:
-        texts, start, memory_bytes, most_bytes: as of an order.
+    Attributes as of `Order`.
     """
 
     threads: int
@@ -70,8 +69,8 @@ class Result(msgspec.Struct, frozen=True):
     """Result of the quantisation.
 
     Attributes:
-        code: stable code of a refusal; "" where there is none.
-        seconds: that the file or the matrix took, without comparing.
+        code: stable code of a refusal; "" for none.
+        seconds: for the file or the matrix, without comparing.
         plain: the file without the matrix next to its source, where that was ordered.
     """
 

@@ -4,7 +4,7 @@ Order: import everything, load the CPU variant, drop all rights, and only then r
 Afterwards it can open nothing but the descriptors that it was given, by their names in /proc, since
 llama.cpp takes paths. The new weights are compared with the old ones over whole distributions, text
 by text; the old ones against themselves in smaller batches are the noise. An importance matrix is
-collected in a process of its own, and handed to those that make files.
+collected in a process of its own.
 
 usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
 """
@@ -61,7 +61,7 @@ def quantize(source: int, out: int, order: Order, matrix: Mapping[str, bytes]) -
 
 
 def _entries(matrix: Mapping[str, bytes]) -> Any:
-    """The matrix as the library takes it; its numbers stay where they are."""
+    """The matrix as the library takes it, without a copy of its numbers."""
     found = (llama.llama_model_imatrix_data * (len(matrix) + 1))()  # an empty one is the end
     for place, (name, numbers) in enumerate(matrix.items()):
         values = np.frombuffer(numbers, "<f4")
@@ -85,13 +85,12 @@ class TextModel:
         self._vocabulary = int(llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self._model)))
 
     def close(self) -> None:
-        """Give the memory back."""
         for context in self._contexts:
             llama.llama_free(context)
         llama.llama_model_free(self._model)
 
     def context(self, threads: int, batch: int, seen: Any = None) -> Any:
-        """A context that computes so many tokens at once.
+        """A context that computes `batch` tokens at once.
 
         Args:
             seen: a callback that sees each node of its graph.
@@ -205,7 +204,7 @@ def collected(
 
 
 def main(source: int, out: int, given: int, result: int, variant: Path) -> Result:
-    """Do what the order says."""
+    """Carry out the order."""
     with mmap.mmap(given, 0, access=mmap.ACCESS_READ) as text:
         order: Order | Collect = msgspec.msgpack.decode(text[:], type=Order | Collect)
     library = Library(variant)

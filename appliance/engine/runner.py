@@ -1,10 +1,10 @@
-"""The only module that calls llama.cpp.
+"""The only module that calls llama.cpp to run a model.
 
 Rules: one thread owns the context (`forward`, `follow`); the vocabulary is read-only and may be
-used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read
-through a C FILE, so that no path is ever opened; it is copied, and not mapped, unless it is too
-large for that. Callbacks of ctypes are made in `prepare_library`,
-before the confinement makes their page read-only.
+used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read through
+a C FILE, so that no path is ever opened; it is copied, and not mapped, unless it is too large for
+that. Callbacks of ctypes are made in `prepare_library`, before the confinement makes their page
+read-only.
 """
 
 import contextlib
@@ -68,8 +68,8 @@ class RunnerConfig:
 class Library:
     """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it.
 
-    `refused` are the kernels of ours that are not to be used (`cpu_variants.Variant.refused`).
-    `loading` is told how much of a model is loaded, in percent.
+    `refused`: kernels of ours that are not to be used (`cpu_variants.Variant.refused`). `loading`
+    receives the loaded share of a model, in percent.
     """
 
     def __init__(self, variant: Path, refused: int = 0) -> None:
@@ -170,7 +170,6 @@ class ModelRunner:
         return StateRefused("model_load_failed", f"{what}: {reason}")
 
     def meta(self, key: str) -> str | None:
-        """A metadata value of the GGUF as text."""
         size = 1 << 20
         buffer = ctypes.create_string_buffer(size)
         count = llama.llama_model_meta_val_str(self._model, key.encode(), buffer, size)
@@ -246,7 +245,6 @@ class ModelRunner:
                 yield Special(token, text, *(bool(marks & m) for m in (control, left, right)))
 
     def _find_frame(self) -> tuple[list[int], list[int]]:
-        """Find the tokens that the tokeniser puts before and after a text."""
         frame = self._tokens(b"", add_special=True)
         closed = llama.llama_vocab_type(self._vocab) == llama.LLAMA_VOCAB_TYPE_WPM
         end = 1 if closed or llama.llama_vocab_get_add_eos(self._vocab) else 0
@@ -255,7 +253,7 @@ class ModelRunner:
     def control_texts(self) -> frozenset[str]:
         """The texts of which `parse_special` makes control tokens.
 
-        Others that the tokeniser looks for, the `<think>` of some models, it finds in any text.
+        Others, such as the `<think>` of some models, the tokeniser finds in any text.
         """
         texts = self._specials.control_texts()
         return frozenset(text.decode("utf-8", "surrogateescape") for text in texts)
@@ -283,7 +281,6 @@ class ModelRunner:
         return int(get(self._vocab))
 
     def adds_bos(self) -> bool:
-        """True if the tokeniser puts a begin token in front."""
         return bool(llama.llama_vocab_get_add_bos(self._vocab))
 
     def guidance_tokenizer(self) -> Any:
@@ -346,7 +343,7 @@ class ModelRunner:
 
     @contextlib.contextmanager
     def _branched(self, chunks: ReadOnly[Chunk]) -> Iterator[int]:
-        """Sequence ids from the given one on, one for each path, share the cells of its prompt."""
+        """Share the cells of a chunk's prompt with the sequence ids of its paths, one id a path."""
         first = self.config.slots + self.config.kept
         prompts = [chunk for chunk in chunks for _ in chunk.paths]
         try:
@@ -380,7 +377,7 @@ class ModelRunner:
         return np.ctypeslib.as_array(llama.llama_get_logits(self._context), (outputs, self.n_vocab))
 
     def try_out(self) -> None:
-        """Compute one token and forget it: what would die of its first step dies here.
+        """Compute one token and forget it, so that a model that fails at its first step fails here.
 
         Raises:
             StateRefused: `model_load_failed`.
@@ -418,7 +415,6 @@ class ModelRunner:
         return np.stack([np.ctypeslib.as_array(row, (self.width,)) for row in rows])
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
-        """Let the KV cache share and drop cells, in order."""
         for do in operations:
             if isinstance(do, CopyCells):
                 llama.llama_memory_seq_cp(self._memory, do.source, do.target, do.start, do.end)
@@ -439,13 +435,12 @@ class ModelRunner:
         self._adapters[adapter] = handle
 
     def detach(self, adapter: str) -> None:
-        """Free an adapter that no sequence uses any more."""
         if self._adapter == adapter:  # the context would go on with what is freed
             self._use("")
         llama.llama_adapter_lora_free(self._adapters.pop(adapter))
 
     def _use(self, adapter: str) -> None:
-        """Compute with this adapter from now on, "" for none; cheap when nothing changes."""
+        """Compute with this adapter from now on, "" for none; a no-op when nothing changes."""
         if adapter == self._adapter:
             return
         handles = [self._adapters[adapter]] if adapter else []
@@ -456,17 +451,11 @@ class ModelRunner:
         self._adapter = adapter
 
     def set_threads(self, count: int) -> None:
-        """Use this many threads from the next step on."""
         llama.llama_set_n_threads(self._context, count, count)
 
 
 class _State:
-    """The state of a sequence where it is no run of cells: as it is now, to come back to.
-
-    Args:
-        context: llama.cpp's.
-        slot: the sequence.
-    """
+    """A saved state of a sequence whose state is more than a run of cells."""
 
     def __init__(self, context: Any, slot: int) -> None:
         self._where = (slot, llama.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
@@ -476,5 +465,4 @@ class _State:
         llama.llama_state_seq_get_data_ext(context, self._bytes, self._size, *self._where)
 
     def restore(self) -> None:
-        """Make it the sequence's state again."""
         llama.llama_state_seq_set_data_ext(self._context, self._bytes, self._size, *self._where)

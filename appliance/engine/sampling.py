@@ -3,11 +3,11 @@
 Order: repetition, frequency and presence penalty, logit bias, tokens that may not come (a grammar's
 mask, early ends), then temperature, top-k, top-p, min-p, typical, one draw; the order of vLLM and
 of Hugging Face's generation. The random number of a request depends on its seed and its step only,
-never on what else is in the batch: Philox (Salmon et al., SC'11) is a counter-based generator, so
-step n is a lookup and not the n-th call.
+never on the rest of the batch: Philox (Salmon et al., SC'11) is a counter-based generator, so step
+n is a lookup and not the n-th call.
 
 Rules: a row that asks for nothing costs an argmax and no copy. Of equal logits the lowest id is the
-likeliest. A logit that is no number is one that cannot be drawn; when none can, there is no token.
+likeliest. A logit that is not a number cannot be drawn; when none can, there is no token.
 """
 
 import math
@@ -27,9 +27,8 @@ class Sampler:
     """One answer's state between its logits and its next token.
 
     Args:
-        sampling: the request's settings.
         prompt_tokens: where the answer begins in the tokens that `pick` is given.
-        keep: whether the caller reads the logits afterwards, so that they must not change.
+        keep: the caller reads the logits afterwards, so that they must not change.
     """
 
     def __init__(self, sampling: Sampling, prompt_tokens: int, *, keep: bool) -> None:
@@ -109,7 +108,6 @@ def pick(logits: Row, sampling: Sampling, step: int) -> int | None:
 
     Args:
         logits: one row, shape (n_vocab,); not changed.
-        sampling: the request's settings.
         step: tokens generated so far.
     """
     best = int(logits.argmax())
@@ -128,7 +126,7 @@ def pick(logits: Row, sampling: Sampling, step: int) -> int | None:
 
 
 def finite(logits: Row) -> Row:
-    """A copy where what is no number is minus infinity and nothing is plus infinity."""
+    """A copy where NaN is minus infinity and nothing is plus infinity."""
     return np.nan_to_num(logits, nan=-np.inf, posinf=_HIGHEST, neginf=-np.inf)
 
 

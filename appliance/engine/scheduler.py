@@ -4,25 +4,23 @@ Rules:
 - Running answers first: the pending token of a sequence gets into the step, or up to `FORCED` of
   them where a grammar forced several.
 - Prompts fill what the budget leaves, in chunks: half of it for the oldest, the rest for those
-  that are done soonest. New requests join at any step as soon as a sequence id and room for their
+  that are done soonest. New requests join at any step once a sequence id and room for their
   prompt are free.
 - While no answer runs, prompts of like length begin to answer together (burst.py).
-- The part of a prompt that the cache keeps is not computed again. A request whose prompt begins
-  like one that is being computed waits for it and takes it over.
+- A request whose prompt begins like one that is being computed waits for it and takes it over.
 - A step has one adapter, as llama.cpp applies it to the whole of a step. The sequences of one
-  adapter, or of none, are a group; the group whose last step is longest ago has the next one, so
-  that no group waits longer than one step of each other group. No group takes over the cells of
-  another. A group that can do nothing now passes its turn on.
+  adapter, or of none, are a group; the group whose last step is longest ago has the next one. No
+  group takes over the cells of another. A group that can do nothing now passes its turn on.
 - Apps share by weight (app_shares.py): the request whose app would then have least runs next, and
   gets its slot and cells from an app that keeps as much. A long prompt is overtaken by as many
   short ones as it counts; then it waits for its room, and only what fits beside it runs before it.
-- Batch work is held back while other work is there (batch_turns.py), unless that can do nothing: it
+- Batch work is held back while there is other work (batch_turns.py), unless that can do nothing: it
   is in no step, and its slots and cells are the first to go. Once it starved, one keeps its own.
 - When the KV cache is full, the youngest sequence of the app that has most is preempted: its cells
   are freed, and it is computed again from its tokens when there is room. The oldest always makes
   progress, so every request ends.
 - Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
-  step, so that the buffer of logits stays small however long they are.
+  step, so that the buffer of logits stays small.
 - Paths of labels go before prompts, within what the step has for prompts: they end requests. One
   goes into each step in any case. Their cells are taken for the step only.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
@@ -63,7 +61,7 @@ class Chunk:
 
     @property
     def samples(self) -> bool:
-        """True if the step's logits give the sequence its next token."""
+        """True if the logits give the sequence its next token."""
         return self.start + self.count == len(self.sequence.tokens)
 
     @property
@@ -89,7 +87,6 @@ class StepPlan:
     """One step: the chunks to compute, after the KV cache has done the operations.
 
     Attributes:
-        shares: how the apps of the step's group share it.
         adapter: the group.
         groups: how many groups' steps are in the gap between two tokens of an answer.
     """
@@ -102,7 +99,6 @@ class StepPlan:
 
     @property
     def tokens(self) -> int:
-        """Tokens in the step."""
         return sum(c.count for c in self.chunks)
 
 
@@ -141,13 +137,12 @@ class Scheduler:
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a new sequence. It must fit into an empty cache: the caller has checked that."""
+        """Queue a sequence, which must fit into an empty cache."""
         self._arrived += 1
         sequence.arrival = self._arrived
         self.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence, ended or cancelled."""
         if sequence.slot is None:
             self.waiting.remove(sequence)
         else:
@@ -155,7 +150,7 @@ class Scheduler:
             self._release(sequence)
 
     def computed(self, chunk: Chunk) -> None:
-        """Note that a chunk is in the cache. A prompt can be shared from then on."""
+        """Note that a chunk is in the cache, which makes it shareable."""
         if chunk.paths:
             if chunk.sequence.slot is not None:
                 self.cells.shrink(chunk.sequence.slot, chunk.count)
@@ -211,7 +206,7 @@ class Scheduler:
         return plan
 
     def _groups(self) -> list[str]:
-        """The adapters of what is there, those that had no step for longest first."""
+        """The adapters with sequences, the longest without a step first."""
         waiting = [s for s in self.waiting if not (self._aside and s.batch)]
         everybody = sorted([*self._stepping(), *waiting], key=_arrival)
         # A new group goes before the group of the last step and behind all that wait already.
@@ -239,16 +234,15 @@ class Scheduler:
         return False
 
     def _victim(self) -> Sequence:
-        """The youngest of the app that has most; never the oldest of all beside others.
-
-        Batch work goes before other work.
+        """The youngest of the app that has most, batch work first; never the oldest of all beside
+        others.
         """
         has = held(self.running)
         least = self._batch() or self.running[1:] or self.running
         return max(least, key=lambda s: (has[s.scope], s.arrival))
 
     def _admit(self, plan: StepPlan) -> list[Sequence]:
-        """Let waiting sequences run while there are ids, and room for their whole prompts."""
+        """Let waiting sequences run that have an id and room for their whole prompts."""
         admitted: list[Sequence] = []
         passed: set[int] = set()  # wait for a prefix being computed, or lost their place just now
         blocked: set[str] = set()  # apps whose next one has no room or lost its place just now
@@ -280,9 +274,7 @@ class Scheduler:
         self._lately.append(sequence.scope)
 
     def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
-        """Choose the next sequence: the first in line of the app that would have least of its
-        share then.
-        """
+        """Choose the first in line of the app that would then have least of its share."""
         has = held(self._stepping())
         first: dict[str, Sequence] = {}
         for sequence in self.waiting:
@@ -305,7 +297,6 @@ class Scheduler:
         return ahead + len(sequence.tokens) + len(head.tokens) <= self.cells.capacity
 
     def _fits(self, sequence: Sequence, plan: StepPlan) -> bool:
-        """True if there is an id and room for the whole prompt of a waiting sequence."""
         return self.cells.has_id() and self._lacks(sequence, plan) <= 0
 
     def _lacks(self, sequence: Sequence, plan: StepPlan) -> int:
@@ -325,8 +316,8 @@ class Scheduler:
     ) -> bool:
         """Preempt the youngest of apps that still have at least what this one's app has then.
 
-        Batch work goes before other work and takes no place of it, but for one that starves: two
-        that may each preempt the other would do so for ever.
+        Batch work goes first, and takes no place of other work unless it starves: two that may each
+        preempt the other would do so for ever.
         """
         has, batch = held(self.running), [] if sequence.batch else self._batch()
         alike = [s for s in self.running if s.batch == sequence.batch]
@@ -353,7 +344,7 @@ class Scheduler:
         return self._fits(sequence, plan)
 
     def _has_leader(self, sequence: Sequence) -> bool:
-        """True if a running sequence is computing a prefix that this one can take over."""
+        """True if a running sequence computes a prefix that this one can take over."""
         if sequence.scores_prompt:
             return False
         at_least = self.cells.match(sequence) + SHORTEST
@@ -387,7 +378,7 @@ class Scheduler:
             self._plan_prompts(plan, admitted)
 
     def _plan_paths(self, plan: StepPlan) -> None:
-        """Paths of labels whose prompts are in the cache, those that had no step for longest first.
+        """Paths of labels whose prompts are in the cache, the longest without a step first.
 
         Where prompts have fixed chunks, the paths take nothing of their budget.
         """
@@ -422,7 +413,6 @@ class Scheduler:
         return max(0, min(self.budget, budget) - taken)
 
     def _portions(self, prompts: list[Sequence], plan: StepPlan) -> dict[Sequence, int]:
-        """Divide the budget of the step among the prompts."""
         left = self._left(plan, prompts)
         wanted = {s: self._largest(s) for s in prompts}
         if not self.fixed_chunks:
@@ -463,7 +453,9 @@ class Scheduler:
         self.cells.release(sequence)
 
     def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
-        """Send a running sequence back to the queue; what the cache can keep of it, it keeps."""
+        """Send a running sequence back to the queue; its prefix stays in the cache if there is
+        room.
+        """
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
         self._release(victim)

@@ -19,31 +19,26 @@ class Sequence:
     Attributes:
         id: the request's id on the socket.
         tokens: prompt, then generated token ids.
-        prompt_tokens: length of the prompt.
         known: tokens that are computed in chunks: the prompt, and more after a preemption.
         computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
         slot: sequence id in the KV cache while it runs.
         scope: the app that asks: what it computes is kept for this scope only.
         readable: digest of the documents that the app may read, where its prompt holds passages of
-            them: what it computes is kept for this digest only, too.
-        adapter: digest of the LoRA adapter that it runs with, "" for the base alone: its KV
-            cells are of use to the same adapter only.
+        them: what it computes is kept for this digest only, too.
+        adapter: digest of its LoRA adapter, "" for the base alone: its KV cells are of use to the
+        same adapter only.
         shared: leading tokens that every app may share, since an admin registered them.
         weight: the app's share of a contended engine, relative to others.
-        batch: it is set aside while other work is there.
+        batch: held back while there is other work.
         reused: prompt tokens that the KV cache had when the request first ran.
         arrival: its place in the order of arrival.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
         served: the last step that it had a part in.
-        max_tokens: most tokens to generate.
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
-        logprobs: scores the tokens of the answer, if asked for.
-        decisions: measures the model's confidence in each choice, if asked for.
         echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
-            every position, so that nothing of its prompt may come from a cache.
+        every position, so that nothing of its prompt may come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.
-        sampler: from logits to the next token.
     """
 
     id: int
@@ -82,18 +77,17 @@ class Sequence:
 
     @property
     def pending(self) -> int:
-        """Tokens that must go through the model before the next one can be sampled."""
+        """Tokens to compute before the next one can be sampled."""
         return len(self.tokens) - self.computed
 
     @property
     def generated(self) -> int:
-        """Tokens generated so far."""
         return len(self.tokens) - self.prompt_tokens
 
     @property
     def generating(self) -> bool:
-        """True if the answer continues, so that every step must serve it: what was known is in
-        the cache, or all but the last token of it. Labels are no answer that continues.
+        """True if the answer continues, so that every step must serve it: what was known is in the
+        cache, but for its last token at most. Labels never continue.
         """
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
@@ -112,7 +106,7 @@ class Sequence:
         return range(0) if self.echo is None else self.echo.wanted(start, end)
 
     def preempt(self) -> None:
-        """Start again from the tokens: the cache dropped them."""
+        """Start again from the tokens, after the cache dropped them."""
         self.computed = 0
         self.known = len(self.tokens)
 

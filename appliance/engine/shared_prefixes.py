@@ -1,8 +1,8 @@
 """Beginnings of prompts that all apps may share the KV cells of: an admin's, and those of tasks.
 
-A prompt shares a registered beginning only if it has the whole of it: what an app can time is
-whether it knows the text, not how much of it. The beginning of a task is the server's to name with
-each request; an app cannot. Pure, apart from the tokeniser.
+A prompt shares a registered beginning only if it has the whole of it: an app can time whether it
+knows the text, not how much of it. The server names the beginning of a task with each request; an
+app cannot. Pure, apart from the tokeniser.
 """
 
 import contextlib
@@ -25,7 +25,6 @@ class Registered:
     """The registered beginnings of one model, as token ids.
 
     Args:
-        preparer: renders and tokenises as for a request.
         texts: each is a system message of chats, and the beginning of plain prompts.
     """
 
@@ -41,7 +40,7 @@ class Registered:
         self._beginnings.sort(key=len, reverse=True)
 
     def shared(self, tokens: list[int], task: ReadOnly[Message] = ()) -> int:
-        """Number of leading tokens that a registered beginning shares with a prompt; 0 if none is
+        """Number of leading tokens that a prompt shares with a registered beginning; 0 if none is
         whole.
 
         Args:
