@@ -1,9 +1,8 @@
 """The threads that compute with llama.cpp: one pool for the life of a context.
 
-Without a pool of its own, a context makes ggml start and end its threads at every step. Rules: the
-pool is made after the confinement, which its threads inherit; a thread without work sleeps at once,
-so that it takes nothing from the server between two steps, nor from a neighbour while a step uses
-fewer threads.
+Without it ggml starts and ends its threads at every step. Rules: the pool is made after the
+confinement, which its threads inherit; a thread without work sleeps at once, so that it takes
+nothing from the server between two steps.
 """
 
 import ctypes

@@ -1,14 +1,14 @@
 """Number of threads of a step: a controller, not a constant.
 
-ggml's threads meet at a spinning barrier thousands of times per token, so one thread that the
-host takes away holds up all the others: with a busy neighbour on one of two cores a step takes
-twenty times as long, while with one thread fewer nothing is lost.
+ggml's threads meet at a spinning barrier thousands of times per token, so one thread that the host
+takes away holds up all the others: with a busy neighbour on one of two cores a step takes twenty
+times as long, while with one thread fewer nothing is lost.
 
-Rules: threads that spin use all of their time, so processor time below wall time times threads
-says that the host gave a core to somebody else. Then, or when steps have become slow, one thread
-fewer is tried at once; without a sign, one fewer is tried rarely and one more often. Another count
-is kept if it is clearly faster on steps of the same size; a try that fails is ended at its first
-very slow step and repeated later each time. Pure: step times come in as numbers.
+Rules: spinning threads use all of their time, so processor time below wall time times threads shows
+that the host gave a core to somebody else. Then, or when steps have become slow, one thread fewer
+is tried at once; without a sign, one fewer is tried rarely and one more often. Another count is
+kept if it is clearly faster on steps of the same size; a try that fails is ended at its first very
+slow step and repeated later each time. Pure.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ _FORGET = 0.8
 
 @dataclass
 class _Reason:
-    """Why another count is tried, and when it may be again.
+    """A reason to try another count, and when it may be tried again.
 
     Attributes:
         direction: threads more.
@@ -44,12 +44,11 @@ class _Reason:
     wait: float = 0.0
 
     def failed(self, now: float) -> None:
-        """Wait longer than the last time."""
         self.wait = min(2 * self.wait, self.longest) or self.first
         self.due = now + self.wait
 
     def reset(self, now: float) -> None:
-        """Things have changed: begin with the first wait again."""
+        """Begin with the first wait again."""
         self.wait, self.due = 0.0, now + self.first
 
 
@@ -74,16 +73,12 @@ class Threads:
         self._reason = self._more
 
     def record(self, tokens: int, seconds: float, cpu_seconds: float, now: float) -> int:
-        """Note a step and decide.
+        """Note a step; the thread count for the next one.
 
         Args:
             tokens: tokens in the step.
-            seconds: how long it took.
             cpu_seconds: processor time of all threads in it.
             now: monotonic time in seconds.
-
-        Returns:
-            The thread count for the next step.
         """
         if self._routine.due == float("inf"):
             self._routine.reset(now)

@@ -2,8 +2,8 @@
 
 Rules: the kernel counts and kills (`SIGALRM`, whose default action ends the process), so that
 neither a spinning loop nor a held lock of Python can keep the worker alive; the limit grows with
-the tokens and with the bytes of the weights, and no working host comes near it. The status of the
-process tells the server that the model is at fault and not the request.
+the tokens and with the bytes of the weights, and no working host comes near it. The exit status
+shows the server that the model is at fault and not the request.
 """
 
 import signal
@@ -22,7 +22,6 @@ def limit(tokens: int, weights: int) -> float:
     """Seconds that a step may take at most.
 
     Args:
-        tokens: computed in it.
         weights: bytes of the model.
     """
     return _LEAST_S + weights / _READ + tokens * weights / _COMPUTED

@@ -4,9 +4,8 @@ Order: import everything, load the CPU variant, rehearse what loads lazily, chec
 all rights, and only then read the first byte of the model. Four threads: this one reads the socket;
 two prepare requests, a small one next to a large one, which has the lower priority; the last one
 owns the llama.cpp context. The server sends no more to prepare than is prepared at once. The
-process ends when its socket does.
-The model comes with the first message, as a descriptor over a second socket; adapters come later in
-the same way, and must carry the seals too.
+process ends when its socket does. The model comes with the first message, as a descriptor over a
+second socket; adapters come later in the same way, and must carry the seals too.
 
 usage: python -I -m appliance.engine.worker SOCKET_FD DESCRIPTORS_FD
 """
@@ -64,7 +63,7 @@ class Service(Protocol):
     engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
 
     def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Any]]:
-        """Check a request on the reader thread; the answer, and what to add to the engine."""
+        """Check a request on the reader thread; the answer, and the engine's work."""
         ...
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
@@ -120,13 +119,13 @@ class ModelWorker:
         self._prepare_forever(self._small)
 
     def _prepare_large(self) -> None:
-        """With the lower priority, since a large request may compute for seconds."""
+        """Prepare with the lower priority: a large request may compute for seconds."""
         with contextlib.suppress(PermissionError):  # the process has a lower one already
             os.setpriority(os.PRIO_PROCESS, 0, confine.LOW_PRIORITY)  # of this thread alone
         self._prepare_forever(self._large)
 
     def _prepare_forever(self, requests: "queue.SimpleQueue[Preparable]") -> None:
-        """Prepare what arrives, one after the other; if it fails the process ends."""
+        """Prepare one after the other; if it fails the process ends."""
         try:
             while True:
                 message = requests.get()
@@ -175,7 +174,7 @@ class ModelWorker:
             os._exit(70)
 
     def _take_messages(self) -> None:
-        """Everything that has arrived; waits only when there is nothing to compute."""
+        """Take all that arrived; wait only when there is nothing to compute."""
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self._inbox.get(block=not self._engine.busy())
@@ -234,7 +233,7 @@ def rehearse() -> None:
 def load_model(
     load: protocol.Load, model_fd: int, sockets: Collection[int], tell: Callable[[int], None]
 ) -> tuple[ModelRunner, dict[str, bool | int | str], list[int]]:
-    """Confine the process, then load the model, and tell how much of it is loaded, in percent."""
+    """Confine the process, then load the model; `tell` gets the loaded share in percent."""
     library = Library(Path(load.variant), load.refused)
     library.loading = tell
     rehearse()
@@ -248,7 +247,7 @@ def load_model(
 
 
 def shapes(load: protocol.Load) -> RunnerConfig:
-    """The shapes of the context that a model's kind needs."""
+    """The context that a model's kind needs."""
     if load.kind != "generate":
         return pooled(load)
     most = max(0, MOST_SEQUENCES - BRANCHES - load.slots)
@@ -266,7 +265,6 @@ def shapes(load: protocol.Load) -> RunnerConfig:
 
 
 def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
-    """Map the GPU backend and list the devices that a worker with it may reach."""
     if load.gpu is None:
         return None
     os.environ["CUDA_CACHE_DISABLE"] = "1"  # code for the GPU never comes from a file
@@ -274,7 +272,7 @@ def _gpu(load: protocol.Load) -> confine.GpuAccess | None:
 
 
 def main(socket_fd: int, descriptors_fd: int) -> int:
-    """Load, report, serve. Returns the exit status."""
+    """Load, report, serve; the exit status."""
     heap.share_one_arena()
     sys.setswitchinterval(_SWITCH_S)
     channel = Channel(socket.socket(fileno=socket_fd))

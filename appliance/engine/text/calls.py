@@ -1,8 +1,7 @@
 """Calls that a request demands: a grammar makes them, in the dialect of the model.
 
-Rules: every keyword of a parameters' schema is enforced or refused, naming the function; the
-finished text is read by the parser that the client's answer goes through, and the arguments of
-every call are checked by an independent validator.
+Rules: every keyword of a parameters' schema is enforced or refused, naming the function; an
+independent validator checks the arguments of every call in the finished text.
 """
 
 import json
@@ -29,7 +28,7 @@ class ForcedCalls:
 
     Attributes:
         schemas: by name, the schema of the parameters.
-        parallel: whether there may be more than one call.
+        parallel: there may be more than one call.
         validators: by name, whether arguments as a text are accepted.
     """
 
@@ -42,10 +41,10 @@ class ForcedCalls:
     def constraint(
         cls, tools: Tools, dialect: Dialect, form: Constraint | None = None
     ) -> Constraint:
-        """The constraint for `tools.forced`, as a text that a cache can know it by.
+        """The constraint for `tools.forced`, as a text that can be a cache's key.
 
         Args:
-            form: where no call is demanded, what an answer without one must be.
+            form: what an answer without a call must be, if none is demanded.
         """
         names = tools.forced or [f["name"] for f in tools.functions]
         schemas = {f["name"]: f["parameters"] for f in tools.functions if f["name"] in names}
@@ -56,9 +55,7 @@ class ForcedCalls:
 
     @classmethod
     def decode(cls, source: str) -> "ForcedCalls":
-        """Read a constraint's source.
-
-        Raises:
+        """Raises:
             BadRequest: `invalid_schema`, naming the function.
         """
         dialect, parallel, schemas = json.loads(source)
@@ -87,7 +84,7 @@ class ForcedCalls:
         return "\n".join([f"start: {choice}", f"calls: call{again}", call, *lines])
 
     def valid(self, text: str) -> bool:
-        """True if a finished text is calls and nothing else, with arguments that are accepted."""
+        """True if a finished text is only calls with accepted arguments."""
         reply = ParsedReply(ReplyForm(self.dialect, frozenset(self.schemas)))
         name, called = "", 0
         for piece in [*reply.push(text), *reply.finish()]:

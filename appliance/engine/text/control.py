@@ -3,9 +3,7 @@
 Rules: a client that writes `<|im_end|>` into a message does not end a turn. Each spelling is broken
 by a character that no client can send, the template is rendered, and the rendered text is tokenised
 piece by piece, as llama.cpp reads control tokens within one piece only. Text that spells none is
-not changed, and its tokens are those of the whole. A spelling that the end of a text cuts off
-counts too: the next text could complete it. A token that a template begins and a text completes is
-the template's doing.
+not changed. A spelling that the end of a text cuts off counts too: the next text could complete it.
 
 The character is half of a surrogate pair, which UTF-8 cannot express. It needs no state across the
 template's work: what trims, splits or escapes a text moves it along with the letters around it.
@@ -40,9 +38,8 @@ class ControlTexts:
         self._spelled = re.compile(spelled, re.DOTALL)  # the first character of each
 
     def message(self, message: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """A message with every spelling broken.
-
-        Its role is no text: it is one of a few known words, and templates compare it.
+        """A message with every spelling broken; not in its role, a known word that templates
+        compare.
 
         Raises:
             BadRequest: `template_failed`: nested too deeply to be rendered.
@@ -80,7 +77,9 @@ class ControlTexts:
         return BREAK.join([*parts, text[done:]])
 
     def _breaks(self, text: str) -> list[int]:
-        """Where a control token's first character ends, be the token cut off by the text's end."""
+        """Positions after a control token's first character, be the token cut off by the text's
+        end.
+        """
         ends = [found.end() for found in self._spelled.finditer(text)]
         last = ends[-1] if ends else 0
         for found in self._first.finditer(text, max(0, len(text) - self._longest + 1)):
@@ -89,6 +88,5 @@ class ControlTexts:
         return ends
 
     def _begins(self, text: str) -> bool:
-        """True if a control token begins with this text."""
         at = bisect_left(self._whole, text)
         return at < len(self._whole) and self._whole[at].startswith(text)

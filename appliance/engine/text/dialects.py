@@ -2,8 +2,7 @@
 
 Rules:
 - A template that knows tools is used as it is, if rendering a known call shows one of the two
-  ways of writing that `reply` reads. That is tried, not guessed from names: Qwen and Hermes come
-  out as `hermes`, Llama 3 as `json`.
+  ways of writing that `reply` reads. That is tried, not guessed from names.
 - For any other template, the functions are described in the system message and calls and results
   become plain text: in Google's words and `json` for Gemma, in those of Hermes for the rest.
 
@@ -72,7 +71,7 @@ PROBE_TALK: Final[tuple[Message, ...]] = (
 
 
 def native_dialect(render: Callable[[tuple[Message, ...], Tools], str]) -> Dialect:
-    """Find the dialect of a template's own calls; "" when it has none, or none that is read."""
+    """The dialect of a template's own calls; "" when it has none that `reply` reads."""
     try:
         shown = "".join(render(PROBE_TALK, PROBE).split())
     except BadRequest:
@@ -104,8 +103,7 @@ def spelled_out(
     """A conversation with functions, calls and results for a template that knows none of them.
 
     Args:
-        system: whether the template takes a system message; else the first user message gets
-            what it would say.
+        system: the template takes a system message; else its text goes into the first user message.
     """
     plain: list[Message] = []
     for message in messages:

@@ -1,10 +1,9 @@
-"""A client's schema as the library that makes the masks is given it.
+"""A client's schema in the form that the library for the masks gets.
 
 Rules: it accepts no document that the client's schema does not accept. Dates and times are those
 of the calendar and of a day of 24 hours (RFC 3339 without leap seconds), which the library's own
-expressions are not. An unknown format is an annotation (JSON Schema, 7.2.1). A
-reference leads to a place in the same schema, never elsewhere; a schema that only an endless
-document could satisfy is refused.
+expressions are not. An unknown format is an annotation (JSON Schema, 7.2.1). A reference leads to a
+place in the same schema; a schema that only an endless document could satisfy is refused.
 """
 
 import re
@@ -47,8 +46,8 @@ def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         schema: within the limits of depth.
 
     Raises:
-        BadRequest: `invalid_schema` for a reference to another document, or when no document that
-            has an end can satisfy it.
+        BadRequest: `invalid_schema` for a reference to another document, or when no finite document
+        can satisfy it.
     """
     for node in _nodes(schema):
         if "x-guidance" in node:  # what the library takes beside JSON Schema
@@ -104,7 +103,7 @@ def _with_patterns(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _without_dots(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """A dot stands for no end of a line: in ECMA-262 these are four, for the library one."""
+    """Replace the dot: it excludes four line ends in ECMA-262, one in the library."""
     changed, names = dict(node), node.get("patternProperties")
     if isinstance(pattern := node.get("pattern"), str):
         changed["pattern"] = _dots(pattern)
@@ -134,7 +133,7 @@ def _without_formats(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class _Ends:
-    """Which schemas some document with an end satisfies, as far as references decide it.
+    """Which schemas some finite document satisfies, as far as references decide it.
 
     The least fixed point: a reference has no end until its target is seen to have one.
     """
@@ -154,7 +153,6 @@ class _Ends:
                 look += waiting.get(target, ())
 
     def all_of(self, node: Any) -> bool:
-        """True if a schema can be satisfied by a document with an end."""
         if not isinstance(node, dict):
             return node is not False
         target = node.get("$ref")
@@ -185,7 +183,7 @@ class _Ends:
         return all(map(self.all_of, [*given, *rest]))
 
     def _at(self, reference: str) -> Any:
-        """The schema at a JSON pointer; True where there is none, for the library to refuse."""
+        """The schema at a JSON pointer; True if there is none, for the library to refuse."""
         found: Any = self._root
         before, *parts = unquote(reference).removeprefix("#").split("/")
         if before:  # a name and no pointer

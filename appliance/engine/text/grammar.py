@@ -1,12 +1,11 @@
 """Structured output: which tokens may come next, and which must.
 
 Rules: masks come from llguidance over the whole vocabulary; tokens that the grammar forces are
-appended without asking the model. White space between JSON tokens is the compact form, so that
-neither the model nor the reader spends tokens on blanks. A schema keyword that cannot be
-enforced is refused with its name, never ignored; the finished text is checked once more by an
-independent validator. Sources are bounded in size and depth, and compile in the worker only,
-off the decode thread. Grammars that were signed with the model compile before it serves, or it does
-not serve; requests name them. Only a signed one may be Lark, and only masks hold an answer to it.
+appended without asking the model. White space between JSON tokens is the compact form. A schema
+keyword that cannot be enforced is refused with its name, never ignored; an independent validator
+checks the finished text once more. Sources are bounded in size and depth, and compile in the worker
+only, off the decode thread. Grammars that were signed with the model compile before it serves, or
+it does not serve. Only a signed one may be Lark, and only masks hold an answer to it.
 """
 
 import json
@@ -65,10 +64,10 @@ class Guide:
     Args:
         matcher: positioned at the start.
         validator: checks the finished text, if the constraint is a schema.
-        limits: of an answer that is JSON, what holds its numbers and keys.
+        limits: of an answer that is JSON: its numbers and keys.
         end: keeps the end of such an answer within reach.
-        one_by_one: let the model compute forced tokens, too, each as the only one that may
-            come, because their log-probabilities are asked for.
+        one_by_one: the model computes forced tokens, too, because their log-probabilities are
+        wanted.
     """
 
     def __init__(
@@ -106,7 +105,7 @@ class Guide:
             self._limits.restrict(logits)
 
     def within(self, token: int, left: int) -> int:
-        """The token, or another one in its place without which the answer would be cut off.
+        """The token, or another one if the answer would be cut off with it.
 
         Args:
             left: most tokens that may still come, with this one.
@@ -116,7 +115,7 @@ class Guide:
         return self._end.within(self._matcher, self._limits, token, left)
 
     def accept(self, token: int) -> list[int] | None:
-        """Go on by a sampled token; the tokens that must follow it, None if it may not come."""
+        """Append a sampled token; the tokens that must follow it, None if it may not come."""
         if self._ahead:
             return [] if token == self._ahead.pop(0) else None
         if not self._matcher.consume_token(token):
@@ -135,14 +134,10 @@ class Guide:
 
     @property
     def stopped(self) -> bool:
-        """True if nothing may follow."""
         return not self._ahead and bool(self._matcher.is_stopped())
 
     def wrote(self, text: str, complete: bool) -> bool:
-        """Note text of the answer; False when the complete answer breaks its schema.
-
-        The validator is not the library that made the mask, so that a mistake of one shows.
-        """
+        """Note text of the answer; False when the complete answer breaks its schema."""
         self._text += text
         if not complete or self._validator is None:
             return True
@@ -155,16 +150,17 @@ class Guide:
 class Within:
     """Keeps one document within the tokens that it may take, as far as its schema allows.
 
-    How far the end is, is looked at again when it could have come near: each token with structure
-    puts it off by at most what the schema can demand at once, any other by a few. Where no way is
-    found (a string in the middle of a long expression), it is looked for again a little later.
+    The distance of the end is looked up again when it could have become short: a token with
+    structure
+    adds at most what the schema can demand at once, any other a few. Where no way is found (a
+    string in
+    the middle of a long expression), the search is repeated a little later.
 
     Args:
-        endings: the tokens that end things.
         phrases: tokens that may end a string.
         need: tokens of the shortest document; None where that is not known.
         size: characters of the schema: what it can open at once is in proportion to it.
-        few: whether the keys of an object may run out, so that a comma can be one too many.
+        few: the keys of an object may run out, so that a comma can be one too many.
     """
 
     def __init__(
@@ -183,11 +179,7 @@ class Within:
         self._plan: tuple[int, list[int]] | None = None  # from which token on, and the way
 
     def within(self, matcher: Any, written: "JsonLimits", token: int, left: int) -> int:
-        """As for the guide.
-
-        Args:
-            written: what was written so far.
-        """
+        """As of the guide, with what was written so far."""
         if self._plan is not None:
             begun, plan = self._plan
             return plan[written.count - begun] if written.count - begun < len(plan) else token
@@ -224,8 +216,8 @@ class JsonLimits:
 
     Args:
         pieces: the bytes of the tokens.
-        growing: which of them make a number longer.
-        endings: which of them can end a key.
+        growing: those that make a number longer.
+        endings: those that can end a key.
     """
 
     def __init__(self, pieces: list[bytes], growing: Growing, endings: Endings) -> None:
@@ -234,13 +226,12 @@ class JsonLimits:
         self.count = 0
 
     def wrote(self, tokens: list[int]) -> None:
-        """Note what was written."""
         self.count += len(tokens)
         for token in tokens:
             self.text.feed(self._pieces[token])
 
     def restrict(self, logits: NDArray[np.float32]) -> None:
-        """Let a number that has no room end, and no key come twice, if anything else may come."""
+        """End a number that has no room, and let no key come twice, if anything else may come."""
         room = self.text.room
         if room is not None and room < self._growing.most:
             _without(logits, self._growing.beyond(room))
@@ -251,7 +242,7 @@ class JsonLimits:
 
 
 def _without(logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.intp]) -> None:
-    """Forbid tokens; not if nothing else may come: the schema asked for it."""
+    """Forbid tokens, unless nothing else may come: the schema asked for it."""
     before = logits[tokens]
     logits[tokens] = -np.inf
     if np.isneginf(logits).all():
@@ -259,10 +250,7 @@ def _without(logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.int
 
 
 def check_constraint(constraint: Constraint) -> None:
-    """Refuse what cannot be enforced over any vocabulary.
-
-    Args:
-        constraint: a schema, an expression or a choice.
+    """Refuse a schema, an expression or a choice that cannot be enforced over any vocabulary.
 
     Raises:
         BadRequest: `invalid_schema`.
@@ -309,12 +297,9 @@ class GrammarCache:
     def guide(self, constraint: Constraint, *, one_by_one: bool = False) -> Guide:
         """A fresh guide.
 
-        Args:
-            one_by_one: as for the guide.
-
         Raises:
-            BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks
-                for what cannot be enforced; `unknown_grammar`.
+            BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks for
+            what cannot be enforced; `unknown_grammar`.
         """
         matcher, validator, phrases, need = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
@@ -331,7 +316,7 @@ class GrammarCache:
         return self._source(self._sources[constraint.source]) if signed else constraint.source
 
     def _is_json(self, constraint: Constraint) -> bool:
-        """True if whatever the answer has outside strings is JSON."""
+        """True if everything outside strings in the answer is JSON."""
         if constraint.kind == "either":
             _, kind, form = json.loads(constraint.source)
             return self._is_json(Constraint(kind, form))

@@ -1,11 +1,10 @@
 """Documents end: a short way to the end of a document that has begun.
 
 Rules: a token is taken only if the document can still be closed within the tokens that are left;
-where it cannot, the next token of the way to the end is taken in its place. The way is a greedy
-one: what closes before what is short before what opens; a string that may not end yet continues by
-a phrase of its schema, if one ends it. Where neither helps, the first token that may come is taken,
-and if that leads to no end, the last one. No object gets a key twice on it. Where none is found,
-nothing is changed.
+else the next token of the way to the end replaces it. The way is greedy: closing tokens before
+short ones before opening ones; a string that may not end yet continues by a phrase of its schema,
+if one ends it. Where neither helps, the first token that may come is taken, and if that leads to no
+end, the last one. No object gets a key twice on it. Where no way is found, nothing is changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,10 +24,6 @@ STRUCTURE: Final = frozenset(b'"[]{},:')
 class Endings:
     """The tokens that end things, best first.
 
-    Args:
-        pieces: the bytes of each token.
-        end: the token that ends an answer.
-
     Attributes:
         quoting: tokens with a quotation mark; `whole`: those with two, in which a key can be.
     """
@@ -47,7 +42,7 @@ class Endings:
         self.whole = [token for token in self.quoting if pieces[token].count(_QUOTE) > 1]
 
     def phrase(self, text: str) -> list[int]:
-        """The tokens of what ends a string, with the quotation mark."""
+        """The tokens of the end of a string, with the quotation mark."""
         return list(spelled(text.encode() + _QUOTE, self._known, self._longest))
 
     def way(
@@ -111,7 +106,7 @@ class Endings:
         return bool(text.keys) and text.repeats(self._pieces[token] for token in tokens)
 
     def _leads_to_repeating(self, matcher: Any, text: JsonText, token: int) -> bool:
-        """True if an object gets a key twice by a token and what must follow it."""
+        """True if a token and those that must follow it give an object a key twice."""
         if not text.begins_a_key:
             return self._repeats(text, (token,))
         after = matcher.deep_copy()
@@ -125,5 +120,5 @@ def _allows(mask: bytes, token: int) -> int:
 
 
 def _longest(known: Mapping[bytes, int], pieces: Iterable[bytes]) -> list[int]:
-    """Their tokens, those first that close most."""
+    """Their tokens, those that close most first."""
     return [known[piece] for piece in sorted(pieces, key=lambda piece: (-len(piece), piece))]

@@ -33,7 +33,6 @@ class JsonText:
         self.repeated = False
 
     def copy(self) -> "JsonText":
-        """The same, to try out what may come next."""
         made = JsonText.__new__(JsonText)
         made.__dict__.update(self.__dict__)
         made._open = self._open[:]
@@ -41,7 +40,6 @@ class JsonText:
 
     @property
     def quoted(self) -> bool:
-        """True if a string has begun and not ended."""
         return self._quoted
 
     @property
@@ -59,21 +57,20 @@ class JsonText:
 
     @property
     def begins_a_key(self) -> bool:
-        """True if a key is being written that may become one that its object has."""
+        """True if the text ends in a key that may become one that its object has."""
         if self._key is None:
             return False
         begun = self._key.decode("utf-8", "ignore")
         return "\\" in begun or any(key.startswith(begun) for key in self.keys)
 
     def repeats(self, pieces: Iterable[bytes]) -> bool:
-        """True if an object would get a key twice by what comes next."""
+        """True if these pieces would give an object a key twice."""
         tried = self.copy()
         for piece in pieces:
             tried.feed(piece)
         return tried.repeated
 
     def feed(self, text: bytes) -> None:
-        """Go on by what was written."""
         for byte in text:
             if self._quoted:
                 self._in_string(byte)
@@ -112,12 +109,12 @@ class JsonText:
 
 
 def repeating(text: JsonText, tokens: Sequence[int], pieces: Sequence[bytes]) -> list[int]:
-    """Those of the tokens by which an object would get a key twice."""
+    """The tokens that would give an object a key twice."""
     return [token for token in tokens if text.repeats((pieces[token],))]
 
 
 def _read(key: bytes) -> str:
-    """A key as it is read; what is none, as it is spelled."""
+    """A key as it is read; an invalid one as it is spelled."""
     try:
         return str(json.loads(b'"' + key + b'"', strict=False))
     except ValueError:

@@ -1,8 +1,8 @@
 """Numbers of a JSON text end: where they could end and have grown long, they do.
 
-Rules: a number has at most 16 digits, leading zeros and its exponent counted, which is as many as
-a 64-bit float can tell apart; its exponent has at most 2, so that it fits into one. Where a grammar
-lets nothing but a longer number follow, it may be longer: the schema asked for it.
+Rules: a number has at most 16 digits, leading zeros and its exponent counted, as many as a 64-bit
+float distinguishes; its exponent has at most 2. It may be longer where a grammar lets nothing else
+follow.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,7 @@ from appliance.engine.text.json_scanner import DIGITS, NUMBER
 
 
 class Growing:
-    """For each token, how many digits more a number has with it at least.
-
-    Args:
-        pieces: the bytes of each token.
-    """
+    """The least number of digits that each token adds to a number."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         adds = np.fromiter(map(_adds, pieces), np.int16, len(pieces))

@@ -1,8 +1,8 @@
-"""Texts that end the strings of a schema: what is tried where a string may not end as it is.
+"""Texts that end the strings of a schema, tried where a string may not end as it is.
 
 Rules: an expression is narrowed to what it cannot do without, so that a text of it is short; a
-format has its shortest texts here. Of each text every end counts, too: the string may have begun
-with the rest. They are only proposals: the masks say which of them holds. Pure.
+format has its shortest texts here. Every end of a text counts, too: the string may have begun with
+the rest. They are only proposals: the masks decide. Pure.
 """
 
 import json
@@ -34,7 +34,7 @@ def endings(text: str) -> list[str]:
 
 
 def formats(schema: Any) -> list[str]:
-    """List the endings of strings whose formats a schema names."""
+    """The endings of strings whose formats a schema names."""
     named = [node.get("format") for node in _nodes(schema)]
     return [end for name in sorted(SHORTEST) if name in named for text in SHORTEST[name]
             for end in endings(text)]  # fmt: skip
@@ -52,7 +52,7 @@ def expressions(schema: Any) -> list[str]:
 
 
 def whole(expression: str) -> str:
-    """An expression that holds for a whole string, without what it can do without."""
+    """An expression for a whole string, without its dispensable parts."""
     inner = expression
     for part, instead in (
         (_MAY_BE_MISSING, ""), (_ONCE_OR_MORE, r"\g<atom>"), (_AT_LEAST, r"\g<atom>\g<least>}"),
@@ -65,7 +65,7 @@ def whole(expression: str) -> str:
 
 
 def _nodes(value: Any) -> Iterator[dict[str, JsonValue]]:
-    """Every object in a schema or in several, also those that are in texts of JSON."""
+    """Every object in a schema or in several, also in texts of JSON."""
     left = [value]
     while left:
         value = left.pop()

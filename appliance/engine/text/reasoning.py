@@ -1,7 +1,6 @@
 """Splits what a model thinks from what it answers: `<think>…</think>` before the answer.
 
-Rules: tags count only at the beginning of the answer; white space around the reasoning is
-dropped; text of a model that does not think passes untouched.
+Rules: tags count only at the beginning of the answer; white space around the reasoning is dropped.
 """
 
 from typing import Final, Literal, TypeAlias
@@ -23,7 +22,6 @@ class Reasoning:
 
     @property
     def thinks(self) -> bool:
-        """True while the text is reasoning, with the tag that ends it."""
         return self._state in ("thinking", "gap")
 
     def push(self, text: str) -> tuple[str, str]:
@@ -39,7 +37,7 @@ class Reasoning:
         return reasoning, self._take() if self._state == "body" else ""
 
     def finish(self) -> tuple[str, str]:
-        """Return the text held back, once nothing follows."""
+        """The text held back."""
         held = self._take()
         if self._state == "thinking":
             return held.rstrip(_SPACE), ""

@@ -3,10 +3,10 @@
 Rules:
 - However the text is split, the same pieces come out once neighbours are joined.
 - Where the model was free (`forced` is false), only a complete, well-formed call of an offered
-  function becomes a call; everything else stays text, to the character, so nothing is lost and
-  nothing has to be taken back. A call is therefore held until it is complete.
+  function becomes a call; everything else stays text, to the character. A call is therefore held
+  until it is complete.
 - Where a grammar made the text, arguments leave as they come.
-- White space around calls and around reasoning belongs to neither and is dropped.
+- White space around calls and around reasoning is dropped.
 - Where a grammar allowed either calls or an answer in a form, the beginning decides, and an answer
   in the form stays as it is whatever it spells.
 - The text is untrusted: work is linear in its length, and no text raises.
@@ -46,7 +46,6 @@ class ReplyForm:
         names: the functions on offer.
         forced: a grammar made the text.
         either: it allowed an answer without calls, too.
-        thinking: whether and where the text has reasoning.
     """
 
     dialect: Dialect = ""
@@ -78,7 +77,6 @@ class ParsedReply:
 
     @property
     def calls(self) -> int:
-        """Calls so far."""
         return self._calls.count if self._calls else 0
 
     def push(self, text: str) -> list[Piece]:
@@ -87,7 +85,7 @@ class ParsedReply:
         return self._pieces(reasoning, body, final=False)
 
     def finish(self) -> list[Piece]:
-        """Return the text held back, once nothing follows."""
+        """The text held back."""
         reasoning, body = self._reasoning.finish()
         return self._pieces(reasoning, body, final=True)
 
@@ -152,9 +150,10 @@ class _ObjectEnd:
 class _Calls:
     """The state machine behind `Reply`.
 
-    States: `choice` (is it calls or an answer in a form?), `text`, `object` (a call may have begun
-    at the start of the held text), `arguments` (forced: they are handed on), `brace` and `tail`
-    (what closes a call), `gap` (white space after it), `plain` and, for the json dialect, `start`.
+    States: `choice` (calls or an answer in a form?), `text`, `object` (a call may have begun at the
+    start of the held text), `arguments` (forced: they are handed on), `brace` and `tail` (what
+    closes a
+    call), `gap` (white space after it), `plain` and, for the json dialect, `start`.
     """
 
     form: ReplyForm
@@ -184,7 +183,6 @@ class _Calls:
             self._state = "choice"
 
     def push(self, text: str, *, final: bool) -> list[Piece]:
-        """Add text and take what is certain."""
         if not final and (not text or text.isspace()):
             self._blank += text  # decides nothing, and looking at it again and again costs much
             return []
@@ -198,7 +196,6 @@ class _Calls:
                 return pieces
 
     def _take(self, count: int) -> Iterator[Piece]:
-        """Hand the first characters on as content."""
         if count:
             yield Piece("content", self._held[:count])
             self._held = self._held[count:]
@@ -320,19 +317,19 @@ class _Calls:
         yield from self._take(len(self._held))
 
     def _give_up(self, count: int) -> Iterator[Piece]:
-        """This was no call: at least its first characters are text."""
+        """Hand on text that was no call: `count` characters at least."""
         self._lead = ""
         yield from self._take(count)
         self._state = "text" if self.form.dialect == "hermes" else "plain"
 
 
 def head(name: str, dialect: Dialect) -> str:
-    """Write the beginning of a call in a grammar, before its arguments."""
+    """The beginning of a call in a grammar, before its arguments."""
     return f'{{"name": {json.dumps(name)}, "{ARGUMENTS[dialect]}": '
 
 
 def beginnings(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
-    """List the possible beginnings of calls that a grammar made."""
+    """The possible beginnings of calls that a grammar made."""
     return (OPEN,) if dialect == "hermes" else tuple(head(name, dialect) for name in sorted(names))
 
 

@@ -1,8 +1,8 @@
-"""Texts that a tokeniser's own expression would overrun its stack with.
+"""Texts that would overflow the stack of a tokeniser's own expression.
 
 Rules: some tokenisers split a text by an expression of C++'s library, which recurses once for each
 letter of a word; a run of letters and digits, of white space or of signs is bounded for them.
-Those of which llama.cpp knows a loop of its own take any run.
+Those for which llama.cpp has a loop of its own take any run.
 """
 
 import re

@@ -1,11 +1,11 @@
 """Schemas that take exponential or very long time to compile, by what they combine.
 
-Rules: patterns that hold for one value at once are few, since their intersection is searched for a
-text that meets all; a divisor is small but for its factors of ten, since each remainder is a state
-of an automaton; what may come next in one place is little, since compiling takes quadratic time in
-it, and the masks know no more than 2,000; lists and objects that are data are few. Found by trying
-(llguidance 1.9): 22 patterns together compile for more than ten seconds, a divisor of a million for
-nine, 3,500 alternatives for four, a constant of 12,000 lists for three. Pure.
+Rules: patterns that hold for one value at once are few, since their intersection is searched; a
+divisor is small but for its factors of ten, since each remainder is a state of an automaton; few
+alternatives continue in one place, since compiling is quadratic in them and the masks know at most
+2,000; lists and objects that are data are few. Found by trying (llguidance 1.9): 22 patterns
+together compile for more than ten seconds, a divisor of a million for nine, 3,500 alternatives for
+four, a constant of 12,000 lists for three. Pure.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 def costly(schema: Any) -> str:
-    """Why a schema takes too long to compile; "" when it does not."""
+    """The reason that a schema takes too long to compile; "" when it does not."""
     patterns: Counter[Path] = Counter()
     divisors: Counter[Path] = Counter()
     referring = data = 0
@@ -71,7 +71,7 @@ def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, JsonValue]]]:
 
 
 def _containers(value: Any, but: int = 0) -> int:
-    """Lists and objects in a value, but for so many."""
+    """Lists and objects in a value, less `but`."""
     if not isinstance(value, dict | list):
         return 0
     found, left = -but, [value]
@@ -84,7 +84,7 @@ def _containers(value: Any, but: int = 0) -> int:
 
 
 def _next(node: Any) -> int:
-    """Upper limit of the continuations where a value of this schema begins."""
+    """Upper limit of the continuations at the beginning of a value of this schema."""
     if not isinstance(node, dict):
         return _OF_ANY
     properties, required = node.get("properties"), node.get("required")
@@ -105,7 +105,7 @@ def _of_option(node: Any) -> int:
 
 
 def _remainders(divisor: Any) -> int:
-    """States that a divisor needs: what is left of it without factors of 2 and 5."""
+    """States that a divisor needs: itself without factors of 2 and 5."""
     if not isinstance(divisor, int | float) or isinstance(divisor, bool):
         return 1
     try:

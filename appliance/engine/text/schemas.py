@@ -1,8 +1,8 @@
 """JSON schemas from clients: their limits, and the check of a finished text.
 
-Rules: size and depth are bounded before any library sees a schema; what llguidance takes from a
-schema beyond JSON Schema is ours to set, never the client's; an expression that ECMA-262 does not
-know (JSON Schema, 6.4) is refused, although the libraries would give it a meaning.
+Rules: size and depth are bounded before any library sees a schema; a client cannot set what
+llguidance takes from a schema beyond JSON Schema; an expression that ECMA-262 does not know (JSON
+Schema, 6.4) is refused, although the libraries would give it a meaning.
 """
 
 import json
@@ -49,7 +49,7 @@ def refused(reason: str) -> BadRequest:
     """The refusal of a constraint, in words that SDKs look for.
 
     Args:
-        reason: ours, or a library's: what it says of its own switches is left out.
+        reason: ours, or a library's, without what it says of its own switches.
     """
     told = _SWITCH.sub("", _BORDER.sub(r"no mask is made for the limits of this \1", reason[:1000]))
     return BadRequest(
@@ -60,9 +60,9 @@ def refused(reason: str) -> BadRequest:
 
 
 def json_validator(schema: dict[str, JsonValue]) -> Callable[[str], bool]:
-    """Build a check that a text is JSON that the schema accepts.
+    """A check that a text is JSON that the schema accepts.
 
-    The returned check raises ValueError if the text is no JSON or repeats a key in an object.
+    It raises ValueError if the text is no JSON or repeats a key in an object.
     """
     check = jsonschema_rs.validator_for(
         schema, validate_formats=True, formats=_NOT_CHECKED, retriever=_no_other_document
@@ -76,7 +76,7 @@ def _no_other_document(uri: str) -> NoReturn:
 
 
 def checked_schema(source: str) -> dict[str, JsonValue]:
-    """A schema within the limits of size and depth.
+    """Parse a schema within the limits of size and depth.
 
     Raises:
         BadRequest: `invalid_schema`.

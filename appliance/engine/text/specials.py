@@ -1,9 +1,8 @@
 """Cuts a text at the special tokens of a vocabulary.
 
-Rules: the result is that of llama.cpp's own search, which takes time quadratic in the number of
-special tokens in a text, because it counts from the beginning of a linked list for each; this one
-takes linear time. Of texts that overlap, the one that begins first is read, and of those the
-longest, as Hugging Face's tokenizers read them. Pure.
+Rules: the result is that of llama.cpp's own search, in linear time: that one is quadratic in the
+number of special tokens in a text. Of texts that overlap, the one that begins first is read, and of
+those the longest, as Hugging Face's tokenizers read them. Pure.
 """
 
 import re
@@ -47,11 +46,10 @@ class Specials:
         self._plain = _expression(t for t, s in self._known.items() if not s.control)
 
     def control_texts(self) -> list[bytes]:
-        """The texts of those that are read only where control tokens are."""
         return [text for text, special in self._known.items() if special.control]
 
     def cut(self, text: bytes, *, control: bool) -> Iterator[bytes | int]:
-        """The pieces of a text: special tokens by id, and what is between them.
+        """The pieces of a text: special tokens by id, and the bytes between them.
 
         Args:
             control: read control tokens, too.

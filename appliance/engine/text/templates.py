@@ -37,8 +37,6 @@ class ChatTemplate:
 
     Args:
         source: Jinja text from the GGUF.
-        bos: text of the begin-of-sequence token.
-        eos: text of the end-of-sequence token.
         limit: most characters of output.
 
     Raises:
@@ -76,9 +74,8 @@ class ChatTemplate:
         """The prompt text for a conversation, ready for the assistant's turn.
 
         Args:
-            tools: functions on offer.
-            thinking: whether the model should reason first; None leaves it to the template, and
-                a template that always begins with reasoning has it ended at once by False.
+            thinking: reason first; None leaves it to the template, and a template that always
+            begins with reasoning has it ended at once by False.
 
         Raises:
             BadRequest: `template_failed`; `request_too_large` beyond the limit.
@@ -93,7 +90,6 @@ class ChatTemplate:
         return text
 
     def thinking(self, prompt: str) -> Thinking:
-        """Find whether and where the answer to a rendered prompt has reasoning."""
         if not self.thinks or prompt.rstrip().endswith(END):
             return ""
         return "open" if prompt.rstrip().endswith(BEGIN) else "tags"
@@ -140,12 +136,11 @@ class ChatTemplate:
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %}` marks the assistant's text for training; here it is only a frame."""
+    """`{% generation %}` marks the assistant's text for training; ignored here."""
 
     tags = {"generation"}  # noqa: RUF012 - as the base class has it
 
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        """The statements inside."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 

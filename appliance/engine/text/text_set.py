@@ -1,7 +1,6 @@
-"""One expression that finds many texts at once, in time linear in what is searched.
+"""One expression that finds the longest of many texts at each place, in linear time.
 
-Rules: at each place the longest of the texts is found; the work at a place is bounded by the
-longest text, however many there are.
+Rules: the work at a place is bounded by the longest text, however many there are.
 """
 
 import re
@@ -12,7 +11,7 @@ _DEEPEST: Final = 100  # groups in groups, which Python's compiler follows recur
 
 
 def longest_of(texts: Collection[str]) -> str:
-    """The source of an expression that matches the longest of these texts that is somewhere.
+    """The source of an expression that matches the longest of these texts at a place.
 
     Args:
         texts: at least one, none of them empty.
@@ -25,7 +24,7 @@ def longest_of(texts: Collection[str]) -> str:
 
 
 def _branches(texts: list[str], depth: int) -> str:
-    """As above; `texts` are sorted, and one that is empty makes the rest optional."""
+    """As above; `texts` are sorted, and an empty one makes the rest optional."""
     if not depth:
         raise RecursionError
     optional = not texts[0]

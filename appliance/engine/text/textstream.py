@@ -28,9 +28,8 @@ class TextStream:
         """Add a token's bytes; the text that is now certain.
 
         Args:
-            piece: bytes of one token.
-            may_stop: False while the request asked for more tokens first; stop strings that
-                end before that point are plain text.
+            may_stop: False while the request asked for more tokens first; stop strings that end
+            before that point are plain text.
         """
         text = self._decoder.decode(piece)
         if not self._stop:
@@ -44,13 +43,13 @@ class TextStream:
         return out
 
     def finish(self) -> str:
-        """Return the text held back, once nothing follows."""
+        """The text held back."""
         self._held += "" if self.stopped else self._decoder.decode(b"", final=True)
         self._cut()
         return self._take()
 
     def _cut(self) -> bool:
-        """End the text before the stop string that is complete first; whether there is one."""
+        """End the text before the stop string that is complete first; True if there is one."""
         found = [(i + len(s), i) for s in self._stop if (i := self._held.find(s)) >= 0]
         if found:
             end, begin = min(found)
