@@ -1,7 +1,7 @@
 """Other addresses that clients try first, and the one that each of them means.
 
-Rules: an address becomes another before anything looks at it, so that key, log and metrics know one
-name of each route; what is a route by itself is never another.
+Rules: an address is replaced before anything looks at it, so that key, log and metrics know one
+name of each route; a route's own address is never replaced.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _BELOW_V1: Final = frozenset(
 
 
 def meant(path: str) -> str:
-    """The address that a client means; of `/v1` twice, which its base URL had already, one."""
+    """The address that a client means; a `/v1` that its base URL repeats is dropped."""
     if path.startswith("/v1/v1/"):
         path = path.removeprefix("/v1")
     if path.split("/", 2)[1:2] and path.split("/", 2)[1] in _BELOW_V1:

@@ -1,8 +1,8 @@
-"""The LAN application: which routes there are, and what is before them.
+"""The LAN application: its routes and the layers before them.
 
-Rules: nothing but the APIs of apps is served here, never an admin route; only `PUBLIC` needs
-no key, and `docs = false` takes the documentation out of it; the framework's telemetry
-and its pages with remote assets are off.
+Rules: only the APIs of apps are served here, never an admin route; only `PUBLIC` needs no key, and
+`docs = false` takes the documentation out of it; the framework's telemetry and its pages with
+remote assets are off.
 """
 
 import functools
@@ -144,7 +144,7 @@ def create_lan_app(services: "Services") -> FastAPI:
 
 
 def _let_people_log_in(app: FastAPI, services: "Services") -> None:
-    """Sign-in at a login service, which is imported where it is switched on."""
+    """Sign-in at a login service, imported only where it is switched on."""
     from appliance.api.openai import login
     from appliance.people.code_flow import CodeFlow
 
@@ -165,7 +165,7 @@ def _public(services: "Services") -> frozenset[str]:
 
 
 class _Routes:
-    """The routes by their paths; their middleware is made before they are known."""
+    """The routes by their paths; their middleware exists before they do."""
 
     app: FastAPI
 
@@ -189,11 +189,10 @@ class _Routes:
         }
 
     def __call__(self, path: str) -> bool:
-        """True of a path that a route has, by whatever method."""
+        """True of a route's path, by whatever method."""
         return any(pattern.match(path) for pattern, _ in self._known)
 
     def methods(self, path: str) -> list[str]:
-        """All methods that a path takes."""
         return sorted({m for pattern, some in self._known if pattern.match(path) for m in some})
 
 
@@ -204,7 +203,6 @@ class _ExactRoutes(BaseRoute):
         self._there = there
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Find the route."""
         found = self._there.exact.get((scope.get("method", ""), scope["path"]))
         if found is None:
             return Match.NONE, {}
@@ -212,7 +210,6 @@ class _ExactRoutes(BaseRoute):
         return Match.FULL, {"endpoint": found.endpoint, "path_params": {}, "route": route}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answer."""
         await self._there.exact[scope["method"], scope["path"]].app(scope, receive, send)
 
 

@@ -2,8 +2,8 @@
 
 Rules: none unless the configuration names the origin, whole and exactly; never with the browser's
 own credentials, so that only a page that was given a key can use it; a preflight needs no key and
-says nothing but what may be sent. An origin that is not named gets the answers of any client,
-which its browser keeps from it.
+says only what may be sent. Another origin gets the answers of any client, which its browser keeps
+from it.
 
 Source: the Fetch standard, CORS protocol.
 """
@@ -44,7 +44,6 @@ class CorsGate:
     origins: Set[str]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event."""
         headers = Headers(scope=scope) if scope["type"] == "http" and self.origins else None
         origin = headers.get("origin") if headers is not None else None
         if headers is None or origin is None or origin not in self.origins:

@@ -25,7 +25,7 @@ async def caller_of(request: Request) -> Caller:
     """The app behind a request, as `transport.KeyGate` let it pass.
 
     Raises:
-        Unauthenticated: `invalid_api_key` when no gate was passed; no route relies on that.
+        Unauthenticated: `invalid_api_key` when it passed no gate; no route relies on that.
     """
     principal = request.scope["state"].get("principal")
     if principal is None:
@@ -41,7 +41,7 @@ async def caller_of(request: Request) -> Caller:
 
 
 def asking_for(request: Request, caller: Caller, name: str) -> Caller:
-    """The caller with the end user whom a body names; one whom a header names comes before."""
+    """The caller with the end user of a body, unless a header named one."""
     if caller.principal.person is not None or not name:
         return caller
     person = services_of(request).end_users.claimed(name)

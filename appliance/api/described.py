@@ -1,8 +1,7 @@
 """Additions to the OpenAPI document besides routes and schemas.
 
 Rules: every status that an operation can answer with is named, and its body has the one shape of
-errors; a header is named where an app can rely on it; the key is described in both of its forms,
-and `transport.KeyGate` is what checks it.
+errors; a header is named where an app can rely on it; the key is described in both of its forms.
 """
 
 from typing import Any, Final

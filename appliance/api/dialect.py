@@ -1,6 +1,6 @@
-"""Which of the two APIs a path belongs to: Anthropic's messages, or OpenAI's with all else.
+"""Which API a path belongs to: Anthropic's messages, or OpenAI's with all else.
 
-Rule: this is asked at the edge only, by what writes errors and headers; no answer depends on it.
+Rule: only what writes errors and headers asks; no answer depends on it.
 """
 
 from typing import Final

@@ -2,10 +2,10 @@
 
 Rules:
 - Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the shape
-  of the OpenAI API, or that of Anthropic's where a route of it was asked; `code` is one of
-  `appliance.errors.CODES`. An input that waits for a person adds the id of its item as `item`; a
-  client that prefers it (`Prefer: respond-async`, RFC 7240) gets 202 with the item instead. No SDK
-  tries 422 again.
+  of the OpenAI API, or that of Anthropic's on its routes; `code` is one of
+  `appliance.errors.CODES`.
+  An input that waits for a person adds the id of its item as `item`; a client that prefers it
+  (`Prefer: respond-async`, RFC 7240) gets 202 with the item instead. No SDK retries 422.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
 - An unexpected exception answers 500 `internal_error` with no detail.
@@ -228,7 +228,7 @@ def status_of(error: ApplianceError) -> int:
 
 
 def error_body(error: ApplianceError) -> dict[str, JsonValue]:
-    """The inner object of an error answer: message, type, param, code; of what waits its item."""
+    """The inner object of an error answer: message, type, param, code; the item of what waits."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
     body: dict[str, JsonValue] = {
@@ -257,14 +257,13 @@ def messages_error(error: ApplianceError, request_id: str) -> MessageErrorReply:
 
 
 class ErrorAnswer(JSONResponse):
-    """An error as an answer, in the words of the API that was asked; its code is left in the scope
-    for the counters.
+    """An error in the words of the API that was asked; its code stays in the scope for the
+    counters.
     """
 
     error: ApplianceError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         state = scope.setdefault("state", {})
         state["error_code"] = self.error.code
         if speaks_anthropic(scope["path"]):
@@ -283,7 +282,7 @@ def seconds_to_wait(error: ApplianceError) -> int | None:
 
 
 def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The whole answer: status, body and the headers that belong to the status."""
+    """Status, body and the headers that belong to the status."""
     status = status_of(error)
     extra = dict(headers or {})
     body: dict[str, JsonValue] = {"error": error_body(error)}
@@ -303,7 +302,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make an app answer every error that a route or the framework raises in our shape."""
+    """Answer every error of a route or the framework in our shape."""
     app.add_exception_handler(ApplianceError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
@@ -329,7 +328,7 @@ async def _on_database(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _prefers_async(request: Request) -> bool:
-    """True if the client takes an answer that comes later for a success (RFC 7240, 4.1)."""
+    """True if the client accepts a later answer as a success (RFC 7240, 4.1)."""
     said = ",".join(request.headers.getlist("prefer")).lower().split(",")
     return any(one.partition(";")[0].strip() == "respond-async" for one in said)
 

@@ -1,10 +1,10 @@
 """`Idempotency-Key`: a request that a client sends again is answered as it was the first time.
 
 Rules:
-- The same key, route and body within a day get the same answer, the same receipt and the same
-  request id; nothing runs. Another body under the same name is refused.
-- An answer is kept before it leaves; only what succeeded is kept, so that a refused request may be
-  sent again.
+- The same key, route and body within a day get the same answer, receipt and request id; nothing
+  runs. Another body under the same name is refused.
+- An answer is kept before it leaves, and only a success, so that a refused request may be sent
+  again.
 - While the first one runs the next is refused, and told when to come back.
 - A stream is refused: an answer in pieces is not kept.
 
@@ -58,11 +58,7 @@ class _NamedRequest:
 
 
 class Streams(Response):
-    """A response that may come in pieces.
-
-    Attributes:
-        stream: true if it will.
-    """
+    """A response that may come in pieces, if `stream`."""
 
     stream: bool
 
@@ -124,7 +120,7 @@ def _again(
 
 
 class _KeptResponse(Response):
-    """Writes another response whole, keeps it if it succeeded, and lets it go."""
+    """Writes another response whole, keeps it if it succeeded, and sends it."""
 
     def __init__(
         self, inner: Response, services: Services, named: _NamedRequest, running: set[str]
@@ -134,7 +130,6 @@ class _KeptResponse(Response):
         self._named, self._running = named, running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:

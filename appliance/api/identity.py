@@ -1,8 +1,8 @@
-"""The names that a client, a proxy or a trace gave a request: taken up, kept and told back.
+"""The names that a client, a proxy or a trace gave a request: kept and returned.
 
 Rules: `x-request-id` of an answer is always our own, since receipts and the log are found by it and
-proxies send one without the app's knowledge; what came is told back as `x-client-request-id`. A
-value that is no plain id is left out, never refused: it changes no answer.
+proxies send one without the app's knowledge; the client's is returned as `x-client-request-id`. A
+value that is no plain id is left out, never refused.
 
 Source: W3C Trace Context, `traceparent`.
 """
@@ -23,7 +23,7 @@ _FORMS: Final = {
 
 
 def named_by_client(headers: Iterable[tuple[bytes, bytes]]) -> ClientIds:
-    """The names in the headers of a request; of a name that came twice none."""
+    """The names in the headers of a request, without any that came twice."""
     found: dict[bytes, str] = {}
     for name, value in headers:
         form = _FORMS.get(name)

@@ -44,7 +44,6 @@ class JsonRoute(APIRoute):
     """A route whose body is read by `parsed`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with a request that reads JSON in this way."""
         handle = _direct(self) or super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
@@ -85,7 +84,6 @@ def _direct(route: APIRoute) -> Handler | None:
 
 class _JsonRequest(Request):
     async def json(self) -> Any:
-        """The body."""
         body = await self.body()
         principal = self.scope["state"]["principal"]
         await self.app.state.large_bodies.turn(principal.key_id, len(body))
@@ -105,7 +103,7 @@ class _JsonRequest(Request):
 
 
 def note_model(request: Request, model: str) -> None:
-    """Leave a model's id in the scope for the line of the log; an unknown one is a text."""
+    """Leave a model's id in the scope for the log line; an unknown one is a text."""
     services = services_of(request)
     if (
         services.store.inventory.knows(model)
@@ -116,7 +114,7 @@ def note_model(request: Request, model: str) -> None:
 
 
 class _Twice(ValueError):
-    """A key is twice in an object."""
+    pass
 
 
 def parsed(body: bytes) -> Any:
@@ -150,9 +148,10 @@ def parsed_at_once(body: bytes) -> Any:
 class _Collector:
     """Python's garbage collector, kept away from large bodies.
 
-    It would look at a million new lists again and again, for ten times as long as reading takes.
-    After reading they count as old, and most are gone before the old ones are looked at. Garbage of
-    that time counts as old, too, so that after some bodies all of it is looked at once.
+    It would scan a million new lists again and again, for ten times as long as reading takes. After
+    reading they count as old, and most are gone before the old ones are scanned. Garbage of that
+    time
+    counts as old, too, so that after some bodies all of it is scanned once.
     """
 
     def __init__(self) -> None:
@@ -160,7 +159,7 @@ class _Collector:
 
     @contextlib.contextmanager
     def paused(self, size: int) -> Iterator[None]:
-        """Without it meanwhile, for a body of so many bytes."""
+        """Pause it for a body of `size` bytes."""
         if not gc.isenabled():  # another body is read, and will turn it on
             yield
             return

@@ -1,6 +1,6 @@
 """Labels and reasons that people give items of label queues, on the admin socket and on the LAN.
 
-Rule: the log says who labelled which item and not how, because a rater may read the log; it is
+Rule: the log has which item a person labelled and not how, because a rater may read the log; it is
 recorded before it is kept.
 """
 
@@ -22,7 +22,7 @@ def keep_label(services: Services, queue: str, new: Given, actor: str) -> Stored
 
 
 def put_aside(services: Services, queue: str, new: PutAside, actor: str) -> StoredLabelQueue:
-    """Put an item aside; raises as `LabelQueues.put_aside`."""
+    """Skip an item, with a reason; raises as `LabelQueues.put_aside`."""
     services.labels.get(queue).labelling.admit_aside(new)
     services.audit.append(
         Draft.deed("label_aside", actor, queue=queue, item=new.item, rater=new.rater)

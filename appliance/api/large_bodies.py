@@ -1,8 +1,8 @@
-"""When large bodies are read, so that they do not hold up what everybody else sends.
+"""When large bodies are read, so that they do not hold up everybody else.
 
-Rules: one at a time, and after each the server rests from them in proportion to its size; apps take
-turns. Small bodies are read at once. A conversation with more messages than its model's context
-has room for is refused before its messages are looked at.
+Rules: one at a time, and after each the server rests in proportion to its size; apps take turns.
+Small bodies are read at once. A conversation with more messages than its model's context has room
+for is refused before its messages are looked at.
 """
 
 import asyncio
@@ -47,10 +47,10 @@ class LargeBodies:
 
 
 def check_messages(body: Any, cards: Cards, principal: Principal) -> None:
-    """Refuse a conversation whose mere number of messages does not fit.
+    """Refuse a conversation whose number of messages alone does not fit.
 
     Args:
-        principal: is told nothing of a model that it may not use.
+        principal: learns nothing of a model that it may not use.
 
     Raises:
         BadRequest: `context_length_exceeded`.

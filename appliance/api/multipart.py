@@ -1,7 +1,7 @@
 """`multipart/form-data`, read as it comes: names, files and texts in pieces. Pure.
 
 Rules: nothing is kept but the piece that may hold half of a boundary, and the head of one part;
-what is no such form is refused. One part is one field; a form has few.
+anything else is refused. One part is one field; a form has few.
 
 Source: RFC 7578, multipart/form-data; RFC 2046, 5.1.
 """
@@ -85,7 +85,6 @@ class FormReader:
             raise _invalid("the form has no end")
 
     def _content(self, size: int) -> Iterator[bytes]:
-        """Give the first bytes to the part that they are of."""
         if size:
             piece = bytes(self._rest[:size])
             del self._rest[:size]

@@ -1,9 +1,9 @@
 """Observation of every HTTP exchange: counts, metrics, and one line of the log.
 
-Rules: a refused request, and one that runs no model (a poll of the models, a tokenisation), are
-counted for the audit log, by source and minute; the line names request, route, key, app, model,
-status, code and time, never a text of the client, and what failed is a warning or an error. Routes
-are labels only where they are ours: an address that somebody made up is `other`.
+Rules: a refused request, and one that runs no model, are counted for the audit log, by source and
+minute; the line has request, route, key, app, model, status, code and time, never a text of the
+client, and a failure is a warning or an error. Routes are labels only where they are ours: an
+address that somebody made up is `other`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Observer:
     metrics: Metrics
 
     def answered(self, scope: Scope, status: int, begun: float) -> None:
-        """Note one answer; the status that the scope names counts for that of HTTP.
+        """Note one answer; a status in the scope replaces that of HTTP.
 
         Args:
             begun: `time.monotonic` when the request came.
@@ -86,7 +86,7 @@ class Observer:
         )
 
     def malformed(self, source: str, code: str) -> None:
-        """Note what was no HTTP request at all."""
+        """Note an invalid HTTP request."""
         self.metrics.refusals.labels(code).inc()
         self.rejected.note(source, code)
 
@@ -114,7 +114,7 @@ async def write_counts(
 
 
 async def keep_writing_counts(rejected: RejectedCounts, audit: AuditLog) -> None:
-    """Record the counts of each minute that is over, for ever."""
+    """Record the counts of each past minute, for ever."""
     while True:
         await asyncio.sleep(_WRITE_EVERY_S)
         await write_counts(rejected, audit)

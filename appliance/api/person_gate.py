@@ -3,10 +3,10 @@
 Rules:
 - `X-End-User-Token` is the person's own token, which is verified, as is the connection's client
   certificate where it is a person's; `X-End-User` is the app's claim, for routes whose body has no
-  field for it. A token or certificate that is refused ends the request; both are two persons.
-- Who signed in at a login service is the person of their session; its token comes before headers.
+  field for it. A refused token or certificate ends the request; both are two persons.
+- A session from a login service has its person; its token comes before headers.
 - A key for verified people gets nothing without one, except the list of its models and its own
-  use. This holds for answers that are kept, too.
+  use. This holds for kept answers, too.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _MODELS: Final = "/v1/models"
 
 
 class Identifies(Protocol):
-    """Knows people."""
+    """Identifies people."""
 
     def claimed(self, text: str) -> EndUser | None:
         """The person whom an app names."""
@@ -49,7 +49,7 @@ class Identifies(Protocol):
 
 @dataclass(frozen=True)
 class PersonGate:
-    """Finds out for whom a request is; lets nobody pass where a person is demanded.
+    """Identifies the person of a request; refuses it where one is demanded.
 
     Args:
         kept: the token of the person whose session a secret is; "" for none.
@@ -60,7 +60,6 @@ class PersonGate:
     kept: Callable[[str], str] = lambda secret: ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         state = scope.get("state", {})
         if "principal" in state:
             try:
@@ -100,5 +99,5 @@ class PersonGate:
 
 
 def _free(path: str) -> bool:
-    """True of what tells an app about itself alone."""
+    """True of paths that tell an app about itself alone."""
     return path in (_MODELS, "/v1/usage") or path.startswith(f"{_MODELS}/")

@@ -1,7 +1,7 @@
-"""The headers that tell a key how much of its quotas is left, in the words of either API.
+"""The headers that tell a key the rest of its quotas, in the words of either API.
 
-Rules: a quota that a key has not is not told; the tokens that running answers reserved count
-as used; the time is the one until all of the quota is there again.
+Rules: a quota that a key has not is left out; the tokens that running answers reserved count as
+used; the time is the one until the whole quota is available.
 
 Sources: OpenAI API reference, rate limits; Anthropic API reference, rate limits.
 """
@@ -34,7 +34,7 @@ class QuotaTelling:
     clock: Clock
 
     def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer; of a public path none."""
+        """The headers of an answer; none on a public path."""
         principal = scope["state"].get("principal")
         if principal is None:
             return []

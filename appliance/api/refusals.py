@@ -24,7 +24,6 @@ class PacedRefusals:
 
     Args:
         now: seconds of a steady clock.
-        sleep: lets so many seconds pass.
     """
 
     app: ASGIApp
@@ -34,7 +33,6 @@ class PacedRefusals:
     _due: dict[str, float] = field(default_factory=dict)  # when the next refusal would be
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         principal = scope.get("state", {}).get("principal")
         if principal is None:
             await self.app(scope, receive, send)
@@ -64,6 +62,6 @@ class PacedRefusals:
 
 
 def _meant(scope: Scope, message: Message) -> int:
-    """The status that an answer means, which is another than that of HTTP for a failed tool."""
+    """The status that an answer means, which differs from HTTP's for a failed tool."""
     status: int = scope["state"].get("status", message["status"])
     return status

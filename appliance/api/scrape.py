@@ -1,7 +1,7 @@
-"""The port of Prometheus: the metrics of the admin socket, over TLS, for who shows a key.
+"""The port of Prometheus: the metrics of the admin socket, over TLS, with a key.
 
 Rules: one path; a bearer token or a client certificate that the handshake verified opens it; it
-tells states, counts and names of models and upstreams, never apps, texts or addresses of clients.
+shows states, counts and names of models and upstreams, never apps, texts or addresses of clients.
 """
 
 import asyncio
@@ -33,7 +33,6 @@ class ScrapeApp:
     token: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if not self._may(scope):
             client = scope.get("client")
             self.services.rejected.note(client[0] if client else "", "invalid_api_key")

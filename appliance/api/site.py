@@ -1,7 +1,6 @@
 """Requests of the other appliances of a site: for documents, and for receipts of their apps.
 
-Rule: no key is asked for; a request carries the signature of an appliance that the trust policy
-lists.
+Rule: instead of a key, a request has the signature of an appliance that the trust policy lists.
 """
 
 import asyncio

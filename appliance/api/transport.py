@@ -1,13 +1,12 @@
 """Checks of an HTTP exchange before any route: request id, key, size and type.
 
 Rules:
-- Plain ASGI. The framework reads a body before it runs dependencies and answers unknown
-  addresses without them; here a request without a key is refused first, whatever it asks for.
-- Default deny: a path that is not listed as public needs a key. A new route is protected by
-  being new.
+- Plain ASGI. The framework reads a body before it runs dependencies and answers unknown addresses
+  without them; here a request without a key is refused first, whatever it asks for.
+- Default deny: a path that is not listed as public needs a key.
 - The size limit holds while a body arrives, so a chunked body cannot pass it either.
 - Every answer carries `x-request-id` and `x-appliance-profile`.
-- `%2F` in a path is part of a name and no slash: it stays as it is for the route to read.
+- `%2F` in a path is part of a name and no slash: the route reads it as it is.
 """
 
 import re
@@ -49,7 +48,7 @@ class RequestContext:
     """Outermost: names the request, tags every answer, and turns a crash into our 500.
 
     Args:
-        answered: told scope, status and the steady time of the beginning of each answer.
+        answered: gets scope, status and the steady time of the beginning of each answer.
         probes: paths that answer HEAD as GET.
         told: more headers of an answer, from the scope of its request.
         meant: the address that a client means by one.
@@ -63,7 +62,6 @@ class RequestContext:
     meant: Callable[[str], str] = lambda path: path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -110,11 +108,11 @@ class RequestContext:
 
 @dataclass(frozen=True)
 class KeyGate:
-    """Lets a request pass that brings a valid key, or asks for a public path.
+    """Lets a request pass that has a valid key, or a public path.
 
     Args:
         authenticate: the holder of a secret; raises Unauthenticated.
-        public: paths that need no key, compared whole.
+        public: compared whole.
         by_certificate: the holder of a client certificate, by its SHA-256, where no secret came.
     """
 
@@ -124,7 +122,6 @@ class KeyGate:
     by_certificate: Callable[[bytes], Principal] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] == "http" and scope["path"] not in self.public:
             try:
                 scope["state"]["principal"] = self._principal(scope)
@@ -146,8 +143,8 @@ class BodyGate:
     """Refuses bodies that are too large or not JSON by their type.
 
     Args:
-        there: tells if a path is a route's that takes JSON; of others the type makes no difference.
-        forms: paths of POST that take a form in place of JSON, and how large it may be.
+        there: True of a path whose route takes JSON; elsewhere the type makes no difference.
+        forms: paths of POST that take a form in place of JSON, and its largest size.
     """
 
     app: ASGIApp
@@ -156,7 +153,6 @@ class BodyGate:
     forms: Mapping[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

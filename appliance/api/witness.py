@@ -1,7 +1,7 @@
 """`POST /witness/add-checkpoint`: another appliance asks for a cosignature of its log's head.
 
-Rules: no key is asked for, since a request carries its log's signature. The body is text, so that
-any client of c2sp.org/tlog-witness may ask.
+Rules: instead of a key, a request has its log's signature. The body is text, so that any client of
+c2sp.org/tlog-witness may ask.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Routes of the advisor: advise with what was measured here, and the advice that was given last."""
+"""Routes of the advisor."""
 
 import asyncio
 import json

@@ -1,8 +1,7 @@
 """The admin app: what people do with the appliance, over a Unix socket only.
 
 Rules: no route without a role; no interactive documentation; bodies are bounded. The same app
-answers a command when no server runs (`private.serve_privately`), so each command has one
-implementation and one audit trail.
+answers a command when no server runs, so each command has one implementation and one audit trail.
 """
 
 from fastapi import FastAPI
@@ -54,7 +53,7 @@ def create_admin_app(services: Services, *, served: bool = True, url: str = "") 
 
     Args:
         served: False when a command uses it by itself while no server runs.
-        url: where the LAN listener answers; by default as configured.
+        url: of the LAN listener; by default as configured.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.state.admin = AdminState(

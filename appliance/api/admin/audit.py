@@ -1,7 +1,7 @@
 """Routes of the audit log: read, search, prove, verify.
 
 Rules: reading decrypted prompts and answers takes an admin and is itself recorded before they
-leave; everything else shows bodies only. A page has at most 1,000 entries.
+leave; everything else shows bodies only.
 """
 
 from pathlib import Path as FilePath
@@ -70,7 +70,7 @@ def search(
 def _pseudonym(person: Person, services: Services, query: wire.EntryQuery) -> wire.EntryQuery:
     """The query with a person's name as the log has it.
 
-    Who may try names may find out whose pseudonym is whose: that takes an admin, and is recorded.
+    Trying names reveals whose pseudonym is whose: that takes an admin, and is recorded.
     """
     aliases, asked = services.end_users.aliases, query.end_user
     if asked is None or not aliases.resolves(asked):
@@ -152,7 +152,7 @@ def _contents(services: Services, person: Person, entry: LogEntry) -> dict[str, 
 
 
 def entry_of(entry: LogEntry) -> wire.Entry:
-    """An entry as the schema has it."""
+    """An entry in its schema."""
     return wire.Entry(
         seq=entry.seq,
         kind=entry.kind,

@@ -1,8 +1,7 @@
 """Routes of collections: make, list, show, grant, remove, search, verify; groups of keys.
 
 Rules: each change and each search is recorded before it is made or leaves; entries name documents
-by digest, so that the log keeps no text that is removed later. Documents come in by the job
-`ingest`.
+by digest, so that the log keeps no text that is removed later. The job `ingest` adds documents.
 """
 
 import asyncio
@@ -76,7 +75,7 @@ async def new_collection(
 
 
 def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
-    """Choose the prefixes that the embedder's publisher states, or those known of its family."""
+    """The prefixes that the embedder's publisher states, or those known of its family."""
     query, passage = embedder.prefixes(model_id)
     if not any(record.id == model_id for record in services.store.inventory.records()):
         return query, passage
@@ -223,7 +222,7 @@ async def _record(
     more: dict[str, Json],
     digests: Sequence[str] = (),
 ) -> None:
-    """Record a change; digests of documents are a text, since short documents are found by them."""
+    """Record a change; digests of documents are one text, so that short ones are found by them."""
     fields: dict[str, Json] = {"actor": person.actor, "action": action, "collection": name}
     texts = {"documents": json.dumps(list(digests)).encode()} if digests else {}
     await append(services.audit, Draft("admin", {**fields, **more}, texts))

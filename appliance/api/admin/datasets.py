@@ -1,7 +1,6 @@
-"""Routes of datasets: items out of what apps asked, and what saw items.
+"""Routes of datasets: items made of apps' requests, and what saw items.
 
-Rules: prompts are read by an admin, for keys whose owners agreed; that texts are read is recorded
-before they leave.
+Rules: an admin reads prompts, of keys whose owners agreed; reading is recorded before they leave.
 """
 
 import asyncio
@@ -84,7 +83,7 @@ def capture_items(person: PersonDep, services: ServicesDep, wanted: wire.Capture
 
 
 def _answer(services: Services, request_id: str, key_id: str) -> tuple[int, str] | None:
-    """Find a request's answer and the number of its outcome; None where it was not kept."""
+    """A request's answer and the number of its outcome; None where it was not kept."""
     _, outcome = services.reader.find_request(request_id, key_id)
     if outcome is None:
         return None

@@ -1,7 +1,7 @@
-"""The routes of the endpoints, and what they ask for: the services, and a caller.
+"""The routes of the endpoints, and their dependencies: the services, and a caller.
 
-Rules: every route is that of an endpoint, which says the lowest role (a test walks them); the
-caller's role comes from the peer of the socket only.
+Rules: every route belongs to an endpoint, which has the lowest role; the caller's role comes from
+the peer of the socket only.
 """
 
 import pwd
@@ -28,7 +28,7 @@ class AdminState:
 
     Attributes:
         served: a server runs; False when one command uses the app by itself.
-        url: where the LAN listener answers, or would if a server ran.
+        url: of the LAN listener, also while no server runs.
         owner_uid: owner of the data directory.
     """
 
@@ -48,12 +48,11 @@ class Person:
 
     @property
     def actor(self) -> str:
-        """The name in the audit log."""
         return f"uid:{self.uid}"
 
     @property
     def name(self) -> str:
-        """The name of the user on this host, by which label queues name raters."""
+        """The user's name on this host, by which label queues name raters."""
         return user_name(self.uid)
 
 
@@ -110,20 +109,19 @@ PersonDep = Annotated[Person, Depends(_caller)]
 
 @dataclass(frozen=True)
 class RoleNeeded:
-    """A dependency that lets a caller with this role or a higher one pass."""
+    """A dependency that lets callers with this role or a higher one pass."""
 
     role: Role
 
     async def __call__(self, person: PersonDep) -> None:
-        """Raises Forbidden: `forbidden`."""
         demand(person, self.role)
 
 
 class Routes(APIRouter):
-    """Routes of endpoints, which say all but the function that answers."""
+    """Routes of endpoints: each lacks only the function that answers."""
 
     def serves(self, at: Endpoint[Any, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
-        """Have the decorated function answer an endpoint."""
+        """Make the decorated function answer an endpoint."""
 
         def added(handler: Handler[P, R]) -> Handler[P, R]:
             needs = [Depends(RoleNeeded(at.role))]

@@ -1,7 +1,4 @@
-"""Routes of drift: what is known of a task's weeks, its page, and starting the watch again.
-
-Rule: looking is a job, started like every job; starting again is recorded with its reason before.
-"""
+"""Routes of drift: a task's weeks, their page, and restarting the watch."""
 
 import asyncio
 import contextlib
@@ -71,7 +68,7 @@ def _shown(services: Services, task: str) -> wire.Drift:
 
 
 def _advice(services: Services, found: Watch) -> tuple[str, ...]:
-    """With the curve of the newest evaluation, and the price of labels as it was told last."""
+    """With the newest evaluation's curve, and the price of labels as last given."""
     newest = newest_result(services.data / EVALUATIONS, found.task)
     curve = () if newest is None else evidence_reader.of_evaluation(newest[1]).curve
     price, currency = None, ""

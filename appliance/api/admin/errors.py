@@ -1,4 +1,4 @@
-"""The error answers of the admin app: those of the API with the hint with the code."""
+"""The error answers of the admin app: the API's, with the code's hint."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,7 +10,7 @@ from appliance.wire.admin.models import ErrorBody, ErrorReply
 
 
 def admin_error(error: ApplianceError) -> ErrorBody:
-    """An error as the admin socket tells it."""
+    """An error as the admin socket reports it."""
     return ErrorBody.model_validate({**error_body(error), "hint": error.hint})
 
 

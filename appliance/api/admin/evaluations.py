@@ -1,7 +1,6 @@
 """Routes of evaluations: the page of one that is done, and two candidates side by side.
 
-Rules: their jobs are started like every job; items and answers are shown to operators only, so a
-viewer has the page without them.
+Rules: only operators see items and answers; a viewer has the page without them.
 """
 
 import asyncio
@@ -89,7 +88,6 @@ async def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Error
 
 
 def _reader(services: Services) -> Read:
-    """Reads a dataset as evaluations do."""
     approved = ApprovedArtifacts(services.store, services.policy)
     return partial(read_data, approved)
 

@@ -1,8 +1,8 @@
 """The facts that the table of alarms judges, gathered.
 
-Rules: `standing` is what the files of a data directory say, with or without a server; `gathered`
-adds what only the running process knows. Both block, so the event loop calls them in a thread. A
-fact that cannot be had is left out, and never stops the others.
+Rules: `standing` reads the files of a data directory, with or without a server; `gathered` adds
+what only the running process knows. Both block, so the event loop calls them in a thread. An
+unavailable fact is left out, and never stops the others.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def standing(
     profile: str,
     now_us: int,
 ) -> Facts:
-    """Collect facts from the files of a data directory."""
+    """Facts from the files of a data directory."""
     failed: list[StoredJob] = []
     replays: Replays | None = None
     with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
@@ -191,7 +191,7 @@ def _unread(why: str) -> tuple[Told, ...]:
 
 
 def artifact(record: "ModelRecord", unloadable: str = "") -> ArtifactFact:
-    """A record of the store as the rules see it."""
+    """A record of the store in the rules' form."""
     return ArtifactFact(
         record.id,
         record.kind,
@@ -218,7 +218,7 @@ def certificate(data: Path, config: "Config") -> CertificateFact | None:
 def _backup(
     data: Path, config: "Config", reader: "LogReader", profile: str, now_us: int
 ) -> Backup | None:
-    """The newest backup; None where none is asked for, as in a lab that never had one."""
+    """The newest backup; None where none is required, as in a lab that never had one."""
     made = backups.known(data)
     if not made and profile == "lab":
         return None

@@ -1,7 +1,7 @@
 """Routes of the gate: keys for seals, terms of specifications, the ledger, certificates, outcomes.
 
-Rules: no route reads a sealed split; outcomes of a gate leave to an admin only, and that they do
-is recorded first. The gate itself is a job and started like every job.
+Rules: no route reads a sealed split; outcomes of a gate leave to an admin only, after that is
+recorded. The gate itself is a job.
 """
 
 import asyncio
@@ -219,7 +219,7 @@ def _unbounded(services: Services) -> list[wire.Certificate]:
 
 
 def _today(services: Services, shown: wire.Certificate) -> str:
-    """The verdict that the outcomes of a certificate give by the interval of today."""
+    """The verdict of a certificate's outcomes by today's interval."""
     found = evaluation.verify(shown.envelope.encode(), services.policy())
     look = services.ledger.of_certificate(found.circumstances.carried_from or found.id)
     if look is None:
@@ -265,7 +265,7 @@ def keep_certificate(
 
 
 def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
-    """A certificate as the schema has it; None for one whose signer is not trusted any more."""
+    """A certificate in its schema; None if its signer is not trusted any more."""
     policy, evaluations = services.policy(), services.store.evaluations
     try:
         found = evaluation.verify(envelope, policy)

@@ -1,4 +1,4 @@
-"""Routes of incidents: look, and acknowledge one.
+"""Routes of incidents.
 
 Rules: an acknowledgement is recorded with the person before it is kept.
 """

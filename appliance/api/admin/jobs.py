@@ -1,7 +1,7 @@
 """Routes of the jobs: look, start, pause, resume, cancel.
 
-Rules: a person who steers a job has the role that its kind asks for, at least operator; which
-actions a job allows comes from the table of its states.
+Rules: steering a job takes the role of its kind, at least operator; the table of its states says
+which actions it allows.
 """
 
 import asyncio
@@ -80,11 +80,7 @@ async def _may(person: Person, services: Services, job_id: int) -> None:
 
 
 def job_of(shown: ShownJob, *, whole: bool = True) -> wire.Job:
-    """A job as the schema has it.
-
-    Args:
-        whole: with its result.
-    """
+    """A job in its schema; with its result if `whole`."""
     job = shown.job
     return wire.Job.told_by(
         job,

@@ -1,4 +1,4 @@
-"""Routes of the API keys: make, list, limit, rotate, revoke; each change is in the audit log."""
+"""Routes of the API keys; each change is in the audit log."""
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.api.admin.times import microseconds
@@ -69,7 +69,7 @@ def revoke_key(person: PersonDep, services: ServicesDep, key_id: str) -> wire.Ke
 
 
 def _tasks_only(services: Services, wanted: wire.KeyCreate) -> bool:
-    """As asked; if nothing was said, a site's key gets tasks unless it names its models."""
+    """As asked; by default a site's key gets tasks unless it names its models."""
     if wanted.tasks_only is not None:
         return wanted.tasks_only
     return services.profile == "site" and not wanted.models

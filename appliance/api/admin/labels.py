@@ -1,7 +1,7 @@
 """Routes of the label queues: make, label, compare, take the answers, remove.
 
-Rules: a rater is the user at the other end of the socket, whatever a request says; what compares
-labels is refused until both raters have finished; the log says who labelled which item and not how,
+Rules: a rater is the user at the other end of the socket, whatever a request claims; labels are not
+compared until both raters have finished; the log has which item a person labelled and not how,
 because a rater may read the log; the entry of the answers that were taken commits to them.
 """
 
@@ -126,7 +126,6 @@ def remove_queue(person: PersonDep, services: ServicesDep, name: Name) -> wire.L
 
 
 def _check_over(services: Services, name: str, job: int) -> None:
-    """Keep the queue of a gate that still wants its labels."""
     try:
         state = services.jobs.store.get(job).state
     except StateRefused:  # forgotten, as only jobs are that ended

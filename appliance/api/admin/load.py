@@ -1,4 +1,4 @@
-"""The load route: counters of the work and of the host, cheap enough to be asked every second."""
+"""The load route: counters of the work and of the host, cheap enough for polls every second."""
 
 import asyncio
 import os

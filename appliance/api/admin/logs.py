@@ -1,4 +1,4 @@
-"""The log route: what the server says of itself, from the file that it writes."""
+"""The log route: lines of the file that the server writes."""
 
 from typing import Annotated
 

@@ -22,7 +22,7 @@ router = Routes()
 
 
 def model_of(services: Services, record: ModelRecord) -> wire.Model:
-    """A record of the store as the admin socket tells it."""
+    """A record of the store as the admin socket reports it."""
     model = services.pool.model(record.id)
     needs, idle, load = model.needs, model.idle_seconds, model.attempt
     served = model.served
@@ -174,7 +174,7 @@ async def revoke_model(
 
 
 def _signed(services: Services, model_id: str) -> dict[str, Any]:
-    """Signer, approvals that count today, grammars; nothing of what is not acceptable."""
+    """Signer, approvals that count today, grammars; only those that are acceptable."""
     with contextlib.suppress(Refused):
         policy = services.policy()
         signed, approvals = services.store.standing(model_id, policy)

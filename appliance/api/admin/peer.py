@@ -1,8 +1,7 @@
 """Identity of the peer on the admin socket, from the kernel.
 
-Rules: uid and groups come from SO_PEERCRED and SO_PEERGROUPS (unix(7)), taken when the
-connection is made, never from anything that the peer sends. A connection whose peer cannot be
-determined has none, and a request without a peer is denied.
+Rules: uid and groups come from SO_PEERCRED and SO_PEERGROUPS (unix(7)), taken when the connection
+is made, never from anything that the peer sends. A request without a peer is denied.
 """
 
 import array
@@ -30,8 +29,8 @@ class Peer:
 def peer_of(connection: Any) -> Peer | None:
     """The peer of a connected Unix socket; None for any other socket.
 
-    A peer with more than 256 supplementary groups is known by its primary one only: it gets
-    fewer rights, never more.
+    A peer with more than 256 supplementary groups is known by its primary one only: it gets fewer
+    rights, never more.
     """
     if connection is None or connection.family != socket.AF_UNIX:
         return None
@@ -49,6 +48,6 @@ class PeerProtocol(HttpToolsProtocol):
 
     # uvicorn narrows the base class's transport in the same way, and leaves it unchecked.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Ask the kernel who connected, once for all requests of the connection."""
+        """Ask the kernel once for all requests of the connection."""
         self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("socket"))}
         super().connection_made(transport)

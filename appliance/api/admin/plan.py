@@ -1,4 +1,4 @@
-"""The plan route: what importing an artifact of the server's host would do."""
+"""The plan route: a preview of an import from the server's host."""
 
 from pathlib import Path
 

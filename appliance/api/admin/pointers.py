@@ -1,6 +1,6 @@
 """Routes of the names that point at versions of tasks.
 
-Rule: a pointer is signed by an approver elsewhere and only checked here.
+Rule: an approver signs a pointer elsewhere; here it is only checked.
 """
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep

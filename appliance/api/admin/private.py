@@ -1,7 +1,7 @@
 """The admin app for one command while no server runs.
 
-Rules: it is the very app that a server has, on a socket in a directory that only this user can
-enter, so that a command behaves the same either way: roles, errors, progress, audit.
+Rules: it is the server's app, on a socket in a directory that only this user can enter, so that a
+command behaves the same either way: roles, errors, progress, audit.
 """
 
 import asyncio
@@ -26,11 +26,7 @@ _LOOK_S: Final = 0.002
 
 @contextlib.contextmanager
 def serve_privately(services: Services) -> Iterator[Path]:
-    """Serve the admin app from a thread until the block ends.
-
-    Yields:
-        The path of its socket.
-    """
+    """Serve the admin app from a thread until the block ends; yields the path of its socket."""
     with tempfile.TemporaryDirectory(prefix="appliance-") as directory:
         path = Path(directory) / "admin.sock"
         with serve_in_thread(create_admin_app(services, served=False), path):
@@ -63,7 +59,7 @@ def serve_in_thread(app: FastAPI, path: Path) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Ends at once: uvicorn's looks every tenth of a second, and then waits for as long again."""
+    """Ends at once: uvicorn polls every tenth of a second, and then waits for as long again."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -71,21 +67,20 @@ class _Server(uvicorn.Server):
         self._ended = asyncio.Event()
 
     def end(self) -> None:
-        """Take no more connections, and end with the requests that are under way."""
+        """Take no more connections, and end after the requests under way."""
         self.should_exit = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._ended.set)
 
     async def main_loop(self) -> None:
-        """Serve until `end`."""
         await self.on_tick(0)
         self._loop = asyncio.get_running_loop()  # and then the question, in this order
         if not self.should_exit:
             await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is idle, and wait for the rest, for some seconds at most."""
+        """Close idle connections, and wait some seconds at most for the rest."""
         for listening in self.servers:
             listening.close()
         for connection in list(self.server_state.connections):

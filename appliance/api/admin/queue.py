@@ -1,7 +1,7 @@
 """Routes of the queue of people.
 
-Rules: operators see items and answer them; that a person reads texts, and that the answers are
-taken as labels, is recorded before they leave.
+Rules: operators see items and answer them; reading texts, and taking the answers as labels, is
+recorded before they leave.
 """
 
 import json

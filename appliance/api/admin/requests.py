@@ -1,7 +1,7 @@
-"""The requests that are being answered now: look, and end one.
+"""The requests that are being answered now: list them, and end one.
 
-Rules: nothing is read from disk, so polling is cheap; no prompts and no texts. Ending a request is
-recorded with the person before its client gets an error.
+Rules: nothing is read from disk, so polling is cheap; no texts. Ending a request is recorded with
+the person before its client gets an error.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Routes of the segments of the audit log, and of pruning them.
 
-Rules: an approver approves, an admin prunes; what must hold is `retention.py`'s to say.
+Rules: an approver approves, an admin prunes; `retention.py` has the conditions.
 """
 
 from typing import Annotated

@@ -1,10 +1,10 @@
 """Rights of each role on the admin socket.
 
 Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
-users and groups a role; of several the highest counts; everyone else is denied. Names are
-resolved once, at start: a name that the host does not know gives no right and is
-reported by `status` and `doctor`. With a directory only its people have a role, also by its groups;
-root and the owner are not looked up, so an outage does not lock them out. There is no admin key.
+users and groups a role; of several the highest counts; everyone else is denied. Names are resolved
+once, at start: a name that the host does not know gives no right and is reported by `status` and
+`doctor`. With a directory only its people have a role, also by its groups; root and the owner are
+not looked up, so an outage does not lock them out. There is no admin key.
 """
 
 import grp
@@ -25,7 +25,7 @@ class RoleTable:
 
     Attributes:
         people: by groups of `[groups]`.
-        directory: where who has a role must be; "" for nowhere.
+        directory: the one that lists all people with a role; "" for none.
     """
 
     users: Mapping[int, Role]
@@ -36,7 +36,7 @@ class RoleTable:
 
 
 def allows(role: Role, needed: Role) -> bool:
-    """True if a role may do what `needed` may do: the roles include each other upwards."""
+    """True if a role includes `needed`: each includes the lower ones."""
     return _ORDER.index(role) >= _ORDER.index(needed)
 
 
@@ -55,10 +55,9 @@ def resolve_role(
     """The highest role of a peer, or None when it has none.
 
     Args:
-        uid: effective user of the peer.
         gids: its primary and supplementary groups.
         owner_uid: owner of the data directory.
-        people: groups of `[groups]` that a directory says the peer is in.
+        people: groups of `[groups]` in which a directory lists the peer.
     """
     if unquestioned(uid, owner_uid):
         return Role.ADMIN
@@ -68,7 +67,7 @@ def resolve_role(
 
 
 def role_table(config: RolesConfig) -> RoleTable:
-    """Look the configured names up: each is a user name, a group name or a uid."""
+    """Resolve the configured names: each is a user name, a group name or a uid."""
     users: dict[int, Role] = {}
     groups: dict[int, Role] = {}
     people: dict[str, Role] = {}

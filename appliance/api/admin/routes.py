@@ -1,7 +1,7 @@
-"""Routes of routes: terms of a calibration, what lets a first stage answer, taking it away.
+"""Routes of routes: terms of a calibration, certificates, samples, labels.
 
-Rules: a calibration is a job and started like every job; no route reads a sealed split; taking a
-certificate out of use is recorded first, and nothing brings it back.
+Rules: a calibration is a job; no route reads a sealed split; taking a certificate out of use is
+recorded first, and nothing brings it back.
 """
 
 import asyncio
@@ -156,12 +156,11 @@ async def label(
 
 
 async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> LoadedTask:
-    """The task of a route's first stage."""
     return await services.inference.parts.tasks.open(record.facts.stages[0].task)
 
 
 def _said(loaded: LoadedTask, label: str) -> str:
-    """Write a person's correct answer as one text.
+    """A person's correct answer as one text.
 
     Raises:
         StateRefused: `item_unknown` for what is no answer of the task.
@@ -178,7 +177,7 @@ def _said(loaded: LoadedTask, label: str) -> str:
 
 
 def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
-    """True if an answer counts as right where `said` is, by the rules of the task."""
+    """True if `said` makes an answer right, by the rules of the task."""
     try:
         return scoring.score(loaded.task, said, answer) == 1
     except ValueError:  # a text that stands for a pattern and is none
@@ -186,7 +185,7 @@ def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
 
 
 def _input(services: Services, found: Sample) -> dict[str, JsonValue]:
-    """Read the request's input from the log; empty where it was erased."""
+    """The request's input from the log; empty where it was erased."""
     try:
         intent, _ = services.reader.find_request(found.request_id, found.key_id)
         prompt = services.reader.content(intent.seq, "prompt")
@@ -197,7 +196,7 @@ def _input(services: Services, found: Sample) -> dict[str, JsonValue]:
 
 
 def _record(services: Services, route: str) -> ArtifactRecord[RouteFacts]:
-    """The record of a route that was verified. Raises StateRefused."""
+    """The record of a verified route. Raises StateRefused."""
     record = services.store.inventory.record_of(route, RouteFacts)
     if record is None or record.digest is None:
         raise StateRefused("artifact_kind", f"{route} is no route that was verified.")

@@ -1,6 +1,6 @@
 """Routes of the comparison of `appliance.db` with the audit log.
 
-Rules: what differs is shown to all people; an admin alone settles it, and the log says what.
+Rules: all people see the differences; only an admin settles them, and the log has how.
 """
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep

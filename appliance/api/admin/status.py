@@ -50,13 +50,13 @@ def show_status(person: PersonDep, state: State) -> wire.Status:
 
 
 def incidents(services: Services, unknown_roles: tuple[str, ...]) -> tuple[Alarm, ...]:
-    """Everything that is wrong now, critical things first, with the time since when. Blocks."""
+    """Everything that is wrong now and since when, critical things first. Blocks."""
     facts = gathered(services, unknown_roles)
     return services.incidents.dated(rules.alarms(facts), facts.now_us)
 
 
 def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) -> ServerState:
-    """One word for the whole: the worst thing that is true."""
+    """The worst thing that is true."""
     if latched:
         return "refusing"
     if not served:

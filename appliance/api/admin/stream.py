@@ -1,8 +1,8 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: of the progress reports the newest of each phase is kept, so that a slow reader holds nothing
-up and misses no phase; when the last reader of a job goes away, the job stops at its next safe
-point unless it is wanted otherwise; a look that is no job ends when its reader goes away.
+Rules: the newest progress report of each phase is kept, so that a slow reader holds nothing up and
+misses no phase; when the last reader of a job leaves, the job stops at its next safe point unless
+it is wanted otherwise; work that is no job ends when its reader leaves.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_LINES = 0.2
 
 
 class _Look(Reports):
-    """Work that is no job: nothing of it is kept, and it ends with its reader."""
+    """Work that is no job: it ends with its reader."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,12 +47,12 @@ class _Look(Reports):
 
 
 def stream(work: Callable[[Report], BaseModel]) -> StreamingResponse:
-    """Run `work(report)` in a thread and answer with its progress and outcome."""
+    """Answer with the progress and outcome of `work(report)`, in a thread."""
     return stream_task(lambda report: asyncio.to_thread(work, report))
 
 
 def stream_task(work: Callable[[Report], Awaitable[BaseModel]]) -> StreamingResponse:
-    """Await `work(report)` and answer with its progress and outcome."""
+    """Answer with the progress and outcome of `work(report)`, awaited."""
 
     async def lines() -> AsyncIterator[str]:
         look = _Look()

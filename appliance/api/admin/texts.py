@@ -1,7 +1,7 @@
 """Routes of the texts that were signed with a model: its chat template and its grammars.
 
-Rules: each is told beside that of the version that was served before, so that an approver sees what
-changed. An adapter has the texts of its base.
+Rules: each is shown beside that of the version served before, so that an approver sees changes.
+An adapter has the texts of its base.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def _texts(services: Services, model_id: str) -> tuple[SignedArtifact, Vetted]:
 def _before(
     services: Services, model_id: str
 ) -> Iterator[tuple[str, tuple[SignedArtifact, Vetted]]]:
-    """The versions served before whose artifacts are still there and acceptable."""
+    """The versions served before whose artifacts are still stored and acceptable."""
     record = services.store.inventory.record(base_of(model_id) or model_id)
     for other in served_before(record, services.store.inventory.records(), services.reader):
         try:

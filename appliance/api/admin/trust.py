@@ -53,7 +53,7 @@ async def update_trust(
 
 
 def metadata_of(services: Services) -> wire.TrustMetadata:
-    """Describe the site's trust metadata and its freshness.
+    """The site's trust metadata and its freshness.
 
     Raises:
         PolicyRefused: `trust_profile` in a lab, and what reading raises.
@@ -81,7 +81,7 @@ def metadata_of(services: Services) -> wire.TrustMetadata:
 
 
 def trust_of(policy: TrustPolicy) -> wire.Trust:
-    """A policy as the admin socket tells it."""
+    """A policy as the admin socket reports it."""
     return wire.Trust(
         version=policy.version,
         profile=policy.profile,

@@ -1,7 +1,7 @@
 """Routes of tunings: the page of one, its losses while it trains, several side by side.
 
-Rules: a tuning is started and steered like every job; none of these shows an item or an answer;
-two tunings that cannot be compared item by item are shown with the reason.
+Rules: none shows an item or an answer; two tunings that cannot be compared item by item are shown
+with the reason.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Routes of upstreams: what is there, read again, learn, approve, probe, drain.
+"""Routes of upstreams: list, reload, learn, approve, probe, drain.
 
-Rules: an admin has one learnt, approvers approve its hosts, operators probe, drain and have the
-configuration read again; what must hold is `routing/upstreams/service.py`'s to say.
+Rules: an admin has one learnt, approvers approve its hosts, operators do the rest;
+`routing/upstreams/service.py` has the conditions.
 """
 
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep

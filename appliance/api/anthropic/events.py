@@ -2,7 +2,7 @@
 
 Rules: a block is reported as it begins, in deltas, and as it ends; the counts come with
 `message_start` and, complete, with `message_delta`; the receipt of the outcome is a comment before
-that one, which is durable by then; what fails is the event `error`, which ends the stream.
+that one, durable by then; a failure is the event `error`, which ends the stream.
 
 Source: Anthropic API reference, streaming messages.
 """
@@ -44,7 +44,7 @@ class _CallBlock(msgspec.Struct, tag_field="type", tag="tool_use"):
 
 
 def failed_event(request_id: str, error: ApplianceError) -> bytes:
-    """The event that ends a stream which failed: the SDKs raise it."""
+    """The event that ends a failed stream: the SDKs raise it."""
     told = messages_error(error, request_id).model_dump_json(exclude_unset=True)
     return f"event: error\ndata: {told}\n\n".encode()
 
@@ -65,21 +65,17 @@ class MessagesFormat(Format):
         self._stop: tuple[str | None, str | None] = None, None
 
     def whole(self, choices: Sequence[PartialChoice]) -> MessageReply:
-        """The answer as one document."""
         self.piece(Delta(choices[0].text, 0))
         self.end(choices[0].last)
         return self._message()
 
     def opening(self) -> bytes:
-        """The message, empty."""
         return _event("message_start", message=self._message().model_dump())
 
     def piece(self, delta: Delta) -> bytes:
-        """The events of one delta."""
         return b"".join(map(self._grow, self._reply.push(delta.text)))
 
     def end(self, last: Delta) -> bytes:
-        """The rest of the text, and the end of the last block."""
         events = b"".join(map(self._grow, self._reply.finish()))
         if not self._blocks:  # an answer without a word is a text all the same
             events += self._begin("content", "")
@@ -103,7 +99,6 @@ class MessagesFormat(Format):
         return receipt + ended + _event("message_stop")
 
     def failing(self, error: ApplianceError) -> bytes:
-        """The event that ends a stream which failed after it began."""
         return failed_event(self._request_id, error)
 
     def _grow(self, piece: Piece) -> bytes:
@@ -180,12 +175,11 @@ class MessagesFormat(Format):
         )
 
     def _about(self, kind: str, **fields: Any) -> bytes:
-        """An event about the last block."""
         return _event(kind, index=len(self._blocks) - 1, **fields)
 
 
 def _arguments(block: _CallBlock, spelled: str) -> object:
-    """The object that the text of a call spells; of one that was cut off, what is there of it."""
+    """The object that a call's text spells; if it was cut off, its beginning."""
     called = CalledFunction(name=block.name, arguments=spelled)
     with suppress(PydanticCustomError):
         return ToolCall(id=block.id, function=called).spoken()["function"]["arguments"]

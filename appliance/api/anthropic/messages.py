@@ -1,7 +1,4 @@
-"""`POST /v1/messages` and `POST /v1/messages/count_tokens`.
-
-Rule: what is asked becomes a `GenerationRequest`, and runs as a chat does.
-"""
+"""`POST /v1/messages` and `POST /v1/messages/count_tokens`; both run as a chat does."""
 
 from functools import partial
 

@@ -1,10 +1,10 @@
 """`POST /mcp`: the Model Context Protocol over streamable HTTP, one answer a message.
 
 Rules:
-- A page of a browser may call only from an origin that `server.cors_origins` names, so that no
-  other page reaches a server whose address it was made to resolve to.
-- A tool that fails is told in the result, where the model that called it reads it; logs, metrics
-  and counts know it by the status that the HTTP API would have given.
+- A page of a browser may call only from an origin that `server.cors_origins` names (DNS
+  rebinding).
+- A tool's failure is in the result, where the calling model reads it; logs, metrics and counts have
+  the status that the HTTP API would have given.
 - `GET` and `DELETE` are no methods here: there is no stream to open and no session to end.
 """
 

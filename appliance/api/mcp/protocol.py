@@ -4,7 +4,7 @@ Rules:
 - Nothing is kept between messages: no session, no stream of the server's own, no batch.
 - Two generations of clients are served: those that shake hands (`initialize`), and those that send
   version and capabilities with each request. Of the latter, headers and body must agree.
-- A refusal has a code of the protocol; a body that is no message at all is refused by HTTP, too.
+- A refusal has a code of the protocol; HTTP refuses a body that is no message, too.
 
 Source: modelcontextprotocol.io, specification, streamable HTTP.
 """
@@ -57,7 +57,6 @@ class RpcRefused(Exception):
     code: str = "invalid_value"
 
     def reply(self) -> RpcReply:
-        """The answer."""
         return RpcReply(id=self.id, error=self.error)
 
 
@@ -66,14 +65,14 @@ class RpcAsked:
     """A request that may be answered.
 
     Attributes:
-        alone: whether it is of the version whose requests stand alone.
+        alone: it is of the version whose requests stand alone.
     """
 
     message: RpcRequest
     alone: bool
 
     def refused(self, code: int, message: str, status: int) -> RpcRefused:
-        """The refusal of it; a client that shook hands reads the body of a 200 only."""
+        """Its refusal; a client that shook hands reads the body of a 200 only."""
         error = RpcError(code=code, message=message)
         return RpcRefused(error, self.message.id, status if self.alone else 200)
 
@@ -86,7 +85,7 @@ class RpcAsked:
 
 
 def named(error: ValidationError) -> str:
-    """The first thing that is wrong with a value, with the name of the field."""
+    """The first error of a value, with the name of the field."""
     found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
     return refusal_of(found).message
 
@@ -95,7 +94,7 @@ def asked(body: JsonValue, headers: Headers) -> RpcAsked | None:
     """The request in a body; None for a notice, which wants no answer.
 
     Raises:
-        RpcRefused: what is no message, of no version here, or at odds with its headers.
+        RpcRefused: no message, of no version here, or at odds with its headers.
     """
     if not isinstance(body, Mapping):
         what = "The body is not one message; batches are not taken."
@@ -121,7 +120,7 @@ def asked(body: JsonValue, headers: Headers) -> RpcAsked | None:
 
 
 def _versions(headers: Headers, of: RpcId | None = None) -> str:
-    """The version that the headers name; "" where they name none, as old clients do."""
+    """The version that the headers name; "" for none, as from old clients."""
     given = headers.getlist(VERSION_HEADER)
     if len(given) > 1:
         raise _mismatch(f"{VERSION_HEADER} stands twice.", of)

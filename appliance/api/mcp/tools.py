@@ -1,8 +1,8 @@
 """The tools of `/mcp`, each a request as the HTTP API takes it.
 
 Rules: a tool does what its route does, with the key's rights, quota and place in the queue, and
-leaves the same entries in the audit log; none changes anything on the server. The names that a key
-is offered are those that it may use.
+leaves the same entries in the audit log; none changes anything on the server. A key is offered only
+the names that it may use.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class McpTool(Generic[A]):
     Attributes:
         arguments, result: its schemas.
         work: the result of a call; raises ApplianceError.
-        forms: of the tasks that it is offered for; of none, it takes no task.
+        forms: of the tasks that it is offered for; if empty, it takes no task.
     """
 
     name: str
@@ -68,7 +68,7 @@ class McpTool(Generic[A]):
         return await self.work(services, caller, arguments)
 
     def listed(self, services: Services, principal: Principal) -> ToolListed:
-        """The tool as a key is offered it."""
+        """The tool in a key's list."""
         taken = self.arguments.model_json_schema()
         cards = services.inference.cards(principal) if self.forms else []
         names = sorted(card.id for card in cards if card.form in self.forms)

@@ -1,7 +1,7 @@
 """The citations of a task's answer in the shapes that OpenAI's and Anthropic's clients read.
 
-Rule: everything is in `x_appliance` too, digests included; these shapes carry what they have room
-for. A URL names the collection, the document and the bytes; nothing answers it.
+Rule: `x_appliance` has everything, digests included; these shapes carry what they have room for.
+A URL names the collection, the document and the bytes; nothing answers it.
 """
 
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from appliance.types import Citation, CitedFrom, JsonValue
 
 
 def citations_of(generation: ServedAnswer) -> list[dict[str, JsonValue]] | None:
-    """Annotations of a chat message; None where the answer is of no task with a collection."""
+    """Annotations of a chat message; None unless a task with a collection answered."""
     cited = _cited(generation)
     if cited is None:
         return None

@@ -1,13 +1,13 @@
 """One answer to one client, streamed or whole, for as long as the client is there.
 
 Rules:
-- When the client goes away the generation is cancelled, also before its first token and when
-  nothing is streamed. Its start is never cut in half: an intent that is on its way into the
-  log is waited for, so that it gets its outcome.
-- The status line waits for the first delta: what fails before it has a true status, and the SDKs
-  try again by themselves. A later failure ends the stream with an error event, and so does an input
+- When the client leaves the generation is cancelled, also before its first token and when nothing
+  is streamed. Its start is never cut in half: an intent on its way into the log is waited for, so
+  that it gets its outcome.
+- The status line waits for the first delta: an earlier failure has a true status, and the SDKs
+  retry by themselves. A later failure ends the stream with an error event, and so does an input
   that waits for a person at any time: clients of streams read events.
-- While a stream waits for its turn or its first text, a comment now and then says that it lives:
+- While a stream waits for its turn or its first text, a comment now and then shows that it lives:
   clients skip it, proxies and time-outs do not cut it off. After the first one its status is 200.
 """
 
@@ -81,8 +81,6 @@ class Answer(Streams):
 
     Args:
         start: starts the generation; what it raises becomes the answer.
-        form: how the generation is written.
-        request_id: for the log.
         stream: as server-sent events, else as one document.
         failed: the event of a stream that could not begin.
     """
@@ -173,7 +171,7 @@ class Answer(Streams):
 
 
 async def _with_silences(generation: ServedAnswer) -> AsyncIterator[Delta | None]:
-    """The pieces, and before the first one None whenever a while has passed."""
+    """The pieces, and before the first one None at intervals."""
     pieces = aiter(generation)
     first = asyncio.ensure_future(anext(pieces, None))
     try:

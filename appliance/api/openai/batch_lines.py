@@ -1,7 +1,7 @@
-"""The routes as the lines of batches ask them: the same handlers, without a connection.
+"""The lines of batches, asked of the routes' own handlers without a connection.
 
-Rules: what stands before a route on the network is not asked again, since the key was looked at;
-what stands behind it is the same, the line of the log and the counts of refusals among it.
+Rules: the layers before a route are skipped, since the key was checked; those behind it are the
+same, the line of the log and the counts of refusals among them.
 """
 
 import asyncio
@@ -28,7 +28,6 @@ class BatchLines:
     """Asks single lines.
 
     Args:
-        observer: sees each answer.
         large_bodies: where large ones take turns with those of the network.
     """
 
@@ -46,7 +45,7 @@ class BatchLines:
             self._app.include_router(module.router)
 
     async def ask(self, line: LineCall) -> LineReply:
-        """Ask one; who is cancelled meanwhile leaves nothing running."""
+        """Ask one; a cancellation leaves nothing running."""
         status, headers, body = 500, dict[str, str](), bytearray()
         unread = [{"type": "http.request", "body": line.body, "more_body": False}]
 

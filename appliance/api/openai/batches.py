@@ -1,4 +1,4 @@
-"""`/v1/batches`: batches made of files, and their states; to another key they are not there."""
+"""`/v1/batches`: batches made of files, and their states; another key does not see them."""
 
 import asyncio
 from typing import Annotated
@@ -66,7 +66,7 @@ async def cancel(request: Request, caller: CallerDep, batch_id: str) -> BatchObj
 
 
 def shown(found: StoredBatch) -> BatchObject:
-    """A batch as the API tells it."""
+    """A batch as the API shows it."""
     ended = {} if found.live else {f"{found.status}_at": _s(found.ended_us)}
     problems = [msgspec.to_builtins(problem) for problem in found.problems]
     times = ("completed_at", "failed_at", "expired_at", "cancelled_at")

@@ -1,8 +1,8 @@
 """`POST /v1/chat/completions`: the request, and the answer as a document or as events.
 
-Rules: `developer` is the newer name of `system`, which is the one that chat templates know; a
-stream names a call's index in every delta, its id and function in the first; a choice with
-a complete call ends with `tool_calls`, one that was cut off with `length`.
+Rules: `developer` is the newer name of `system`, the one that chat templates know; a stream names a
+call's index in every delta, its id and function in the first; a choice with a complete call ends
+with `tool_calls`, one that was cut off with `length`.
 """
 
 from collections.abc import Sequence
@@ -91,7 +91,6 @@ class ChatFormat(Format):
         self._replies = [ParsedReply(generation.form) for _ in range(self.choices)]
 
     def whole(self, choices: Sequence[PartialChoice]) -> ChatCompletion:
-        """The answer as one document."""
         written = [
             ChatChoice.model_validate(
                 {
@@ -120,12 +119,10 @@ class ChatFormat(Format):
         )
 
     def _annotations(self) -> list[Annotation] | None:
-        """The citations of a task's answer; None where there is nothing to cite."""
         found = citations_of(self._generation)
         return None if found is None else [Annotation.model_validate(one) for one in found]
 
     def opening(self) -> bytes:
-        """The deltas that name the role, one for each choice."""
         role = _Delta(role="assistant", content="", refusal=None)
         return b"".join(self.event([_ChatChoice(role, index)]) for index in range(self.choices))
 
@@ -142,7 +139,6 @@ class ChatFormat(Format):
         return events
 
     def end(self, last: Delta) -> bytes:
-        """Write the text held back, and the chunk with the finish reason."""
         index = last.index
         rest = [self._delta(index, piece) for piece in self._replies[index].finish()]
         events = b"".join(self.event([_ChatChoice(delta, index)]) for delta in rest)
@@ -165,5 +161,5 @@ class ChatFormat(Format):
         return "tool_calls" if finish == "stop" and self._replies[index].calls else finish
 
     def _call_id(self, index: int, number: int) -> str:
-        """At most 40 characters, which is what OpenAI's own ids may have."""
+        """At most 40 characters, as OpenAI's own ids may have."""
         return f"call_{self.head['id'].removeprefix(self.prefix)[1:25]}_{index}_{number}"

@@ -1,7 +1,7 @@
 """`POST /v1/classify`: texts sorted into the labels of a task.
 
-Rule: each text is a request of its own for the log, the queue and the quota, as each prompt of
-`/v1/completions` is; if one cannot be answered, none is.
+Rule: each text is a request of its own for the log, the queue and the quota; if one cannot be
+answered, none is.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,6 @@ class CompletionFormat(Format):
     object = "text_completion"
 
     def whole(self, choices: Sequence[PartialChoice]) -> Completion:
-        """The answer as one document."""
         written = [
             CompletionChoice.model_validate(
                 {
@@ -66,15 +65,12 @@ class CompletionFormat(Format):
         return Completion(choices=written, usage=self.usage(), **self.head)
 
     def opening(self) -> bytes:
-        """Nothing."""
         return b""
 
     def piece(self, delta: Delta) -> bytes:
-        """The chunk of one delta's text."""
         logprobs = completion_logprobs(delta.logprobs)
         return self.event([_TextChoice(delta.text, delta.index, logprobs)])
 
     def end(self, last: Delta) -> bytes:
-        """The chunk that says why a choice ended."""
         ended = _TextChoice("", last.index, finish_reason=last.finish_reason)
         return self.event([ended], last=True)

@@ -1,7 +1,7 @@
 """`/v1/files`: files of lines for batches, and those that batches wrote.
 
-Rules: a file is read as it comes, never whole in memory; to another key it is not there; keys
-whose texts are not kept have none, and neither have people behind an app.
+Rules: a file is read as it comes, never whole in memory; another key does not see it; keys whose
+texts are not kept have none, and neither have people behind an app.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from appliance.wire.openai.files import FileForm, FileObject, FileObjects, Remov
 
 
 async def for_app(request: Request) -> None:
-    """Refuse a person's request: the rights of the moment are those of the app.
+    """Refuse a person's request: a batch has the rights of the app.
 
     Raises:
         Forbidden: `batch_for_person`.
@@ -146,7 +146,7 @@ async def remove(request: Request, caller: CallerDep, file_id: str) -> RemovedFi
 
 
 def shown(found: KeptFile) -> FileObject:
-    """A file as the API tells it."""
+    """A file as the API shows it."""
     return FileObject.model_validate(
         {
             "id": found.id,
@@ -168,7 +168,7 @@ def check_keeps(services: Services, principal: Principal) -> None:
 def page(
     found: Sequence[One], ids: Sequence[str], after: str | None, limit: int
 ) -> tuple[Sequence[One], bool]:
-    """The part of a list after an id, and whether there is more of it.
+    """The part of a list after an id, and whether more follows.
 
     Raises:
         BadRequest: `invalid_value` for an id that is not in it.
@@ -180,7 +180,7 @@ def page(
 
 
 async def _read(request: Request, reader: FormReader, incoming: IncomingFile) -> dict[str, str]:
-    """Read a form; its file goes where it is kept, its texts are returned."""
+    """Read a form: its file goes to the store, its texts are returned."""
     texts: dict[str, bytearray] = {}
     field: FormField | None = None
     async for data in request.stream():

@@ -51,23 +51,18 @@ class PartialChoice:
     last: Delta = field(default_factory=lambda: Delta("", 0))
 
     def take(self, delta: Delta) -> None:
-        """Add a piece."""
         self.text += delta.text
         self.logprobs += delta.logprobs
         self.last = delta
 
     @property
     def finish(self) -> str | None:
-        """The reason why it ended; None before."""
+        """None before the end."""
         return self.last.finish_reason
 
 
 def token_usage(generation: ServedAnswer, reasoned: int = 0) -> Usage:
-    """The token counts of an answer so far.
-
-    Args:
-        reasoned: tokens of reasoning.
-    """
+    """The token counts of an answer so far; `reasoned` of them are reasoning."""
     return Usage(
         prompt_tokens=generation.prompt_tokens,
         completion_tokens=generation.completion_tokens,
@@ -78,7 +73,7 @@ def token_usage(generation: ServedAnswer, reasoned: int = 0) -> Usage:
 
 
 def error_event(error: ApplianceError) -> bytes:
-    """Write the event that ends a failed stream: the SDKs raise it; no `[DONE]` follows."""
+    """The event that ends a failed stream: the SDKs raise it; no `[DONE]` follows."""
     return b"data: " + _ENCODER.encode({"error": error_body(error)}) + b"\n\n"
 
 
@@ -86,7 +81,7 @@ class Format(ABC):
     """Format of one generation; chat and completions differ in their choices.
 
     Args:
-        generation: the answer; its counts and receipts are read when they are written.
+        generation: its counts and receipts are read when they are written.
         request_id: the id of the answer is derived from it.
         usage: the chunks of a stream that have the token counts.
     """
@@ -108,7 +103,7 @@ class Format(ABC):
         }
 
     def note(self, delta: Delta) -> None:
-        """Count the tokens of reasoning in a piece; pieces come in order."""
+        """Count the tokens of reasoning in a piece."""
         thought = self._thoughts[delta.index]
         thought.push(delta.text)
         if thought.thinks:
@@ -120,7 +115,7 @@ class Format(ABC):
 
     @abstractmethod
     def opening(self) -> bytes:
-        """Write the beginning of a stream."""
+        """The beginning of a stream."""
 
     @abstractmethod
     def piece(self, delta: Delta) -> bytes:
@@ -135,7 +130,7 @@ class Format(ABC):
         return
 
     def closing(self) -> bytes:
-        """Write the end of a complete stream: counts, receipt, `[DONE]`."""
+        """The end of a complete stream: counts, receipt, `[DONE]`."""
         end = b""
         if self._stream_usage != "none":
             end += self.event([], self.usage().model_dump())
@@ -144,11 +139,10 @@ class Format(ABC):
         return end + DONE
 
     def failing(self, error: ApplianceError) -> bytes:
-        """Write the end of a stream that failed after it began."""
+        """The end of a stream that failed after it began."""
         return error_event(error)
 
     def usage(self) -> Usage:
-        """The token counts so far."""
         return token_usage(self._generation, self.reasoned)
 
     def event(
@@ -158,7 +152,7 @@ class Format(ABC):
         *,
         last: bool = False,
     ) -> bytes:
-        """One chunk; the last one of a choice says what a task says of its answer."""
+        """One chunk; the last one of a choice has what a task adds to its answer."""
         shown: dict[str, JsonValue] | msgspec.UnsetType | None = usage
         if self._stream_usage == "none":
             shown = msgspec.UNSET

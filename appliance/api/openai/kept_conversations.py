@@ -33,7 +33,6 @@ class KeptConversation(msgspec.Struct):
     items: list[bytes]
 
     def parsed(self) -> list[Item]:
-        """The items."""
         return [Item.model_validate_json(item) for item in self.items]
 
     def check_room(self) -> None:
@@ -53,9 +52,7 @@ class KeptConversations:
         self._now = services.clock.wall_us() // 1_000_000
 
     async def create(self, items: Sequence[Item], metadata: dict[str, str]) -> KeptConversation:
-        """Begin one.
-
-        Raises:
+        """Raises:
             Forbidden: `forbidden` where none is kept.
             Overloaded: `kept_answers_full`.
             BadRequest: `invalid_value` for too much.
@@ -93,10 +90,8 @@ class KeptConversations:
         change: Callable[[KeptConversation], None],
         requests: Iterable[str] = (),
     ) -> KeptConversation:
-        """Change one; raises as `find`, and what `change` raises.
-
-        Args:
-            requests: that added to it.
+        """Change one, for the `requests` that add to it; raises as `find`, and what `change`
+        raises.
         """
         made: list[KeptConversation] = []
 
@@ -117,7 +112,7 @@ class KeptConversations:
         return made[0]
 
     async def remove(self, name: str) -> None:
-        """Destroy one. Raises NotFound (`conversation_not_found`)."""
+        """Raises NotFound (`conversation_not_found`)."""
         if not await asyncio.to_thread(self._kept.remove, self._place(name)):
             raise _absent()
 

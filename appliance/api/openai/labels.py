@@ -1,8 +1,8 @@
 """`/v1/labels`: a person labels the items of a queue that names them as a rater, blind.
 
 Rules: the rater is the key, as `key:NAME`, or the verified person for whom it asks, as
-`oidc:SERVICE/SUBJECT`; a queue that does not name them is not there; nothing that is told depends
-on the labels of the other. Differences are settled in the terminal.
+`oidc:SERVICE/SUBJECT`; others do not see the queue; nothing depends on the labels of the other
+rater. Differences are settled in the terminal.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ def _next(services: Services, queue: str, rater: str) -> LabelItem:
 
 
 def _of_rater(services: Services, name: str, rater: str) -> StoredLabelQueue:
-    """The queue, in the same words where it is not there and where it names others."""
+    """The queue; a missing one and one that names others give the same error."""
     try:
         found = services.labels.get(name)
     except DatasetRefused:

@@ -1,6 +1,6 @@
 """`GET /v1/requests`: the requests of the key that asks, or of the person for whom it asks.
 
-Rules: the log is the only source; no texts: those that are kept are at `/v1/responses`; a key that
+Rules: the log is the only source; no texts: `/v1/responses` has those that are kept; a key that
 asks for a verified person sees the requests of this person under this key, and of no other.
 """
 
@@ -48,7 +48,7 @@ def own_requests(
 
 
 def _of_person(reader: LogReader, asked: LogQuery, person: EndUser) -> SearchPage:
-    """Those of a person among the requests of a key; the log has no index of people.
+    """A person's among the requests of a key; the log has no index of people.
 
     A page may be short, or empty, and have more behind it.
     """

@@ -1,7 +1,6 @@
 """The response of a request for vectors, scores or labels: one document, when all is computed.
 
-Rule: as for a text, when the client goes away the work is cancelled, and its intent gets its
-outcome all the same.
+Rule: when the client leaves the work is cancelled, and its intent gets its outcome all the same.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -19,10 +18,7 @@ from appliance.wire.openai.embeddings import TextUsage
 
 
 class WhenComputed(Response):
-    """A response that is computed for as long as the client is there.
-
-    Args:
-        work: gives the response; what it raises becomes the answer.
+    """A response that is computed for as long as the client is there; `work` may raise the answer.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Response]]) -> None:
@@ -30,7 +26,6 @@ class WhenComputed(Response):
         self._work = work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; returns in silence when the client has gone."""
         try:
             response = await while_connected(receive, self._work())
         except ClientGone:
@@ -39,7 +34,7 @@ class WhenComputed(Response):
 
 
 class PooledAnswer(WhenComputed):
-    """Collects what each text gave.
+    """Collects the result of each text.
 
     Args:
         start: starts the work; what it raises becomes the answer.
@@ -74,7 +69,7 @@ async def pieces_of(generation: ServedAnswer) -> list[Delta]:
 
 
 def vectors(pieces: Sequence[Delta]) -> list[bytes]:
-    """The bytes that each text gave, in order."""
+    """The bytes of each text, in order."""
     return [delta.vector for delta in pieces if delta.vector]
 
 

@@ -46,7 +46,7 @@ async def answer(
 
 
 async def _found(request: Request, who: Principal, item_id: str) -> DeferredItem:
-    """The item; one that the key may not see is not there."""
+    """The item; one that the key may not see is not found."""
     found = await asyncio.to_thread(services_of(request).people.get, item_id)
     if not may_see(who, found):
         raise NotFound("queue_item_unknown", "The queue has no such item.")
@@ -54,7 +54,7 @@ async def _found(request: Request, who: Principal, item_id: str) -> DeferredItem
 
 
 def _of_others(who: Principal, items: Sequence[DeferredItem]) -> tuple[str, list[DeferredItem]]:
-    """Find the reader, and the items that other apps sent."""
+    """The reader, and the items that other apps sent."""
     return f"key:{who.key_id}", [item for item in items if item.key_id != who.key_id]
 
 

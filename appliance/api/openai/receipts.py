@@ -59,7 +59,7 @@ def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptRespo
 
 
 def _replayable(reader: LogReader, intent: LogEntry, outcome: LogEntry | None) -> str | None:
-    """Tell if `audit replay` can compute the answer again; None for a search."""
+    """Whether `audit replay` can compute the answer again; None for a search."""
     if intent.kind != "intent":
         return None
     try:
@@ -78,7 +78,7 @@ def _answered_by(outcome: LogEntry | None) -> AnsweredBy | None:
 
 
 def _evidence(reader: LogReader, entry: LogEntry) -> Evidence | None:
-    """Open the commitments of an intent or a search; None where it has none."""
+    """The opened commitments of an intent or a search; None where it has none."""
     if entry.kind != "search" and "retrieved" not in entry.body:
         return None
     content = entry.body.get("content")

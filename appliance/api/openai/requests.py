@@ -24,7 +24,7 @@ _logger = logging.getLogger("appliance.api")
 
 
 def log_ignored(body: GenerationFields | ResponsesRequest | Conversation, request_id: str) -> None:
-    """Name the unknown fields of a request in the log; their values are nobody's business."""
+    """Log the names of a request's unknown fields, without their values."""
     known = HARMLESS[body.route] | REFUSED[body.route].keys()
     ignored = sorted(set(body.model_extra or ()) - known)
     if ignored:
@@ -50,7 +50,7 @@ def common_fields(body: GenerationFields) -> dict[str, Any]:
 
 
 def person_of(body: BaseModel) -> str:
-    """The user that an app names; "" where it names none."""
+    """The user that an app names; "" for none."""
     more = body.model_extra or {}
     found = more.get("safety_identifier") or more.get("user")
     return found if isinstance(found, str) else ""

@@ -69,7 +69,7 @@ async def _in_background(
     start: Callable[[], Awaitable[ServedAnswer]],
     keeper: ResponseKeeping | None,
 ) -> WrittenResponse:
-    """Begin a response that goes on without its client; what refuses it is told at once.
+    """Begin a response that continues without its client; a refusal is reported at once.
 
     Raises:
         BadRequest: `unsupported_parameter` where no response of the key is kept.
@@ -163,7 +163,7 @@ class ResponsesFormat(Format):
 
     Args:
         body: the request, which the response repeats in part.
-        keeping: where the response is kept; None where it is not.
+        keeping: None where the response is not kept.
     """
 
     prefix = "resp"
@@ -185,23 +185,19 @@ class ResponsesFormat(Format):
         self._finish = ""
 
     def whole(self, choices: Sequence[PartialChoice]) -> Response:
-        """The answer as one document."""
         self.piece(Delta(choices[0].text, 0))
         self.end(choices[0].last)
         return Response.model_validate(self._response())
 
     def opening(self) -> bytes:
-        """The response, empty, as created and as in progress."""
         empty = {**self._response(), "status": "in_progress"}
         created = self._typed("response.created", response=empty)
         return created + self._typed("response.in_progress", response=empty)
 
     def piece(self, delta: Delta) -> bytes:
-        """The events of one delta."""
         return b"".join(map(self._grow, self._reply.push(delta.text)))
 
     def end(self, last: Delta) -> bytes:
-        """Write the text held back, and the end of the last item."""
         self._finish = last.finish_reason or ""
         events = b"".join(map(self._grow, self._reply.finish()))
         if not self._items:  # an answer without a word is a message all the same
@@ -209,7 +205,6 @@ class ResponsesFormat(Format):
         return events + self._close()
 
     async def keep(self) -> None:
-        """Keep the response; it is there before its end leaves."""
         if self._keeping is not None:
             output = [msgspec.json.encode(item) for item in self._items]
             told = msgspec.json.encode(self._told())
@@ -229,12 +224,10 @@ class ResponsesFormat(Format):
 
     @property
     def response_id(self) -> str:
-        """The id that clients know it by."""
         found: str = self.head["id"].replace("-", "_", 1)
         return found
 
     def closing(self) -> bytes:
-        """The receipt, and the whole response."""
         kind = "response.incomplete" if self._finish == "length" else "response.completed"
         receipt = b""
         if self._generation.outcome is not None:
@@ -242,13 +235,12 @@ class ResponsesFormat(Format):
         return receipt + self._typed(kind, response=self._told())
 
     def _told(self) -> dict[str, JsonValue]:
-        """The response with the words of a task about it."""
+        """The response with what a task adds to it."""
         about = self._generation.about
         more = {} if about is None else {"x_appliance": about.document()}
         return {**self._response(), **more}
 
     def failing(self, error: ApplianceError) -> bytes:
-        """The response as failed, and the error that the SDKs raise."""
         failed = {
             **self._response(),
             "status": "failed",
@@ -328,7 +320,6 @@ class ResponsesFormat(Format):
         return events + self._typed("response.output_item.done", output_index=index, item=item)
 
     def _about(self, kind: str, **fields: Any) -> bytes:
-        """An event about the last item."""
         index = len(self._items) - 1
         return self._typed(kind, item_id=self._items[-1]["id"], output_index=index, **fields)
 

@@ -1,6 +1,6 @@
 """`/v1/sessions`: begin a session of a browser, end it, end all of the key.
 
-Rules: the token is in no log; that a session begins, and that sessions end, is recorded first.
+Rules: the token is in no log; beginning and ending are recorded first.
 """
 
 from typing import Final

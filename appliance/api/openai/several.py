@@ -1,9 +1,8 @@
 """Several prompts in one completion request: a generation each, answered as one.
 
 Rules: each prompt is a request of its own for the log, the queue and the quota, under an id of its
-own; if one cannot start, none runs on, except during one that waits for a person: then all are
-answered or wait, and the error names all that do; choice j of prompt i has the index i times n plus
-j.
+own; if one cannot start, none continues, unless one waits for a person: then all are answered or
+wait, and the error names all that do; choice j of prompt i has the index i times n plus j.
 """
 
 import asyncio
@@ -52,7 +51,6 @@ class Several:
 
     @property
     def prompt_tokens(self) -> int:
-        """Length of all prompts."""
         return sum(one.prompt_tokens for one in self._all)
 
     @property
@@ -62,7 +60,6 @@ class Several:
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens generated so far."""
         return sum(one.completion_tokens for one in self._all)
 
     @property
@@ -110,7 +107,6 @@ class Several:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def cancel(self) -> None:
-        """End all that run."""
         await asyncio.gather(*(one.cancel() for one in self._all))
 
 

@@ -3,9 +3,9 @@ routes that read and remove them.
 
 Rules:
 - A response is kept with its whole conversation before its end leaves, encrypted, for one key, for
-  `server.responses_days`; keys whose texts are not kept have none, and are told `store: false`.
-- It belongs to every request of its conversation: where one of them is erased, so is it.
-- To another key it is not there.
+  `server.responses_days`; keys whose texts are not kept have none, and get `store: false`.
+- It belongs to every request of its conversation: erasing one of them erases it.
+- Another key does not see it.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class _StoredResponse(msgspec.Struct):
 
 
 class _Standing(msgspec.Struct):
-    """The fields of a response that say how it stands; older ones have no `background`."""
+    """The status fields of a response; older ones have no `background`."""
 
     status: str
     background: bool = False
@@ -59,24 +59,19 @@ class _Standing(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Past:
-    """The conversation before a request.
-
-    Attributes:
-        items: of it.
-        requests: ids of the requests that made it.
-    """
+    """The conversation before a request; `requests` are the ids of those that made it."""
 
     items: tuple[Item, ...] = ()
     requests: tuple[str, ...] = ()
 
 
 class ResponseKeeping:
-    """Keeps the response of one request, where it is to be kept.
+    """Keeps the response of one request.
 
     Args:
         past: the conversation before it.
         given: the items of the request.
-        stores: whether it can be read again.
+        stores: it can be read again.
         conversation: the one that it adds to.
     """
 
@@ -96,7 +91,7 @@ class ResponseKeeping:
         self.stores, self._conversation = stores, conversation
 
     async def keep(self, response_id: str, response: bytes, output: Sequence[bytes]) -> None:
-        """Keep it, in place of what was kept of it before. Raises Unavailable (`answer_unkept`)."""
+        """Keep it, in place of an earlier version. Raises Unavailable (`answer_unkept`)."""
         requests = tuple(dict.fromkeys((*self._past.requests, self._caller.request_id)))
         if self.stores:
             await self._store(response_id, response, output, requests)
@@ -129,7 +124,6 @@ class ResponseKeeping:
             raise Unavailable("answer_unkept", "The response could not be kept.") from error
 
     def place(self, response_id: str) -> str:
-        """The place where it is kept."""
         return _place(self._services, self._caller, response_id)
 
 
@@ -192,7 +186,7 @@ async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> P
 async def _resolved(
     services: Services, caller: Caller, body: ResponsesRequest
 ) -> tuple[list[Item], tuple[str, ...]]:
-    """The items of a request, those that it names by their ids among them; the requests of these.
+    """The items of a request, those that it names by id included, and the requests of these.
 
     Raises:
         BadRequest: `unsupported_parameter` for an item that is not kept.
@@ -243,7 +237,7 @@ async def cancel_response(request: Request, caller: CallerDep, name: str) -> Res
 
 
 async def _shown(services: Services, caller: Caller, response_id: str) -> Response:
-    """A response as it stands: what is kept of one under way says no more than that it began."""
+    """A response as it stands; one under way shows only that it began."""
     place = _place(services, caller, response_id)
     running = services.backgrounds.at(place)
     stored = await _found(services, caller, response_id)
