@@ -3,7 +3,7 @@
 Rules: an adapter is loaded only beside its loaded base, as a `VerifiedAdapter` made from the stored
 bytes each time and checked against what the base's worker really has. The approved adapters of a
 base are loaded with it, unless `autoload` is off, and leave with it. Each edge is recorded before
-it is true. An adapter that is refused stops neither the base nor the other adapters.
+it is true. A refused adapter stops neither the base nor the other adapters.
 """
 
 import asyncio
@@ -28,9 +28,7 @@ class AdapterLoader:
     """Adapters in and out of workers.
 
     Args:
-        store: the artifacts and their states.
         policy: reads the trust policy in force.
-        supervisor: where the bases are served.
         lifecycle: checks what may have changed meanwhile.
         edges: records what happens.
     """
@@ -93,11 +91,7 @@ class AdapterLoader:
             raise
 
     async def follow(self, base: PooledModel, actor: str) -> list[str]:
-        """Load the adapters of a base that has just been loaded.
-
-        Returns:
-            The refusals as sentences; each is recorded.
-        """
+        """Load the adapters of a base that was just loaded; the recorded refusals, as sentences."""
         problems = []
         for record in followers(self._store.inventory.records(), base.id):
             if not self._supervisor.wants(record.id):
@@ -113,7 +107,7 @@ class AdapterLoader:
         return problems
 
     async def leave(self, actor: str, base_id: str, event: str = "unload") -> None:
-        """Record that the loaded adapters of a base end with it; the base is locked."""
+        """Record that a base's loaded adapters end with it; the base is locked."""
         for record in followers(self._store.inventory.records(), base_id):
             if self._supervisor.is_loaded(record.id):
                 shown = replace(record, state="serving")

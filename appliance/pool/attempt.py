@@ -1,4 +1,4 @@
-"""A load under way, and who watches it.
+"""A load under way, and its watchers.
 
 Rules: the newest report is kept; each watcher gets every report, and each phase is a line of the
 server's log. A load that a person started ends when that person stops watching and no request
@@ -28,7 +28,6 @@ class LoadAttempt:
         size: bytes that it will count for.
         wanted: whether a request waits for the model.
         phase, done, total: the newest report; bytes.
-        stopped: whether the server is stopping.
         room: makes room first, or does nothing.
         live: its job, once it has begun.
         record: the model when it is loaded.

@@ -1,4 +1,4 @@
-"""The approved models of the store: what each one takes, and whether a request may load it.
+"""The approved models of the store: their memory, and whether a request may load them.
 
 Rules: an adapter is no model here: it is loaded and unloaded with its base, and its memory counts
 for the base.
@@ -20,12 +20,7 @@ from appliance.workers.supervisor import Supervisor
 
 
 class Catalogue:
-    """Models that could be loaded.
-
-    Args:
-        store: the artifacts and their states.
-        supervisor: knows the budget and what takes it.
-    """
+    """Models that could be loaded."""
 
     def __init__(self, config: Config, store: ModelStore, supervisor: Supervisor) -> None:
         self._config = config
@@ -46,41 +41,39 @@ class Catalogue:
                 yield record
 
     def missing(self, model_id: str) -> bool:
-        """True if the files of an approved model are not on this host."""
+        """True if an approved model's files are not on this host."""
         found = (record for record in self._store.inventory.records() if record.id == model_id)
         return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
     def suspended(self, artifact_id: str) -> str | None:
-        """Why an artifact is suspended; None where it is not."""
+        """The reason of a suspension; None for none."""
         for record in self._store.inventory.records():
             if record.id == artifact_id and record.state == "suspended":
                 return record.message
         return None
 
     def suspended_models(self) -> set[str]:
-        """The ids of the models that are suspended."""
         records = self._store.inventory.records()
         return {record.id for record in records if record.is_model and record.state == "suspended"}
 
     def fits(self, model_id: str) -> bool:
-        """True if a request may have a model loaded, once others have made room."""
+        """True if a request may load a model, once others have made room."""
         return any(self.loadable(model_id))
 
     def loadable(self, model_id: str | None = None) -> Iterator[ModelRecord]:
-        """Those of them that a request may load."""
         for record in self.approved(model_id):
             if self._config.model(record.id).on_demand and self._fits(record):
                 yield record
 
     def estimate(self, model_id: str) -> Estimate | None:
-        """Estimate a model's memory; None when that cannot be said, and its load will say why."""
+        """None when a model's memory is unknown; its load will report why."""
         with contextlib.suppress(Refused):
             facts = self._facts(self._store.inventory.record(model_id))
             return self._supervisor.estimate(model_id, facts, self._adapters(model_id))
         return None
 
     def _facts(self, record: ModelRecord) -> ModelFacts:
-        """Read the file's facts; from the file once where another release wrote the record."""
+        """The record's facts; read from the file once where another release wrote the record."""
         if record.digest is None:
             return self._store.inventory.facts(record)
         if record.digest not in self._read:
@@ -88,7 +81,7 @@ class Catalogue:
         return self._read[record.digest]
 
     def size(self, model_id: str) -> int:
-        """Bytes that a model counts for; 0 when that cannot be said."""
+        """Bytes that a model counts for; 0 when unknown."""
         needs = self.estimate(model_id)
         return needs.total if needs else 0
 
@@ -101,7 +94,6 @@ class Catalogue:
         ]
 
     def _adapters(self, model_id: str) -> int:
-        """Bytes of the adapters that are loaded with a model."""
         return sum(adapter_bytes(r.facts.file_bytes) for r in self.followers(model_id))
 
     def cards(self, record: ModelRecord) -> list[ModelCard]:
@@ -118,7 +110,6 @@ class Catalogue:
         ]
 
     def card(self, record: ModelRecord) -> ModelCard:
-        """Card of a model that is not loaded."""
         facts, settings = self._facts(record), self._config.model(record.id)
         return ModelCard(
             id=record.id,

@@ -24,7 +24,6 @@ class Occupant(Protocol):
 
     @property
     def id(self) -> str:
-        """Its id."""
         ...
 
     @property
@@ -49,17 +48,17 @@ class Occupant(Protocol):
 
     @property
     def pinned(self) -> bool:
-        """True if it stays whatever happens."""
+        """True if it always stays."""
         ...
 
     @property
     def changing(self) -> bool:
-        """True if it is being loaded or ended; that will be over by itself."""
+        """True while it is loaded or ended."""
         ...
 
     @property
     def keep_alive(self) -> float | None:
-        """Seconds for which it may be idle; None is without end."""
+        """Seconds for which it may be idle; None for no limit."""
         ...
 
     @property
@@ -73,7 +72,6 @@ class WantedModel(Protocol):
 
     @property
     def id(self) -> str:
-        """Its id."""
         ...
 
     @property
@@ -83,7 +81,6 @@ class WantedModel(Protocol):
 
     @property
     def wanted_since(self) -> float:
-        """When it was first asked for."""
         ...
 
     @property
@@ -112,7 +109,6 @@ class _Snapshot:
 
     @property
     def idle(self) -> bool:
-        """True if it may be evicted now."""
         return not (self.busy or self.pinned or self.changing)
 
 
@@ -153,8 +149,8 @@ class EvictionDecision:
 def room_for(size: int, models: Sequence[Occupant], budget: int) -> Room | None:
     """Find room for `size` bytes next to models in memory; None when they never will fit.
 
-    Idle models make room first, by last use; then those in change; then busy ones, by how long
-    they have been in memory.
+    Idle models make room first, by last use; then those in change; then busy ones, the longest in
+    memory first.
     """
     return _room_for(size, [_Snapshot.of(model) for model in models], budget)
 
@@ -189,7 +185,6 @@ def decide(
     """Decide which models to load, evict and refuse.
 
     Args:
-        models: those that take memory.
         wanted: in the order in which they are served.
     """
     taken = [_Snapshot.of(model) for model in models]
@@ -254,7 +249,7 @@ def _impatience(
 
 
 def _expiry(model: _Snapshot) -> float | None:
-    """When an idle model has been idle for its time."""
+    """When an idle model's time ends."""
     if model.keep_alive is None or not model.idle or not model.answered:
         return None
     return model.last_use + model.keep_alive

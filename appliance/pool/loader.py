@@ -30,10 +30,8 @@ class Loader:
     """Loads and unloads.
 
     Args:
-        store: the artifacts and their states.
         policy: reads the trust policy in force.
         fresh: says how fresh it is.
-        supervisor: where models are served.
         lifecycle: checks what may have changed meanwhile.
         adapters: load with their base and leave with it.
         withdrawal: revokes what a load found to be revoked.
@@ -66,9 +64,9 @@ class Loader:
         """Verify the stored bytes again, seal them and serve them.
 
         Args:
-            progress: gets "verifying" when signature, policy and approvals are looked at, "sealing"
-                with the bytes that are hashed and sealed in one pass, "loading" with those that
-                the engine has; there, a report that raises ends nothing any more.
+            progress: gets "verifying" for the checks of signature, policy and approvals, "sealing"
+            with the bytes that are hashed and sealed in one pass, "loading" with those that the
+            engine has; there, a report that raises ends nothing any more.
 
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
@@ -113,7 +111,7 @@ class Loader:
     async def unload(
         self, model: PooledModel, actor: str, model_id: str, *, event: str, reason: str
     ) -> ModelRecord:
-        """End a worker, or let an adapter of the model go; the artifact stays approved.
+        """End a worker, or free an adapter of the model; the artifact stays approved.
 
         Raises:
             StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
@@ -137,7 +135,7 @@ class Loader:
         policy: TrustPolicy,
         verified: VerifiedModel | None = None,
     ) -> AsyncIterator[None]:
-        """Give back what a load took when it fails, and record what refused it."""
+        """If a load fails, give back what it took and record the refusal."""
         try:
             yield
         except BaseException as error:
@@ -162,7 +160,6 @@ class Loader:
         await self._edge(actor, record, record.state, policy, event="load_refused", error=error)
 
     async def _reserve(self, record: ModelRecord) -> Estimate:
-        """Take the memory before anything is read."""
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
@@ -170,7 +167,7 @@ class Loader:
         return self._supervisor.reserve(record.id, facts)
 
     def _servable(self, record: ModelRecord) -> ModelFacts:
-        """Refuse under metadata that is too old; what the file says. In a thread."""
+        """The file's facts; refuse under metadata that is too old. In a thread."""
         self._fresh().check_serve()
         return self._store.inventory.facts(record)
 
@@ -195,7 +192,7 @@ class Loader:
         policy: TrustPolicy,
         verified: VerifiedModel,
     ) -> None:
-        """A model on the disk is hashed once more after the engine read it."""
+        """Hash a model on the disk once more after the engine read it."""
         try:
             await asyncio.to_thread(verified.rehash)
         except Refused as error:
@@ -205,7 +202,7 @@ class Loader:
 
 
 def _percent_of(size: int, progress: Report) -> Callable[[int], None]:
-    """Reports of the engine as progress in bytes; a watcher that has left stops nothing now."""
+    """Reports of the engine as progress in bytes; a watcher that left stops nothing now."""
 
     def report(percent: int) -> None:
         with contextlib.suppress(Unavailable):

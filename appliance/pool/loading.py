@@ -29,11 +29,7 @@ Room = Callable[[], Awaitable[None]]
 
 
 class LoadingJob(JobKind[LoadRequest, ModelLoaded]):
-    """Loads a model.
-
-    Args:
-        run: does it, given the job.
-    """
+    """Loads a model."""
 
     name: ClassVar[str] = "load"
     form = LoadRequest
@@ -43,7 +39,6 @@ class LoadingJob(JobKind[LoadRequest, ModelLoaded]):
         self._run = run
 
     def title(self, params: LoadRequest) -> str:
-        """The model, and why it is loaded."""
         return f"{params.model}, {params.reason}"
 
     async def run(self, job: Context[LoadRequest]) -> ModelLoaded:
@@ -55,9 +50,7 @@ class Loads:
     """Loads and evicts models.
 
     Args:
-        loader: does the steps.
-        ended: called with the model, the reason and the error of a load or eviction that is over.
-        jobs: runs the loads.
+        ended: gets the model, the reason and the error at the end of a load or eviction.
         find: the model of an id.
         room: makes room for a load that a person asked the jobs for.
     """
@@ -83,10 +76,7 @@ class Loads:
     def begin(
         self, model: PooledModel, actor: str, reason: str, room: Room | None = None
     ) -> LoadAttempt:
-        """Start a load.
-
-        Args:
-            room: makes room first.
+        """Start a load, once `room` has made room.
 
         Raises:
             Unavailable: `shutting_down`.
@@ -116,7 +106,6 @@ class Loads:
         return attempt.record
 
     def evict(self, model: PooledModel, reason: str) -> "asyncio.Task[None]":
-        """Start an eviction."""
         if model.eviction is None:
             model.eviction = task = asyncio.create_task(self._evict(model, reason))
             self._evictions.add(task)
@@ -125,7 +114,7 @@ class Loads:
         return model.eviction
 
     async def close(self) -> None:
-        """Give up all loads, and wait until nothing is under way."""
+        """Cancel all loads, and wait until nothing is under way."""
         self._stopped = True
         for attempt in self._attempts:
             attempt.stopped = True
@@ -184,7 +173,7 @@ class Loads:
             self._over(model, attempt, failed)
 
     def _over(self, model: PooledModel, attempt: LoadAttempt, error: BaseException | None) -> None:
-        """A load has ended, whether its work ever began or not; told once."""
+        """End a load, whether its work ever began or not; once."""
         self._attempts.discard(attempt)
         if model.attempt is not attempt:
             return

@@ -1,8 +1,8 @@
 """One model of the pool, with everything that the server knows of it while it runs.
 
-Rules: what was decided is in the registry; nothing here outlives the process. The lock is held
-from the check that allows a change of state until the change is recorded and made, so that two
-changes of one model never interleave. An adapter shares the lock of its base.
+Rules: decisions are in the registry; nothing here outlives the process. The lock is held from the
+check that allows a change of state until the change is recorded and made. An adapter shares the
+lock of its base.
 """
 
 import asyncio
@@ -21,24 +21,23 @@ _LEAST_PATIENCE_S = 2.0
 
 
 class PooledModel:
-    """A model that is in memory, on its way in or out, wanted, or was there before.
+    """A model that is in memory, on its way in or out, wanted, or was in memory before.
 
     Args:
         supervisor: keeps its worker alive, with its adapters.
         inside: how many requests use it.
-        estimate: what it would take of the memory; None when that cannot be said.
+        estimate: the memory that it would take; None when unknown.
 
     Attributes:
         lock: held while its state changes.
         waiters: the requests that wait for it.
         attempt: the load under way.
-        eviction: the unloading under way that the pool itself asked for.
-        closed: whether it admits no new requests until it has made room for another model.
+        eviction: the pool's own unloading under way.
+        closed: it admits no new requests until it has made room for another model.
         used: when a request entered or left it last, in seconds of the steady clock.
         failed_until: until when no request loads it, after a load that failed.
-        failed: why its last load failed, and whether a request asked for it; None after one that
-            did not.
-        took: seconds that its last load took.
+        failed: why its last load failed, and whether a request asked for it; None after a success.
+        took: seconds of its last load.
         why_unloaded: the reason of its last unload.
     """
 
@@ -68,7 +67,7 @@ class PooledModel:
 
     @property
     def served(self) -> SupervisedModel | None:
-        """Its worker and what that has; None while it has none and waits for none."""
+        """Its worker; None while it has none and waits for none."""
         return self._supervisor.find(self.id)
 
     @property
@@ -78,7 +77,7 @@ class PooledModel:
 
     @property
     def activity(self) -> str:
-        """One word for people: loading, waiting (for memory), busy, idle, "" for not there."""
+        """One word for people: loading, waiting (for memory), busy, idle, "" if not in memory."""
         if self.attempt is not None:
             return "loading"
         if self.in_memory:
@@ -87,12 +86,11 @@ class PooledModel:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for it."""
         return len(self.waiters)
 
     @property
     def unloaded(self) -> str:
-        """Why it is not in memory any more; "" while it is, or will be."""
+        """The reason that it left memory; "" while it is there, or will be."""
         return "" if self.activity else self.why_unloaded
 
     @property
@@ -103,7 +101,7 @@ class PooledModel:
 
     @property
     def needs(self) -> Estimate | None:
-        """Memory that it takes, loaded or not; None when that cannot be said."""
+        """Its memory, loaded or not; None when unknown."""
         return self._estimate(self.id)
 
     @property
@@ -115,7 +113,6 @@ class PooledModel:
 
     @property
     def size(self) -> int:
-        """Bytes that it counts for, or will."""
         taken = self._supervisor.budget.of(self.id)
         if not taken and self.attempt is not None:
             return self.attempt.size
@@ -124,52 +121,42 @@ class PooledModel:
 
     @property
     def changing(self) -> bool:
-        """True if it is being loaded or ended."""
         served = self.served
         settled = served is not None and served.state != "starting"
         return bool(not settled or self.attempt or self.eviction)
 
     @property
     def busy(self) -> bool:
-        """True if a request is inside."""
         return self._inside(self.id) > 0
 
     @property
     def pinned(self) -> bool:
-        """True if it stays whatever happens; one whose worker keeps dying is evidence."""
+        """True if it always stays; one whose worker keeps dying is evidence."""
         suspended = self.served is not None and self.served.state == "suspended"
         return self.eviction is None and (self.settings.pinned or suspended)
 
     @property
     def since(self) -> float:
-        """When it could answer first; now, for one that is in change."""
         served = self.served
         return (served.since if served else 0.0) or time.monotonic()
 
     @property
     def last_use(self) -> float:
-        """When a request entered or left it last; `since` before the first one."""
         return max(self.used, self.since)
 
     @property
     def answered(self) -> bool:
-        """True if it was used since it was loaded."""
         return self.used >= self.since
 
     @property
     def keep_alive(self) -> float | None:
-        """Seconds for which it may be idle; None is without end."""
         return None if self.settings.keep_alive < 0 else float(self.settings.keep_alive)
 
     @property
     def wanted_since(self) -> float:
-        """When it was first asked for."""
         return self.waiters.since or 0.0
 
     @property
     def patience(self) -> float:
-        """Seconds after which busy models must make room for it.
-
-        Twice what its load takes: so at most a third of the time goes into loading.
-        """
+        """Twice the time of its load: so at most a third of the time goes into loading."""
         return max(_LEAST_PATIENCE_S, 2 * self.took)

@@ -1,9 +1,9 @@
-"""The use-case of a place in memory: models are loaded when they are asked for, and evicted.
+"""The use-case of a place in memory: models are loaded on demand, and evicted.
 
 Rules:
 - This is the one door to memory. People, requests, trust updates and the re-check load and unload
   through it, so that room is made, progress is shown and each unload has a reason.
-- `eviction.decide` says what happens; this module does it.
+- `eviction.decide` decides; this module carries it out.
 - A request that needs a model that is not in memory takes part in one load of it. It is inside the
   model from the instant at which the model can answer, so that nothing is evicted between its load
   and its use; it leaves with its place (`admission.places`).
@@ -48,17 +48,14 @@ class Pool:
     """The models of this server that are in memory, or may be.
 
     Args:
-        catalogue: what could be loaded, and what it takes.
+        catalogue: what could be loaded, and its memory.
         lifecycle: the artifacts and their states.
-        supervisor: keeps what is loaded alive.
-        shares: who is inside a model.
-        loader: the steps of a load.
-        withdrawal: the steps of a suspension.
+        shares: the requests inside a model.
         jobs: runs the loads; heavy ones take their memory here.
 
     Attributes:
         budget: of all models together.
-        complete: whether the models of the start are loaded, or were refused.
+        complete: the models of the start are loaded, or were refused.
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class Pool:
         jobs.lend(self)
 
     def model(self, model_id: str) -> PooledModel:
-        """Find a model or an adapter while the server runs."""
+        """A model or an adapter while the server runs."""
         found = self._models.get(model_id)
         if found is None:
             found = self._models[model_id] = PooledModel(
@@ -112,9 +109,7 @@ class Pool:
         return [*there, *(card for card in others if card.id not in known)]
 
     def card(self, model_id: str) -> ModelCard:
-        """Return the card of a model for the API.
-
-        Raises:
+        """Raises:
             NotFound: `model_not_found`.
             Unavailable: `model_missing` when its files are not on this host, `model_suspended`.
         """
@@ -127,7 +122,6 @@ class Pool:
         raise self._absent(model_id)
 
     def _absent(self, model_id: str) -> ApplianceError:
-        """Why an artifact does not answer."""
         for each in dict.fromkeys((model_id, base_of(model_id) or model_id)):
             if self._catalogue.missing(each):
                 return Unavailable("model_missing", f"The files of {each} are not on this host.")
@@ -136,12 +130,12 @@ class Pool:
         return NotFound("model_not_found", f"The model {model_id!r} does not exist.", param="model")
 
     def suspended(self) -> list[str]:
-        """The models that a person, a check or the deaths of their engines took out of service."""
+        """The models that a person, a check or the deaths of their engines suspended."""
         crashed = {w.model for w in self._supervisor.status() if w.state == "suspended"}
         return sorted(crashed | self._catalogue.suspended_models())
 
     def unloadable(self, model_id: str) -> str:
-        """Why a model could not be loaded, where that keeps requests from it; "" where it could."""
+        """The error of a failed load that keeps requests from a model; "" for none."""
         if (failed := self.model(model_id).failed) is None:
             return ""
         error, on_demand = failed
@@ -160,10 +154,11 @@ class Pool:
         return self._config.model(base_of(model_id) or model_id).slots
 
     def ready(self) -> bool:
-        """True if a request can be answered, by a model that is there or after a load.
+        """True if a request can be answered, at once or after a load.
 
         Not before the models of the start are loaded, unless one of them answers already; a model
-        whose worker died is not one that a request could load.
+        whose
+        worker died is not one that a request could load.
         """
         if self._supervisor.ready():
             return True
@@ -173,12 +168,12 @@ class Pool:
     async def use(
         self, model_id: str, key_id: str, place: Place
     ) -> tuple[VerifiedModel, WorkerProcess]:
-        """The worker that answers, after a load if the model is not there; `place` is inside then.
+        """The worker that answers, after a load if need be; `place` is inside then.
 
         Raises:
             NotFound: `model_not_found`.
-            Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`,
-                and what `Supervisor.worker` raises.
+            Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`, and
+            what `Supervisor.worker` raises.
         """
         model = self._base(model_id)  # adapters come and go with it
         if model.open:
@@ -224,7 +219,7 @@ class Pool:
         return await self._ending(model_id, unloading, reason or f"by {actor}")
 
     async def approve(self, actor: str, model_id: str, envelope: bytes) -> ModelRecord:
-        """Take one approval: `Lifecycle.approve`, in a thread."""
+        """`Lifecycle.approve`, in a thread."""
 
         async def approving() -> ModelRecord:
             async with self._known(model_id).lock:
@@ -259,11 +254,7 @@ class Pool:
         return await self._ending(model_id, withdrawing, f"{_DONE[action]} by {actor}")
 
     async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:
-        """Suspend or revoke a model for what a check found.
-
-        Args:
-            state: suspended or revoked.
-        """
+        """Suspend or revoke a model for what a check found."""
         ending = self._withdrawal.end(self._known(model_id), actor, model_id, state, error)
         return await self._ending(model_id, ending, f"{state}: {error.message}")
 
@@ -279,15 +270,13 @@ class Pool:
         return record
 
     async def note(self, model_id: str, event: str, error: Refused | None) -> ModelRecord:
-        """Record what a check found without changing what the model may do; None is nothing."""
+        """Record what a check found, without another state; None is nothing."""
         noting = self._withdrawal.note(self._known(model_id), model_id, event, error)
         return await self._whole(noting)
 
     async def autoload(self) -> list[str]:
-        """Load every approved model that is configured to and fits, pinned ones first.
-
-        Returns:
-            The refusals as sentences; each is recorded.
+        """Load every approved model that is configured to and fits, pinned ones first; the recorded
+        refusals, as sentences.
         """
         problems = []
         found = self._catalogue.approved()
@@ -319,7 +308,7 @@ class Pool:
         self.budget.hold(job, size)
 
     def free(self, job: str) -> None:
-        """Give back what a job holds; what waits for memory is looked at again."""
+        """Give back what a job holds, and decide again."""
         self.budget.free(job)
         self.look_soon()
 
@@ -345,7 +334,7 @@ class Pool:
     # who is inside
 
     def _known(self, model_id: str) -> PooledModel:
-        """The model whose lock an artifact of the store is under: itself, or its base."""
+        """The model whose lock covers an artifact: itself, or its base."""
         self._lifecycle.record(model_id)
         return self._base(model_id)
 
@@ -400,14 +389,14 @@ class Pool:
         self.look_soon()
 
     def _fail(self, model: PooledModel) -> None:
-        """Reject what waits, and load it for no request for a while."""
+        """Reject what waits, and block requests from loading it for a while."""
         model.failed_until = time.monotonic() + _AGAIN_S
         model.waiters.reject(_unavailable(model.id, int(_AGAIN_S)))
 
     # deciding
 
     def look_soon(self) -> None:
-        """Decide again, once, when the loop comes round; whatever happened by then counts."""
+        """Decide again, once, in the loop's next turn."""
         if self._looking is None and not self._stopped:
             with contextlib.suppress(RuntimeError):  # no loop runs: nothing waits, either
                 self._looking = asyncio.get_running_loop().call_soon(self._look)
@@ -454,7 +443,7 @@ class Pool:
             self._loads.evict(model, f"idle for {model.settings.keep_alive} s")
 
     async def _make_room(self, actor: str, model: PooledModel) -> None:
-        """End idle models, if that is enough; if not, the load says so with the numbers."""
+        """End idle models, if that is enough; if not, the load refuses with the numbers."""
         if model.in_memory or not any(self._catalogue.approved(model.id)):
             return  # it will be refused
         others = [other for other in self._occupants() if other is not model]
@@ -470,7 +459,7 @@ class Pool:
         return sorted(wanted, key=lambda model: model.wanted_since)
 
     def _occupants(self) -> list[PooledModel]:
-        """The models that take memory, or will in a moment."""
+        """The models that take memory, or are about to."""
         taken = [model_id for model_id, _ in self.budget]
         loading = [model.id for model in self._models.values() if model.attempt]
         return [self.model(model_id) for model_id in dict.fromkeys((*taken, *loading))]

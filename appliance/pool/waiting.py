@@ -1,9 +1,9 @@
 """Requests that wait for one model to be loaded.
 
 Rules: a waiting request has a place in the model's queue, and is inside the model from the instant
-at which it is admitted. All requests that wait for a model are admitted or rejected together. A
-model stays wanted for a while after its last request has left, so that a client that was asked to
-retry finds the model loaded, or its turn kept.
+of its admission. All requests that wait for a model are admitted or rejected together. A model
+stays wanted for a while after its last request has left, so that a client that was asked to retry
+finds the model loaded, or its turn kept.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Waiters:
 
     Attributes:
         since: when the first of them came, in seconds of a steady clock; None while the model is
-            not wanted.
+        not wanted.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Waiters:
         """Wait until admitted.
 
         Raises:
-            TimeoutError: that was not in time.
+            TimeoutError
             ApplianceError: what `reject` was called with.
         """
         self._newest = time.monotonic()
@@ -57,13 +57,11 @@ class Waiters:
                 self._waiting.remove(waiter)
 
     def admit(self, enter: Callable[[Place], None]) -> None:
-        """Admit all."""
         for place, done in self._all():
             enter(place)
             done.set_result(None)
 
     def reject(self, error: ApplianceError) -> None:
-        """Reject all."""
         for _, done in self._all():
             done.set_exception(error)
 
@@ -73,7 +71,7 @@ class Waiters:
         return [(place, done) for place, done in waiting if not done.done()]
 
     def forget(self, now: float) -> float | None:
-        """Want the model no more once its time is over; returns when that will be."""
+        """Want the model no more once its time is over; when that will be."""
         if self.since is None or self._waiting:
             return None
         end = self._newest + GRACE_S

@@ -25,10 +25,7 @@ class Withdrawal:
     """Takes models out of service.
 
     Args:
-        store: the artifacts and their states.
         policy: reads the trust policy in force.
-        supervisor: where models are served.
-        lifecycle: shows records as people see them.
         adapters: leave with their base.
         edges: records what happens.
     """
@@ -68,7 +65,7 @@ class Withdrawal:
     async def end(
         self, model: PooledModel, actor: str, model_id: str, state: str, error: Refused
     ) -> ModelRecord:
-        """Suspend or revoke for what a check found; what is retired or revoked stays so."""
+        """Suspend or revoke for what a check found, unless retired or revoked already."""
         async with model.lock:
             record = self._store.inventory.record(model_id)
             if record.state in (*FINAL, state):
@@ -97,7 +94,7 @@ class Withdrawal:
     async def note(
         self, model: PooledModel, model_id: str, event: str, error: Refused | None
     ) -> ModelRecord:
-        """Record what a check found without changing what the model may do; None is nothing."""
+        """As `Pool.note`."""
         async with model.lock:
             record = self._store.inventory.record(model_id)
             shown = self._lifecycle.shown(record)

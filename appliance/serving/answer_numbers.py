@@ -1,8 +1,8 @@
 """The numbers of an answer, as the record keeps them and a replay compares them.
 
-Rules: they go where the texts go, and are erased with them: short texts would be found by trying
-what gives their numbers. Of each choice there is a digest over all that chose its tokens, and of
-each token its id and a few bits, so that a replay can say where it differs. Pure.
+Rules: they go where the texts go, and are erased with them: their numbers would betray short texts
+to guesses. Each choice has a digest over all that chose its tokens, and each token its id and a few
+bits, so that a replay can locate a difference. Pure.
 """
 
 import hashlib
@@ -34,7 +34,6 @@ class ChoiceNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens: str = ""
 
     def each(self) -> list[bytes]:
-        """The tokens."""
         raw = b64decode(self.tokens)
         return [raw[at : at + _TOKEN] for at in range(0, len(raw), _TOKEN)]
 
@@ -51,14 +50,13 @@ class AnswerNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, text: bytes) -> "AnswerNumbers":
-        """Those of a record. Raises AuditRefused (`audit_entry_invalid`)."""
+        """Raises AuditRefused (`audit_entry_invalid`)."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError as error:
             raise AuditRefused("audit_entry_invalid", f"The {PART} of a record: {error}") from error
 
     def text(self) -> bytes:
-        """As the record keeps them."""
         return msgspec.json.encode(self)
 
 
@@ -75,14 +73,13 @@ class Computed:
         self._tokens = [bytearray() for _ in range(choices)]
 
     def take(self, choice: int, vector: bytes, chosen: bytes) -> None:
-        """Take in what a row of the worker has."""
+        """Add a row of the worker."""
         self._all[choice].update(vector + chosen)
         for at in range(0, len(chosen), CHOSEN.size):
             one = chosen[at : at + CHOSEN.size]
             self._tokens[choice] += one[:_ID] + hashlib.sha256(one).digest()[: _TOKEN - _ID]
 
     def numbers(self) -> AnswerNumbers:
-        """All of them so far."""
         both = zip(self._all, self._tokens, strict=True)
         choices = (ChoiceNumbers(told.hexdigest(), b64encode(t).decode()) for told, t in both)
         return AnswerNumbers(self._prompt.hex(), tuple(choices))
@@ -94,7 +91,7 @@ def token_of(one: bytes) -> int:
 
 
 def differing(before: AnswerNumbers, now: AnswerNumbers) -> Iterator[tuple[int, int]]:
-    """The choices that differ, and from which token on; -1 where no token tells it."""
+    """The choices that differ, and from which token on; -1 where no token shows it."""
     for choice, (one, other) in enumerate(zip(before.choices, now.choices, strict=True)):
         if one == other:
             continue

@@ -1,7 +1,7 @@
 """Draft of a request's intent for the log.
 
-Rules: the permanent body holds parameters and counts, and digests of what is signed alone: one of a
-client's short text would be found by trying. Prompts, stop strings, biases, functions and forms of
+Rules: the permanent body holds parameters and counts, and digests of signed things only: the digest
+of a client's short text could be guessed. Prompts, stop strings, biases, functions and forms of
 answers are the client's text; they go where they can be erased. Bodies hold no floats.
 """
 
@@ -80,7 +80,7 @@ def intent(caller: Caller, prepared: PreparedRequest) -> Draft:
 
 
 def _params(prepared: PreparedRequest) -> dict[str, Json]:
-    """The effective sampling parameters; decimals as text, because bodies hold no floats."""
+    """The effective sampling parameters; decimals as text."""
     request = prepared.request
     if request.texts is not None:
         return {"kind": request.kind, "texts": len(request.texts)}
@@ -112,7 +112,7 @@ def _params(prepared: PreparedRequest) -> dict[str, Json]:
 
 
 def _tools(tools: Tools | None) -> dict[str, Json] | None:
-    """Describe the number of offered functions, and whether one had to be called."""
+    """The number of offered functions, and whether one had to be called."""
     if tools is None:
         return None
     return {"count": len(tools.functions), "forced": len(tools.forced)}

@@ -1,4 +1,4 @@
-"""Backends of a request: a local worker, a task or a classifier; an upstream later.
+"""Backends of a request: a local worker, a task, a classifier.
 
 Rules:
 - A backend answers for one model. Nothing is computed for an answer before `run`, and `run` is
@@ -28,15 +28,15 @@ class Provenance:
         digest: of the model, without its adapter.
         adapter: digest of the adapter, if one answers.
         policy: version of the trust policy that the model was verified under.
-        engine: all of what computes that its numbers depend on.
+        engine: all parts of the engine that its numbers depend on.
         obstacle: why the answer cannot be computed again to the last bit; None where it can.
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the grammars that were signed with the model, by name.
         task: digest of the task that asked, if one did.
-        retrieved: commitments to the passages in the prompt, and the state of the collection that
-            they were found in; None where there is no collection.
+        retrieved: commitments to the passages in the prompt, and the state of their collection;
+        None for no collection.
         opens: the text that opens these commitments.
-        unused: what of the request the task does not use.
+        unused: fields of the request that the task does not use.
     """
 
     model: str
@@ -55,12 +55,12 @@ class Provenance:
 
 @dataclass
 class FirstHop:
-    """The host that a request goes to first; the entries of the request say so, where all is well.
+    """The host that a request goes to first; the entries of the request name it, where all is well.
 
     Attributes:
         sent: about the host, for the intent.
-        recorded: whether an intent with that is durable.
-        unsent: whether nothing was sent to it.
+        recorded: an intent with that is durable.
+        unsent: nothing was sent to it.
         answered: what it said of its answer, once that is whole.
     """
 
@@ -87,7 +87,7 @@ class PreparedRequest:
         max_tokens: most tokens of one choice: what was asked, or what the context leaves.
         form: how reasoning and calls are read out of the text.
         computed: the numbers of the answer as they come; None where it cannot be computed again.
-        first: the host on the network that it goes to first; None where it goes to none.
+        first: the host on the network that it goes to first, if any.
     """
 
     request: GenerationRequest
@@ -102,42 +102,32 @@ class PreparedRequest:
 
     @property
     def choices(self) -> int:
-        """Number of generated choices."""
         return self.request.choices
 
 
 @dataclass(frozen=True)
 class Wrapped(PreparedRequest):
-    """A request that a backend prepared for another one, which hands it on.
-
-    Attributes:
-        inner: what the backend between takes.
-    """
+    """A request that a backend prepared for another one; `inner` is what that takes."""
 
     inner: PreparedRequest | None = None
 
 
 def common(prepared: PreparedRequest) -> dict[str, Any]:
-    """Fields that a wrapped request shares with the one inside: the fields of any, and itself."""
+    """Fields that a wrapped request shares with the one inside."""
     shared = {field.name: getattr(prepared, field.name) for field in fields(PreparedRequest)}
     return {**shared, "inner": prepared}
 
 
 def inner(prepared: PreparedRequest) -> PreparedRequest:
-    """Unwrap the request for the backend between."""
+    """The request for the next backend."""
     return prepared.inner if isinstance(prepared, Wrapped) and prepared.inner else prepared
 
 
 class ModelBackend(Protocol):
-    """One model that answers.
-
-    Attributes:
-        card: what the API says about the model.
-    """
+    """One model that answers."""
 
     @property
     def card(self) -> ModelCard:
-        """Card of the model for the API."""
         ...
 
     async def prepare(
@@ -146,7 +136,7 @@ class ModelBackend(Protocol):
         """Check and measure a request.
 
         Raises:
-            BadRequest: the request cannot be honoured, with the code of what is wrong with it.
+            BadRequest: the request cannot be honoured.
             WorkerLost: the backend ended meanwhile.
         """
         ...
@@ -156,7 +146,7 @@ class ModelBackend(Protocol):
 
         Raises:
             WorkerLost: the backend ended meanwhile.
-            ApplianceError: no answer can be finished, with the code of the reason.
+            ApplianceError: no answer can be finished.
         """
         ...
 
@@ -173,15 +163,13 @@ class Backends(Protocol):
         ...
 
     def card(self, model_id: str) -> ModelCard:
-        """Return the card of a model for the API.
-
-        Raises:
+        """Raises:
             NotFound: `model_not_found`.
         """
         ...
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The id that answers an app under a name that may have several versions.
+        """The id that answers under a name that may have several versions.
 
         Args:
             app: id of the app's key.

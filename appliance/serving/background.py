@@ -1,7 +1,7 @@
 """Answers that no client waits for, by the place where each is kept.
 
-Rules: an answer is begun, recorded and ended as any other; what is here is only who looks after it
-meanwhile. A key has a bounded number. None outlives the server: what is kept says that it ended.
+Rules: an answer begins, is recorded and ends as any other; this module only looks after it
+meanwhile. A key has a bounded number. None outlives the server.
 """
 
 import asyncio
@@ -18,11 +18,7 @@ MOST_OF_A_KEY: Final = 64
 
 @dataclass
 class BackgroundAnswer:
-    """One answer.
-
-    Attributes:
-        begun: whether a first piece came.
-    """
+    """One answer; `begun` once a first piece came."""
 
     key_id: str
     generation: ServedAnswer
@@ -30,7 +26,6 @@ class BackgroundAnswer:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def pieces(self) -> AsyncIterator[Delta]:
-        """The pieces of it."""
         async for piece in self.generation:
             self.begun = True
             yield piece
@@ -80,12 +75,12 @@ class BackgroundAnswers:
         return self._running.get(place)
 
     async def cancel(self, place: str) -> None:
-        """End the answer of a place, and wait until what is kept says so."""
+        """End the answer of a place, and wait until its end is kept."""
         answer = self._running.get(place)
         if answer is not None:
             await answer.generation.cancel()
             await answer.ended.wait()
 
     async def ended(self) -> None:
-        """Wait until there is none."""
+        """Wait until none is left."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

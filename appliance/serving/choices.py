@@ -2,8 +2,8 @@
 
 Rules: the last piece of each choice is kept until `last`, when the outcome is recorded. With
 `best_of` nothing leaves before the end: the choices are ranked by the mean log-probability of
-their tokens, ties by their numbers, and numbered again. The record holds every choice that was
-generated, under the number that it was generated with.
+their tokens, ties by their numbers, and numbered again. The record holds every generated choice,
+under its first number.
 """
 
 from appliance.types import Delta, GenerationRequest, TokenLogprob
@@ -37,11 +37,7 @@ class _Choice:
 
 
 class Choices:
-    """The choices of a request.
-
-    Args:
-        request: what was asked for.
-    """
+    """The choices of a request."""
 
     def __init__(self, request: GenerationRequest) -> None:
         self._request = request
@@ -50,12 +46,10 @@ class Choices:
 
     @property
     def running(self) -> bool:
-        """True if a choice has not ended."""
         return any(choice.last is None for choice in self._choices)
 
     @property
     def cancelled(self) -> bool:
-        """True if a choice was cancelled."""
         return "cancelled" in self._finishes()
 
     @property

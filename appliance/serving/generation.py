@@ -1,8 +1,7 @@
 """One running answer: pieces of the backend in, pieces for the client out, its outcome recorded.
 
 Rules:
-- The last piece of an answer, with its finish reason, leaves only after the outcome is durable;
-  of an answer with several choices, the last piece of each.
+- The last piece of each choice, with its finish reason, leaves only after the outcome is durable.
 - A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
 - A generation records exactly one outcome: ok, cancelled or error, whatever its backend raises. A
   crash leaves `unknown`, which the next start writes.
@@ -51,12 +50,10 @@ class ServedAnswer(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """The model or the task that answers."""
         ...
 
     @property
     def intent(self) -> HasHeader:
-        """Receipt of the intent."""
         ...
 
     @property
@@ -71,7 +68,7 @@ class ServedAnswer(Protocol):
 
     @property
     def form(self) -> ReplyForm:
-        """The way that reasoning and calls are read out of the text."""
+        """How reasoning and calls are read out of the text."""
         ...
 
     @property
@@ -81,7 +78,6 @@ class ServedAnswer(Protocol):
 
     @property
     def choices(self) -> int:
-        """The number of choices."""
         ...
 
     @property
@@ -101,20 +97,19 @@ class ServedAnswer(Protocol):
 
     @property
     def about(self) -> TaskAnswer | None:
-        """The words of a task about its answer, with the last piece."""
+        """A task's words about its answer, with the last piece."""
         ...
 
     def __aiter__(self) -> AsyncIterator[Delta]:
-        """The answer in pieces."""
         ...
 
     async def cancel(self) -> None:
-        """End the answer; does nothing when it has ended."""
+        """End the answer, if it has not ended."""
         ...
 
 
 class StartedAnswer(ServedAnswer, Protocol):
-    """That of one request: of a model or a task, or a route that asks several."""
+    """The answer of one request: of a model or a task, or a route that asks several."""
 
     @property
     def intent(self) -> Receipt:
@@ -123,7 +118,6 @@ class StartedAnswer(ServedAnswer, Protocol):
 
     @property
     def outcome(self) -> Receipt | None:
-        """Receipt of its outcome, once it is durable."""
         ...
 
 
@@ -132,7 +126,7 @@ class Admitted:
     """A request that has a place and was prepared by the backend that will answer it.
 
     Attributes:
-        asked: what the app sent; a task prepares another request for its model.
+        asked: the app's request; a task prepares another one for its model.
     """
 
     caller: Caller
@@ -146,25 +140,13 @@ class Generation:
     """One running answer; iterate over it once.
 
     Args:
-        admitted: what runs.
         intent: receipt of the intent entry.
         created: Unix time in seconds.
         recording: where the outcome goes.
         buffered: hold the answer back until its outcome is durable.
 
-    Attributes:
-        caller: who asked.
-        request: what was asked.
-        card: the model that answers.
-        prompt_tokens: length of the prompt, which counts once for all choices.
-        cached_tokens: prompt tokens whose KV entries were reused.
-        completion_tokens: tokens generated so far, over all choices.
-        choices: how many choices the answer has.
-        seed: the effective seed of the first choice.
-        outcome: receipt of the outcome entry, once it is durable.
+    Attributes: as of `ServedAnswer`, and
         text: of the first choice, once the answer was given whole; None until then.
-        form: how reasoning and calls are read out of the text.
-        about: what a task says of its answer, with the last piece.
         by: the host on the network that answers, once a piece came from one.
     """
 
@@ -210,9 +192,7 @@ class Generation:
         self._task = asyncio.create_task(self._follow())
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The answer in pieces.
-
-        Raises:
+        """Raises:
             WorkerLost: the engine ended; the outcome is recorded as an error.
             AuditUnavailable: the outcome cannot be recorded.
         """
@@ -226,19 +206,17 @@ class Generation:
 
     @property
     def priority(self) -> Priority:
-        """Urgency of the request."""
         return self._request.priority or self.caller.principal.limits.priority
 
     @property
     def queued(self) -> bool:
-        """True if it waits for its turn."""
         return not self._runs
 
     async def cancel(self, why: ApplianceError | None = None) -> None:
-        """End the answer; does nothing when it has ended.
+        """End the answer, if it has not ended.
 
         Args:
-            why: what the client is told; None because no client waits for it.
+            why: the client's error; None if no client waits for it.
         """
         again, self._cancelled, self._why = self._cancelled, True, self._why or why
         self._place.give_up()
@@ -246,7 +224,7 @@ class Generation:
             await self._backend.cancel(self._prepared)
 
     def when_ended(self, call: Callable[["Generation"], None]) -> None:
-        """Have `call` called with this answer once its outcome is recorded or has failed to be."""
+        """Call `call` with this answer once its outcome is recorded or has failed to be."""
         self._task.add_done_callback(lambda _: call(self))
 
     async def running(self) -> None:
@@ -309,7 +287,7 @@ class Generation:
             self._give(delta)
 
     def _give(self, delta: Delta) -> None:
-        """Hand a piece out now, or keep it until the outcome is durable."""
+        """Hand a piece out, now or once the outcome is durable."""
         if self._held is None:
             self._out.put_nowait(delta)
         else:
@@ -393,7 +371,7 @@ class Generation:
 
 
 def _is_ending(error: BaseException) -> bool:
-    """True if the server ends; a backend that lets its own cancellation out is only wrong."""
+    """True if the server ends; a backend that leaks its own cancellation is only wrong."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0

@@ -2,8 +2,7 @@
 
 Rules:
 - The intent is durable before the model runs, so no byte of an answer exists without it.
-- Every intent gets exactly one outcome, also when its client has gone meanwhile; `generation.py`
-  records it.
+- Every intent gets exactly one outcome, also when its client has gone meanwhile (`generation.py`).
 - If the log cannot be written there is no answer.
 - An answer waits for the turn of its key after its intent is recorded, and leaves its place
   after its outcome is. When its key is revoked or expires, it ends with an error.
@@ -59,7 +58,7 @@ class InferenceParts:
     check_person: Callable[[Principal, str], None] = lambda app, model: None
 
     def live(self, key_id: str) -> bool:
-        """Tell if a key may be used; the appliance itself always may."""
+        """True if a key may be used; the appliance itself always may."""
         return key_id in OWN or self.keys.is_live(key_id)
 
 
@@ -67,8 +66,6 @@ class Inference:
     """Answers for apps.
 
     Args:
-        backends: what answers, by model.
-        shared: what this has in common with others.
         under_way: the answers; by default those of this use-case only.
     """
 
@@ -83,7 +80,6 @@ class Inference:
 
     @property
     def draining(self) -> bool:
-        """True once nothing new is taken."""
         return self.under_way.draining
 
     def cards(self, principal: Principal) -> list[ModelCard]:
@@ -99,24 +95,20 @@ class Inference:
         return any(card.form and not card.worker for card in self._backends.cards())
 
     async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
-        """Start an answer; raises as `begin`."""
         return await self.begin(caller, request)
 
     async def begin(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
     ) -> Generation:
-        """Check, prepare and record a request, and start it.
+        """Check, prepare and record a request, and start it; its intent is durable.
 
         Args:
-            backends: what answers, in place of the usual.
-
-        Returns:
-            A generation whose intent is durable.
+            backends: in place of the usual ones.
 
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
-            BadRequest: `wrong_model_kind`, or what the worker refuses, `context_length_exceeded`
-                among it.
+            BadRequest: `wrong_model_kind`, or the worker's refusal, such as
+            `context_length_exceeded`.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready, or cannot be loaded.
@@ -168,7 +160,7 @@ class Inference:
             self._shared.check_person(app, model)
 
     def _check(self, caller: Caller, request: GenerationRequest, backends: Backends) -> ModelCard:
-        """Refuse what needs no place to be refused; the model that is meant."""
+        """The model that is meant; refuse what can be refused without a place."""
         self.under_way.check()
         self._shared.recording.check()
         if not caller.principal.may_use(request.model):
@@ -214,7 +206,7 @@ class Inference:
         self._shared.ended(generation)
 
     def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
-        """Cancel what began after its client had gone."""
+        """Cancel an answer that began after its client had gone."""
         if not beginning.cancelled() and beginning.exception() is None:
             cancelling = asyncio.create_task(beginning.result().cancel())
             self._cancelling.add(cancelling)
@@ -222,7 +214,7 @@ class Inference:
 
 
 def _answer_tokens(prepared: PreparedRequest) -> int:
-    """Number of tokens reserved for the answer; what comes out longer is settled at its end."""
+    """Tokens reserved for the answer; a longer one is settled at its end."""
     most = prepared.max_tokens
     if prepared.request.max_tokens is None:
         most = min(most, UNSTATED_ANSWER)

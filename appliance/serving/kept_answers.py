@@ -2,9 +2,9 @@
 
 Rules:
 - A text has a random key of its own, stored only wrapped with the log's key-encryption key, and is
-  bound to its place; a row tells neither what was asked nor what was answered.
-- A place belongs to one key: its name is a keyed digest of key and name, so that no name is found
-  by trying, and no key meets the answers of another.
+  bound to its place; a row shows neither question nor answer.
+- A place belongs to one key: its name is a keyed digest of key and name, so that no name can be
+  guessed, and no key meets the answers of another.
 - An answer whose time is over goes at the next look. An erased answer leaves its place behind until
   then, so that it is neither given nor asked again.
 - Only texts that the log keeps are kept here.
@@ -70,7 +70,7 @@ class KeptAnswers:
     Args:
         database: an engine whose migrations include `TABLES`.
         kek: reads the log's key-encryption key.
-        secret: of a purpose, a key that only who has that one can make.
+        secret: derives a purpose's key from a secret of the appliance.
         content: what the log keeps of texts of keys without a rule of their own.
     """
 
@@ -87,20 +87,18 @@ class KeptAnswers:
         self._changing = threading.Lock()
 
     def keeps(self, principal: Principal) -> bool:
-        """Tell if texts of this key are kept at all."""
+        """True if texts of this key are kept at all."""
         return (principal.content or self._content) == "encrypted"
 
     def digest(self, *parts: bytes) -> str:
-        """The keyed digest of some texts, by which the same ones are known again."""
+        """The keyed digest of some texts."""
         made = hmac.new(self._secret(b"kept answers"), digestmod=hashlib.sha256)
         for part in parts:
             made.update(len(part).to_bytes(8, "big") + part)
         return made.hexdigest()
 
     def find(self, place: str) -> KeptAnswer | None:
-        """The answer at a place; None where there is none.
-
-        Raises:
+        """Raises:
             StateRefused: `erased`.
         """
         with self._database.begin() as connection:
@@ -138,7 +136,7 @@ class KeptAnswers:
             replacing: in place of one; where that was removed or erased, nothing is kept.
 
         Raises:
-            SQLAlchemyError: it cannot be.
+            SQLAlchemyError: it cannot be kept.
         """
         row = {
             "place": place,
@@ -192,7 +190,6 @@ class KeptAnswers:
             )  # fmt: skip
 
     def _of(self, ids: Collection[str]) -> list[str]:
-        """The places of answers that are there and of one of these requests."""
         kept = sa.select(_ROWS.c.place, _ROWS.c.requests).where(_ROWS.c.sealed.is_not(None))
         with self._database.begin() as connection:
             rows = connection.execute(kept).all()

@@ -1,7 +1,7 @@
 """The backend that runs here: a model in memory and the confined process that computes it.
 
-Rules: a request is answered by the worker that prepared it. The rows of the worker become pieces
-of an answer; a row that says that no answer can be finished becomes an error.
+Rules: the worker that prepared a request answers it. Its rows become pieces of an answer; a row
+that says that no answer can be finished becomes an error.
 """
 
 from collections.abc import AsyncGenerator
@@ -42,7 +42,6 @@ class LocalWorker:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Render, tokenise and check a request in the worker; raises as `Backend.prepare`."""
         number = self.worker.next_id(request.choices)
         ranks = request.logprobs is None and ranked(request)
         message = Prepare(
@@ -68,7 +67,6 @@ class LocalWorker:
         )
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """The rows of the worker as pieces; raises as `Backend.run`."""
         rows = await self.worker.run(prepared.number, prepared.choices)
         left = prepared.choices
         while left:
@@ -96,7 +94,6 @@ class LocalWorker:
             )
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """Forget a prepared request, or end all choices of a running one at the next step."""
         await self.worker.cancel(prepared.number, prepared.choices)
 
     async def token(self, token: int, key_id: str) -> str:
@@ -125,12 +122,7 @@ class LocalWorker:
 
 
 class LocalWorkers:
-    """The `Backends` of the models that are in memory here, or are loaded for a request.
-
-    Args:
-        pool: loads models that are not there.
-        supervisor: where the models are.
-    """
+    """The `Backends` of the models that are in memory here, or are loaded for a request."""
 
     def __init__(self, pool: Pool, supervisor: Supervisor) -> None:
         self._pool = pool
@@ -140,11 +132,9 @@ class LocalWorkers:
         self.slots = pool.slots
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The same id: a model answers under its own."""
         return model_id
 
     async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
-        """The worker of a model, after a load if it is not in memory; raises as `Backends.open`."""
         model, worker = await self._pool.use(model_id, key_id, place)
         return LocalWorker(
             card=self._supervisor.card(model_id),

@@ -1,7 +1,7 @@
 """The request of a recorded answer, made again from its intent and the texts that were kept.
 
-Rules: `audit_entries.intent` writes what is read here; a record that was written before there were
-replays, or without all of its texts, is refused with the reason. Pure.
+Rules: it reads what `audit_entries.intent` writes; a record from before replays, or without all of
+its texts, is refused with the reason. Pure.
 """
 
 import json
@@ -32,8 +32,8 @@ class AskedRest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     Attributes:
         forced: functions of which one had to be called.
-        parallel: whether one answer might hold several calls.
-        unscored: what of labels might stay unscored.
+        parallel: one answer might hold several calls.
+        unscored: the labels that might stay unscored.
     """
 
     thinking: bool | None = None
@@ -43,7 +43,7 @@ class AskedRest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 def rest_of(request: GenerationRequest) -> AskedRest:
-    """That of a request."""
+    """The parts of a request."""
     tools = request.tools or Tools(())
     return AskedRest(
         request.thinking,
@@ -82,7 +82,7 @@ class _AskedParams(msgspec.Struct, frozen=True):
 
 
 def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> None:
-    """Refuse a record that nobody can compute again, whatever texts are left.
+    """Refuse a record that cannot be computed again, whatever texts are left.
 
     Args:
         intent, outcome: the bodies of its entries.
@@ -113,7 +113,7 @@ def impossible(why: str) -> StateRefused:
 
 
 def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> GenerationRequest:
-    """The request as the model was asked it, with its effective seed.
+    """The request as the model got it, with its effective seed.
 
     Args:
         body: of the intent.

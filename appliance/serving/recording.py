@@ -11,11 +11,7 @@ from appliance.types import Receipt
 
 
 class Recording:
-    """Writes the entries of requests.
-
-    Attributes:
-        metrics: where answers are counted.
-    """
+    """Writes the entries of requests; `metrics` counts answers."""
 
     def __init__(self, audit: AuditLog, metrics: Metrics) -> None:
         self._audit = audit
@@ -26,7 +22,7 @@ class Recording:
         self._audit.check()
 
     def unexpected(self, error: BaseException, request_id: str) -> ApplianceError:
-        """Log and count an error that nobody expected; what may be known of it."""
+        """Log and count an unexpected error; the part that a client may know."""
         self.metrics.unexpected.inc()
         return unexpected(error, request_id)
 

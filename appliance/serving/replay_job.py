@@ -1,7 +1,7 @@
 """The job that computes recorded answers again, and the file that takes them to another appliance.
 
 Rules:
-- Each answer is proved by the log before anything is computed: one that is not is never the same.
+- The log proves each answer before anything is computed: one that is not proved is never the same.
 - Apps come first: answers are computed at batch priority, one at a time while an app has a request.
 - The outcome is an entry: how many are the same, and the numbers of those that differ.
 """
@@ -42,7 +42,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
 
     Args:
         reader, audit: the log.
-        replaying: computes; its argument says whether of models in memory only.
+        replaying: computes; its argument restricts it to models in memory.
         busy: whether an app has a request.
     """
 
@@ -70,7 +70,6 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             raise BadRequest("invalid_value", "A file of answers needs the first key of its log.")
 
     def title(self, params: ReplayWanted) -> str:
-        """The answers."""
         if params.export:
             return f"answers of {params.export}"
         if params.sample:
@@ -78,7 +77,6 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
         return f"{len(params.seqs)} answers" if params.seqs[1:] else f"entry {params.seqs[0]}"
 
     async def run(self, job: Context[ReplayWanted]) -> AnswersReplayed:
-        """Compute them, or write them to a file."""
         wanted = job.params
         named = await job.in_thread(self._named, wanted)
         if wanted.out:
@@ -116,7 +114,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     async def _one(
         self, job: Context[ReplayWanted], replaying: Replaying, one: int | bytes
     ) -> AnswerReplayed:
-        """The verdict on one answer; what cannot be proved cannot be the same."""
+        """The verdict on one answer; an unproved one cannot be the same."""
         try:
             answer = await job.in_thread(self._proved, one, job.params.key.encode())
         except (Refused, NotFound) as error:
@@ -189,7 +187,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
 
 
 def sample(reader: LogReader, count: int, since_us: int) -> Iterator[int]:
-    """Numbers of outcomes, drawn without replacement; fewer where there are no more."""
+    """Numbers of outcomes, drawn without replacement; fewer where the log has no more."""
     dice = random.SystemRandom()
     began = reader.search(Query(since_us=since_us, limit=1)).entries
     first, end = began[0].seq if began else reader.size, reader.size
@@ -208,7 +206,7 @@ def sample(reader: LogReader, count: int, since_us: int) -> Iterator[int]:
 
 
 async def _first(under_way: set[asyncio.Task[AnswerReplayed]]) -> Iterable[AnswerReplayed]:
-    """The verdicts that come first; their tasks are under way no more."""
+    """The next verdicts; their tasks leave `under_way`."""
     done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
     under_way -= done
     return [task.result() for task in done]

@@ -3,7 +3,7 @@
 Rules:
 - The computation takes everything from the record: prompt, parameters and effective seed; by the
   model and the adapter with its digests, on an engine that computes the same numbers.
-- Nothing that was computed for an app is used: what the cache keeps is another app's.
+- It uses nothing that was computed for an app: the cache's content is another app's.
 - The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens,
   numbers and text are the same; where a task wrote the text from more than these, it says so.
 """
@@ -39,15 +39,12 @@ class LocalBackends(Protocol):
     """The models that are computed here."""
 
     def cards(self) -> list[ModelCard]:
-        """Those that can answer, at once or after a load."""
         ...
 
     def slots(self, model_id: str) -> int:
-        """Requests that a model runs at once."""
         ...
 
     async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
-        """The worker of a model; raises as `Backends.open`."""
         ...
 
 
@@ -56,8 +53,8 @@ class AnswerDifference:
     """Where an answer differs.
 
     Attributes:
-        token: the first, from 0; None where no token tells it.
-        was, now: its ids; -1 where there is none.
+        token: the first that differs, from 0; None where no token shows it.
+        was, now: its ids; -1 for none.
     """
 
     why: str
@@ -70,7 +67,6 @@ class Replaying:
     """Computes recorded answers again.
 
     Args:
-        backends: the models here.
         shares: where they wait for places, behind all apps.
         texts: writes the texts of tasks.
         here: take models that are in memory only.
@@ -83,9 +79,7 @@ class Replaying:
         self._texts = texts
 
     async def verdict(self, answer: RecordedAnswer) -> AnswerReplayed:
-        """Compute an answer again and compare it.
-
-        Raises:
+        """Raises:
             Unavailable: the server ends.
         """
         told = {"seq": answer.outcome.seq, "model": str(answer.intent.body["model"])}
@@ -170,7 +164,7 @@ class Replaying:
 
 
 def _computed(before: AnswerNumbers, now: AnswerNumbers) -> Iterator[AnswerDifference]:
-    """Everything in which tokens and numbers differ, the worst first."""
+    """All differences of tokens and numbers, the worst first."""
     for choice, token in differing(before, now):
         if token < 0:
             why = "the numbers of its tokens differ"

@@ -1,4 +1,4 @@
-"""The findings of the replays that are kept: how many answers were the same, and which differ."""
+"""The findings of the kept replays: how many answers were the same, and which differ."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ class Replays:
     """The findings of the newest jobs.
 
     Attributes:
-        same, differ: how many answers.
         newest: the newest outcome that differs, and was not the same in a later job.
         told: each of these.
     """

@@ -1,8 +1,8 @@
 """Use of the models' tokenisers, for the apps that may use the models.
 
-Rules: no model runs, so that nothing is recorded as an answer would be, and of a text that leaves
-for another host that only; the request counts against the quota of its key and costs no tokens; it
-waits for no turn.
+Rules: no model runs, so nothing is recorded as an answer would be; only a text that leaves for
+another host is. The request counts against the quota of its key and costs no tokens; it waits for
+no turn.
 """
 
 import contextlib
@@ -21,11 +21,9 @@ class Elsewhere(Protocol):
     """The tokenisers of models on other hosts."""
 
     def cards(self) -> list[ModelCard]:
-        """The models."""
         ...
 
     def slots(self, model_id: str) -> int:
-        """Requests that one of them runs at once."""
         ...
 
     async def tokens(
@@ -57,16 +55,16 @@ class Tokenizers:
         special: bool = True,
         strings: bool = False,
     ) -> Tokens:
-        """The tokens of what a request asks for, or the text of its tokens.
+        """The tokens of a request, or the text of its tokens.
 
         Args:
             request: with one of `prompt`, `messages` and `tokens`, and its id.
             special: whether a prompt gets the begin token where the model wants one.
-            strings: whether to tell the bytes of each token.
+            strings: return the bytes of each token, too.
 
         Raises:
             NotFound: `model_not_found`.
-            BadRequest: `wrong_model_kind`, or what the worker refuses.
+            BadRequest: `wrong_model_kind`, or the worker's refusal.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             Unavailable: the model is not ready.
         """
@@ -82,9 +80,7 @@ class Tokenizers:
             return await worker.tokenize(asked, principal.key_id)
 
     async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
-        """Return the model's facts about its tokens.
-
-        Raises:
+        """Raises:
             NotFound, BadRequest, Unavailable: as `tokens`.
         """
         card = self.card(principal, model_id)
@@ -119,7 +115,7 @@ class Tokenizers:
 
     @contextlib.asynccontextmanager
     async def _worker(self, principal: Principal, card: ModelCard) -> AsyncIterator[WorkerProcess]:
-        """A place at the model, and its worker, after a load if it is not there."""
+        """A place at the model, and its worker, after a load if need be."""
         with self._admitted(principal, card, self._pool.slots(card.id)) as place:
             yield (await self._pool.use(card.id, principal.key_id, place))[1]
 

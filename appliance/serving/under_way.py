@@ -1,4 +1,4 @@
-"""The answers under way: they are seen, ended and waited for here.
+"""The answers under way: listed, ended and waited for here.
 
 Rules: no answer begins once draining has begun. When its key is revoked or expires, an answer ends
 with an error.
@@ -33,7 +33,6 @@ class UnderWay:
         return list(self._running)
 
     def add(self, generation: Generation) -> None:
-        """Have one until it ends."""
         self._running.add(generation)
         generation.when_ended(self._running.discard)
 
@@ -48,7 +47,7 @@ class UnderWay:
             raise Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
 
     async def cancel(self, request_id: str, why: ApplianceError) -> bool:
-        """End an answer, telling the client why; False when there is none of this id."""
+        """End an answer with the client's error; False when none has this id."""
         found = [g for g in self._running if g.caller.request_id == request_id]
         for generation in found:
             await generation.cancel(why)
@@ -75,7 +74,7 @@ class UnderWay:
             task.cancel()
 
     async def _all_ended(self, seconds: float) -> None:
-        """Wait until no answer is under way, those among them that begin meanwhile; or so long."""
+        """Wait until no answer is under way, new ones included; at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while running := self.running():

@@ -1,10 +1,9 @@
 """The adapters next to the models that are served: attached to a running worker, detached, kept.
 
-Rules: only a `VerifiedAdapter` is attached, and only to the model that it was held against. The
+Rules: only a `VerifiedAdapter` is attached, and only to the model that it was checked against. The
 worker knows it by its digest, so that another version under the same id finds nothing of the old
-one. It is attached once, however many ask at the same time, and its memory counts from then on.
-Requests see an adapter once the worker has it and until it is told to let it go. A worker that
-starts again gets those that the policy of the day still allows.
+one. Concurrent requests attach it once, and its memory counts from then on. A worker that restarts
+gets those that the policy of the day still allows.
 """
 
 import contextlib
@@ -34,8 +33,7 @@ class Attachments:
 
     Args:
         served: the models by id, as the supervisor keeps them.
-        take: changes what a model takes of the memory budget, or refuses.
-        note: records what happens.
+        take: changes a model's part of the memory budget, or refuses.
         recheck: raises Refused when the trust policy no longer allows an artifact.
     """
 
@@ -57,7 +55,6 @@ class Attachments:
             yield from served.adapters.values()
 
     def find(self, model_id: str) -> VerifiedAdapter | None:
-        """The attached adapter of this id."""
         served = self._served.get(base_of(model_id) or "")
         return served.adapters.get(model_id) if served else None
 
@@ -99,7 +96,7 @@ class Attachments:
         await self._note(served, "attach", **_of(adapter))
 
     async def detach(self, adapter_id: str) -> None:
-        """Let an adapter go; the answers that use it end.
+        """Free an adapter; the answers that use it end.
 
         Raises:
             StateRefused: `wrong_state` when it is not loaded.
@@ -117,7 +114,7 @@ class Attachments:
             self._drop(served, adapter)
 
     async def recheck(self, served: SupervisedModel) -> None:
-        """Ask again about the adapters of a model whose worker is about to start again."""
+        """Re-check the adapters of a model whose worker is about to restart."""
         for adapter in list(served.adapters.values()):
             try:
                 self._recheck(adapter)
@@ -125,7 +122,7 @@ class Attachments:
                 await self._lose(served, adapter, error.message)
 
     async def settle(self, served: SupervisedModel) -> None:
-        """Forget the adapters that a worker that has started could not take."""
+        """Forget the adapters that a started worker could not take."""
         for adapter in list(served.adapters.values()):
             if served.worker is not None and adapter.digest not in served.worker.adapters:
                 await self._lose(served, adapter, "the engine did not load it again")
@@ -142,12 +139,12 @@ class Attachments:
         self._account(served)
 
     def _with_coming(self, served: SupervisedModel) -> list[VerifiedAdapter]:
-        """The adapters of a model, and those that its worker is being told to load."""
+        """The adapters of a model, those that its worker is loading included."""
         coming = (a for a in self._coming if base_of(a.id) == served.model.id)
         return [*served.adapters.values(), *coming]
 
     def _account(self, served: SupervisedModel) -> None:
-        """Take what the adapters need of the budget; a model that has ended takes nothing."""
+        """Take the adapters' memory from the budget; an ended model takes none."""
         if self._served.get(served.model.id) is not served:
             return
         found = self._with_coming(served)

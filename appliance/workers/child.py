@@ -2,8 +2,8 @@
 
 Rules: it is executed, never forked from the server's memory; its environment is empty but for what
 is named, and it works in the root directory. It has the descriptors that it is given and an error
-pipe: nothing else. It confines itself (`engine.confine`) before it reads what is not trusted. When
-something goes wrong, no child and no descriptor is left.
+pipe. It confines itself (`engine.confine`) before it reads what is not trusted. A failure leaves no
+child and no descriptor.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Child:
     """A process that was started.
 
     Attributes:
-        process: to be frozen or looked at; `end` ends it.
+        process: to freeze or inspect; `end` ends it.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -62,8 +62,9 @@ class Child:
     def _watch(self) -> None:
         """Wait for the end.
 
-        In a thread, since the event loop's own subprocesses hand descriptors to the child that the
-        confinement would have to trust, and since a full error pipe would hold the child up.
+        In a thread: the event loop's own subprocesses hand the child descriptors that the
+        confinement would
+        have to trust, and a full error pipe would hold the child up.
         """
         tail = b""
         if self.process.stderr is not None:
@@ -73,11 +74,10 @@ class Child:
         self._over.set_result((self.process.wait(), tail))
 
     def wait(self) -> tuple[int, bytes]:
-        """The exit status and the end of the error output; blocks until there are both."""
+        """The exit status and the end of the error output; blocks."""
         return self._over.result()
 
     def ended(self) -> "asyncio.Future[tuple[int, bytes]]":
-        """The same, to be awaited."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[tuple[int, bytes]] = loop.create_future()
 
@@ -89,13 +89,13 @@ class Child:
         return told
 
     def last_words(self) -> str:
-        """Its end as the rest of a sentence; blocks until there is one."""
+        """Its end as the rest of a sentence; blocks until then."""
         status, errors = self.wait()
         text = errors.decode("utf-8", "replace").strip()
         return f"ended with {status}: {text[-_WORDS:] or 'it said nothing'}"
 
     def end(self) -> None:
-        """Kill it, wait for it and close its ends; of one at the lowest priority that is slow."""
+        """Kill it, wait for it and close its ends; slow for one at the lowest priority."""
         self.process.kill()
         self.wait()
 
@@ -119,7 +119,6 @@ class TalkingChild(Child):
 
     @classmethod
     def talking(cls, module: str) -> "TalkingChild":
-        """Start one that runs a module; raises as `_executed`."""
         with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
             pairs = []
             for _ in range(2):
@@ -135,14 +134,13 @@ class TalkingChild(Child):
         return made
 
     def end(self) -> None:
-        """As `Child.end`."""
         self.connection.close()
         self.descriptors.close()
         super().end()
 
 
 class OrderedChild(Child):
-    """A child that is given an order in memory, and answers in a pipe.
+    """A child that gets an order in memory, and answers in a pipe.
 
     Attributes:
         answer: the pipe.
@@ -162,15 +160,12 @@ class OrderedChild(Child):
         also: Iterable[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> "OrderedChild":
-        """Start one that runs a module.
+        """Start one that runs a module; raises as `_executed`.
 
         Args:
-            gives: descriptors whose numbers are its first arguments; those of the order and of
-                the pipe follow, then the words.
+            gives: descriptors whose numbers are its first arguments; those of the order and of the
+            pipe follow, then the words.
             also: descriptors that the order names.
-
-        Raises:
-            OSError: as `_executed`.
         """
         with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:
             given = os.memfd_create("order", os.MFD_CLOEXEC)
@@ -186,14 +181,13 @@ class OrderedChild(Child):
         return OrderedChild(process, answer)
 
     def finish(self, most: int) -> bytes:
-        """Its answer, at most so many bytes of it, once it has ended; blocks."""
+        """Its answer, at most so many bytes, once it has ended; blocks."""
         with self.answer:
             said = self.answer.read(most)
         self.wait()
         return said
 
     def end(self) -> None:
-        """As `Child.end`."""
         super().end()
         self.answer.close()
 
@@ -212,7 +206,7 @@ def _executed(
 
     Args:
         words: its arguments.
-        fds: the descriptors that it has besides the standard ones.
+        fds: its descriptors besides the standard ones.
         environment: all of it.
 
     Raises:

@@ -1,8 +1,8 @@
 """Models that compute each token to the same bits in any company; why others do not.
 
 Rules: a model is covered where kernels of ours compute all that depends on how many rows there are;
-the first thing in the way is reported. Everything comes from vetted files and from the check of the
-kernels: a worker is not asked, since what it says is not believed. Pure.
+the first obstacle is reported. Everything comes from vetted files and from the check of the
+kernels; a worker's word is not believed. Pure.
 
 Source: `supported` in kernels/attention.cpp, `found` in kernels/adapter.cpp, `weights_of` in
 kernels/weights.cpp; what was measured is in docs/adr/0066-the-same-bits-in-any-company.md.
@@ -68,11 +68,11 @@ WORDS: Final = {
 def obstacle(
     facts: GgufFacts, variant: Variant, *, gpu: bool, adapter: Lora | None = None
 ) -> Obstacle | None:
-    """The first thing in the way of the same bits; None where a model is covered.
+    """The first obstacle to the same bits; None where a model is covered.
 
     Args:
-        variant: of the processor backend, with what its check said.
-        gpu: whether layers are on a GPU.
+        variant: of the processor backend, checked.
+        gpu: some layers are on a GPU.
         adapter: the one that answers with the model.
     """
     if gpu:
@@ -101,7 +101,7 @@ def _attention(facts: GgufFacts) -> Obstacle | None:
 
 
 def _matrices(facts: GgufFacts, used: set[str]) -> Obstacle | None:
-    """Every tensor that a product reads; rows that are looked up have no order of sums."""
+    """Check every tensor that a product reads; rows that are looked up have no order of sums."""
     tables = looked_up(facts.tensors, writes=True)
     for tensor in facts.tensors.values():
         dimensions = sum(extent > 1 for extent in tensor.shape)

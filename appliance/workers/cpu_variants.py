@@ -1,10 +1,9 @@
 """Which CPU build of ggml this host can run: found by trying, in a child process.
 
 ggml's own detection reads CPUID without asking whether the operating system saves the registers,
-so a library can be chosen that dies with SIGILL. Here each candidate, best score first, multiplies
-two small matrices in a child process; the first one that gives the right product is used, and it
-is loaded by absolute path. The child also checks our kernels: one that computes something else is
-not used, and ggml's own is used in its place.
+so that a library can be chosen that dies with SIGILL. Here each candidate, best score first,
+multiplies two small matrices in a child; the first right one is loaded by absolute path. The child
+also checks our kernels: a wrong one is replaced by ggml's own.
 
 usage (the child): python -I -m appliance.workers.cpu_variants score|check LIBRARY...
 """
@@ -34,7 +33,7 @@ _OF_GGML: Final = {
 
 
 def library_directory() -> Path:
-    """Where the installed llama.cpp wheel keeps its libraries; nothing is imported.
+    """The directory of the installed llama.cpp wheel's libraries; nothing is imported.
 
     Raises:
         StateRefused: `model_load_failed` when the wheel is not installed.
@@ -46,7 +45,7 @@ def library_directory() -> Path:
 
 
 def name_of(library: Path) -> str:
-    """The variant that a library is: libggml-cpu-NAME.so."""
+    """The NAME of libggml-cpu-NAME.so."""
     return library.stem.removeprefix("libggml-cpu-")
 
 
@@ -55,7 +54,6 @@ class Variant:
     """A CPU library that works here.
 
     Attributes:
-        path: of the library.
         instructions: what our kernels in it use, such as "avx512-vnni"; "" when it has none.
         kernels: their names.
         wrong: those that computed something else in the check.
@@ -73,13 +71,13 @@ class Variant:
 
     @property
     def refused(self) -> int:
-        """The kernels that are not to be used, as the library counts them: a bit for each."""
+        """The kernels that are not to be used: a bit for each, in the library's order."""
         unused = {*self.wrong, *_UNMEASURED}
         return sum(1 << i for i, name in enumerate(self.kernels) if name in unused)
 
     @property
     def computes(self) -> str:
-        """The numbers that come out depend on it: name, instructions, kernels that are not used."""
+        """All that numbers depend on: name, instructions, kernels that are not used."""
         wrong = [f"without {','.join(self.wrong)}"] if self.wrong else []
         return " ".join([self.name, *filter(None, (self.instructions,)), *wrong])
 
@@ -104,7 +102,7 @@ class HostVariant:
         self._missing = False
 
     def get(self) -> Variant:
-        """The variant; the first call takes some tenths of a second.
+        """The first call takes some tenths of a second.
 
         Raises:
             StateRefused: `model_load_failed` when none runs here.
@@ -115,7 +113,7 @@ class HostVariant:
 
     @property
     def name(self) -> str:
-        """The variant's name; "" when none runs here, which a load will say."""
+        """The variant's name; "" when none runs here, which a load reports."""
         if self._missing:
             return ""
         try:
@@ -126,7 +124,6 @@ class HostVariant:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """The kernels of the variant that are not used."""
         return self._found.wrong if self.name and self._found else ()
 
 
@@ -136,7 +133,7 @@ def best_variant(directory: Path) -> Path:
 
 
 def find_variant(directory: Path) -> Variant:
-    """The fastest CPU library that works here, with what the check said about its kernels.
+    """The fastest CPU library that works here, with the check of its kernels.
 
     Raises:
         StateRefused: `model_load_failed` when none does.
@@ -162,7 +159,7 @@ def checked(library: Path) -> Variant | None:
 
 
 def _child(*arguments: str) -> str | None:
-    """Run this module in a child; its output, or None if it died."""
+    """The child's output, or None if it died."""
     done = subprocess.run(
         [sys.executable, "-I", "-m", "appliance.workers.cpu_variants", *arguments],
         env={},
@@ -189,7 +186,7 @@ def score(libraries: list[str]) -> dict[str, int]:
 
 
 def check(path: str) -> dict[str, str | list[str]]:
-    """Load a library and compute with it; what there is to say, nothing when it is wrong."""
+    """Load a library and compute with it; empty when the result is wrong."""
     backend = Backend(Path(path))
     if not backend.works or not product_is_right(backend.base, backend.backend):
         return {}

@@ -49,11 +49,6 @@ class Deaths:
         self._stuck: list[float] = []
 
     def record(self, now: float, suspects: Iterable[str], *, stuck: bool = False) -> None:
-        """Note a death and the keys that it is attributed to.
-
-        Args:
-            stuck: a step took absurdly long.
-        """
         self._model = [*self._recent(self._model, now), now]
         if stuck:
             self._stuck = [t for t in self._stuck if now - t < STUCK_WINDOW_S] + [now]
@@ -68,15 +63,13 @@ class Deaths:
         return max(0.0, self._blocked_until.get(key, 0.0) - now)
 
     def blocked(self, now: float) -> list[str]:
-        """Keys that may not use the model now."""
         return sorted(key for key in self._blocked_until if self.blocked_for(key, now))
 
     def must_suspend(self, now: float) -> bool:
-        """True if the model has died too often."""
         return bool(self.reason(now))
 
     def reason(self, now: float) -> str:
-        """Why the model must be suspended; "" when it need not be."""
+        """The reason to suspend the model; "" for none."""
         if len([t for t in self._stuck if now - t < STUCK_WINDOW_S]) >= STUCK:
             return "three times in a day a step of its engine took absurdly long"
         if self.lately(now) >= MODEL_DEATHS:

@@ -1,7 +1,7 @@
 """Which build of the engine is installed: a digest of its libraries.
 
-Rules: one version of llama.cpp may be built with other kernels, which compute other bits; what is
-certified is the build that was measured.
+Rules: one version of llama.cpp may be built with other kernels, which compute other bits, so a
+certificate names the build that was measured.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ def build_of(directory: Path | None = None) -> str:
     """The first 16 hex digits of a SHA-256 over names and contents of the libraries.
 
     Args:
-        directory: where they are; None for those of this installation.
+        directory: None for this installation's.
     """
     place = directory or cpu_variants.library_directory()
     told = hashlib.sha256()

@@ -36,7 +36,7 @@ class Backend:
     """One CPU library, loaded next to the `libggml-base.so` and `libggml.so` of its directory.
 
     Attributes:
-        works: whether ggml took the library; nothing else may be used when not.
+        works: ggml took the library; nothing else may be used otherwise.
         extra: further buffer types of weights, by name.
     """
 
@@ -82,12 +82,11 @@ class Backend:
         return int(found or 0)
 
     def set_threads(self, threads: int) -> None:
-        """Compute with so many threads from now on."""
         function = ctypes.CFUNCTYPE(None, _POINTER, ctypes.c_int)
         function(self._function("ggml_backend_set_n_threads"))(self.backend, threads)
 
     def text(self, name: str) -> str:
-        """Text that a library's function without arguments returns; "" when it has none."""
+        """The result of a library's text function without arguments; "" if it has none."""
         if not hasattr(self.library, name):
             return ""
         return str(call(self.library, name, ctypes.c_char_p).decode())
@@ -112,7 +111,7 @@ class Backend:
         return to.raw
 
     def dequantised(self, name: str, data: bytes, count: int) -> "array[float]":
-        """The floats that quantised bytes of a type stand for, as ggml's own reference says."""
+        """The floats of a type's quantised bytes, by ggml's own reference."""
         to = array("f", bytes(4 * count))
         arguments = (_POINTER, _bytes(data)), (_POINTER, to.buffer_info()[0]), (_INTEGER, count)
         call(self.base, f"dequantize_row_{name}", None, *arguments)
@@ -190,7 +189,6 @@ class Backend:
 
     @property
     def plain(self) -> int:
-        """The buffer type of plain memory."""
         return self._plain
 
 
@@ -205,7 +203,6 @@ class Graph:
     def tensor(
         self, kind: int, shape: tuple[int, ...], data: bytes, where: int | None = None
     ) -> int:
-        """A tensor with its bytes in it."""
         base = self._backend.base
         sizes = [(_INTEGER, n) for n in shape]
         made = call(
@@ -229,7 +226,7 @@ class Graph:
         return int(made)
 
     def compute(self, out: int, count: int) -> "array[float]":
-        """The values of a tensor that is computed."""
+        """The computed values of a tensor."""
         backend, result = self._backend, array("f", bytes(4 * count))
         self._place(out, backend.plain)
         graph = (_POINTER, call(backend.base, "ggml_new_graph", _POINTER, self.context))
@@ -249,7 +246,7 @@ class Graph:
         return result
 
     def placed(self, tensor: int) -> tuple[Any, int]:
-        """The tensor with memory for its values, to compute with."""
+        """The tensor with memory for its values, for other computations."""
         self._place(tensor, self._backend.plain)
         return (_POINTER, tensor)
 

@@ -1,9 +1,8 @@
-"""On which device a model computes: asked at every start of a worker, refused with the reason.
+"""The device on which a model computes: chosen at every start of a worker, refused with the reason.
 
 Rules: `cuda` gives GPUs or a refusal, never the processor. `auto` gives GPUs where they work; where
-an NVIDIA driver is loaded and they do not, the processor and a warning that is shown until it is
-mended; without a driver, the processor. A backend is tried in a child process before any worker
-loads it.
+an NVIDIA driver is loaded and they do not, the processor and a lasting warning; without a driver,
+the processor. A backend is tried in a child process before any worker loads it.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ class Probe:
 
     Attributes:
         gpus: those that computed a product rightly, in the backend's order.
-        problem: why there is none to be used; "" when all computed.
+        problem: why none can be used; "" when all computed.
         cuda: the version of CUDA that the driver's own library offers, such as "13.0"; "".
         driver_library: the path of that library; "".
     """
@@ -55,7 +54,7 @@ class Device:
 
     @property
     def label(self) -> str:
-        """For the engine's name in records: the plugin and the driver."""
+        """The plugin and the driver, for the engine's name in records."""
         if self.plugin is None or self.driver is None:
             return ""
         return f"{self.plugin.name} driver {self.driver.version}"
@@ -67,7 +66,6 @@ class Device:
 
     @property
     def load(self) -> LoadOnGpu | None:
-        """For the message that loads a model."""
         if self.plugin is None or self.driver is None or self.offload is None:
             return None
         return LoadOnGpu(self.backend, self.driver.nodes, self.offload.layers, self.offload.split)
@@ -96,10 +94,9 @@ def choose(
         wanted: `auto`, `cpu` or `cuda`.
         layers: to offload, or None for what fits.
         needs: of the model, on GPUs.
-        driver: of the host, or None.
-        plugins: those that are installed; asked for only where there is a driver.
+        plugins: those that are installed; called only where there is a driver.
         engine: version of llama-cpp-python.
-        probe: tries a plugin; asked for only where one fits.
+        probe: tries a plugin; called only where one fits.
 
     Raises:
         StateRefused: one of the `gpu_…` codes, when `cuda` is wanted.

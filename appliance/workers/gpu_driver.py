@@ -1,9 +1,8 @@
 """The NVIDIA driver of the host and the GPU plugins next to the engine: facts, and which one fits.
 
-Rules: reading them loads nothing of NVIDIA's into this process. A plugin is used only if it was
-built from the source of the engine that is installed and its driver floor is reached; the newest
-such one is taken. Formats: `/proc/driver/nvidia/version` as the kernel module writes it; the
-`plugin.json` of our own plugin wheels.
+Rules: reading them loads nothing of NVIDIA's into this process. The newest plugin is used that was
+built from the source of the installed engine and whose driver floor is reached. Formats:
+`/proc/driver/nvidia/version` as the kernel module writes it; `plugin.json` of our plugin wheels.
 """
 
 import importlib.util
@@ -28,7 +27,7 @@ class Driver:
     Attributes:
         version: such as "550.163.01"; "unknown" when the kernel module does not say.
         nodes: the device files that CUDA opens.
-        missing: those of them that are not there.
+        missing: those of them that do not exist.
     """
 
     version: str
@@ -92,7 +91,7 @@ def read_plugin(directory: Path, name: str) -> Plugin:
     """Read the plugin's own statement in a directory.
 
     Raises:
-        StateRefused: `gpu_plugin_mismatch` when it says nothing that can be used.
+        StateRefused: `gpu_plugin_mismatch` when the statement cannot be used.
     """
     try:
         facts = json.loads((directory / "plugin.json").read_bytes()[:_LONGEST])
@@ -114,7 +113,7 @@ def read_plugin(directory: Path, name: str) -> Plugin:
 
 
 def fitting(plugins: Sequence[Plugin], driver: Driver, engine: str) -> Plugin:
-    """The newest plugin that this driver runs and that belongs to this engine.
+    """The newest plugin that runs with this driver and belongs to this engine.
 
     Raises:
         StateRefused: `gpu_plugin_missing`, `gpu_plugin_mismatch` or `gpu_driver_too_old`.

@@ -1,8 +1,8 @@
-"""Number of a model's layers that fit on the GPUs, and their places: from plain numbers.
+"""Number of a model's layers that fit on the GPUs, and their places. Pure.
 
-Pure. llama.cpp offloads from the end: the output first, then the last layers; the input embedding
-stays in the host's memory. A layer's weights and its part of the KV cache are on the same GPU; each
-GPU that is used also holds compute buffers. Estimates are upper bounds of the usual case.
+llama.cpp offloads from the end: the output first, then the last layers; the input embedding stays
+in the host's memory. A layer's weights and its part of the KV cache are on the same GPU; each GPU
+that is used also holds compute buffers. Estimates are upper bounds of the usual case.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Needs:
         layer: weights of the largest one.
         kv: KV cache of one layer.
         output: weights of the output.
-        fixed: on each GPU that is used, whatever is there.
+        fixed: on each GPU that is used.
     """
 
     layers: int
@@ -88,11 +88,10 @@ def needs_of(facts: ModelFacts, config: ModelConfig) -> Needs:
 
 
 def plan(gpus: Sequence[GpuMemory], needs: Needs, wanted: int | None) -> Offload:
-    """Where the layers go: on one GPU if all fit there, else on several.
+    """Place the layers: on one GPU if all fit there, else on several.
 
     Args:
         gpus: with what is free on each now.
-        needs: of the model.
         wanted: layers as llama.cpp counts them, the output included; None for what fits.
 
     Raises:

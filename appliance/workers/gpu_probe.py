@@ -1,7 +1,6 @@
 """Tries a GPU backend in a child process: load it, list its GPUs, compute on each.
 
-The child alone loads NVIDIA's libraries; whatever they do to it, a signal or a hang, becomes a
-reason.
+Only the child loads NVIDIA's libraries; a signal or a hang there becomes a reason.
 
 usage (the child): python -I -m appliance.workers.gpu_probe DIRECTORY LIBRARY
 """
@@ -32,8 +31,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
     """Probe a plugin on this host.
 
     Args:
-        plugin: to be tried.
-        directory: where the engine's own libraries are.
+        directory: of the engine's own libraries.
         seconds: after which a child that hangs is ended.
     """
     command = [sys.executable, "-I", "-m", "appliance.workers.gpu_probe"]

@@ -1,6 +1,6 @@
-"""Use of the host's NVIDIA GPUs, told by NVML in a child process that stays.
+"""Use of the host's NVIDIA GPUs, from NVML in a child process that stays.
 
-Rules: the child alone loads NVIDIA's library; it answers a line with a line and ends with its
+Rules: only the child loads NVIDIA's library; it answers a line with a line and ends with its
 parent. Without a driver, without the library, or while the child is silent there are no GPUs.
 
 usage (the child): python -I -m appliance.workers.gpu_use
@@ -55,7 +55,7 @@ class GpuWatch:
         self._lock = threading.Lock()
 
     def look(self) -> list[GpuInUse]:
-        """The GPUs now; none while something is wrong, which is tried again after a minute."""
+        """The GPUs now; none while something is wrong, retried after a minute."""
         with self._lock:
             if time.monotonic() < self._not_before or not self._driver.exists():
                 return []
@@ -67,7 +67,6 @@ class GpuWatch:
                 return []
 
     def close(self) -> None:
-        """End the child."""
         with self._lock:
             self._end()
 
@@ -124,7 +123,7 @@ class _Utilization(ctypes.Structure):
 
 
 def read(nvml: ctypes.CDLL) -> list[list[str | int | None]]:
-    """Name, memory, used memory and busy percent of each GPU, from an NVML that is initialised."""
+    """Name, memory, used memory and busy percent of each GPU, from an initialised NVML."""
     count = ctypes.c_uint()
     nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
     found: list[list[str | int | None]] = []

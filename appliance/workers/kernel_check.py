@@ -1,8 +1,8 @@
 """Check that the kernels of a CPU library compute their formats: run before any worker.
 
 The inputs are whole numbers that quantise without a rest, so that a right kernel differs from the
-sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more.
-Runs in a child process (`cpu_variants`); a library without our kernels has nothing to check.
+sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more. Runs in
+a child process (`cpu_variants`).
 """
 
 import math
@@ -33,7 +33,7 @@ def names(backend: Backend) -> list[str]:
 
 
 def wrong(backend: Backend) -> Iterator[str]:
-    """The kernels that do not compute what they should."""
+    """The kernels with wrong results."""
     for name in names(backend):
         if name == "attention":
             right = all(attention_is_right(backend, shape) for shape in _ATTENTION)
@@ -106,7 +106,7 @@ def attention_is_right(backend: Backend, shape: tuple[int, int, int, int, int]) 
 
 
 def adapter_is_right(backend: Backend, shape: tuple[int, int, int, int]) -> bool:
-    """Add what an adapter adds, in whole numbers that are exact in floats.
+    """Add an adapter's product, in whole numbers that are exact in floats.
 
     Half floats do not hold the inputs, so ggml's own nodes would not give these sums.
     """

@@ -1,8 +1,8 @@
 """Which requests a worker prepares now.
 
-Rules: one small and one large request at a time, so that whatever a worker was given to prepare is
-being prepared: a death is attributed to nothing that waits. A small request never waits for a large
-one. In each lane the apps take turns. Pure asyncio: one event loop.
+Rules: one small and one large request at a time, so that a worker prepares all that it was given: a
+death is attributed to nothing that waits. A small request never waits for a large one. In each lane
+the apps take turns. Pure asyncio: one event loop.
 """
 
 import asyncio
@@ -33,7 +33,6 @@ class Lane:
             raise
 
     def leave(self) -> None:
-        """Let the next one in."""
         while self._waiting:
             key, turns = self._waiting.popitem(last=False)
             turn = turns.popleft()
@@ -56,7 +55,6 @@ class Lanes:
         """Wait until a request may be prepared.
 
         Args:
-            request: its id.
             key: of the app that asks.
             size: bytes that cross to the worker.
         """
@@ -65,7 +63,7 @@ class Lanes:
         self._taken[request] = lane
 
     def leave(self, request: int) -> None:
-        """A request is prepared, or will not be."""
+        """Note that a request is prepared, or will not be."""
         lane = self._taken.pop(request, None)
         if lane is not None:
             lane.leave()

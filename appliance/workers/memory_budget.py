@@ -1,8 +1,8 @@
 """The memory budget: how much of it workers, heavy jobs and indexes of documents have taken.
 
 Rules: memory is taken before a byte of a model is sealed and given back when its worker has ended,
-not when it is told to; what would exceed the budget is refused with the numbers; what can be made
-again at any time (a cache) takes what is free; models, jobs and newer caches displace it.
+not when it is told to; what would exceed the budget is refused with the numbers; a cache takes what
+is free; models, jobs and newer caches displace it.
 """
 
 import threading
@@ -33,23 +33,21 @@ class Budget:
         return model in self._taken
 
     def of(self, model: str) -> int:
-        """Bytes that a model takes; 0 for one that takes nothing."""
         needs = self._taken.get(model)
         return needs.total if needs else 0
 
     @property
     def taken(self) -> int:
-        """Bytes that are taken."""
         return sum(needs.total for needs in list(self._taken.values())) + self.held + self.cached
 
     @property
     def held(self) -> int:
-        """Those of them that jobs hold."""
+        """Bytes that jobs hold."""
         return sum(list(self._held.values()))
 
     @property
     def cached(self) -> int:
-        """Those of them that caches take."""
+        """Bytes that caches take."""
         return sum(size for size, _ in list(self._cached.values()))
 
     @property
@@ -74,7 +72,6 @@ class Budget:
             self._taken[model] = needs
 
     def give(self, model: str) -> None:
-        """Give back what a model has taken."""
         self._taken.pop(model, None)
 
     def hold(self, job: str, size: int) -> None:
@@ -88,15 +85,14 @@ class Budget:
             self._held[job] = size
 
     def free(self, job: str) -> None:
-        """Give back what a job holds."""
         self._held.pop(job, None)
 
     def cache(self, name: str, size: int, forget: Callable[[], bool]) -> None:
-        """Take memory for a cache, change what it has taken, or say that it was used.
+        """Take memory for a cache, change what it has taken, or note its use.
 
         Args:
-            forget: throws the cache away if it is not being used at this moment, without waiting;
-                says whether it did. Called from any thread.
+            forget: throws the cache away if it is not in use, without waiting; True if it did.
+            Called from any thread.
 
         Raises:
             StateRefused: `insufficient_memory`, with the numbers; what it had taken is given back.
@@ -107,12 +103,10 @@ class Budget:
             self._cached[name] = (size, forget)
 
     def drop(self, name: str) -> None:
-        """Give back what a cache has taken."""
         with self._lock:
             self._cached.pop(name, None)
 
     def of_cache(self, name: str) -> int:
-        """Bytes that a cache takes."""
         return self._cached.get(name, (0, bool))[0]
 
     def _check(self, name: str, size: int) -> None:
@@ -125,9 +119,9 @@ class Budget:
             )
 
     def _without(self, own: int, size: int) -> int:
-        """Bytes that all others take, once caches have given way to so many, least used first.
+        """Bytes that all others take, once caches have made room for so many, least used first.
 
-        Where all caches together are not enough, none gives way.
+        Where all caches together are not enough, none is dropped.
         """
         if self.taken - self.cached - own + size > self.total:
             return self.taken - own

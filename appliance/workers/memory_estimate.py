@@ -1,7 +1,7 @@
 """Estimate of a model's memory, from its header, its settings and the host's processor backend.
 
-Pure. A model has two peaks. While it is loaded, its sealed copy is there next to the weights that
-are copied out of it; a model held on the disk has no such copy, and of its weights only those count
+Pure. A model has two peaks. While it is loaded, its sealed copy is next to the weights that are
+copied out of it; a model held on the disk has no such copy, and of its weights only those count
 that the processor wants in another order (`repacking`). While it serves, there are the weights, the
 cache and the buffers, when every slot has run, prompts were scored and a schema was followed. An
 estimate is the larger of both, plus 8 %. The parts, as measured: `benchmarks/results/estimate.md`.
@@ -35,8 +35,8 @@ class Estimate:
 
     Attributes:
         sealed: the file, in sealed memory while it is loaded, and what the copying of a large
-            embedding takes beyond the weights.
-        weights: those that the worker has in memory of its own.
+        embedding takes beyond the weights.
+        weights: those in the worker's own memory.
         kv: the cache.
         compute: buffers of the largest step, and the logits that are read.
         adapters: sealed and in the worker.
@@ -74,7 +74,7 @@ class Estimate:
 def estimate(
     facts: ModelFacts, config: ModelConfig, variant: str, wrong: Collection[str] = ()
 ) -> Estimate:
-    """The memory of one worker with this model and these settings.
+    """The memory of one worker.
 
     Args:
         variant: of the processor backend that computes (`cpu_variants.HostVariant.name`).
@@ -99,7 +99,7 @@ def adapter_bytes(file_bytes: int) -> int:
 
 
 def longest_text(facts: ModelFacts, config: ModelConfig) -> int:
-    """Most tokens of one request: what is configured, and for whole texts what was trained."""
+    """Most tokens of one request: as configured; for whole texts, as trained."""
     return config.n_ctx if facts.kind == "generate" else min(config.n_ctx, facts.n_ctx_train)
 
 
@@ -123,8 +123,8 @@ def _cell_bytes(facts: ModelFacts) -> int:
 def _step(facts: ModelFacts, config: ModelConfig) -> int:
     """The largest step of a model that writes.
 
-    The layers' intermediate results share one buffer with the logits, which come last; the masks
-    of attention are there all the time.
+    The layers' intermediate results share one buffer with the logits, which come last; the masks of
+    attention stay all the time.
     """
     sequences = config.slots + (0 if config.reproducible else config.kept_prefixes + BRANCHES)
     tokens = min(config.prefill_budget + FORCED * config.slots, _UBATCH, config.n_ctx)

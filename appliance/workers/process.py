@@ -40,14 +40,12 @@ class Sealed(Protocol):
 
     @property
     def inode(self) -> int:
-        """The inode that the worker must load, and map no other."""
+        """The only inode that the worker may map."""
         ...
 
 
 def engine() -> TalkingChild:
-    """A worker that imports its modules and waits for its model.
-
-    It is started while the model is still being sealed.
+    """A worker that imports its modules and waits for its model, which is still being sealed.
 
     Raises:
         OSError: the system has no process or descriptor left.
@@ -95,9 +93,9 @@ class WorkerProcess:
         """Start a worker and wait until its model is loaded.
 
         Args:
-            child: the process that becomes the worker, where one was started before; taken over.
-            adapters: to load next to it, by digest; `self.adapters` tells which it took.
-            loading: told how much of the model is loaded, in percent.
+            child: the process that becomes the worker, if already started; taken over.
+            adapters: to load next to it, by digest; `self.adapters` has those that it took.
+            loading: gets the loaded share of the model, in percent.
 
         Raises:
             StateRefused: with the worker's code when the model does not load.
@@ -129,7 +127,6 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of the worker."""
         return self._process.pid
 
     @property
@@ -154,7 +151,7 @@ class WorkerProcess:
         self.ready = first
 
     async def _loaded(self, loading: Callable[[int], None]) -> protocol.FromWorker:
-        """The first message that is not about how far the load is."""
+        """The first message that does not report the progress of the load."""
         done = -1
         while isinstance(message := await self._receive(), protocol.Loading):
             if not done <= message.percent <= 100:
@@ -172,8 +169,8 @@ class WorkerProcess:
             key: id of the API key, for attribution.
 
         Raises:
-            BadRequest: with the worker's code; `context_length_exceeded` when the messages are
-                too many, whatever they say.
+            BadRequest: with the worker's code; `context_length_exceeded` when the messages are too
+            many, whatever they say.
             WorkerLost: the worker ended meanwhile, or needed too long and was ended.
         """
         if request.asked.messages is not None:
@@ -197,7 +194,7 @@ class WorkerProcess:
 
         Raises:
             StateRefused: with the worker's code.
-            WorkerLost: the worker ended meanwhile, or needed too long and was ended.
+            WorkerLost: as of `prepare`.
         """
         # No await between the two: the worker takes descriptors in the order of the messages.
         self._give(sealed)
@@ -248,7 +245,7 @@ class WorkerProcess:
         self.adapters = frozenset(answer.adapters)
 
     def _broken(self) -> WorkerLost:
-        """End a worker that answers something else than what it was asked."""
+        """End a worker whose answer does not match the question."""
         self.kill()
         return WorkerLost("worker_lost", "The engine process of the model broke the protocol.")
 
@@ -286,21 +283,20 @@ class WorkerProcess:
         self.kill()
 
     def _answered(self, request: int) -> None:
-        """The worker prepares this request no longer."""
         overdue = self._overdue.pop(request, None)
         if overdue is not None:
             overdue.cancel()
         self._lanes.leave(request)
 
     def next_id(self, choices: int = 1) -> int:
-        """An id for the next request; one of several choices has the ids after it, too."""
+        """An id for the next request; of several choices, the ids after it, too."""
         first, self._next_id = self._next_id, self._next_id + choices
         return first
 
     async def run(self, request: int, choices: int = 1) -> "asyncio.Queue[protocol.Row | None]":
         """Start a prepared request; the rows of all its choices.
 
-        Nothing more comes of a choice after its finish reason, and of any after None.
+        Nothing follows a choice's finish reason, or None.
         """
         rows: asyncio.Queue[protocol.Row | None] = asyncio.Queue()
         ids = range(request, request + choices)
@@ -415,11 +411,9 @@ class WorkerProcess:
             self._answered(request)
 
     def kill(self) -> None:
-        """End the worker now; its memory comes back with it."""
         self._process.kill()
 
     async def closed(self) -> Death:
-        """Wait for the end of the process."""
         self._writer.close()
         self._descriptors.close()
         status, errors = await asyncio.shield(self._ended)

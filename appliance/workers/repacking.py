@@ -1,7 +1,7 @@
-"""Which weights llama.cpp keeps in another order than the file: one that the processor likes.
+"""Which weights llama.cpp keeps in another order than the file, for the processor.
 
-Of a file that is mapped these are second copies. Which ones they are depends on the build of ggml's
-CPU backend that the host runs: its variant. Pure.
+Of a file that is mapped these are second copies. Which ones they are depends on the variant of
+ggml's CPU backend that the host runs. Pure.
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
 src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try our kernels first,
@@ -61,8 +61,8 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
 
     Args:
         matrices: bytes of weights by type and use (`gguf_matrices.matrices`).
-        variant: of the CPU backend. Of one that is not known here, or "" when none is, all
-            weights count that could be: too much rather than too little.
+        variant: of the CPU backend. For an unknown one, or "" for none, all weights count that
+        could be: too much rather than too little.
         wrong: kernels of ours that are not used.
     """
     return sum(sum(_orders(name, size, variant, wrong)) for name, size in matrices.items())
@@ -86,9 +86,8 @@ def loaded(
 def multipliers(
     matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """All that multiplies with the weights of a model; arguments as `copied`.
-
-    Of a variant that is not known here nothing is said.
+    """All that multiplies with the weights of a model; arguments as `copied`; none for an unknown
+    variant.
     """
     if variant not in _REPACKED:
         return ()
@@ -132,7 +131,7 @@ def _product(kind: str, size: int, variant: str, wrong: Collection[str], *, expe
 
 
 def _path(kind: str, variant: str, wrong: Collection[str], *, experts: bool) -> str:
-    """The first that takes a matrix, in the order in which llama.cpp asks them."""
+    """The first that takes a matrix, in llama.cpp's order."""
     if not experts and _interleaved(kind, 1, variant, wrong):
         return OURS
     if not experts and variant in _AMX and kind in _TILED:

@@ -1,6 +1,6 @@
 """Number of engine restarts, over all runs of the server.
 
-Rule: each entry of an engine says the number; the newest one of a model is where it continues.
+Rule: each entry of an engine has the number; the newest one of a model is where it continues.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ class Restarts:
         self._reader, self._metrics = reader, metrics
 
     def before(self, model_id: str) -> int:
-        """Number of restarts until now; blocks. From 0 on where the log cannot say it."""
+        """Number of restarts until now, 0 where the log has none; blocks."""
         found = 0
         with contextlib.suppress(ApplianceError):  # what is wrong with the log is told elsewhere
             found = self._newest(model_id)
@@ -27,7 +27,6 @@ class Restarts:
         return found
 
     def again(self, model_id: str) -> None:
-        """An engine was started again."""
         self._metrics.restarts.labels(model_id).inc()
 
     def _newest(self, model_id: str) -> int:

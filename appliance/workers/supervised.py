@@ -35,7 +35,6 @@ class SupervisedModel:
     obstacles: dict[str, Obstacle | None] = field(default_factory=dict)  # by adapter
 
     def cards(self) -> list[ModelCard]:
-        """Cards of the model and its adapters for the API."""
         base = self.card()
         return [
             base,
@@ -46,7 +45,6 @@ class SupervisedModel:
         ]
 
     def card(self) -> ModelCard:
-        """Card of the model for the API."""
         facts, worker = self.model.facts, self.worker
         return ModelCard(
             id=self.model.id,
@@ -60,7 +58,7 @@ class SupervisedModel:
         )
 
     def status(self, variant: str, threads_most: int) -> Worker:
-        """A snapshot for the operator, in the form that the wire shows.
+        """A snapshot for the operator.
 
         Args:
             variant: the engine's processor backend, and what multiplies there.

@@ -2,10 +2,9 @@
 
 Rules: `start` takes a `VerifiedModel`, and only `trust` can make one: there is no other way in.
 A model that does not fit the budget is refused before it is loaded, with the numbers. Its sealed
-memory is given back once the worker has the weights. A worker that dies is started again after the
-trust policy was asked again and the stored file was checked and sealed again, with backoff, until
-the deaths say that it must be suspended. Unloading is ending the child. Every start and every end
-is recorded.
+memory is given back once the worker has the weights. A worker that dies is restarted, with backoff,
+after the trust policy was re-checked and the stored file was checked and sealed again, until the
+deaths demand a suspension. Every start and every end is recorded.
 """
 
 import asyncio
@@ -53,7 +52,7 @@ _ADDRESS_SLACK = 3 << 30  # thread stacks, malloc arenas and mappings that are n
 
 @cache
 def engine_version() -> str:
-    """Version of the engine, for the trust policy; asked once, since that reads files."""
+    """Version of the engine, for the trust policy; cached, since that reads files."""
     return version(ENGINE)
 
 
@@ -65,17 +64,15 @@ class Supervisor:
     """All workers of this server.
 
     Args:
-        config: the whole configuration.
         clock: wall time of a load.
         record: appends an audit entry of kind "worker"; awaited before work continues.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
         seal_again: checks and seals the stored file of a model once more.
-        restarted: told the id of each model whose engine was started again.
+        restarted: gets the id of each model whose engine was restarted.
         restarts: how often that of a model was, before it is loaded; blocks.
 
     Attributes:
-        adapters: those with the models.
-        variant: of the engine's processor backend; what a model takes depends on it.
+        variant: of the engine's processor backend; a model's memory depends on it.
     """
 
     def __init__(
@@ -115,7 +112,7 @@ class Supervisor:
         return f"{ENGINE} {self.engine_version} {build or 'not loaded'}"
 
     def when_changed(self, call: Callable[[], None]) -> None:
-        """Have it called when a model can answer, or memory has come back."""
+        """Register a call for when a model can answer, or memory has come back."""
         self._watchers.append(call)
 
     def _changed(self) -> None:
@@ -123,7 +120,7 @@ class Supervisor:
             call()
 
     def estimate(self, model_id: str, facts: ModelFacts, adapters: int = 0) -> Estimate:
-        """The memory that a model takes with the settings of its id, and its adapters."""
+        """The memory of a model with the settings of its id, and its adapters."""
         config, host = self._config.model(model_id), self.variant
         needs = estimate(facts, config, host.name, host.wrong)
         return replace(needs, adapters=adapters)
@@ -133,8 +130,8 @@ class Supervisor:
         which imports its modules meanwhile.
 
         Raises:
-            StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its
-                worker is ending.
+            StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its worker is
+            ending.
         """
         if model_id in self._ending:
             raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
@@ -146,14 +143,14 @@ class Supervisor:
         return needs
 
     def release(self, model_id: str) -> None:
-        """Give back what was reserved for a model that was not started after all."""
+        """Give back the reserved memory of a model that was not started after all."""
         if model_id not in self._served:
             self._end_early(model_id)
             self.budget.give(model_id)
             self._changed()
 
     def _end_early(self, model_id: str) -> None:
-        """End a process that was started for a model and did not become its worker."""
+        """End a model's process that did not become its worker."""
         if child := self._early.pop(model_id, None):
             child.end()
 
@@ -172,7 +169,7 @@ class Supervisor:
             )
 
     def keeps_on_disk(self, model_id: str) -> bool:
-        """True if the configuration holds this model on the disk instead of in sealed memory."""
+        """True if the model stays on the disk instead of in sealed memory."""
         return self._config.model(model_id).hold == "disk"
 
     def served(self) -> list[Verified]:
@@ -180,7 +177,7 @@ class Supervisor:
         return [*(served.model for served in self._served.values()), *self.adapters]
 
     def find(self, model_id: str) -> SupervisedModel | None:
-        """A model that is being started, or has been, and was not stopped since."""
+        """A model that was started, or is starting, and was not stopped since."""
         return self._served.get(model_id)
 
     async def start(
@@ -195,7 +192,7 @@ class Supervisor:
         """Begin to load a model; it counts as loaded from now on. `started` must follow.
 
         Args:
-            loading: called with how much of it is loaded, in percent.
+            loading: gets the loaded share, in percent.
 
         Raises:
             StateRefused: `wrong_state` when it is loaded, `insufficient_memory`.
@@ -220,7 +217,7 @@ class Supervisor:
 
         Raises:
             StateRefused: the worker's code when it does not load; `wrong_state` when it was
-                unloaded meanwhile.
+            unloaded meanwhile.
         """
         model_id = served.model.id
         try:
@@ -266,16 +263,14 @@ class Supervisor:
             self._changed()
 
     async def close(self) -> None:
-        """End all workers."""
         for model_id in list(self._served):
             await self.stop(model_id)
 
     def cards(self) -> list[ModelCard]:
-        """The models that are loaded or being restarted, as the API shows them."""
+        """The models that are loaded or restarting, for the API."""
         return [card for served in self._served.values() for card in served.cards()]
 
     def card(self, model_id: str) -> ModelCard:
-        """Card of a loaded model or adapter for the API."""
         served = self._served[base_of(model_id) or model_id]
         return next(card for card in served.cards() if card.id == model_id)
 
@@ -292,17 +287,17 @@ class Supervisor:
         return any(s.state == "ready" for s in self._served.values())
 
     def quarantined(self) -> list[tuple[str, str]]:
-        """Models, each with a key that may not use it now, since its requests ended the engine."""
+        """Each model and a key that may not use it now, since its requests ended the engine."""
         now = time.monotonic()
         return [(m, key) for m, deaths in self._deaths.items() for key in deaths.blocked(now)]
 
     def worker(self, model_id: str, key_id: str) -> tuple[VerifiedModel, WorkerProcess]:
-        """The worker that answers for a model or an adapter, and the model that it has.
+        """The worker that answers for a model or an adapter, and its model.
 
         Raises:
             NotFound: `model_not_found`.
             Overloaded: `key_quarantined` after deaths attributed to the key.
-            Unavailable: `model_loading` while it starts again, `model_suspended`.
+            Unavailable: `model_loading` while it restarts, `model_suspended`.
         """
         served = self._served.get(base_of(model_id) or model_id)
         if served is None or not self.is_loaded(model_id):
@@ -321,7 +316,7 @@ class Supervisor:
         return served.model, served.worker
 
     def engine_for(self, model_id: str) -> str:
-        """The engine of one model: `engine`, and the GPU plugin and driver where it has one."""
+        """`engine` of one model, with its GPU plugin and driver, if any."""
         served = self._served.get(model_id)
         return f"{self.engine} {served.device.label if served else ''}".strip()
 
@@ -340,7 +335,7 @@ class Supervisor:
         return served.obstacles[which]
 
     def covers(self, model_id: str, facts: GgufFacts, adapter: Lora | None = None) -> bool:
-        """Tell if answers of a model, loaded or not, have the same bits in any company."""
+        """True if answers of a model, loaded or not, have the same bits in any company."""
         try:
             device = device_for(facts, self._config.model(model_id), self.engine_version)
         except StateRefused:
@@ -348,18 +343,16 @@ class Supervisor:
         return not obstacle(facts, self.variant.get(), gpu=device.kind != "cpu", adapter=adapter)
 
     def slots(self, model_id: str) -> int:
-        """Requests that a loaded model runs at once."""
         return self._served[model_id].config.slots
 
     def status(self) -> list[Worker]:
-        """Return the workers' states for the operator."""
         return [
             served.status(self._multiplies(served), self._threads())
             for served in self._served.values()
         ]
 
     def _multiplies(self, served: SupervisedModel) -> str:
-        """Tell the backend, and all that multiplies with the weights of a model there."""
+        """The backend, and all that multiplies with a model's weights there."""
         if (found := self._variant) is None:
             return ""
         matrices = served.model.facts.matrices
@@ -441,7 +434,7 @@ class Supervisor:
         )
 
     async def _keep(self, served: SupervisedModel) -> None:
-        """Deliver rows while the worker lives; start it again when it dies."""
+        """Deliver rows while the worker lives; restart it when it dies."""
         while served.worker is not None:
             death = await served.worker.pump()
             pid, served.worker, served.state = served.worker.pid, None, "restarting"
@@ -542,7 +535,7 @@ class Supervisor:
 
 
 def _let_go(model: VerifiedModel) -> None:
-    """Give sealed memory back; a file on the disk is held, to be hashed again."""
+    """Give sealed memory back; a file on the disk stays held, to be hashed again."""
     if not model.sealed.on_disk:
         model.close()
 
