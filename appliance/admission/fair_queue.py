@@ -2,19 +2,18 @@
 
 Rules:
 - Start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996) for a server with several slots, as
-  SFQ(D) (Jin, Chase, Kaur, SIGMETRICS 2004). A flow is one key in one priority. Of the flows that
-  wait, the one with the smallest start tag is next; being served moves its tag on by cost over
-  weight. A flow that was idle starts at the present virtual time: silence earns no credit, so an
-  app that sends one request at a time is before the backlog of one that sent a thousand.
+  SFQ(D) (Jin, Chase, Kaur, SIGMETRICS 2004). A flow is one key in one priority. The waiting flow
+  with the smallest start tag is next; being served moves its tag on by cost over weight. A flow
+  that was idle starts at the present virtual time: silence earns no credit.
 - The cost is an estimate until the answer ends; then the tag is corrected. A token written
   counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
   OSDI 2024).
 - A batch flow weighs a sixteenth of the key's weight: it waits longer, and it never starves.
 - When one key alone is active, a few requests more than there are slots go ahead, so that no step
   is idle.
-- The only request of a key does not wait for a slot, while fewer keys than slots run: an app that
-  sends one at a time never waits for a long answer of somebody else. The engine makes room for it
-  by setting aside an answer of an app above its share (engine/scheduler.py). Batch requests wait.
+- The only request of a key does not wait for a slot, while fewer keys than slots run. The engine
+  makes room for it by preempting an answer of an app above its share (engine/scheduler.py). Batch
+  requests wait.
 - Within a flow the order of arrival holds.
 
 Pure: time is an argument, in seconds of any steady clock.
@@ -45,7 +44,6 @@ class Ticket:
     """One request in the queue.
 
     Attributes:
-        key: id of the API key.
         weight: share of the key, at least 1.
         cost: estimate of `token_cost`, positive; read when the request is taken.
         slots: answers that it runs at once.
@@ -67,11 +65,7 @@ class _Flow:
 
 
 class FairQueue:
-    """The requests of one model: those that wait and those that were taken.
-
-    Args:
-        slots: requests that the engine runs at once.
-    """
+    """The requests of one model that wait or were taken; `slots` run at once."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -83,7 +77,6 @@ class FairQueue:
         self._ended: deque[float] = deque(maxlen=_RATE_OVER)
 
     def put(self, ticket: Ticket) -> None:
-        """Let a request wait for its turn."""
         share = BATCH_SHARE if ticket.priority is Priority.BATCH else 1.0
         flow = self._flows.setdefault((ticket.key, ticket.priority), _Flow(0.0))
         flow.weight = ticket.weight * share
@@ -93,7 +86,7 @@ class FairQueue:
         self.waiting[ticket.key] += 1
 
     def remove(self, ticket: Ticket) -> None:
-        """Forget a request that waits."""
+        """Forget a waiting request."""
         self._flows[ticket.key, ticket.priority].waiting.remove(ticket)
         self._forget_one(self.waiting, ticket.key)
         self._tidy()
@@ -126,7 +119,7 @@ class FairQueue:
         return ticket
 
     def end(self, ticket: Ticket, cost: int, now: float) -> None:
-        """A taken request has ended; `cost` is what it came to."""
+        """End a taken request, with its true cost."""
         flow = self._flows[ticket.key, ticket.priority]
         flow.start += (cost - self._taken.pop(ticket)) / flow.weight
         flow.running -= 1
@@ -135,7 +128,7 @@ class FairQueue:
         self._tidy()
 
     def retry_after(self, ahead: int, now: float) -> int:
-        """Seconds, 1 to 60, in which so many requests are answered at the present rate."""
+        """Seconds, 1 to 60, for so many answers at the present rate."""
         if len(self._ended) < 2 or now <= self._ended[0]:
             return _UNKNOWN_RATE_S
         # Up to now, not up to the last end: a model that stands still has a falling rate.

@@ -3,8 +3,8 @@
 Rules:
 - A place is taken before anything is computed and left exactly once, whatever happens between;
   leaving it settles the quota and lets the next request run.
-- The queues are bounded, per model and per key. Who finds one full is refused at once and told
-  after how many seconds the backlog will have drained at the present rate.
+- The queues are bounded, per model and per key. A full one refuses at once, with the seconds until
+  the backlog will have drained at the present rate.
 - A key's concurrency holds over all models. Requests beyond it wait; they are not refused.
 - Where the engine holds batch work back, batch requests have a queue of their own, with as many
   places: they take no slot, no place and no concurrency from what a person waits for.
@@ -42,16 +42,16 @@ class Place:
         self._when_left: Callable[[], None] = lambda: None
 
     def enter(self, left: Callable[[], None] = lambda: None) -> None:
-        """From now on the request uses the model: it must not be unloaded before `leave`.
+        """Mark the model as in use: it must not be unloaded before `leave`.
 
         Args:
-            left: called after it has left.
+            left: called after `leave`.
         """
         self._inside, self._when_left = True, left
         self._queue.inside += 1
 
     def reserve(self, prompt: int, answer: int) -> None:
-        """Set tokens of the quota aside.
+        """Reserve tokens of the quota.
 
         Args:
             prompt: tokens to read, once for all choices: they share what the first one computes.
@@ -73,21 +73,15 @@ class Place:
         return await self._turn
 
     def give_up(self) -> None:
-        """Wait no longer; means nothing once the turn has come."""
+        """Wait no longer; a no-op once the turn has come."""
         self.wake(False)
 
     def wake(self, taken: bool) -> None:
-        """End the waiting."""
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(taken)
 
     def leave(self, prompt: int, answer: int) -> None:
-        """Give the place back; only the first call counts.
-
-        Args:
-            prompt: tokens that were read.
-            answer: tokens that were written.
-        """
+        """Give the place back, with the tokens read and written; only the first call counts."""
         if self._left:
             return
         self._left = True
@@ -103,11 +97,7 @@ class Place:
 
 
 class ModelQueue:
-    """The places at one model, or those of its batch requests.
-
-    Attributes:
-        apart: whether it is that of batch requests which the engine sets aside.
-    """
+    """The places at one model; if `apart`, those of batch requests that the engine holds back."""
 
     def __init__(self, slots: int, *, apart: bool) -> None:
         self.apart = apart
@@ -118,12 +108,11 @@ class ModelQueue:
         self._taken: set[Ticket] = set()
 
     def enqueue(self, ticket: Ticket, place: Place) -> None:
-        """Let a place wait for its turn."""
         self._waiting[ticket] = place
         self.fair.put(ticket)
 
     def dispatch(self, may_run: Callable[[str], bool]) -> None:
-        """Wake everyone whose turn it is."""
+        """Wake all whose turn it is."""
         while (ticket := self.fair.take(may_run)) is not None:
             self._taken.add(ticket)
             self._waiting.pop(ticket).wake(True)
@@ -178,7 +167,7 @@ class Shares:
             slots: requests that the model runs at once.
             priority: None takes that of the key.
             choices: answers that the request runs at once.
-            sets_aside: whether the engine sets batch work aside for other work.
+            sets_aside: the engine holds batch work back for other work.
 
         Raises:
             Overloaded: `queue_full` or `rate_limit_exceeded`, with the seconds to wait.
@@ -208,7 +197,7 @@ class Shares:
             taken.pop_all()
 
     def reserve(self, principal: Principal, tokens: int) -> None:
-        """Set tokens aside, of the key and of the person, or of neither.
+        """Reserve tokens of both the key and the person, or of neither.
 
         Raises:
             BadRequest: `request_exceeds_quota`.
@@ -226,24 +215,20 @@ class Shares:
         return self.quotas.left(principal.key_id, principal.limits, self.now())
 
     def inside(self, model: str) -> int:
-        """Requests that use a model now."""
         return sum(queue.inside for queue in self._of(model))
 
     def queued(self, model: str) -> int:
-        """Requests that wait for their turn at a model."""
         return sum(queue.fair.waiting.total() for queue in self._of(model))
 
     def dispatch(self) -> None:
-        """Let run what may run, at every model."""
         for queue in self._queues.values():
             queue.dispatch(partial(self._may_run, queue.apart))
 
     def _of(self, model: str) -> list[ModelQueue]:
-        """The queues of a model."""
         return [queue for (name, _), queue in self._queues.items() if name == model]
 
     def _may_run(self, apart: bool, key: str) -> bool:
-        """True if a key may have one more running; what is set aside counts for its like alone."""
+        """True if a key may have one more running; batch work that is held back counts apart."""
         limit = self._concurrency.get(key)
         counted = [q for q in self._queues.values() if apart or not q.apart]
         return limit is None or sum(q.fair.running[key] for q in counted) < limit

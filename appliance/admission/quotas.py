@@ -1,11 +1,10 @@
 """Requests and tokens per minute of each key and person, as token buckets.
 
 Rules:
-- A bucket holds one minute's worth and fills evenly, so a key may send its minute at once and
-  then continues at its rate.
+- A bucket holds one minute's worth and fills evenly.
 - Tokens are reserved as prompt plus the most that may be answered, before anything is recorded
   or computed, and settled when the answer has ended. An answer whose length was not stated may
-  come out longer than was reserved: then the bucket owes, and the next request waits.
+  exceed what was reserved: then the bucket owes, and the next request waits.
 - A refusal takes nothing and says in how many seconds the request would pass.
 
 Pure: time is an argument, in seconds of any steady clock.
@@ -88,7 +87,7 @@ class Quotas:
             self._requests[key].level += 1
 
     def reserve(self, key: str, limits: Limits, tokens: int, now: float) -> None:
-        """Set tokens aside for a request.
+        """Reserve tokens.
 
         Raises:
             BadRequest: `request_exceeds_quota` when no waiting helps.
@@ -106,7 +105,6 @@ class Quotas:
             raise _refusal(key, f"{limits.tpm} tokens per minute", wait)
 
     def settle(self, key: str, limits: Limits, reserved: int, used: int, now: float) -> None:
-        """Replace what was reserved by what was used."""
         bucket = self._tokens.get(key)
         if limits.tpm is not None and bucket is not None:
             bucket.fill(limits.tpm, now)

@@ -1,7 +1,7 @@
-"""The job that runs a batch: looks at its lines, has them answered, and ends it.
+"""The job that runs a batch: checks its lines, has them answered, and ends it.
 
-Rules: what ends a batch before its lines are done is told for each line that is left; an end that
-was decided is finished by the next start; a batch that fails for its file is no job that failed.
+Rules: an early end is reported for each line that is left; a restart finishes a decided end; a
+batch that fails for its file is no failed job.
 """
 
 import asyncio
@@ -24,11 +24,7 @@ _TOLD_AT_ONCE: Final = 256
 
 
 class BatchWanted(msgspec.Struct, frozen=True):
-    """Parameters of the job.
-
-    Attributes:
-        key: that asked for it.
-    """
+    """Parameters of the job; `key` asked for it."""
 
     batch: str
     key: str
@@ -48,19 +44,16 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
         self._parts, self._files, self._store = parts, parts.files, parts.store
 
     def title(self, params: BatchWanted) -> str:
-        """The batch, its address and its key."""
         return f"{params.batch} ({params.endpoint}) of key {params.key}"
 
     def key(self, params: BatchWanted) -> str | None:
-        """The batch."""
         return params.batch
 
     def wanted(self, params: BatchWanted) -> bool:
-        """Always: nobody watches it."""
+        """Always: it has no watchers."""
         return True
 
     async def run(self, job: Context[BatchWanted]) -> BatchEnded:
-        """Run it to its end, or to where it stops."""
         store, name = self._store, job.params.batch
         batch = await job.in_thread(store.get, name)
         try:
@@ -86,7 +79,7 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
         )
 
     async def _looked_at(self, job: Context[BatchWanted], batch: StoredBatch) -> StoredBatch:
-        """Look at all lines; the batch runs then, or fails."""
+        """Check all lines; the batch runs then, or fails."""
         found, read_bytes = BatchCheck(batch.endpoint), 0
         size = (await job.in_thread(self._files.known, batch.input)).bytes
         parts = self._files.parts(batch.input)
@@ -101,7 +94,7 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
         return await job.in_thread(self._store.begin, batch.id, found.model, found.total)
 
     async def _ended(self, job: Context[BatchWanted], batch: StoredBatch) -> StoredBatch:
-        """Tell of each line that is left why it has no answer, and end."""
+        """Write the error of each line that is left, and end."""
         if batch.total and batch.becomes != "completed":
             await job.in_thread(self._tell_left, batch)
         return await job.in_thread(self._store.end, batch)
@@ -126,7 +119,6 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
 
 
 def _unanswered(batch: StoredBatch) -> ApplianceError:
-    """Why a line of a batch that ended has no answer."""
     if batch.becomes == "cancelled":
         return Unavailable("batch_cancelled", "The batch was cancelled before this line ran.")
     if batch.becomes == "expired":

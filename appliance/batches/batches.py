@@ -1,7 +1,7 @@
 """The batches of one appliance: made, cancelled, tended; the limits of their files.
 
-Rules: a batch is a job, which people see, pause and cancel; one whose job ended without it is taken
-up again at the next look, to be finished.
+Rules: a batch is a job, which people see, pause and cancel; a batch whose job ended without it is
+resumed at the next look.
 """
 
 import asyncio
@@ -45,12 +45,7 @@ class BatchPolicy:
 
 
 class Batches:
-    """Makes and tends them.
-
-    Attributes:
-        files, store: where they are kept.
-        policy: of the site.
-    """
+    """Makes and tends them."""
 
     def __init__(self, parts: BatchParts, jobs: Jobs, policy: BatchPolicy) -> None:
         self.files, self.store, self.policy = parts.files, parts.store, policy
@@ -58,12 +53,12 @@ class Batches:
         jobs.add(BatchJob(parts))
 
     def answer_by(self, ask: AskLine) -> None:
-        """Have lines answered by the routes that are there from now on."""
+        """Set the routes that answer lines."""
         self._parts.ask = ask
         self._parts.doors.clear()
 
     def incoming(self, key_id: str) -> IncomingFile:
-        """A place for a file that comes. Blocks; raises Overloaded (`files_full`)."""
+        """A place for a new file. Blocks; raises Overloaded (`files_full`)."""
         until = self._parts.clock.wall_us() + self.policy.keep_s * 1_000_000
         return IncomingFile(self.files, self.policy.limits, key_id, until)
 
@@ -89,7 +84,7 @@ class Batches:
             raise
 
     async def cancel(self, batch: str, key_id: str) -> StoredBatch:
-        """Have a batch end; raises as `BatchStore.cancel`."""
+        """End a batch; raises as `BatchStore.cancel`."""
         found = await asyncio.to_thread(self.store.cancel, batch, key_id)
         if found.job is not None:
             with contextlib.suppress(StateRefused):  # it ends already
@@ -98,7 +93,7 @@ class Batches:
         return await asyncio.to_thread(self.store.get, batch)
 
     async def adopt(self) -> None:
-        """Take up batches whose jobs ended without them."""
+        """Resume batches whose jobs ended without them."""
         for batch in await asyncio.to_thread(self.store.live):
             job = await self._job(batch)
             if job is not None and job.state in _GOES_ON:
@@ -113,7 +108,6 @@ class Batches:
             await asyncio.to_thread(self.store.end, found)
 
     async def watch(self) -> None:
-        """Tend all batches and files, for ever."""
         while True:
             with contextlib.suppress(ApplianceError, SQLAlchemyError):  # again at the next look
                 await self.adopt()
@@ -121,7 +115,7 @@ class Batches:
             await asyncio.sleep(_LOOK_S)
 
     def starving(self) -> tuple[Told, ...]:
-        """The batches that run and got no answer for long. Blocks."""
+        """The running batches without an answer for long. Blocks."""
         now = self._parts.clock.wall_us()
         return tuple(
             Told(batch.id, f"{_done(batch)} since then it got none.", batch.moved_us)
@@ -138,7 +132,6 @@ class Batches:
         return await asyncio.to_thread(self.store.given, batch.id, live.job.id)
 
     async def _job(self, batch: StoredBatch) -> StoredJob | None:
-        """Its job; None where it has none."""
         if batch.job is None:
             return None
         try:

@@ -2,9 +2,9 @@
 
 Rules:
 - A part has a random key of its own, stored only wrapped with the log's key-encryption key; a row
-  tells neither a name nor a line. A part of a file that came is some whole lines; of one that is
+  shows neither a name nor a line. A part of an uploaded file is some whole lines; of one that is
   written here, one line.
-- A file belongs to one key. To another key it is not there, and neither is one that is not whole.
+- A file belongs to one key. Another key does not see it; no key sees one that is not whole.
 - Expired files go at the next look. An erased line leaves `ERASED` in its place.
 """
 
@@ -122,7 +122,7 @@ class KeptFiles:
         self._database, self._clock, self._kek = database, clock, kek
 
     def begin(self, key_id: str, purpose: str, name: str, until_us: int) -> str:
-        """Make an empty file, which is not there before it is `finished`; its id."""
+        """Make an empty file, hidden until `finish`; its id."""
         file = f"file-{secrets.token_hex(16)}"
         row = {
             "id": file,
@@ -157,7 +157,7 @@ class KeptFiles:
         """Add some lines in a transaction.
 
         Args:
-            requests: more ids in the log, beside the one that tells the line by itself.
+            requests: ids in the log besides the line's own.
         """
         part = self._part(file, number, text, lines) | {"requests": " ".join(requests)}
         connection.execute(sa.insert(_PARTS).values(part))
@@ -165,13 +165,13 @@ class KeptFiles:
         connection.execute(sa.update(_FILES).where(_FILES.c.id == file).values(grown))
 
     def finish(self, file: str, until_us: int | None = None) -> KeptFile:
-        """Have a file there that is whole now."""
+        """Publish a file that is whole now."""
         with self._database.begin() as connection:
             self.close(connection, file, until_us)
         return self.known(file)
 
     def close(self, connection: Connection, file: str, until_us: int | None = None) -> bool:
-        """Finish a file in a transaction, or remove one without a line; whether it is there."""
+        """Finish a file in a transaction, or remove one without a line; True if it exists."""
         counted = sa.select(_FILES.c.lines).where(_FILES.c.id == file)
         if not connection.execute(counted).scalar():
             self._remove(connection, [file])
@@ -188,11 +188,11 @@ class KeptFiles:
         return self._file(mine & (_FILES.c.until_us > now))
 
     def known(self, file: str) -> KeptFile:
-        """A file of whatever key that something needs. Raises as `get`."""
+        """A file of whatever key. Raises as `get`."""
         return self._file(_FILES.c.id == file)
 
     def listed(self, key_id: str, purpose: str | None, *, newest_first: bool) -> list[KeptFile]:
-        """The files of a key, whole ones that are not over."""
+        """The files of a key that are whole and not over."""
         mine = (_FILES.c.key_id == key_id) & (_FILES.c.whole == 1)
         mine &= _FILES.c.until_us > self._clock.wall_us()
         if purpose is not None:
@@ -204,18 +204,17 @@ class KeptFiles:
             return [self._kept(connection, row) for row in connection.execute(asked).mappings()]
 
     def used(self, key_id: str) -> int:
-        """Bytes of all files of a key, unfinished ones among them."""
+        """Bytes of all files of a key, unfinished ones included."""
         asked = sa.select(sa.func.coalesce(sa.func.sum(_FILES.c.bytes), 0))
         with self._database.connect() as connection:
             return int(connection.execute(asked.where(_FILES.c.key_id == key_id)).scalar_one())
 
     def remove(self, file: str) -> None:
-        """Destroy a file."""
         with self._database.begin() as connection:
             self._remove(connection, [file])
 
     def parts(self, file: str, first: int = 0) -> Iterator[FilePart]:
-        """The lines of a file in their order, from the part on that has line `first`."""
+        """The lines of a file in order, from the part with line `first` on."""
         begin = sa.select(sa.func.max(_PARTS.c.number)).where(
             (_PARTS.c.file == file) & (_PARTS.c.number.between(0, first))
         )
@@ -227,7 +226,6 @@ class KeptFiles:
             after = page[-1].number
 
     def numbers(self, file: str) -> Iterator[int]:
-        """The numbers of the parts of a file."""
         after = -1
         asked = sa.select(_PARTS.c.number).where(_PARTS.c.file == file)
         while True:
@@ -243,8 +241,8 @@ class KeptFiles:
         """Destroy what is over.
 
         Args:
-            used: files that stay for as long as something needs them.
-            unfinished: where given, files that are not whole and yet stay.
+            used: files that stay while something needs them.
+            unfinished: files that are not whole and yet stay; None keeps all of these.
         """
         over = _FILES.c.until_us <= self._clock.wall_us()
         if unfinished is not None:

@@ -1,7 +1,7 @@
 """A file on its way in: cut into parts at the ends of lines, within the limits of its key.
 
-Rules: no more of it is in memory than one part and one line; what breaks a limit leaves nothing
-behind; a file that was cut off is not there.
+Rules: no more of it is in memory than one part and one line; a file over a limit leaves nothing
+behind; one that was cut off does not exist.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class IncomingFile:
 
     Args:
         key_id: of the key that sends it.
-        until_us: when it goes, unless `finish` says another time.
+        until_us: when it goes, unless `finish` has another time.
 
     Raises:
         Overloaded: `files_full`.
@@ -56,13 +56,10 @@ class IncomingFile:
 
     @property
     def begun(self) -> bool:
-        """True once the file was named."""
         return bool(self._id)
 
     def take(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
+        """Raises:
             BadRequest: `batch_line_too_long`, `batch_too_many_lines`.
             Overloaded: `files_full`.
             TooLarge: `request_too_large`.
@@ -80,7 +77,7 @@ class IncomingFile:
         self._check_line(self._open)
 
     def finish(self, until_us: int | None = None) -> KeptFile:
-        """Have the file there.
+        """Publish the file.
 
         Raises:
             BadRequest: as `take`; `batch_empty`.
@@ -93,12 +90,11 @@ class IncomingFile:
         return made
 
     def drop(self) -> None:
-        """Leave nothing of a file that was not finished."""
+        """Leave nothing of an unfinished file."""
         if self._id:
             self._files.remove(self._id)
 
     def _keep(self, end: int) -> None:
-        """Keep the lines up to a place."""
         text = bytes(self._rest[:end])
         del self._rest[:end]
         found = lines_of(text)

@@ -1,10 +1,10 @@
 """The lines of a batch: read, checked together, and written with their answers. Pure.
 
 Rules:
-- A request's id tells its batch, its line and how often the line was begun before, so that the log
-  says after a crash what was begun.
-- All lines are looked at before the first one runs: each names itself as no other does, all ask
-  the same address and one model. A line's request is judged when it runs, like any request.
+- A request's id has its batch, its line and how often the line was begun before, so that after a
+  crash the log shows what was begun.
+- All lines are checked before the first one runs: their names are unique, all ask the same address
+  and one model. A line's request is judged when it runs, like any request.
 
 Source: OpenAI API reference, batches: the request input and output objects.
 """
@@ -61,7 +61,7 @@ class BatchLine(msgspec.Struct):
 
 
 class _Looked(msgspec.Struct):
-    """The fields of a body that a batch looks at."""
+    """The fields of a body that a batch checks."""
 
     model: str
     stream: bool | None = None
@@ -95,9 +95,7 @@ def numbered(parts: Iterable[FilePart]) -> Iterable[NumberedLine]:
 
 
 def read(text: bytes) -> BatchLine:
-    """A line.
-
-    Raises:
+    """Raises:
         BadRequest: `erased`, `batch_line_invalid`.
     """
     if text == ERASED:
@@ -113,10 +111,7 @@ def read(text: bytes) -> BatchLine:
 
 
 class BatchCheck:
-    """Looks at all lines of a file.
-
-    Args:
-        endpoint: the address that all ask.
+    """Checks all lines of a file.
 
     Attributes:
         model: that all ask.
@@ -131,7 +126,6 @@ class BatchCheck:
         self.problems: list[LineProblem] = []
 
     def take(self, lines: Iterable[NumberedLine]) -> None:
-        """Look at some lines."""
         for line in lines:
             self.total += 1
             if len(self.problems) < _MOST_PROBLEMS:
@@ -142,7 +136,7 @@ class BatchCheck:
                     self.problems.append(found)
 
     def end(self) -> None:
-        """Look at what only all lines together tell."""
+        """Check all lines together."""
         if not self.total:
             self.problems.append(LineProblem("batch_empty", "The file has no line."))
         halves = np.frombuffer(bytes(self._digests), dtype="<u8").reshape(-1, 2)
@@ -195,11 +189,7 @@ def check_runs(body: msgspec.Raw) -> None:
 
 @dataclass(frozen=True)
 class LineReply:
-    """An answer of a route to a line.
-
-    Attributes:
-        headers: names in lower case.
-    """
+    """An answer of a route to a line; names of headers in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -207,7 +197,6 @@ class LineReply:
 
     @property
     def ok(self) -> bool:
-        """True if the line was answered."""
         return self.status == 200
 
 
@@ -248,8 +237,8 @@ def written(
 
     Args:
         reply: an answer, or why there is none.
-        receipt: of the outcome in the log, if there is one.
-        begun_before: requests of the line that ended without an answer that was kept.
+        receipt: of the outcome in the log, if any.
+        begun_before: requests of the line that ended without a kept answer.
     """
     response = error = None
     if isinstance(reply, LineReply):

@@ -66,7 +66,7 @@ class LineCall:
         principal: the key with its rights of this moment, at batch priority.
         url: the address.
         body: the request, JSON.
-        batch: the name that the log knows the request's client by.
+        batch: the client's name of the request in the log.
     """
 
     principal: Principal
@@ -86,9 +86,8 @@ class BatchParts:
 
     Attributes:
         slots: requests that a model runs at once.
-        sleep: lets seconds pass.
-        ask: there once there are routes to ask.
-        doors: what the lines of a key to a model pass, those of all its batches.
+        ask: set once there are routes to ask.
+        doors: bound the lines of a key to a model, over all its batches.
     """
 
     files: KeptFiles
@@ -102,7 +101,7 @@ class BatchParts:
     doors: dict[tuple[str, str], asyncio.Semaphore] = field(default_factory=dict)
 
     def door(self, batch: StoredBatch) -> asyncio.Semaphore:
-        """The one of a batch; it lets through what keeps the model's engine busy."""
+        """The door of a batch, wide enough to keep the model's engine busy."""
         name = (batch.key_id, batch.model)
         if name not in self.doors:
             self.doors[name] = asyncio.Semaphore(self.slots(batch.model) + _AHEAD)
@@ -118,7 +117,7 @@ class BatchRunning:
 
     Args:
         job: that it is part of.
-        fresh: whether no line can have begun before.
+        fresh: no line can have begun before.
     """
 
     def __init__(
@@ -132,10 +131,10 @@ class BatchRunning:
         self._done = 0
 
     async def work(self) -> StoredBatch:
-        """Have all lines answered; the batch with what it becomes.
+        """Have all lines answered; the batch with its end.
 
         Raises:
-            Stop: the job is to stop; lines that had no answer soon were given up.
+            Stop: the job is to stop; lines without an answer soon were given up.
         """
         try:
             return await self._all()
@@ -163,7 +162,6 @@ class BatchRunning:
         return await self._decide("completed")
 
     async def _left(self) -> AsyncIterator[NumberedLine]:
-        """The lines without an answer."""
         files, in_thread = self._parts.files, self._job.in_thread
         lines = (await in_thread(files.known, self._batch.input)).lines
         done = await in_thread(self._parts.store.answered, self._batch, lines)
@@ -233,7 +231,7 @@ class BatchRunning:
         await self._keep(line, text, [*requests, *before], ok=reply.ok)
 
     def _fresh(self, line: int) -> tuple[str, list[str]]:
-        """An id that the log does not know, and those of the line that it knows."""
+        """An id unknown to the log, and the line's ids that it knows."""
         before: list[str] = []
         while True:
             request = request_of(self._batch.id, line, len(before))
@@ -246,7 +244,7 @@ class BatchRunning:
             before.append(request)
 
     def _recorded(self, request: str, reply: LineReply) -> tuple[str | None, list[str]]:
-        """The receipts of an answer, or of what the log has of a refusal; ids that it has more."""
+        """The receipts of an answer or a refusal, and further ids."""
         reader = self._parts.reader
         receipt = reply.headers.get("x-appliance-receipt", "")
         if receipt:
@@ -262,7 +260,6 @@ class BatchRunning:
     async def _keep(
         self, line: NumberedLine, text: bytes, requests: Sequence[str], *, ok: bool
     ) -> None:
-        """Keep an answer, as soon as it can be."""
         store, told = self._parts.store, False
         while True:
             keep = partial(store.keep, self._batch, line.number, text, requests, ok=ok)
@@ -279,7 +276,7 @@ class BatchRunning:
 
 
 async def _to_its_end(work: Callable[[], None]) -> None:
-    """Run blocking code beside the loop; who is cancelled meanwhile waits for it."""
+    """Run blocking code beside the loop, to its end even if cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(running)

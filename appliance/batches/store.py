@@ -3,7 +3,7 @@
 Rules:
 - A line's answer, its number among those answered and the time of the newest are one transaction:
   a line has an answer once, in the output or in the errors, however often the server ends.
-- A batch that is to end says first what it becomes, so that a restart finishes that.
+- A batch records its end before it ends, so that a restart finishes it.
 - A batch's metadata, which names it for the client, is encrypted like lines.
 """
 
@@ -94,8 +94,8 @@ class StoredBatch:
 
     Attributes:
         becomes: its end, once that is decided; "" before.
-        job: that runs it; None before it was started.
-        model: that all lines ask; "" before they were looked at.
+        job: that runs it; None before its start.
+        model: that all lines ask; "" before the check.
         until_us: when it expires.
         moved_us: when it last got an answer, or began.
         problems: of its file, or why it failed.
@@ -128,7 +128,6 @@ class StoredBatch:
 
     @property
     def live(self) -> bool:
-        """True until it has ended."""
         return self.status in LIVE
 
 
@@ -139,7 +138,7 @@ class BatchStore:
         self._database, self._clock, self._files = database, clock, files
 
     def create(self, wanted: WantedBatch) -> StoredBatch:
-        """Make a batch of a file, to be looked at.
+        """Make a batch of a file, to be checked.
 
         Raises:
             NotFound: `file_not_found`.
@@ -203,13 +202,13 @@ class BatchStore:
         return self._set(batch, job=job)
 
     def begin(self, batch: str, model: str, total: int) -> StoredBatch:
-        """Note that a batch was looked at, and runs unless it was cancelled meanwhile."""
+        """Note that a batch was checked, and runs unless cancelled meanwhile."""
         now = self._clock.wall_us()
         status = sa.case((_CANCELLING, _ROWS.c.status), else_="in_progress")
         return self._set(batch, status=status, model=model, total=total, begun_us=now, moved_us=now)
 
     def cancel(self, batch: str, key_id: str) -> StoredBatch:
-        """Have a batch end.
+        """End a batch.
 
         Raises:
             NotFound: `batch_not_found`.
@@ -246,7 +245,7 @@ class BatchStore:
         """Keep the answer to a line; durable when this returns.
 
         Raises:
-            SQLAlchemyError: it cannot be.
+            SQLAlchemyError: it cannot be kept.
         """
         file, count = (batch.output, "completed") if ok else (batch.errors, "failed")
         moved = {count: _ROWS.c[count] + 1, "moved_us": self._clock.wall_us()}
@@ -255,7 +254,7 @@ class BatchStore:
             connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(moved))
 
     def keep_unanswered(self, batch: StoredBatch, lines: Sequence[tuple[int, bytes]]) -> None:
-        """Keep why lines have no answer, as `keep` does."""
+        """Keep the errors of unanswered lines, as `keep` does."""
         failed = {"failed": _ROWS.c.failed + len(lines)}
         with self._database.begin() as connection:
             for line, text in lines:
@@ -263,7 +262,7 @@ class BatchStore:
             connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(failed))
 
     def end(self, batch: StoredBatch) -> StoredBatch:
-        """Have a batch be what it becomes, with its files there."""
+        """Put the decided end in force, and publish the files."""
         now = self._clock.wall_us()
         until = now + batch.keep_s * 1_000_000
         with self._database.begin() as connection:
@@ -284,11 +283,7 @@ class BatchStore:
         return found
 
     def tidy(self, *, starting: bool = False) -> None:
-        """Destroy files and batches that are over.
-
-        Args:
-            starting: nothing is on its way: uploads that ended half way go, too.
-        """
+        """Destroy files and batches that are over; when starting, unfinished uploads, too."""
         live = self.live()
         outputs = [file for batch in live for file in (batch.output, batch.errors)]
         used = [*outputs, *(batch.input for batch in live)]
@@ -325,7 +320,6 @@ class BatchStore:
         scrub(self._database, anew=False)  # the file has always overwritten what was deleted
 
     def _lines(self, ids: Collection[str]) -> set[tuple[str, int]]:
-        """The lines of requests, by file and number."""
         found = set[tuple[str, int]]()
         of_batches = {place for one in ids if (place := line_of(one)) is not None}
         for file, line in self._files.with_requests(ids):

@@ -34,11 +34,7 @@ class ForwardCursor:
 
 
 class ForwardCursors:
-    """Reads and writes them.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-    """
+    """Reads and writes cursors; the migrations of `database` include `TABLES`."""
 
     def __init__(self, database: Engine) -> None:
         self._database = database
@@ -51,7 +47,6 @@ class ForwardCursors:
         return ForwardCursor() if row is None else ForwardCursor(row.next, row.leaf)
 
     def write(self, receiver: str, cursor: ForwardCursor) -> None:
-        """Keep a cursor."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(_ROWS).where(_ROWS.c.receiver == receiver))
             values = {"receiver": receiver, "next": cursor.next, "leaf": cursor.leaf}

@@ -23,7 +23,7 @@ UNDELIVERED: Final = (OSError, ApplianceError, smtplib.SMTPException)
 def tell_at_once(
     destinations: Mapping[str, NotifyConfig], data: Path, notice: IncidentNotice
 ) -> dict[str, str]:
-    """Deliver one message to each destination; returns why it was not taken, or "" by name."""
+    """Deliver one message to each destination; by name the reason of a failure, or ""."""
     found = {}
     for name, config in destinations.items():
         try:

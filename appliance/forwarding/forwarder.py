@@ -1,12 +1,12 @@
 """Forwarders: one thread for each receiver reads the log by sequence and sends it on.
 
 Rules:
-- At least once, in order, without a gap. A syslog receiver may lose what TCP has acknowledged when
-  it dies, so a cursor waits `overlap_seconds` behind what was sent; after a lost connection
+- At least once, in order, without a gap. A syslog receiver that dies may lose what TCP has
+  acknowledged, so a cursor waits `overlap_seconds` behind what was sent; after a lost connection
   everything from the cursor on is sent again, and repeats are known by sequence and leaf hash.
-- A receiver that is away costs a connection attempt a minute and nothing else.
-- A log that does not have the entry of the cursor is another log, as after a restore: it is sent
-  from its beginning.
+- An absent receiver costs a connection attempt a minute.
+- A log without the cursor's entry is another log, as after a restore: it is sent from its
+  beginning.
 - Nothing here delays an answer, unless `stop_after_minutes` says so.
 """
 
@@ -46,7 +46,7 @@ class ForwardStanding:
     Attributes:
         next: the first entry that it may not have.
         behind: entries that it may not have.
-        oldest_us: time of the first of them; None where there is none.
+        oldest_us: time of the first of them; None for none.
         problem: why nothing is sent now; "" while the connection holds.
         since_us: since when.
         repeats: entries that were sent more than once since the start.
@@ -89,7 +89,6 @@ class Forwarder:
         self._thread = threading.Thread(target=self._run, name=f"forward-{name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to send."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -126,7 +125,7 @@ class Forwarder:
             pause = min(2 * pause, _MOST_S)
 
     def _stream(self, receiver: "Receiver") -> None:
-        """Send from the cursor on until the connection ends or the forwarder is stopped."""
+        """Send from the cursor on until the connection ends or `stop`."""
         self._begin()
         overlap = 0.0 if receiver.acknowledges else float(self._config.overlap_seconds)
         waiting: deque[tuple[float, ForwardCursor]] = deque()
@@ -149,7 +148,7 @@ class Forwarder:
                 return
 
     def _settle(self, waiting: deque[tuple[float, ForwardCursor]], overlap: float) -> None:
-        """Move the cursor to what was sent long enough ago."""
+        """Move the cursor to the newest entry that was sent long enough ago."""
         settled, now = None, time.monotonic()
         while waiting and now - waiting[0][0] >= overlap:
             settled = waiting.popleft()[1]
@@ -158,7 +157,7 @@ class Forwarder:
             self._cursor = settled
 
     def _begin(self) -> None:
-        """Go back to the cursor, or to the beginning where the log is another one."""
+        """Go back to the cursor; to the beginning of another log."""
         cursor, first = self._cursor, self._reader.first
         if cursor.next > first:
             found = self._reader.range(cursor.next - 1, 1)
@@ -200,18 +199,15 @@ class Forwarding:
         self._config = receivers
 
     def start(self) -> None:
-        """Begin to send."""
         for one in self._forwarders:
             one.start()
 
     def stop(self) -> None:
-        """End all."""
         for one in self._forwarders:
             one.stop()
 
     @property
     def standings(self) -> list[ForwardStanding]:
-        """State of each receiver."""
         return [one.standing for one in self._forwarders]
 
     def without(self, before: int) -> list[str]:

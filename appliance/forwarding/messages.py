@@ -1,6 +1,6 @@
 """Messages of entries for receivers. Pure.
 
-Rules: one message for one entry; a message names its sequence number and leaf hash; no texts.
+Rules: one message for one entry, with its sequence number and leaf hash; no texts.
 """
 
 import json
@@ -18,11 +18,7 @@ Format = Callable[[Iterable[LogEntry], str], Iterator[str]]
 
 @dataclass(frozen=True)
 class OutgoingEntry:
-    """One entry on its way.
-
-    Attributes:
-        text: its body for the receiver, in one line.
-    """
+    """One entry on its way; `text`: its body for the receiver, in one line."""
 
     entry: LogEntry
     text: str

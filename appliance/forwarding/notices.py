@@ -1,7 +1,7 @@
 """Messages to people about incidents. Pure.
 
 Rules: one message for all that began or ended at one look; it names the appliance, each code, the
-subject and the next step; no texts of apps, and nothing of another host's words but as data.
+subject and the next step; no texts of apps, and another host's words only as data.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class IncidentNotice:
     """One message.
 
     Attributes:
-        began, ended: changes; `still` are open ones that are told again.
+        began, ended: changes; `still` are open ones that are repeated.
     """
 
     appliance: str
@@ -33,7 +33,7 @@ class IncidentNotice:
 
     @property
     def subject(self) -> str:
-        """The first line: what a person reads on a phone."""
+        """The first line, which a person reads on a phone."""
         parts = [_counted(self.began, "new"), _counted(self.still, "open")]
         parts.append(_counted(self.ended, "over"))
         worst = next((a.code for a in (*self.began, *self.still, *self.ended)), "")
@@ -42,7 +42,6 @@ class IncidentNotice:
 
     @property
     def text(self) -> str:
-        """The whole message, plain."""
         lines = [self.subject, ""]
         for title, alarms in (("NEW", self.began), ("OPEN", self.still), ("OVER", self.ended)):
             for alarm in alarms:
@@ -53,7 +52,7 @@ class IncidentNotice:
         return "\n".join([*lines, "", iso(self.time_us)])
 
     def document(self) -> dict[str, Json]:
-        """The body of a webhook: `text` is what chat programs show."""
+        """The body of a webhook; chat programs show `text`."""
         return {
             "appliance": self.appliance,
             "time": iso(self.time_us),
@@ -73,7 +72,7 @@ class NoticePlan:
 
     Attributes:
         due_began, due_ended: changes that were not delivered yet.
-        told_us: when each open alarm was told last.
+        told_us: when each open alarm was last delivered.
     """
 
     config: NotifyConfig
@@ -83,7 +82,7 @@ class NoticePlan:
     told_us: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, look: Look) -> None:
-        """Take the changes of one look that this destination wants."""
+        """Add the changes of one look that this destination wants."""
         for alarm in self._wanted(look.began):
             if _key(alarm) not in self.told_us:
                 self.due_began[_key(alarm)] = alarm
@@ -92,7 +91,7 @@ class NoticePlan:
                 self.due_ended[_key(alarm)] = alarm
 
     def notice(self, look: Look, now_us: int) -> IncidentNotice | None:
-        """The message that is due; None for none. `delivered` says that it went."""
+        """The message that is due; None for none. `delivered` notes its delivery."""
         every = self.config.repeat_hours * _HOUR_US
         still = tuple(
             alarm
@@ -107,7 +106,6 @@ class NoticePlan:
         return IncidentNotice(self.appliance, now_us, began, ended, still)
 
     def delivered(self, notice: IncidentNotice) -> None:
-        """Note what the destination has."""
         for alarm in (*notice.began, *notice.still):
             self.told_us[_key(alarm)] = notice.time_us
             self.due_began.pop(_key(alarm), None)

@@ -1,7 +1,7 @@
-"""Tells people of incidents, each destination on its own.
+"""Notifies people of incidents, each destination on its own.
 
-Rules: what cannot be delivered is kept and goes with the next message; nothing here delays a look;
-without a destination no thread runs, and what delivers is not loaded.
+Rules: an undelivered change goes with the next message; nothing here delays a look; without a
+destination no thread runs, and the code of delivery is not loaded.
 """
 
 import logging
@@ -20,7 +20,7 @@ _log = logging.getLogger("appliance")
 
 
 class Notifier:
-    """Tells people, in a thread of its own.
+    """Notifies people, in a thread of its own.
 
     Args:
         origin: name of the log, by which people know the appliance.
@@ -34,7 +34,6 @@ class Notifier:
         self.problems: dict[str, str] = {}
 
     def start(self) -> None:
-        """Begin to deliver."""
         if self._plans:
             self._thread.start()
 

@@ -1,8 +1,7 @@
 """Connections to receivers: syslog over TLS, OTLP over HTTPS (logs, or spans of answers).
 
 Rules:
-- The certificate of a receiver descends from the pinned CA; no other is taken. Without TLS a
-  receiver is on loopback.
+- The certificate of a receiver descends from the pinned CA. Without TLS a receiver is on loopback.
 - Every wait has an end. An answer of a receiver is bounded and only its status is believed.
 - `send` returns when the other side has acknowledged the bytes: an OTLP collector by its answer, a
   syslog receiver by TCP, since that protocol has no other word for it (RFC 5425).
@@ -66,7 +65,7 @@ def open_receiver(
         enterprise: private enterprise number of the structured data.
 
     Raises:
-        OSError: it does not answer, or shows a certificate that is not taken.
+        OSError: it does not answer, or its certificate is refused.
         UsageError: `certificate_unusable`.
     """
     parts = urlsplit(config.to)
@@ -123,7 +122,6 @@ class _Syslog:
             self._socket.settimeout(SECONDS)
 
     def close(self) -> None:
-        """End it."""
         self._socket.close()
 
     def _unacknowledged(self) -> int:
@@ -144,7 +142,6 @@ class _Otlp:
         self._to, self._encode, self._context = to, encode, context
 
     def send(self, messages: Sequence[OutgoingEntry]) -> None:
-        """Post what is to be said of them and read the answer."""
         if body := self._encode(messages):
             post(self._to, body, {"Content-Type": "application/json"}, self._context)
 
@@ -183,10 +180,10 @@ def answered(
 
     Args:
         most: bytes of the answer that are read.
-        certificate: hex SHA-256 of the only certificate that is taken; "" for any of the CA.
+        certificate: hex SHA-256 of the only accepted certificate; "" for any of the CA.
 
     Raises:
-        OSError: there is none, or another certificate.
+        OSError: no answer, or another certificate.
     """
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
@@ -209,7 +206,7 @@ def answered(
 
 
 def _shown(connection: object) -> str:
-    """Hex SHA-256 of the certificate that the other side showed; "" without TLS."""
+    """Hex SHA-256 of the other side's certificate; "" without TLS."""
     if not isinstance(connection, ssl.SSLSocket):
         return ""
     return hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()

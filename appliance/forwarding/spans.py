@@ -39,7 +39,7 @@ class SpanParent(NamedTuple):
 
 
 def spans_of(reader: LogReader) -> Callable[[Sequence[OutgoingEntry]], bytes]:
-    """Turns consecutive entries into a request with the spans that end in them; b"" for none."""
+    """Makes a request of the spans that end in consecutive entries; b"" for none."""
 
     def encode(messages: Sequence[OutgoingEntry]) -> bytes:
         near = {one.entry.seq: one.entry for one in messages}
@@ -54,7 +54,7 @@ def spans_of(reader: LogReader) -> Callable[[Sequence[OutgoingEntry]], bytes]:
 
 
 def _intent(outcome: LogEntry, near: Mapping[int, LogEntry], reader: LogReader) -> LogEntry | None:
-    """The beginning of an answer; None where an entry is no end, or the beginning was pruned."""
+    """The intent of an outcome; None for another entry, or if the intent was pruned."""
     if outcome.kind != "outcome" or not isinstance(seq := outcome.body["intent"], int):
         return None
     try:
@@ -64,7 +64,7 @@ def _intent(outcome: LogEntry, near: Mapping[int, LogEntry], reader: LogReader) 
 
 
 def span(intent: LogEntry, outcome: LogEntry) -> dict[str, JsonValue] | None:
-    """The span of an answer; None where its trace is not sampled."""
+    """None where the trace is not sampled."""
     asked, ended = intent.body, outcome.body
     parent = _parent(asked)
     if parent is not None and not parent.flags & _SAMPLED:
@@ -98,7 +98,7 @@ def _parent(asked: Mapping[str, Json]) -> SpanParent | None:
 
 
 def _times(intent: LogEntry, outcome: LogEntry) -> tuple[int, int]:
-    """Both ends in microseconds of the wall clock; a clock that was set makes no span longer."""
+    """Both ends in microseconds of the wall clock; setting the clock makes no span longer."""
     begun, ended = intent.body, outcome.body
     took = outcome.time_us - intent.time_us
     now, then = ended["mono_us"], begun["mono_us"]

@@ -1,8 +1,7 @@
-"""When a disk will be full, from how its free space went.
+"""When a disk will be full, from the trend of its free space.
 
-Rules: a straight line through what was seen (least squares); an hour of looks at least; a disk
-that does not fill has no such time. The looks of a day are kept; those that a clock that was put
-back makes future ones are dropped.
+Rules: a straight line through the looks of a day (least squares), of an hour at least. Looks that a
+clock that was put back makes future ones are dropped.
 """
 
 from collections import deque
@@ -26,16 +25,10 @@ class DiskTrend:
         return list(self._looks)
 
     def go_on(self, looks: Iterable[tuple[float, int]]) -> None:
-        """Begin with the looks of an earlier run."""
         self._looks = deque(sorted(looks))
 
     def note(self, now: float, free: int) -> None:
-        """Keep a look, once a minute.
-
-        Args:
-            now: Unix time in seconds.
-            free: bytes.
-        """
+        """Keep a look, once a minute; `now` in Unix seconds, `free` in bytes."""
         while self._looks and self._looks[-1][0] > now:
             self._looks.pop()
         if self._looks and now - self._looks[-1][0] < _APART_S:

@@ -1,8 +1,8 @@
 """The facts that the rules judge, as plain values.
 
-Rules: nothing here reads anything; a fact that is not known has its default, which no rule finds
-wrong, so that a command without a server judges what it can see. Times are microseconds of the
-wall clock, sizes bytes.
+Rules: nothing here reads anything; an unknown fact has its default, which no rule finds wrong, so
+that a command without a server judges what it can see. Times are microseconds of the wall clock,
+sizes bytes.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Disk:
     Attributes:
         reserve: below it new requests are refused.
         full_in_s: seconds until only the reserve is left, as the last hours went; None where the
-            disk does not fill, or too little was seen.
+        disk does not fill, or too little was seen.
     """
 
     free: int
@@ -36,7 +36,7 @@ class LogFact:
         held: why it takes none although it can be written: a receiver must have it first.
         alarm: what is wrong with it while it continues.
         unwitnessed: entries after the last head that a witness cosigned.
-        witnessed_us: when that was; None where there is no witness.
+        witnessed_us: when that was; None for no witness.
         witness_days: days after which a witness counts as silent; 0 is never.
     """
 
@@ -54,7 +54,7 @@ class LogFile:
 
     Attributes:
         problem: why the newest line could not be written.
-        kept_from_us: when the oldest line that is left was written, once older ones were dropped.
+        kept_from_us: as of `log_file.Kept`.
     """
 
     problem: str = ""
@@ -66,9 +66,9 @@ class CertificateFact:
     """The certificate of the LAN listener.
 
     Attributes:
-        ends_us: when it ends; None where it cannot be read, and `problem` says why.
-        renewable: whether the key of its CA is kept, so that clients notice no renewal.
-        own: whether it comes from a CA that this appliance made.
+        ends_us: None where it cannot be read, for the reason of `problem`.
+        renewable: the key of its CA is kept, so that clients notice no renewal.
+        own: a CA of this appliance made it.
         changes_us: when a certificate of a new CA replaces it; None where none waits.
     """
 
@@ -86,7 +86,7 @@ class ArtifactFact:
     Attributes:
         state: as people see it.
         code, message: what was found wrong with it.
-        unloadable: why its last load failed; "" after one that did not.
+        unloadable: why its last load failed; "" after a success.
     """
 
     id: str
@@ -133,8 +133,8 @@ class UpstreamHostFact:
 
     Attributes:
         state: as `routing.upstreams` names it.
-        usable: whether a request may be sent to it now.
-        approved: whether enough people approved it; until then it is not missed.
+        usable: a request may be sent to it now.
+        approved: enough people approved it; until then it is not missed.
     """
 
     upstream: str
@@ -150,9 +150,9 @@ class PeerFact:
     """Another appliance of the site.
 
     Attributes:
-        met_us: when each had seen the log of the other last, or the server began to watch.
+        met_us: when each last saw the log of the other, or the server began to watch.
         problem: why it does not cosign now.
-        differs: how one of the two logs is not what was seen of it.
+        differs: how one of the two logs differs from what was seen of it.
     """
 
     name: str

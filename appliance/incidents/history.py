@@ -87,11 +87,7 @@ class Look:
 
 
 class Incidents:
-    """Remembers alarms; callable from any thread.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-    """
+    """Remembers alarms; callable from any thread. The migrations of `database` include `TABLES`."""
 
     def __init__(self, database: Engine) -> None:
         self._database = database
@@ -102,7 +98,7 @@ class Incidents:
         self._first = {key: one.began_us for key, one in self._open.items()}
 
     def dated(self, alarms: Iterable[Alarm], now_us: int) -> tuple[Alarm, ...]:
-        """The alarms with the time since when each holds, and their incidents."""
+        """The alarms with their times and incidents."""
         with self._lock:
             return self._dated(alarms, now_us)
 
@@ -120,10 +116,7 @@ class Incidents:
             return Look(self._dated(dated, now_us), began, ended)
 
     def all(self, ended: bool = True, most: int = 1_000) -> list[IncidentRecord]:
-        """Kept incidents, open ones first, then the newest.
-
-        Args:
-            ended: those that are over, too.
+        """Kept incidents, open ones first, then the newest; with `ended` those that are over, too.
         """
         wanted = sa.select(_ROWS).order_by(_ROWS.c.ended_us.is_not(None), _ROWS.c.id.desc())
         if not ended:
@@ -164,7 +157,6 @@ class Incidents:
         return replace(alarm, since_us=since, incident=one.id, acked_by=one.acked_by)
 
     def _keep(self, now: dict[tuple[str, str], Alarm], now_us: int) -> None:
-        """Write beginnings and ends."""
         fresh = [key for key in now if key not in self._open]
         over = [key for key in self._open if key not in now]
         if not fresh and not over:
@@ -181,7 +173,7 @@ class Incidents:
 
 
 def _begun(connection: Connection, alarm: Alarm, now_us: int) -> IncidentRecord:
-    """The incident of an alarm that begins: the one that ended shortly before, or a new one."""
+    """The incident of an alarm that begins: one that ended shortly before, or a new one."""
     wanted = (
         sa.select(_ROWS)
         .where(_ROWS.c.code == alarm.code, _ROWS.c.subject == alarm.subject)

@@ -1,7 +1,7 @@
 """The table of alarms as rules for Prometheus, and the metrics as a dashboard for Grafana. Pure.
 
-Rules: each rule of the table is one alert with its level, its meaning and its next step; files of
-both are made from here by docs/generate.py, and a test compares them. Alerts end by themselves.
+Rules: each rule of the table is one alert with its level, its meaning and its next step;
+docs/generate.py makes the files of both. Alerts end by themselves.
 
 Sources: Prometheus 2.53, "Recording rules", "Alerting rules"; Grafana 11, dashboard JSON model.
 """
@@ -54,7 +54,7 @@ RECORDED: Final = (
 
 @dataclass(frozen=True)
 class DashboardPanel:
-    """A panel: its title, Grafana's name of its unit, and what it draws with a legend for each.
+    """A panel: its title, Grafana's name of its unit, and its series with a legend each.
 
     Attributes:
         kind: timeseries, stat or table.
@@ -107,7 +107,7 @@ PANELS: Final = (
 
 
 def rules_file() -> str:
-    """Write recording and alerting rules as YAML."""
+    """Recording and alerting rules as YAML."""
     lines = ["# Made by docs/generate.py from appliance/incidents/; change the source.", "groups:"]
     lines += ["  - name: appliance-recorded", "    rules:"]
     for one in RECORDED:
@@ -133,7 +133,7 @@ def alert_name(code: str) -> str:
 
 
 def dashboard() -> str:
-    """Write the dashboard as JSON that Grafana imports."""
+    """The dashboard as JSON that Grafana imports."""
     panels: list[Json] = [dict(_panel(number, one)) for number, one in enumerate(PANELS)]
     source: Json = {
         "name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus",
@@ -184,7 +184,6 @@ def _panel(number: int, panel: DashboardPanel) -> Iterator[tuple[str, Json]]:
 
 
 def _of_instance(expr: str) -> str:
-    """The expression for the instances that a person chose."""
     words = expr.split(" ")
     chosen = '{instance=~"$instance"}'
     return " ".join(w + chosen if "appliance_" in w else w for w in words)

@@ -1,7 +1,7 @@
 """The one table of what is wrong: a stable code, a pure function of facts, and the next step.
 
 Rules: screens, `doctor`, `status`, metrics and log lines read this table and repeat none of it;
-docs/operator-guide.md has it as a page, which a test compares. A code never changes its meaning.
+docs/operator-guide.md has it as a page. A code never changes its meaning.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,9 +35,9 @@ class Alarm:
     """One thing that is wrong.
 
     Attributes:
-        subject: what it is about, such as a model's id; "" is the appliance.
+        subject: such as a model's id; "" is the appliance.
         next: the next step, with the command to type.
-        since_us: since when; None where nothing says it yet.
+        since_us: None while unknown.
         incident: its number in `kept`; 0 before the first look.
         acked_by: the person who takes care of it.
     """
@@ -58,7 +58,7 @@ class Rule:
 
     Attributes:
         means: what is wrong, for a person.
-        after: how long it takes until it is told, as the guide says it.
+        after: the delay of the alarm, as the guide has it.
         next: the next step; `{subject}` stands for that of the alarm.
         find: what is wrong now.
     """
@@ -176,8 +176,6 @@ def _certificate_changes(facts: Facts) -> Iterator[Told]:
 
 
 def _trust(code: str) -> Callable[[Facts], Iterator[Told]]:
-    """The findings of `Freshness` that have a code."""
-
     def find(facts: Facts) -> Iterator[Told]:
         for each in facts.trust.findings() if facts.trust is not None else ():
             if each.code == code:

@@ -4,8 +4,8 @@ Rules:
 - Light jobs run at once. Heavy ones wait in one of two queues, those that need an engine and those
   that need none. Of each queue one runs at a time, in the order of the starts.
 - A person's change of a job is durable in the log before it is done.
-- When the server ends, even by kill -9, the next start resumes the jobs that can be resumed and
-  marks the others `interrupted`. A command that runs without a server resumes nothing by itself.
+- When the server ends, even by kill -9, the next start resumes the resumable jobs and marks the
+  others `interrupted`. A command without a server resumes nothing by itself.
 """
 
 import asyncio
@@ -37,12 +37,7 @@ _log = logging.getLogger("appliance")
 
 @dataclass(frozen=True)
 class ShownJob:
-    """A job as people see it.
-
-    Attributes:
-        job: with its newest progress.
-        actions: what people may do with it now.
-    """
+    """A job as people see it, with its newest progress and the actions that it allows now."""
 
     job: StoredJob
     heavy: bool
@@ -61,8 +56,7 @@ class Jobs:
     """The jobs of one appliance.
 
     Args:
-        kinds: what there is to do.
-        memory: where heavy jobs take theirs; None when there is nothing to take it from.
+        memory: where heavy jobs take theirs; None for none.
         most_waiting: heavy jobs that may wait.
     """
 
@@ -89,7 +83,6 @@ class Jobs:
     # people and other parts
 
     def add(self, kind: AnyKind) -> None:
-        """Make one more kind of work known."""
         self._kinds[kind.name] = kind
 
     def kind(self, name: str) -> AnyKind:
@@ -115,7 +108,7 @@ class Jobs:
         """Start a job as `start` does, and return before it is kept and has a number.
 
         Raises:
-            Refused, Unavailable: as `start`; what the database refuses comes with the outcome.
+            Refused, Unavailable: as `start`; the database's refusal comes with the outcome.
         """
         kind, given = self.kind(name), dumps(params)
         asked = kind.read(given)
@@ -131,7 +124,6 @@ class Jobs:
         return live
 
     async def newest(self, count: int = 100) -> list[ShownJob]:
-        """The newest jobs, the newest first."""
         return [self._shown(job) for job in await asyncio.to_thread(self._store.newest, count)]
 
     async def get(self, job_id: int) -> ShownJob:
@@ -161,12 +153,11 @@ class Jobs:
 
     @property
     def store(self) -> JobStore:
-        """Where they are kept."""
         return self._store
 
     @contextlib.contextmanager
     def watching(self, live: Live) -> Iterator[None]:
-        """Be a watcher of a job: work that nobody watches or wants any more stops."""
+        """Watch a job: unwatched and unwanted work stops."""
         live.watchers += 1
         try:
             yield
@@ -179,10 +170,8 @@ class Jobs:
     # life of the server
 
     def recover(self) -> list[StoredJob]:
-        """Settle what an earlier process left under way; blocks, before the event loop runs.
-
-        Returns:
-            The jobs that were under way.
+        """Settle the jobs that an earlier process left under way, and return them; blocks, before
+        the event loop runs.
         """
         found = []
         for job in self._store.unfinished():
@@ -206,7 +195,7 @@ class Jobs:
         return found
 
     async def serve(self) -> None:
-        """Run as a server: resume what is queued, and what starts from now on after a restart."""
+        """Run as a server: resume what is queued, now and after a restart."""
         self._runner.served = True
         for job in await asyncio.to_thread(self._store.unfinished):
             kind = self._kinds.get(job.kind)
@@ -226,7 +215,7 @@ class Jobs:
                 self._schedule(job, kind, asked)
 
     async def close(self) -> None:
-        """Stop all jobs, resumable ones at a safe point, and wait until they are over."""
+        """Stop all jobs, resumable ones at a safe point, and wait for their ends."""
         self._closing = True
         if self._creating:
             await asyncio.wait(self._creating)
@@ -237,7 +226,7 @@ class Jobs:
         await self.end(list(self._live.values()))
 
     async def end(self, jobs: Iterable[Live]) -> None:
-        """Stop jobs because what they need ends, and wait until they are over.
+        """Stop jobs that lose what they need, and wait for their ends.
 
         Resumable ones have a few seconds to their next safe point.
         """
@@ -271,7 +260,6 @@ class Jobs:
             raise Unavailable("too_many_jobs", message)
 
     async def _create(self, live: Live) -> None:
-        """Keep a new job, then queue it."""
         new = live.job
         try:
             with writable():
@@ -312,7 +300,7 @@ class Jobs:
             live.task = asyncio.create_task(self._run(live))
 
     def _pump(self, lane: _Lane) -> None:
-        """Start the next job of a lane when none runs."""
+        """Start the next job of an idle lane."""
         if lane.running is None and lane.waiting and not self._closing:
             lane.running = lane.waiting.popleft()
             lane.running.task = asyncio.create_task(self._run(lane.running))
@@ -357,7 +345,7 @@ class Jobs:
         return self._shown(job)
 
     def _stop(self, live: Live, why: str) -> None:
-        """Have a job stop that nobody wants any more."""
+        """Stop an unwanted job."""
         live.asked = why
         lane = self._lanes[live.engine]
         if live in lane.waiting and not self._closing:
@@ -380,6 +368,6 @@ class Jobs:
 
 
 def _asked(job: StoredJob, kind: AnyKind) -> tuple[Any, bool]:
-    """The parameters in a row, and whether the job needs an engine; may block."""
+    """A row's parameters, and whether the job needs an engine; may block."""
     params = kind.read(job.params)
     return params, kind.engine(params)

@@ -1,8 +1,8 @@
 """Definition of a job's kind, and the services of its work.
 
 Rules: parameters and result are structs, read once where they come in and kept as JSON of at most
-`MAX_JSON` bytes, as a checkpoint is; work stops only at the points where it reports or checks, and
-in what it marks as safe to give up; a kind keeps no state of one job.
+`MAX_JSON` bytes, as a checkpoint is; work stops only where it reports or checks, and in what it
+marks as safe to give up; a kind keeps no state of one job.
 """
 
 import asyncio
@@ -44,17 +44,16 @@ class Waits(StateRefused):
 
 
 class JobKind(Generic[P, R]):
-    """A kind of job; subclasses say what it does.
+    """A kind of job.
 
     Attributes:
         name: stable; in the database, the audit log and on the wire.
         form: of its parameters.
-        malformed: the error of parameters that have another form, and its code.
+        malformed: the error of parameters of another form, and its code.
         unit: what its progress counts.
-        role: what a person needs to start it, pause it, resume it or cancel it.
+        role: needed to start, pause, resume or cancel it.
         heavy: it waits for its turn behind other heavy jobs of its queue.
-        resumable: it can be paused, and continues from its checkpoint after a pause or the end
-            of the server.
+        resumable: it can be paused, and continues from its checkpoint after a pause or a restart.
         read_only: it changes nothing, so it also runs while the audit log cannot be written.
     """
 
@@ -68,7 +67,7 @@ class JobKind(Generic[P, R]):
     read_only: ClassVar[bool] = False
 
     def read(self, params: str) -> P:
-        """The parameters in their JSON. Raises ApplianceError (`malformed`)."""
+        """Raises ApplianceError (`malformed`)."""
         form: Any = self.form
         found: P
         if issubclass(form, Request):
@@ -85,14 +84,14 @@ class JobKind(Generic[P, R]):
         """Refuse parameters that cannot be meant. Raises Refused."""
 
     def kept(self, params: P) -> P:
-        """The parameters as the job's record and the log have them; may block.
+        """The parameters for the job's record and the log; may block.
 
-        What must not be there for ever, the kind keeps elsewhere.
+        A kind keeps elsewhere what must not stay for ever.
         """
         return params
 
     def title(self, params: P) -> str:
-        """Describe the job in a few words."""
+        """The job in a few words."""
         return ""
 
     def key(self, params: P) -> str | None:
@@ -104,25 +103,19 @@ class JobKind(Generic[P, R]):
         return 0
 
     def engine(self, params: P) -> bool:
-        """True if a heavy job needs an engine; those that need none have a queue of their own.
-
-        It may block.
-        """
+        """True if a heavy job needs an engine; others have a queue of their own. May block."""
         return True
 
     def wanted(self, params: P) -> bool:
-        """True if a job whose last watcher went away is still wanted."""
+        """True if a job is still wanted after its last watcher left."""
         return False
 
     async def run(self, job: "Context[P]") -> R:
         """Do the work.
 
-        Returns:
-            The result.
-
         Raises:
-            Stop: what `report` and `check` raise.
-            Waits: people have to do something first; for a kind that is resumable.
+            Stop: from `report` and `check`.
+            Waits: people have to do something first; for a resumable kind.
             ApplianceError: why it failed.
         """
         raise NotImplementedError
@@ -135,11 +128,9 @@ class Context(Generic[P]):
     """Services of one job's work. Callable from any thread.
 
     Attributes:
-        id: of the job.
         actor: who asked for it.
-        params: as they were given.
         checkpoint: what the work saved last; None at its first start.
-        resumed: whether the work was under way before.
+        resumed: the work was under way before.
         created_us: when the job was made, wall time.
     """
 
@@ -174,7 +165,7 @@ class Context(Generic[P]):
         self._check()
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
-        """Await what may be given up anywhere: it leaves nothing behind when it is cancelled.
+        """Await work that leaves nothing behind when it is cancelled.
 
         Raises:
             Stop: the job is to stop; the work was cancelled and has ended.
@@ -189,12 +180,11 @@ class Context(Generic[P]):
                 await asyncio.wait({task})
 
     def save(self, checkpoint: JsonObject) -> None:
-        """Make durable what need not be done again. Blocks for one write of the database."""
+        """Make finished work durable. Blocks for one write of the database."""
         self._save(checkpoint)
         self.checkpoint = checkpoint
 
     async def in_thread(self, work: Callable[A, T], *args: A.args, **kwargs: A.kwargs) -> T:
-        """Run blocking code beside the event loop."""
         call = partial(contextvars.copy_context().run, work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(_THREADS, call)
 

@@ -1,4 +1,4 @@
-"""A job that this process queues or runs: its progress, who watches it, and its end.
+"""A job that this process queues or runs: its progress, its watchers, and its end.
 
 Rules: reports come from any thread, everything else happens in the event loop; the newest report of
 each phase is kept, so a slow watcher holds nothing up and misses no phase.
@@ -38,11 +38,7 @@ class WatcherSeen:
 
 
 class Reports:
-    """The newest report of each phase.
-
-    Attributes:
-        progress: the newest report.
-    """
+    """The newest report of each phase; `progress` is the newest of all."""
 
     def __init__(self, unit: str = "", progress: Progress | None = None) -> None:
         self.progress = progress or Progress()
@@ -61,7 +57,7 @@ class Reports:
         self.progress = told
 
     def news(self, seen: WatcherSeen) -> list[Progress]:
-        """The reports that a watcher has not read yet, the newest of each phase."""
+        """The reports that a watcher has not read yet."""
         trail = list(self._trail)
         found = [
             (number, told)
@@ -78,7 +74,7 @@ class Live(Reports):
 
     Args:
         params: as its kind reads them.
-        resumed: whether its work began before.
+        resumed: its work began before.
 
     Attributes:
         job: as it was when it was queued.
@@ -105,7 +101,6 @@ class Live(Reports):
             raise self.stopped()
 
     def stopped(self) -> Stop:
-        """Why it stops."""
         return why_stopped(self.job.id, self.asked or "end")
 
     @property
@@ -114,7 +109,7 @@ class Live(Reports):
         return self._over.done()
 
     async def outcome(self, timeout: float | None = None) -> Verbatim:
-        """The result; waiting may be given up without an effect on the job.
+        """The result; a cancelled wait has no effect on the job.
 
         Raises:
             TimeoutError: it is not over yet.
@@ -124,7 +119,6 @@ class Live(Reports):
         return await asyncio.wait_for(asyncio.shield(self._over), timeout)
 
     def end(self, result: Verbatim | BaseException) -> None:
-        """Tell all who wait."""
         if self._over.done():
             return
         if isinstance(result, BaseException):
@@ -133,11 +127,11 @@ class Live(Reports):
             self._over.set_result(result)
 
     def when_over(self, call: Callable[[BaseException | None], None]) -> None:
-        """Have a function called with the error, or None, when the job is over."""
+        """Call a function with the error, or None, when the job is over."""
         self._over.add_done_callback(lambda over: call(over.exception()))
 
     def refuse(self, error: Exception) -> None:
-        """Tell all who wait that the job cannot be kept, so never runs."""
+        """Report to all who wait that the job cannot be kept, so never runs."""
         self.kept.set_exception(error)
         self.end(error)
 
@@ -149,13 +143,13 @@ def why_stopped(job_id: int, asked: str) -> Stop:
 
 
 def explained(error: BaseException) -> ApplianceError:
-    """An error as a job keeps it; of a mistake in the code only its type."""
+    """An error as a job keeps it; of a bug only its type."""
     if isinstance(error, ApplianceError):
         return error
     return Unavailable("job_failed", f"The work ended with {type(error).__name__}.")
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
-    """Mark the error of a job that nobody awaits as seen."""
+    """Mark the error of an unawaited job as seen."""
     if not future.cancelled():
         future.exception()

@@ -9,7 +9,7 @@ LOWEST_NICE: Final = 19
 def lower(pid: int = 0) -> None:
     """Give a process the lowest priority: SCHED_IDLE and nice 19 (sched(7)).
 
-    It runs when nothing else wants the processor. Threads that it starts later inherit both.
+    Threads that it starts later inherit both.
 
     Args:
         pid: of a process that has no second thread yet; 0 is this process.

@@ -1,7 +1,6 @@
-"""Progress and speed of a job. Pure: the caller brings the time.
+"""Progress and speed of a job. Pure.
 
-Rules: the rate is taken over the last seconds of the present phase, so it follows a slow medium;
-a phase begins with its first report.
+Rules: the rate is taken over the last seconds of the present phase, so it follows a slow medium.
 """
 
 from collections import deque
@@ -19,7 +18,6 @@ class Progress:
     """Progress of a job.
 
     Attributes:
-        phase: what it does now.
         done, total: in units; a total of 0 is not known.
         unit: what is counted: bytes, entries, examples.
         rate: units a second; None while it is not known.
@@ -33,7 +31,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> int | None:
-        """Seconds until the phase ends at this rate; None when that cannot be said."""
+        """Seconds until the phase ends at this rate; None when unknown."""
         if not self.rate or self.total <= 0:
             return None
         return max(0, round((self.total - self.done) / self.rate))
@@ -47,11 +45,7 @@ class Meter:
         self._samples: deque[tuple[float, int]] = deque()
 
     def note(self, now: float, phase: str, done: int, total: int, unit: str) -> Progress:
-        """Take a report.
-
-        Args:
-            now: seconds on any steady clock.
-        """
+        """Take a report; `now`: seconds on any steady clock."""
         samples = self._samples
         if phase != self._phase or (samples and done < samples[-1][1]):
             self._phase = phase

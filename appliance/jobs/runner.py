@@ -46,10 +46,10 @@ class Runner:
     """Runs jobs.
 
     Args:
-        memory: where heavy jobs take theirs; None when there is nothing to take it from.
+        memory: where heavy jobs take theirs; None for none.
 
     Attributes:
-        served: whether a server runs them, so that the next one resumes what is left.
+        served: a server runs them, so that the next one resumes what is left.
     """
 
     def __init__(self, store: JobStore, audit: AuditLog, memory: Memory | None) -> None:
@@ -57,15 +57,10 @@ class Runner:
         self.served = False
 
     def lend(self, memory: Memory) -> None:
-        """Have heavy jobs take their memory here."""
         self._memory = memory
 
     async def run(self, live: Live) -> Verbatim | BaseException:
-        """Run one job until it ends or stops.
-
-        Returns:
-            Its result, or why there is none.
-        """
+        """Run one job until it ends or stops; its result, or the error."""
         ended: Verbatim | BaseException
         try:
             await self._begin(live)
@@ -85,7 +80,7 @@ class Runner:
         return await self.settle(live, ended)
 
     async def _resumed(self, live: Live) -> bool:
-        """True if a job that stops for a pause was resumed before it came to a safe point."""
+        """True if a pausing job was resumed before it came to a safe point."""
         job = await asyncio.to_thread(self._store.get, live.job.id)
         return live.asked in ("", "pause") and job.state is JobState.RUNNING
 
@@ -137,11 +132,7 @@ class Runner:
                     await asyncio.to_thread(self._store.note, live.job.id, noted)
 
     async def settle(self, live: Live, ended: Verbatim | BaseException) -> Verbatim | BaseException:
-        """Record the end of the work, then change the state.
-
-        Returns:
-            What to tell all who wait.
-        """
+        """Record the end of the work, then change the state; the result for all who wait."""
         try:
             return await self._keep(live, ended)
         except Exception as error:
@@ -168,7 +159,7 @@ class Runner:
         return ended
 
     def _event(self, live: Live, ended: Verbatim | BaseException) -> tuple[str, dict[str, Any]]:
-        """Return the work's end for the table, and the data kept with it."""
+        """The work's end as an event of the table, and the data kept with it."""
         if not isinstance(ended, BaseException):
             return "finish", {"result": dumps(ended.document), "code": "", "message": ""}
         kept = columns(explained(ended))
@@ -204,7 +195,7 @@ def end_entry(job: StoredJob, state: JobState, code: str, message: str, result: 
 
 
 def columns(error: ApplianceError) -> dict[str, str]:
-    """Why a job failed or stopped, as columns."""
+    """The error of a job as columns."""
     return {"code": error.code, "message": error.message}
 
 

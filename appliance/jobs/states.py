@@ -1,7 +1,7 @@
 """The life of a job as one table.
 
-Rules: nothing else decides which state follows; a change that the table does not hold is refused;
-what people may do now is read from the table and sent to them, so no client repeats it.
+Rules: nothing else decides which state follows; a change outside the table is refused; the actions
+of people are read from it and sent to them, so no client repeats it.
 """
 
 import enum
@@ -105,10 +105,10 @@ def following(state: JobState, event: str) -> JobState:
 
 
 def actions(state: JobState, *, resumable: bool) -> tuple[str, ...]:
-    """List the actions that people may take on a job now.
+    """The actions that people may take on a job now.
 
     Args:
-        resumable: whether its kind can continue where it stopped.
+        resumable: its kind can continue where it stopped.
     """
     allowed = TABLE[state]
     return tuple(

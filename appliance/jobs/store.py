@@ -54,9 +54,8 @@ class StoredJob:
     """A job as it is kept.
 
     Attributes:
-        title: what it is about.
         actor: who asked for it.
-        served: whether a server ran it, so that the next one resumes it.
+        served: a server ran it, so that the next one resumes it.
         params, result: JSON, as its kind reads it.
         code, message: why it failed or stopped.
         created_us, started_us, ended_us: wall time; `started_us` is that of the first start.
@@ -121,7 +120,6 @@ class JobStore:
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
     def create(self, kind: str, title: str, actor: str, params: str, served: bool) -> StoredJob:
-        """Keep a new job, queued."""
         values = {
             "kind": kind,
             "title": title,
@@ -143,7 +141,6 @@ class JobStore:
             return _read(connection, job_id)
 
     def newest(self, count: int) -> list[StoredJob]:
-        """Jobs, the newest first."""
         sql = _sql("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
         with self._database.connect() as connection:
             return [_job(row) for row in connection.execute(sql, {"count": count}).mappings()]
@@ -153,7 +150,7 @@ class JobStore:
         return self._in_states(LIVE | {JobState.QUEUED})
 
     def failed(self, since_us: int) -> list[StoredJob]:
-        """Jobs that failed since then, but for loads, unless a later one like it did not."""
+        """Jobs that failed since then, loads excepted, unless a later one like it succeeded."""
         sql = _sql(
             "SELECT * FROM jobs AS one WHERE state IN ('failed', 'interrupted') AND kind != 'load'"
             " AND ended_us >= :since AND NOT EXISTS (SELECT 1 FROM jobs AS later"
@@ -165,7 +162,6 @@ class JobStore:
             return [_job(row) for row in rows]
 
     def done(self, kind: str, count: int) -> list[StoredJob]:
-        """Jobs of a kind that are done, the newest first."""
         sql = _sql("SELECT * FROM jobs WHERE kind = :kind AND state = 'done'"
                    " ORDER BY id DESC LIMIT :count")  # fmt: skip
         with self._database.connect() as connection:
@@ -173,7 +169,6 @@ class JobStore:
             return [_job(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """Count the jobs in each state."""
         sql = _sql("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
         with self._database.connect() as connection:
             return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
@@ -183,7 +178,7 @@ class JobStore:
 
         Raises:
             StateRefused: `unknown_job_id`; `job_wrong_state` when the event does not fit, and
-                nothing was changed.
+            nothing was changed.
         """
         with self._database.begin() as connection:
             before = _read(connection, job_id)
@@ -196,7 +191,6 @@ class JobStore:
             return _read(connection, job_id)
 
     def note(self, job_id: int, progress: Progress) -> None:
-        """Keep how far a job is."""
         with self._database.begin() as connection:
             _update(connection, job_id, columns_of(progress))
 
@@ -222,7 +216,7 @@ class JobStore:
 
 
 def columns_of(progress: Progress) -> dict[str, Any]:
-    """Progress as columns; the rate is of the moment and is not kept."""
+    """Progress as columns; the rate is not kept."""
     return {name: getattr(progress, name) for name in ("phase", "done", "total", "unit")}
 
 

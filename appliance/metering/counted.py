@@ -1,8 +1,8 @@
 """Entries of the log as sums by the hour. Pure.
 
 Rules:
-- A request counts in the hour in which its intent was recorded. A route asks one model after the
-  other: that is one request, and an answer of each.
+- A request counts in the hour in which its intent was recorded. A route that asks one model after
+  the other is one request, and an answer of each.
 - `busy_us` is the time of an answer without its wait for a turn: the cost of an app whose task
   writes no tokens.
 - A search counts as a request and an answer of its collection, which stands for the model.
@@ -30,9 +30,9 @@ class UsageSubject:
     Attributes:
         hour: hours since 1970, UTC.
         key_id, app: id and name of the API key.
-        person: the person for whom the app asked; "" where nothing says it.
+        person: the person for whom the app asked; "" for none.
         cost_centre: of a group of that person.
-        task: the task that was asked; "" for a model.
+        task: "" for a model.
         model: the answering model, or the collection of a search.
     """
 
@@ -57,7 +57,6 @@ class UsageSums:
     busy_us: int = 0
 
     def plus(self, other: "UsageSums") -> "UsageSums":
-        """The sum."""
         return UsageSums(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
@@ -66,7 +65,7 @@ class UsageCount:
     """Adds up entries in their order.
 
     Args:
-        find: reads an intent that came before the first of them; raises NotFound.
+        find: reads an earlier intent; raises NotFound.
     """
 
     find: Callable[[int], LogEntry]
@@ -87,7 +86,7 @@ class UsageCount:
         self.sums[subject] = self.sums.get(subject, UsageSums()).plus(sums)
 
     def _intent(self, outcome: LogEntry) -> LogEntry:
-        """The intent of an outcome; the outcome itself where the intent was pruned."""
+        """The intent of an outcome; the outcome itself if the intent was pruned."""
         seq = _number(outcome.body, "intent")
         try:
             return self._open.pop(seq, None) or self.find(seq)
@@ -96,7 +95,7 @@ class UsageCount:
 
 
 def period_of(hour: int, per: UsedPer) -> str:
-    """Name the hour, day or month, in UTC."""
+    """The hour, day or month, in UTC."""
     return time.strftime(_FORMS[per], time.gmtime(hour * 3_600))
 
 

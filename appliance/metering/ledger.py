@@ -1,11 +1,10 @@
 """The sums of usage, kept in `appliance.db` next to how far the log was read.
 
 Rules:
-- The log is the source: each question reads the entries that came since the one before, and no
-  entry twice. Sums and place are written together, so a crash counts nothing twice.
-- A log that does not have the entry of the place is another log, as after a restore: the sums begin
-  again.
-- Pruned entries stay counted. `known_us` is the time from which on nothing is missing.
+- The log is the source: each question reads the entries since the one before, none twice. Sums and
+  place are written together, so a crash counts nothing twice.
+- A log without the place's entry is another log, as after a restore: the sums begin again.
+- Pruned entries stay counted.
 """
 
 import threading
@@ -115,7 +114,7 @@ class UsageLedger:
         self._lock = threading.Lock()
 
     def follow(self) -> UsagePlace:
-        """Count the entries that came since the last time; raises as `LogReader.entry`."""
+        """Count the new entries; raises as `LogReader.entry`."""
         with self._lock:
             place, size = self._place(), self._reader.size
             while place.next < size:
@@ -136,7 +135,7 @@ class UsageLedger:
         until_us: int | None = None,
         key_id: str | None = None,
     ) -> dict[tuple[str, str], UsageSums]:
-        """Sums by period and name, the oldest first; `follow` has them up to now.
+        """Sums by period and name, the oldest first, as of the last `follow`.
 
         Args:
             since_us, until_us: whole hours; the one of `until_us` is included.

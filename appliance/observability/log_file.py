@@ -1,9 +1,10 @@
 """The server's own log lines in a file of the data directory, and the way to read them.
 
-Rules: a line is one JSON object that `logs.JsonLines` made, with an id that no other line has; the
-file and its predecessor are bounded; no caller waits for the disk. Ids are counted, so that lines
-that could not be written leave a gap. Reading goes from the newest line back and stops where the
-limit is reached, needs no lock and no server, and takes a file that was cut anywhere.
+Rules: a line is one JSON object of `log_lines.JsonLines`, with a unique id; the file and its
+predecessor
+are bounded; no caller waits for the disk. Ids are counted, so that lines that could not be written
+leave a gap. Reading goes back from the newest line to the limit, needs no lock and no server, and
+takes a file that was cut anywhere.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ class Line:
 
 
 class _Numbered(JsonLines):
-    """Lines with an id: when the process began, and a count."""
+    """Lines with an id: the start of the process, and a count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class _Numbered(JsonLines):
 
 
 def log_file(data: Path) -> Path:
-    """Where the lines of a data directory's server are."""
+    """The file of log lines of a data directory."""
     return data / "logs" / "server.jsonl"
 
 
@@ -59,7 +60,7 @@ class Kept:
 
     Attributes:
         problem: why the newest line could not be written; "" where it was.
-        kept_from_us: when the oldest line that is left was written, once older ones were dropped.
+        kept_from_us: when the oldest remaining line was written, once older ones were dropped.
     """
 
     problem: str = ""
@@ -68,11 +69,11 @@ class Kept:
 
 @contextlib.contextmanager
 def kept(data: Path, mib: int, fares: Kept | None = None) -> Iterator[None]:
-    """Write this process's log lines to the file as well while the block runs; with 0 to none.
+    """Write this process's log lines to the file as well while the block runs.
 
     Args:
-        mib: size at which the file becomes the predecessor, and a new one begins.
-        fares: told how the file fares.
+        mib: size at which a new file begins; 0 writes none.
+        fares: gets the state of the file.
     """
     if not mib:
         yield
@@ -97,10 +98,11 @@ def kept(data: Path, mib: int, fares: Kept | None = None) -> Iterator[None]:
 
 
 class _File:
-    """The file that is written, by one thread.
+    """The file, written by one thread.
 
-    The standard library's handler has a lock, which a write to a disk that hangs would hold,
-    also against the end of the process.
+    The standard library's handler has a lock, which a write to a hanging disk would hold, also
+    against
+    the end of the process.
     """
 
     def __init__(self, path: Path, most: int, fares: Kept) -> None:
@@ -108,7 +110,7 @@ class _File:
         self._descriptor = _appended(path)
 
     def write(self, line: bytes) -> None:
-        """Add a line; where there is no room, the file becomes the predecessor."""
+        """Add a line; a full file becomes the predecessor."""
         try:
             if os.fstat(self._descriptor).st_size + len(line) > self._most:
                 self._begin_again()
@@ -128,12 +130,11 @@ class _File:
         os.close(old)
 
     def close(self) -> None:
-        """Write no more."""
         os.close(self._descriptor)
 
 
 def _begun_us(path: Path) -> int | None:
-    """When the first line of a file was written; None where it cannot be told."""
+    """When the first line of a file was written; None if unknown."""
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
         found = _parsed(file.readline(_BLOCK))
         if found is not None:
@@ -152,12 +153,12 @@ def read(
     """The newest lines that match, oldest of them first.
 
     Args:
-        level: of this level and above.
-        text: in the message or a field, whatever its case.
+        level: this one and above.
+        text: in the message or a field, in any case.
         after: only lines after the one with this id; all of them when it is gone.
 
     Raises:
-        OSError: the file cannot be read; one that is not there has no lines.
+        OSError: the file cannot be read; a missing one has no lines.
     """
     wanted, words = _LEVELS.index(level), text.lower()
     found: list[Line] = []

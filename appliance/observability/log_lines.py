@@ -3,7 +3,7 @@
 Rules: a line holds what the code says and ids, never a text of a client; whatever came from outside
 passes the sanitiser. No caller waits for a line to be written: a thread writes them, plain ones up
 to a twentieth of a second later, since a thread that wakes for each costs more than the line. When
-the reader is too slow, lines are dropped; the next line that is written says how many.
+the reader is too slow, lines are dropped; the next written line has their number.
 """
 
 import contextlib
@@ -34,11 +34,9 @@ class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the ids that belong to it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
         return json.dumps(self.fields(record))
 
     def fields(self, record: logging.LogRecord) -> dict[str, Json]:
-        """The object of a record."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Json] = {
             "time": f"{stamp}.{int(record.msecs):03d}Z",
@@ -56,7 +54,6 @@ class TextLines(logging.Formatter):
     """Level, message and the ids of the request; for a failure also app, model and code."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
         names: tuple[str, ...] = ("request_id", *_CLIENT)
         if record.levelno >= logging.WARNING:
             names += ("app", "model", "code")
@@ -69,8 +66,8 @@ class Unwaited(logging.Handler):
     """Hands lines to a thread that writes them.
 
     Args:
-        write: writes one line, which has its end; called by that thread only, and may take its
-            time. A line that it cannot write (OSError) is lost.
+        write: writes one line, with its end; called by that thread only, and may take its time. A
+        line that it cannot write (OSError) is lost.
         most: lines that may wait.
     """
 
@@ -99,7 +96,7 @@ class Unwaited(logging.Handler):
             self._hurry.set()
 
     def flush(self) -> None:
-        """Wait until what was handed over is written, a little while at most."""
+        """Wait a little while at most for the lines under way."""
         self._hurry.set()
         with self._changed:
             self._changed.wait_for(
@@ -108,7 +105,7 @@ class Unwaited(logging.Handler):
             )
 
     def end(self, seconds: float = _LAST_LINES_S) -> bool:
-        """Write what waits, for so long at most; whether that is done."""
+        """Write the waiting lines, for so long at most; True if all are written."""
         with self._changed:
             self._ending = True
             self._hurry.set()
@@ -144,7 +141,7 @@ class Unwaited(logging.Handler):
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a descriptor, which is left in blocking mode: others may write to it, too."""
+    """Write to a descriptor, which stays in blocking mode: others may write to it, too."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -1,8 +1,8 @@
 """Counters, gauges and histograms of one appliance, and their text for Prometheus.
 
 Rules: labels are models, routes, statuses and codes, never keys, texts or addresses, so that the
-number of series is bounded and a scrape tells nothing about one app. Each `Metrics` has a registry
-of its own, so nothing is shared in the process. It says nothing about the process itself.
+number of series is bounded and a scrape shows nothing of one app. Each `Metrics` has a registry
+of its own, without metrics of the process itself.
 
 Source: Prometheus text exposition format 0.0.4, as prometheus-client writes it.
 """
@@ -20,21 +20,16 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class _Registry(CollectorRegistry):
-    """Leaves out when each series was begun, which would double the text."""
+    """Leaves out the time of each series' beginning, which would double the text."""
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric with its samples."""
         for metric in super().collect():
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
 
 
 class Metrics:
-    """Counters of the appliance.
-
-    Attributes:
-        registry: all of it.
-    """
+    """Counters of the appliance."""
 
     def __init__(self) -> None:
         self.registry = _Registry()
@@ -126,7 +121,6 @@ class Metrics:
         self.connections = gauge("appliance_connections", "Open connections of the LAN listener.")
 
     def text(self) -> str:
-        """All of it, as Prometheus reads it."""
         return generate_latest(self.registry).decode()
 
 
@@ -137,7 +131,7 @@ def total(counter: Counter) -> int:
 
 
 def buckets(histogram: Histogram) -> tuple[list[float], list[int]]:
-    """The bounds, and over all label sets how many observations each bucket has.
+    """The bounds, and the observations of each bucket over all label sets.
 
     The last bucket, without a bound, is that of longer ones.
     """

@@ -1,7 +1,7 @@
 """Unexpected errors: exceptions that are none of ours.
 
-Rules: the log line names the kind of the error and where it was raised. It never quotes the error's
-own words, which may hold a prompt. The client learns `internal_error` and the request id.
+Rules: the log line has the kind of the error and where it was raised, never its words, which may
+hold a prompt. The client learns `internal_error` and the request id.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ _logger = logging.getLogger("appliance")
 
 
 def unexpected(error: BaseException, who: str) -> ApplianceError:
-    """Log an exception, and return what may be known of it.
+    """Log an exception; the error that a client may see.
 
     Args:
-        who: the request, or what was being done.
+        who: the request, or the work.
     """
     frames = "".join(traceback.format_tb(error.__traceback__))
     _logger.error("%s: unexpected %s\n%s", who, type(error).__name__, frames)
@@ -29,7 +29,7 @@ def unexpected(error: BaseException, who: str) -> ApplianceError:
 
 
 async def kept(what: str, work: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
-    """Do work that continues for ever, again after an error that nobody expected."""
+    """Do endless work, again after each unexpected error."""
     while True:
         try:
             return await work()

@@ -16,11 +16,10 @@ _NEXT = re.compile(r"(?m)^[ \t]*\[")
 
 
 def keep(data: Path, host: str | None, port: int | None) -> None:
-    """Write host and port into `[server]`; what is None stays as it is.
+    """Write host and port into `[server]`; a None stays as it is.
 
     Raises:
-        UsageError: `config_invalid` when the file is written in a way that this cannot change;
-            it stays as it was then.
+        UsageError: `config_invalid` when this cannot change the file, which stays as it was.
         OSError: the file cannot be replaced.
     """
     path = data / FILE_NAME
@@ -47,7 +46,6 @@ def keep(data: Path, host: str | None, port: int | None) -> None:
 
 
 def _with(text: str, name: str, value: str) -> str:
-    """The file with this line in `[server]`."""
     head = _HEAD.search(text)
     if head is None:
         ending = "" if text.endswith("\n") or not text else "\n"

@@ -1,8 +1,8 @@
-"""One connection of the LAN listener: what it may cost before and during its requests.
+"""One connection of the LAN listener: its limits before and during its requests.
 
 Rules:
-- Head and body of a request have a time and a size; so has a client that stops reading what it
-  asked for. A connection over a limit is closed, and no other notices.
+- Head and body of a request have a time and a size; so has an answer that its client leaves unread.
+  A connection over a limit is closed, and no other notices.
 - Connections are counted, in all and per source.
 - Whatever cannot be read in only one way is refused: two lengths, a length next to a
   transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3), no host or two.
@@ -56,10 +56,10 @@ class Connections:
     """Shared state of a listener's connections.
 
     Attributes:
-        malformed: told source and code of what was no request.
-        counted: told how many are open, when that changes.
+        malformed: gets source and code of an invalid request.
+        counted: gets the number of open ones, when it changes.
         sources: open connections of each address.
-        handshakes: connections of each address that are about to be.
+        handshakes: connections of each address that still shake hands.
     """
 
     limits: ConnectionLimits
@@ -69,7 +69,7 @@ class Connections:
     handshakes: Counter[str] = field(default_factory=Counter)
 
     def refusal(self, source: str) -> ApplianceError | None:
-        """Why one more from there is too many."""
+        """The reason that one more from there is too many."""
         if self.sources.total() >= self.limits.connections:
             return Overloaded("too_many_connections", "Too many connections are open.")
         if self.sources[source] >= self.limits.per_source:
@@ -77,7 +77,7 @@ class Connections:
         return None
 
     def begin_handshake(self, source: str) -> bool:
-        """Note that one more from there shakes hands, unless it is too many."""
+        """Count one more handshake from there; False if it is too many."""
         total = self.sources.total() + self.handshakes.total()
         mine = self.sources[source] + self.handshakes[source]
         if total >= self.limits.connections or mine >= self.limits.per_source:
@@ -87,16 +87,13 @@ class Connections:
         return True
 
     def end_handshake(self, source: str) -> None:
-        """It has shaken hands, or has not."""
         _one_fewer(self.handshakes, source)
 
     def open(self, source: str) -> None:
-        """One more."""
         self.sources[source] += 1
         self._tell()
 
     def close(self, source: str) -> None:
-        """One fewer."""
         _one_fewer(self.sources, source)
         self._tell()
 
@@ -122,7 +119,6 @@ class LanProtocol(HttpToolsProtocol):
 
     # uvicorn narrows the base class's transport in the same way, and leaves it unchecked.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Count the connection, or refuse it."""
         ssl_object = transport.get_extra_info("ssl_object")
         certificate = ssl_object.getpeercert(binary_form=True) if ssl_object else None
         if certificate:
@@ -141,7 +137,6 @@ class LanProtocol(HttpToolsProtocol):
         self._arm(self._shared.limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
         if self._counted:
             self._counted = False
             self._shared.close(self._source)
@@ -160,14 +155,13 @@ class LanProtocol(HttpToolsProtocol):
             self._refuse(_too_long())
 
     def on_message_begin(self) -> None:
-        """A request begins."""
         super().on_message_begin()
         self._reading_head, self._taken = True, 0
         if self._due is None:
             self._arm(self._shared.limits.head_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; the whole head stays within its size."""
+        """Take one header, within the size of the whole head."""
         super().on_header(name, value)
         self._taken += len(name) + len(value)
         too_long = self._taken + len(self.url) > self._shared.limits.head_bytes
@@ -175,7 +169,7 @@ class LanProtocol(HttpToolsProtocol):
             self._refuse(_too_long())
 
     def on_headers_complete(self) -> None:
-        """The head is there: the body has its own time."""
+        """Start the body's own time."""
         if self._refused:
             return
         self._reading_head, self._head_bytes = False, 0
@@ -209,29 +203,25 @@ class LanProtocol(HttpToolsProtocol):
         return without_offer(self.parser.get_method(), self.url, version, self.headers)
 
     def on_body(self, body: bytes) -> None:
-        """Hand the body on, unless the request was refused."""
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there; the next one on the connection has a head of its own."""
         if not self._refused and not self._offered:
             self._disarm()
             super().on_message_complete()
             self._reading_head = True
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP in the shape of every error."""
+        """Answer invalid HTTP in the shape of every error."""
         self._refuse(_malformed())
 
     def pause_writing(self) -> None:
-        """The client reads slower than we write."""
         super().pause_writing()
         if self._stalled is None:
             self._stalled = self.loop.call_later(self._shared.limits.stall_seconds, self._cut_off)
 
     def resume_writing(self) -> None:
-        """It reads again."""
         self._stop_stall()
         super().resume_writing()
 
@@ -283,7 +273,7 @@ def _one_fewer(counts: Counter[str], source: str) -> None:
 
 
 def _unframed(cycle: Any) -> None:
-    """Let an answer to HTTP/1.0 end with the connection where its length is not known before."""
+    """End an HTTP/1.0 answer of unknown length with the connection."""
     send, framed = cycle.send, True
 
     async def unframed(message: Any) -> None:

@@ -2,7 +2,7 @@
 
 Rules: each alarm that begins or ends is one line of the log, at its level; a certificate whose
 files changed is read again, and a pair that cannot be used changes nothing; the certificate of a
-new CA takes its place on its day.
+new CA takes over on its day.
 """
 
 import asyncio
@@ -47,7 +47,6 @@ class Onlooker:
             services.disk_trend.go_on(kept)
 
     async def run(self) -> None:
-        """Look, for ever."""
         while True:
             await asyncio.to_thread(self.look)
             await asyncio.sleep(LOOK_S)
@@ -75,13 +74,13 @@ class Onlooker:
             _log.info("alarm %s is over: %s", alarm.code, alarm.message)
 
     def _hold_for_receivers(self, now_us: int) -> None:
-        """Take no new work while a receiver that must have the log is too far behind."""
+        """Take no new work while a required receiver is too far behind."""
         late = self._services.forwarding.overdue(now_us)
         said = f"The receiver {late} lacks entries older than its limit." if late else ""
         self._services.audit.hold_for(RECEIVER_BEHIND, said)
 
     def reload(self) -> None:
-        """Take the certificate from its files for new handshakes; a bad one changes nothing."""
+        """Reread the certificate for new handshakes; a bad one changes nothing."""
         if not self._contexts:
             return
         self._stamp = self._files()
@@ -97,7 +96,8 @@ class Onlooker:
             _log.error("the certificate was not changed: %s", error.message)
 
     def _keep_looks(self, now_us: int) -> None:
-        """Keep how the disk filled for the next start, once in a while; a full one does not."""
+        """Keep the trend of the disk for the next start, once in a while, unless the disk is full.
+        """
         if abs(now_us - self._kept) < _KEEP_US:
             return
         self._kept = now_us

@@ -1,8 +1,8 @@
 """The parser of requests, which takes no offer of another protocol.
 
 Rule: a request that offers one (`Upgrade: h2c` of curl and of Java, a web socket) is read as the
-same request without the offer, body and all, as RFC 9110, 7.8 lets a server do; httptools by
-itself would take what follows the head for the other protocol.
+same request without the offer, body and all (RFC 9110, 7.8); httptools by itself would take what
+follows the head for the other protocol.
 """
 
 from typing import Any, Final, Protocol
@@ -21,7 +21,7 @@ class Declining(Protocol):
 
 
 class RequestParser:
-    """httptools' parser of requests, started again behind each offer."""
+    """httptools' parser of requests, restarted after each offer."""
 
     def __init__(self, protocol: Declining) -> None:
         self._protocol = protocol
@@ -33,9 +33,7 @@ class RequestParser:
         return parser
 
     def feed_data(self, data: bytes) -> None:
-        """Parse what has arrived.
-
-        Raises:
+        """Raises:
             httptools.HttpParserError: it is no HTTP.
         """
         while True:

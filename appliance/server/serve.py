@@ -74,7 +74,7 @@ class _QuietServer(uvicorn.Server):
     """A uvicorn server that leaves signals to `serve`, since two of them share the loop.
 
     Args:
-        shared: what counts the connections, handshakes of TLS among them.
+        shared: counts the connections, handshakes of TLS among them.
     """
 
     def __init__(self, config: uvicorn.Config, shared: Connections | None = None) -> None:
@@ -82,7 +82,7 @@ class _QuietServer(uvicorn.Server):
         self._shared = shared
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen as uvicorn does, but count handshakes of TLS before they begin."""
+        """Listen, but count handshakes of TLS before they begin."""
         await self.lifespan.startup()
         self.servers = [await self._listener(sock) for sock in sockets or []]
         self.started = True
@@ -109,8 +109,9 @@ class _QuietServer(uvicorn.Server):
     async def finish(self, seconds: float) -> None:
         """Give the last bytes this long to leave, then close the connections that are left.
 
-        Nothing else ends a connection that sends half a request, never reads its answer, or
-        leaves TLS's farewell unanswered, as idle kept-alive clients do.
+        Nothing else ends a connection that sends half a request, never reads its answer, or leaves
+        TLS's
+        farewell unanswered, as idle kept-alive clients do.
         """
         end = time.monotonic() + seconds
         while self.server_state.connections and time.monotonic() < end:
@@ -122,7 +123,6 @@ class _QuietServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing."""
         yield
 
 
@@ -254,7 +254,6 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
 def _servers(
     services: Services, listeners: _Listeners, url: str
 ) -> dict[_QuietServer, socket.socket]:
-    """The servers of all listeners."""
     grace = services.config.server.drain_seconds + 15
     lan = _tls_server(create_lan_app(services), _connections(services), listeners.lan_tls, grace)
     people = uvicorn.Config(
@@ -275,7 +274,7 @@ def _servers(
 def _tls_server(
     app: ASGIApp, shared: Connections, context: ssl.SSLContext | None, grace: int
 ) -> _QuietServer:
-    """A server with limits on its connections, over TLS where there is a context."""
+    """A server with limits on its connections, over TLS with a context."""
     http: Any = functools.partial(LanProtocol, shared=shared)
     factory = None if context is None else lambda *_: context
     config = uvicorn.Config(
@@ -287,7 +286,7 @@ def _tls_server(
 def _kept(
     services: Services, works: Mapping[str, Callable[[Services], Awaitable[None]]]
 ) -> list[asyncio.Task[None]]:
-    """Tasks that continue for ever, by what they watch; none of them dies in silence."""
+    """Endless tasks, by what they watch; none of them dies in silence."""
     return [
         asyncio.create_task(kept(what, functools.partial(work, services), services.metrics))
         for what, work in works.items()
@@ -299,7 +298,7 @@ def _start(services: Services) -> dict[str, Json]:
 
 
 async def _carry(services: Services) -> None:
-    """Begin to carry over what was certified of tasks and routes with another engine."""
+    """Carry over certificates of tasks and routes from another engine."""
     try:
         policy = await asyncio.to_thread(load_policy, services.data / "trust")
         waiting = await asyncio.to_thread(services.store.of_other_engine, policy)
@@ -329,7 +328,6 @@ async def _autoload(services: Services) -> None:
 
 
 async def _sweep(services: Services) -> None:
-    """Re-check the store as often as the configuration says."""
     minutes = services.config.trust.recheck_minutes
     while minutes:
         await asyncio.sleep(minutes * 60)
@@ -340,13 +338,12 @@ async def _sweep(services: Services) -> None:
 
 
 async def _read_upstreams(services: Services) -> None:
-    """Read the upstreams again; those that cannot be used are an alarm."""
+    """Reread the upstreams; unusable ones are an alarm."""
     with contextlib.suppress(ApplianceError):
         await services.upstreams.reload(SYSTEM)
 
 
 async def _agree(services: Services) -> None:
-    """Compare the database with the log, again and again."""
     while True:
         await asyncio.sleep(_LOOK_AT_THE_STATE_S)
         with contextlib.suppress(Unavailable, Refused):
@@ -356,7 +353,6 @@ async def _agree(services: Services) -> None:
 
 
 async def _drift(services: Services) -> None:
-    """Look at the requests of approved tasks as often as the configuration says."""
     hours = services.config.drift.check_hours
     while hours:
         await asyncio.sleep(hours * 3600)
@@ -368,7 +364,7 @@ async def _drift(services: Services) -> None:
 
 
 async def _replay(services: Services) -> None:
-    """Compute some of the answers of the last day again, at the same hour of each day."""
+    """Recompute some of the last day's answers, at the same hour of each day."""
     count = services.config.audit.replay_nightly
     while count:
         await asyncio.sleep(until_night(services.clock.wall_us()))
@@ -378,12 +374,12 @@ async def _replay(services: Services) -> None:
 
 
 def until_night(now_us: int) -> float:
-    """Seconds until the next 3:00 UTC, more than none."""
+    """Seconds until the next 3:00 UTC; above 0."""
     return ((_NIGHT_US - now_us - 1) % _DAY_US + 1) / 1e6
 
 
 def _check_address(services: Services, address: str) -> None:
-    """Beyond loopback only with TLS, when there is somebody to let in, and never in the lab."""
+    """Beyond loopback only with TLS and a live key, and never in the lab."""
     if _is_loopback(address):
         return
     if not services.config.tls.enabled:
@@ -436,7 +432,7 @@ def _connections(services: Services) -> Connections:
 
 
 def _raise_descriptor_limit() -> None:
-    """As many descriptors as this user may have: each connection takes one."""
+    """Allow as many descriptors as this user may have: each connection takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

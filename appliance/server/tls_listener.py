@@ -1,9 +1,8 @@
-"""Accepting TLS connections: who shakes hands is counted before the handshake costs memory.
+"""Accepting TLS connections: each is counted before its handshake costs memory.
 
-Rules: a connection counts for its source from the moment it is accepted; one that is over a limit
-is closed before anything is allocated for it, since nothing can be said to it yet; a handshake
-has a time. The event loop's own server would start a handshake for everybody who connects, and
-report none until it is over.
+Rules: a connection counts for its source from its acceptance; one over a limit is closed before
+anything is allocated for it; a handshake has a time. The event loop's own server would start a
+handshake for everybody who connects, and report none until it is over.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ class TlsAcceptor:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until that is so."""
+        """Wait for the handshakes under way."""
         await asyncio.gather(self._task, *self._shaking, return_exceptions=True)
 
     async def _accept(self, listener: socket.socket) -> None:

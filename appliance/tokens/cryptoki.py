@@ -70,7 +70,7 @@ class CryptokiToken(NamedTuple):
 
 
 class Cryptoki:
-    """A module that was loaded, and its one session.
+    """A loaded module and its one session.
 
     Every method raises CryptokiError; the first also OSError for a module that cannot be loaded.
     """
@@ -125,7 +125,6 @@ class Cryptoki:
         return objects[: count.value]
 
     def read(self, handle: int, attribute: int) -> bytes:
-        """An attribute of an object."""
         room = ctypes.create_string_buffer(_MOST_BYTES)
         one = _Attribute(attribute, ctypes.cast(room, ctypes.c_void_p), _MOST_BYTES)
         self._call("C_GetAttributeValue", self._session, handle, ctypes.byref(one), 1)
@@ -183,7 +182,6 @@ class Cryptoki:
         return pair[0].value, pair[1].value
 
     def destroy(self, handles: Sequence[int]) -> None:
-        """Remove objects from the token."""
         for handle in handles:
             self._call("C_DestroyObject", self._session, handle)
 

@@ -2,7 +2,7 @@
 
 Rules: it is executed, with the variables that modules read as its environment; before it loads the
 module it gives up starting programs and processes. It answers each order with one datagram and
-ends with the socket. Nothing of it is in the caller: a module that crashes takes this process.
+ends with the socket. A module that crashes takes only this process.
 """
 
 import contextlib

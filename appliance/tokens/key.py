@@ -1,8 +1,8 @@
 """A private key on a token, used like one of a file: `ecdsa.SigningKey`.
 
-Rules: the vendor's module runs in a child, never here; a PIN that was refused is not sent again,
-nor is an order; an answer that does not come in time ends the child; a signature counts only when
-the public key verifies it. Whatever goes wrong is a Refused with a code of `token_…`.
+Rules: the vendor's module runs in a child, never here; neither a refused PIN nor an order is sent
+again; an answer that does not come in time ends the child; a signature counts only when the public
+key verifies it. Every failure is a Refused with a code of `token_…`.
 """
 
 import contextlib
@@ -72,7 +72,6 @@ class TokenKey:
         self._open.close()
 
     def public_key(self) -> ecdsa.PublicKey:
-        """The public half."""
         return self._public
 
     def sign(self, data: bytes, algorithm: ec.ECDSA) -> bytes:
@@ -103,7 +102,6 @@ class TokenKey:
         return key
 
     def _asked(self, order: messages.Order, kind: type[A]) -> A:
-        """One answer to one order."""
         try:
             self._socket.send(msgspec.msgpack.encode(order))
             data = self._socket.recv(messages.MOST)

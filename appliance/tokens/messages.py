@@ -1,6 +1,6 @@
 """Between this process and the one that runs the vendor's module: one datagram a message.
 
-Rules: a PIN crosses once and comes back never; a failure is a stable code and the module's words.
+Rules: a PIN crosses once and never comes back; a failure is a stable code and the module's words.
 """
 
 from typing import Final, TypeAlias
