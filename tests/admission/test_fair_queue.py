@@ -28,7 +28,6 @@ def queue_of(slots: int, *tickets: Ticket) -> FairQueue:
 
 
 def served(queue: FairQueue, rounds: int) -> list[str]:
-    """The keys in the order of their turns, one request at a time."""
     order = []
     for _ in range(rounds):
         ticket = queue.take(always)

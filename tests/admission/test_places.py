@@ -12,8 +12,6 @@ from appliance.types import EndUser, Limits, Principal, Priority
 
 @dataclass
 class Steady:
-    """A steady clock set by hand."""
-
     seconds: float = 0.0
 
     def __call__(self) -> float:
@@ -30,7 +28,6 @@ def shares_of(max_queued: int = 100, per_key: int = 100) -> tuple[Shares, Steady
 
 
 async def running(place: Place) -> bool:
-    """Whether its turn has come at once."""
     waiting = asyncio.create_task(place.turn())
     await asyncio.sleep(0)
     return waiting.done() and waiting.result()

@@ -29,14 +29,12 @@ class Lan:
     client: httpx.AsyncClient
 
     def anonymous(self, **headers: str) -> httpx.AsyncClient:
-        """A client without a key."""
         transport = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(transport=transport, base_url="http://lan", headers=headers)
 
 
 @pytest.fixture(scope="session")
 def real_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Services of a lab data directory; no model is loaded."""
     data = tmp_path_factory.mktemp("lan") / "data"
     initialise(data, "lab")
     with open_services(data, config=Config(server=ServerConfig(max_body_bytes=MAX_BODY))) as made:
@@ -55,7 +53,6 @@ def keys_end_here(keys: KeyStore) -> Iterator[None]:
 
 @pytest.fixture
 async def lan(real_services: Services) -> AsyncIterator[Lan]:
-    """A fresh app with a fresh key."""
     inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
     services = with_fakes(real_services, inference, supervisor)
     app = create_lan_app(services)
@@ -70,5 +67,4 @@ async def lan(real_services: Services) -> AsyncIterator[Lan]:
 
 @pytest.fixture
 def chat_body() -> dict[str, object]:
-    """The smallest chat request."""
     return {"model": CARD.id, "messages": [{"role": "user", "content": "Hi"}]}

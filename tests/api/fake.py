@@ -1,4 +1,4 @@
-"""A test double of `inference.Inference`: it says what a test tells it to, on a real audit log.
+"""A test double of `inference.Inference`, on a real audit log.
 
 Steps of a script: a Delta is handed out, an exception is raised, an Event is awaited first.
 Intent and outcome go into the real log as the use-case writes them, so receipts are true ones.
@@ -58,7 +58,6 @@ class FakeGeneration:
         self.cancelled = threading.Event()
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The script, step by step."""
         for step in self._fake.script:
             if isinstance(step, asyncio.Event):
                 await step.wait()
@@ -72,7 +71,6 @@ class FakeGeneration:
                 yield step
 
     async def cancel(self) -> None:
-        """Note that the client's task is over."""
         self.cancelled.set()
         self._fake.cancels.set()
 
@@ -82,7 +80,6 @@ class FakeInference:
 
     Attributes:
         script: what the next answers do.
-        choices: how many choices they have.
         refusal: raised by `start` in place of an answer.
         hold: `start` waits for it first.
         requests: what came in.
@@ -107,11 +104,9 @@ class FakeInference:
         return False
 
     def cards(self, principal: Principal) -> list[ModelCard]:
-        """The one model, if the key may use it."""
         return [CARD] if principal.may_use(CARD.id) else []
 
     async def start(self, caller: Caller, request: GenerationRequest) -> FakeGeneration:
-        """Record the intent and begin."""
         self.requests.append((caller, request))
         self.starting.set()
         if self.hold is not None:
@@ -130,7 +125,6 @@ class FakeInference:
         return generation
 
     async def record_outcome(self, caller: Caller, intent: Receipt) -> Receipt:
-        """The outcome entry of a complete answer."""
         fields = {**_who(caller), "intent": intent.seq, "status": "ok"}
         return await self._append(Draft("outcome", fields))
 
@@ -150,7 +144,6 @@ class FakeSupervisor:
     states: list[str]
 
     def suspended(self) -> list[str]:
-        """Those that died too often."""
         return [CARD.id for state in self.states if state == "suspended"]
 
     def ready(self) -> bool:
@@ -158,13 +151,11 @@ class FakeSupervisor:
         return "ready" in self.states
 
     def card(self, model_id: str) -> ModelCard:
-        """The one model."""
         if model_id != CARD.id:
             raise NotFound("model_not_found", "There is none.")
         return CARD
 
     def status(self) -> list[Worker]:
-        """One worker a state."""
         return [
             Worker(
                 model=CARD.id, digest=CARD.digest, state=state, pid=1, n_ctx=512, slots=1,

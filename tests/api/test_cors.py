@@ -21,7 +21,6 @@ ASKING = {
 
 @pytest.fixture
 async def pages(lan: Lan) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key of an app that names one origin."""
     server = ServerConfig(cors_origins=(PAGE, "http://[::1]:8000"))
     services = replace(lan.services, config=Config(server=server))
     transport = httpx.ASGITransport(create_lan_app(services))

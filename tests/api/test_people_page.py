@@ -23,7 +23,6 @@ MODULES = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 @pytest.fixture
 async def page(real_services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key, of a server that has the page."""
     async with client(real_services, certificates=False) as made:
         yield made
 

@@ -72,7 +72,6 @@ class Site:
         return await client.post("/v1/chat/completions", json={**CHAT, **more}, headers=headers)
 
     def entries(self, reply: httpx.Response) -> tuple[LogEntry, LogEntry]:
-        """Intent and outcome of an answer."""
         found = self.services.reader.search(Query(request_id=reply.headers["x-request-id"]))
         intent, outcome = found.entries
         return intent, outcome

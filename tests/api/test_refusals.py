@@ -28,7 +28,7 @@ async def nothing() -> Message:
 
 
 async def unheard(_: Message) -> None:
-    """A client."""
+    pass
 
 
 def paced(clock: Clock, statuses: dict[str, int]) -> PacedRefusals:

@@ -24,7 +24,6 @@ _STEPS = ("begin", "decide", "end", "keep", "keep_unanswered", "given")
 
 
 def _arm(event: int) -> None:
-    """Let the process end itself at an event."""
     events = itertools.count()
 
     def note(*_: Any) -> None:
@@ -64,7 +63,6 @@ async def _answer(services: Services) -> None:
 
 
 def main(data: str, event: str) -> None:
-    """Answer until the event."""
     with open_services(Path(data)) as real:
         services = with_fakes(real, FakeInference(real.audit))
         create_lan_app(services)

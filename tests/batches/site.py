@@ -24,7 +24,6 @@ def line(number: int) -> dict[str, Any]:
 
 
 def wanted(services: Services, key_id: str, lines: Sequence[dict[str, Any]]) -> WantedBatch:
-    """A batch of a new file of these lines."""
     files, until = services.batches.files, services.clock.wall_us() + 9 * DAY_S * 1_000_000
     file = files.begin(key_id, INPUT, "lines.jsonl", until)
     files.append(file, 0, "".join(json.dumps(one) + "\n" for one in lines).encode(), len(lines))
@@ -47,7 +46,6 @@ class Site:
         return await self.services.batches.create(wanted(self.services, self.key, lines))
 
     async def ended(self, batch: StoredBatch) -> StoredBatch:
-        """The batch, once its job is over."""
         job = self.services.batches.store.get(batch.id).job
         live = self.services.jobs.live(job or 0)
         if live is not None:
@@ -55,14 +53,12 @@ class Site:
         return self.services.batches.store.get(batch.id)
 
     def codes(self, batch: StoredBatch) -> list[str]:
-        """Of all lines of its error file."""
         parts = self.services.batches.files.parts(batch.errors) if batch.errors else ()
         return [json.loads(part.text)["error"]["code"] for part in parts]
 
 
 @asynccontextmanager
 async def site(directory: Path) -> AsyncIterator[Site]:
-    """One with a key."""
     clock = FixedClock()
     initialise(directory / "data", "lab", clock)
     with open_services(directory / "data", clock=clock) as real:

@@ -59,8 +59,6 @@ def test_a_line_of_four_mebibytes_passes_and_one_byte_more_does_not(files: KeptF
 
 
 class _Looked(bytearray):
-    """Counts the bytes that are looked through."""
-
     total = 0
 
     def rfind(self, *given: Any) -> int:

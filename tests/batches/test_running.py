@@ -21,8 +21,6 @@ LINES, KILLS, MOST_EVENTS = 40, 10, 20
 
 @dataclass
 class Prepared:
-    """A data directory with a batch that has not begun."""
-
     data: Path
     batch: str
 

@@ -18,8 +18,6 @@ DAY_S = 86_400
 
 
 class Kept:
-    """A store with a file of three lines."""
-
     def __init__(self, directory: Path) -> None:
         self.clock, self.directory = FixedClock(0), directory
         database = open_database(directory / "files.db", FILES, erases=True)

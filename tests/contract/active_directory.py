@@ -1,10 +1,10 @@
 """A domain controller of Samba, asked by the product; run in namespaces of its own, as root.
 
-Prints what it was told, as JSON: groups by name, the codes of refusals, and those of a person who
-was disabled meanwhile. The ports of a directory are fixed, so it has a network of its own.
+Prints as JSON: groups by name, the codes of refusals, and those of a person who was disabled
+meanwhile. The ports of a directory are fixed, so it has a network of its own.
 
-usage: unshare --net --uts --mount --pid --fork --kill-child --mount-proc \
-  python -m tests.contract.active_directory DIRECTORY
+usage: unshare --net --uts --mount --pid --fork --kill-child --mount-proc   python -m
+tests.contract.active_directory DIRECTORY
 """
 
 import asyncio
@@ -40,7 +40,6 @@ def listens() -> bool:
 
 
 async def look_up(at: Path) -> dict[str, list[str] | str]:
-    """All that is asked."""
     (at / "password").write_text(SECRET)
     config = LdapConfig(
         urls=("ldaps://dc1.site.test",), ca=str(at / "private" / "tls" / "ca.pem"),
@@ -64,7 +63,6 @@ async def look_up(at: Path) -> dict[str, list[str] | str]:
 
 
 def main(at: Path) -> None:
-    """Make the domain, serve it, ask it."""
     (at / "hosts").write_text("127.0.0.1 localhost dc1 dc1.site.test\n")
     run("mount", "--bind", at / "hosts", "/etc/hosts")
     run("ip", "link", "set", "lo", "up")

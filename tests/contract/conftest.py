@@ -1,7 +1,7 @@
 """Servers for real clients, on loopback with real keys and a real log.
 
-`scripted` has an engine that says what a test tells it to, for what a real one cannot be made to
-do on demand; `live_server` is `appliance serve` with the default model.
+`scripted` has a scripted engine, for what a real one cannot do on demand; `live_server` is
+`appliance serve` with the default model.
 """
 
 import hashlib
@@ -44,8 +44,6 @@ NODE_LOCK = NODE / "package-lock.json"
 
 @dataclass
 class Scripted:
-    """A running server whose engine says what a test tells it to."""
-
     base_url: str
     api_key: str
     inference: FakeInference
@@ -53,21 +51,17 @@ class Scripted:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens."""
-
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = threading.Event()
 
     async def startup(self, sockets: object = None) -> None:
-        """Start, then tell."""
         await super().startup()
         self.listening.set()
 
 
 @contextmanager
 def serving(services: Services) -> Iterator[str]:
-    """The LAN app on a free port of loopback; yields its address."""
     config = uvicorn.Config(
         create_lan_app(services), host="127.0.0.1", port=0, log_config=None, lifespan="off",
         timeout_graceful_shutdown=5,
@@ -96,7 +90,6 @@ def contract_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 @pytest.fixture
 def scripted(contract_services: Services) -> Iterator[Scripted]:
-    """A fresh server."""
     inference = FakeInference(contract_services.audit)
     services = with_fakes(contract_services, inference, FakeSupervisor(["ready"]))
     key, secret = services.keys.create("contract")
@@ -107,8 +100,6 @@ def scripted(contract_services: Services) -> Iterator[Scripted]:
 
 @dataclass
 class Live:
-    """A running `appliance serve` with SmolLM2, and commands beside it."""
-
     base_url: str
     api_key: str
     model: str
@@ -118,7 +109,6 @@ class Live:
 
     @property
     def running(self) -> int:
-        """Requests that the engine works on now."""
         (worker,) = self.run("status", "--json").document["workers"]
         return int(worker["running"]) + int(worker["queued"])
 
@@ -176,11 +166,11 @@ def live(
     """Sign, approve and serve the default model.
 
     Args:
-        config: what is added to `appliance.toml`.
+        config: added to `appliance.toml`.
         others: more models by their ids.
-        listener: what is added to its table `[server]`.
+        listener: added to its table `[server]`.
         program: what Python runs as the server; tests spoil it.
-        method: whether to approve tasks and a route, too.
+        method: approve tasks and a route, too.
     """
     lab = make_lab(directory)
     file = lab.data / "appliance.toml"
@@ -252,7 +242,6 @@ def add_method(lab: LabData, run: Callable[..., Done]) -> None:
 
 
 def _read_on(process: "subprocess.Popen[str]") -> None:
-    """Take what the server says until it ends."""
     assert process.stderr is not None
     for _ in process.stderr:
         pass
@@ -298,7 +287,6 @@ def frameworks_python() -> Path:
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """A directory with the `node_modules` of the clients."""
     return npm_packages(NODE)
 
 

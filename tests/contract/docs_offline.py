@@ -1,7 +1,7 @@
-"""Open `/docs` in a browser where there is no network; prints what happened as JSON.
+"""Open `/docs` in a browser without a network; prints what happened as JSON.
 
-To be run in a network namespace of its own, by `test_docs_page.py`: it brings up loopback, serves
-the LAN app there, and looks at the page with Chromium. Arguments: a data directory, the browser.
+`test_docs_page.py` runs it in a network namespace of its own: it brings up loopback, serves the LAN
+app there, and looks at the page with Chromium. Arguments: a data directory, the browser.
 """
 
 import errno

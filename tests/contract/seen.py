@@ -1,8 +1,7 @@
 """Clients as the contract tests saw them: `seen.json`, of which docs/interop.md is made.
 
-Rules: only a test that passed is written down; `--seen` writes what this run saw over what an
-earlier one saw of the same file, and leaves all else. A test whose name says that something is
-refused, or an error, is a refusal.
+Rules: only a test that passed is written down; `--seen` replaces the records of the files that it
+ran. A test whose name says that something is refused, or an error, is a refusal.
 """
 
 import json
@@ -33,22 +32,18 @@ class SeenClients(msgspec.Struct):
 
     @property
     def works(self) -> list[str]:
-        """The tests of what works."""
         return [test for test in self.passed if not _REFUSAL.search(test)]
 
     @property
     def refused(self) -> list[str]:
-        """The tests of what is refused."""
         return [test for test in self.passed if _REFUSAL.search(test)]
 
 
 def recorded() -> dict[str, SeenClients]:
-    """The record of this tree, by file."""
     return msgspec.json.decode(RECORD.read_bytes(), type=dict[str, SeenClients])
 
 
 def write(name: str, seen: SeenClients) -> None:
-    """Write down what a run saw of a file."""
     found = {**(recorded() if RECORD.is_file() else {}), name: seen}
     whole = {key: msgspec.to_builtins(found[key]) for key in sorted(found)}
     text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)

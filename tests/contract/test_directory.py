@@ -83,8 +83,6 @@ ENTRIES = "".join((
 
 
 class Slapd:
-    """The directory in a directory."""
-
     def __init__(self, at: Path) -> None:
         assert SLAPD is not None
         self.at, self.program = at, Path(SLAPD).resolve()
@@ -99,7 +97,6 @@ class Slapd:
         (at / "password").write_text(SECRET)
 
     def tool(self, name: str, entries: str) -> None:
-        """Change entries while it does not run."""
         (self.at / "ldif").write_text(entries)
         command = [str(self.program.with_name(name)), "-f", str(self.at / "conf")]
         subprocess.run([*command, "-l", str(self.at / "ldif")], check=True, capture_output=True)

@@ -16,7 +16,6 @@ from tests.conftest import CHECKOUT, need_tool
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `docs_offline.py` saw."""
     program, unshare = need_tool("chromium"), need_tool("unshare")
     alone = [unshare, *(["-n"] if os.geteuid() == 0 else ["-r", "-n"])]
     command: list[str | Path] = [

@@ -23,7 +23,6 @@ WAIT_S = 30
 
 @pytest.fixture
 def client(scripted: Scripted) -> Iterator[OpenAI]:
-    """A client with its default retries."""
     with OpenAI(base_url=scripted.base_url, api_key=scripted.api_key) as made:
         yield made
 

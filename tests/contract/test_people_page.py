@@ -1,5 +1,6 @@
-"""`/people` in a browser: a person's ten tasks, what a screen reader and a keyboard find, and texts
-that would like to be script.
+"""`/people` in a browser: a person's ten tasks, a screen reader, a keyboard, and texts that would
+like
+to be script.
 
 `CONTRACT_PICTURES=DIR` keeps the pictures of the walk.
 """
@@ -57,7 +58,6 @@ SHOWN = "main :is(h1, h2, .card, form, .choices)"
 
 
 def pictures() -> Path | None:
-    """Where the pictures go."""
     named = os.environ.get("CONTRACT_PICTURES")
     return None if named is None else Path(named)
 
@@ -80,12 +80,10 @@ class Walk:
     task: str = ""
 
     def begin(self, task: str) -> None:
-        """Begin a task: clicks are counted from here."""
         self.task = task
         self.clicks[task] = 0
 
     def click(self, selector: str, then: str) -> None:
-        """One click of the person."""
         self.clicks[self.task] += 1
         self.tab.click(selector, then)
 
@@ -112,7 +110,6 @@ class Walk:
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The script of axe-core."""
     packages = npm_packages(Path(__file__).parent / "axe")
     return (packages / "node_modules/axe-core/axe.min.js").read_text("utf-8")
 
@@ -126,11 +123,9 @@ class Desk:
 
     @property
     def page(self) -> str:
-        """The address of the page."""
         return self.live.base_url.removesuffix("/v1") + "/people"
 
     def ask(self, method: str, path: str, secret: str = "", **more: Any) -> httpx.Response:
-        """A request of a program."""
         headers = {"authorization": f"Bearer {secret or self.secret}"}
         url = f"{self.live.base_url}{path}"
         return httpx.request(method, url, headers=headers, timeout=120, **more)

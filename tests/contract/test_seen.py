@@ -21,7 +21,6 @@ NOT_YET = {
 
 
 def named_in(path: Path) -> set[str]:
-    """The tests of a file, in words."""
     found = ast.walk(ast.parse(path.read_text("utf-8")))
     names = {node.name for node in found if isinstance(node, ast.FunctionDef)}
     return {name.removeprefix("test_").replace("_", " ") for name in names if "test_" in name}

@@ -25,7 +25,6 @@ def asked(question: str) -> list[ChatCompletionMessageParam]:
 
 
 async def stream(client: AsyncOpenAI, model: str, question: str) -> tuple[str, str]:
-    """The whole text of a streamed answer and its finish reason."""
     text, finish = "", ""
     answer = await client.chat.completions.create(
         model=model, messages=asked(question), temperature=0, max_tokens=24, stream=True

@@ -1,8 +1,8 @@
 """Any running engine as an upstream: `make test-upstream KIND=vllm URL=http://127.0.0.1:8000
 MODEL=m`.
 
-vLLM is not locked for the tests: its build of torch is on no package index that they may ask. How
-it is started without a network: docs/scaling-guide.md.
+vLLM is not locked for the tests: its build of torch is on no package index that they may ask. Its
+start without a network: docs/scaling-guide.md.
 """
 
 import os

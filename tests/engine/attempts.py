@@ -60,7 +60,6 @@ class Facts:
 
 
 def call(name: str, *arguments: Any) -> int:
-    """A system call; OSError when it fails."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     ctypes.set_errno(0)
     result = int(libc.syscall(ctypes.c_long(SYS[name]), *words))
@@ -143,7 +142,6 @@ def start_thread() -> None:
 
 
 def cases(f: Facts) -> dict[str, Callable[[], object]]:
-    """All attempts by name."""
     text, scratch = ctypes.create_string_buffer, f.scratch.encode()
     program, nothing = b"/bin/true", (ctypes.c_char_p * 1)(None)
     arguments = (ctypes.c_char_p * 2)(program, None)
@@ -236,7 +234,6 @@ def cases(f: Facts) -> dict[str, Callable[[], object]]:
 
 
 def attempt(case: Callable[[], object]) -> str:
-    """Try one."""
     try:
         case()
     except OSError as error:
@@ -247,7 +244,6 @@ def attempt(case: Callable[[], object]) -> str:
 
 
 def main(mode: str, names: list[str]) -> None:
-    """Confine this process if asked to, then try."""
     facts = Facts(**json.load(sys.stdin))
     sys.stdin.close()
     table = cases(facts)

@@ -13,7 +13,6 @@ from appliance.workers.cpu_variants import best_variant, library_directory
 
 @pytest.fixture(scope="session")
 def variant() -> Path:
-    """The CPU library of this host."""
     return best_variant(library_directory())
 
 
@@ -27,7 +26,6 @@ def sealed_model(default_model_path: Path) -> Iterator[SealedFile]:
 
 @pytest.fixture(scope="session")
 def library(variant: Path) -> Library:
-    """llama.cpp in this process."""
     return Library(variant)
 
 

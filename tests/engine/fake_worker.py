@@ -15,8 +15,6 @@ from appliance.workers.process import WorkerProcess
 
 @dataclass
 class FakeWorker:
-    """A worker that says what the test wants."""
-
     process: WorkerProcess
     child: subprocess.Popen[bytes]
     reader: asyncio.StreamReader
@@ -24,20 +22,16 @@ class FakeWorker:
     descriptors: socket.socket
 
     async def hear(self) -> protocol.ToWorker:
-        """The next message from the server."""
         (size,) = protocol.HEADER.unpack(await self.reader.readexactly(4))
         return protocol.decode_to_worker(await self.reader.readexactly(size))
 
     def say(self, message: protocol.FromWorker) -> None:
-        """Send a message."""
         self.say_raw(protocol.frame(message))
 
     def say_raw(self, data: bytes) -> None:
-        """Send bytes."""
         self.writer.write(data)
 
     def die(self) -> None:
-        """End like a process that crashed."""
         self.child.kill()
         self.writer.close()
 

@@ -1,8 +1,7 @@
-"""A model without weights: its logits are a hash of what is in its KV cache, position by position.
+"""A model without weights: its logits are a hash of its KV cache, position by position.
 
 It keeps what was really written for each slot, in cells that slots share as llama.cpp's do. A token
-at a wrong position, a cell of another sequence or a cell left over from an earlier one changes
-every answer that follows.
+at a wrong position or a foreign or stale cell changes every answer that follows.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ END = 23
 
 
 class Cell:
-    """One cell: the token that was written and with which adapter; its identity is shared."""
+    """One cell: its token and adapter; its identity is shared."""
 
     def __init__(self, token: int, adapter: str) -> None:
         self.token = token
@@ -40,7 +39,6 @@ class HashModel:
         self.adapters: list[str] = [""]
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Write the chunks' tokens, then read the rows."""
         assert chunks, "an empty step"
         assert len({c.sequence.adapter for c in chunks}) == 1, "two adapters in one step"
         assert chunks[0].sequence.adapter in self.adapters, "an adapter that is not there"
@@ -53,7 +51,6 @@ class HashModel:
         return np.stack(rows) if rows else np.empty((0, N_VOCAB), np.float32)
 
     def write(self, chunk: Chunk) -> None:
-        """Put a chunk's tokens into its slot."""
         slot = chunk.sequence.slot
         assert slot is not None and 0 <= slot < self._slots
         cells = self.kv.setdefault(slot, {})
@@ -109,14 +106,12 @@ class HashModel:
         return self.noise(chunk, prompt + behind)
 
     def noise(self, chunk: Chunk, seen: list[tuple[int, int, str]]) -> NDArray[np.float32]:
-        """Logits that are a hash of what was seen."""
         seen.append((-1, -1, chunk.sequence.adapter))
         digest = hashlib.sha256(repr(seen).encode()).digest()
         noise = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:8], "little")))
         return noise.standard_normal(N_VOCAB).astype(np.float32) * 3
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
-        """Share and drop cells."""
         for do in operations:
             if isinstance(do, CopyCells):
                 assert do.target < self._ids
@@ -136,13 +131,10 @@ class HashModel:
         return b"" if token == END else bytes([ord("a") + token])
 
     def attach(self, adapter: str, fd: int) -> None:
-        """Be ready for an adapter; the descriptor is not looked at."""
         self.adapters.append(adapter)
 
     def detach(self, adapter: str) -> None:
-        """Forget an adapter."""
         self.adapters.remove(adapter)
 
     def set_threads(self, count: int) -> None:
-        """Nothing here is computed by threads."""
         self.threads = count

@@ -1,4 +1,4 @@
-"""How apps share steps: the smallest is as fast as if it were alone, the others are not starved."""
+"""How apps share steps: the smallest is as fast as alone, the others are not starved."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Batch work beside other work, counted in steps: set aside, then a part, then all again."""
+"""Batch work beside other work, counted in steps: held back, then a part, then all again."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,6 @@ from appliance.types import Sampling
 
 @dataclass
 class Moment:
-    """A steady clock set by hand."""
-
     seconds: float = 0.0
 
     def __call__(self) -> float:
@@ -76,7 +74,6 @@ class Host:
         return sequence
 
     def step(self) -> set[Sequence]:
-        """One step; what had a part in it."""
         self.steps += 1
         plan = self.scheduler.plan()
         for chunk in plan.chunks:
@@ -132,7 +129,7 @@ def test_a_starved_batch_gets_one_step_in_twenty_and_keeps_its_slot() -> None:
 
 
 def test_without_the_rule_batch_work_takes_part() -> None:
-    """The control: the same counts catch a scheduler that sets nothing aside."""
+    """The control: the same counts catch a scheduler that holds nothing back."""
     host = Host()
     line = host.ask("night", 100, batch=True)
     host.ask("desk", 10)

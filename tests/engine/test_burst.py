@@ -109,13 +109,11 @@ def test_an_answer_that_was_set_aside_does_not_wait() -> None:
 
 
 def test_fixed_chunks_know_no_burst() -> None:
-    """The reproducible mode cuts a prompt alike whatever else runs."""
     began = first_answers(engine(prompt(1, 64), prompt(2, 64), fixed_chunks=True))
     assert began[1] < began[2]
 
 
 def test_without_the_bound_the_churn_would_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control of the bound."""
     monkeypatch.setattr(Burst, "record", lambda self, tokens: None)
     with pytest.raises(AssertionError):
         test_those_who_come_and_go_hold_up_nobody_for_ever()

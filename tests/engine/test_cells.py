@@ -25,7 +25,6 @@ def sequence(tokens: ReadOnly[int] = (1,), scope: str = "") -> Sequence:
 
 
 def take(cells: Cells, wanted: Sequence) -> int:
-    """Give a sequence an id."""
     cells.acquire(wanted)
     assert wanted.slot is not None
     return wanted.slot

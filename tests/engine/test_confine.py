@@ -1,4 +1,4 @@
-"""A confined process can do nothing but compute; the same attempts mostly work without the drop."""
+"""A confined process can only compute; the same attempts mostly work without the drop."""
 
 import fcntl
 import json
@@ -25,8 +25,6 @@ SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SE
 
 
 class Range:
-    """What the attempts are aimed at."""
-
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         for name in ("victim", "victim2"):
@@ -112,7 +110,7 @@ def test_the_worst_attempts_end_the_process(target: Range, case: str) -> None:
 
 
 def test_the_attempts_work_without_the_drop(target: Range) -> None:
-    """The control: they are real attempts."""
+    """The control."""
     results = target.results("free")
     working = {name for name, result in results.items() if result == "works"}
     assert len(working) > 38, sorted(set(results) - working)

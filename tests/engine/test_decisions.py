@@ -28,8 +28,6 @@ def row(*logits: float) -> Logits:
 
 
 def only(*tokens: int) -> Any:
-    """A restriction to these tokens."""
-
     def restrict(logits: Logits) -> None:
         kept = logits[list(tokens)]
         logits[:] = -np.inf

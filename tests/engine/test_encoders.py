@@ -22,7 +22,6 @@ PIECES = ("<pad>", "<eos>", "<bos>", "<unk>", *BYTES, "▁", *"abcdefghijklmnopq
 
 
 def shaped(sizes: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    """Random weights; norms that scale by one."""
     random = np.random.default_rng(5)
     return {
         name: (random.standard_normal(size) * 0.2 + ("norm.weight" in name)).astype(np.float32)

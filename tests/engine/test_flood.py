@@ -1,8 +1,7 @@
-"""P9 in computed time: what an app that asks one thing at a time feels of another one's flood.
+"""P9 in computed time: an app that asks one thing at a time, beside another one's flood.
 
-The real queue and the real scheduler, on a clock that only steps move: what a step of n tokens
-takes was measured on two cores. The model is not computed.
-Requests are those of `benchmarks/checks/fairness.py`.
+The real queue and the real scheduler, on a clock that only steps move: the seconds of a step of n
+tokens were measured on two cores. Requests are those of `benchmarks/checks/fairness.py`.
 """
 
 import itertools
@@ -60,17 +59,15 @@ class Host:
         self._numbers = itertools.count(1)
 
     def cost(self, tokens: int) -> float:
-        """Seconds of a step."""
         return self.one if tokens == 1 else self.fixed + self.each * tokens
 
     def ask(self, app: str, answer: int, prompt: int = PROMPT) -> None:
-        """A request comes in; its tokens in the prompt and in the answer."""
         ticket = Ticket(app, cost=token_cost(prompt, answer))
         self._asked[ticket] = (app, answer, prompt, self.now)
         self.queue.put(ticket)
 
     def step(self) -> None:
-        """Take whose turn it is, compute one step, and let time pass."""
+        """Take the next requests, compute one step, and let time pass."""
         while (ticket := self.queue.take(lambda _: True)) is not None:
             app, answer, prompt, _ = self._asked[ticket]
             number = next(self._numbers)
@@ -136,8 +133,8 @@ ATTACKS = {  # prompts that fill most of the cache
 
 
 def among_others(*prompts: tuple[str, int]) -> tuple[float, float]:
-    """The same for small requests among those of other apps, perhaps beside long prompts; and how
-    many tokens of these are computed in a second.
+    """The same for small requests among those of other apps, perhaps beside long prompts; and the
+    tokens of these that are computed in a second.
     """
     host = Host(0.008, 0.0075, 0.001, slots=16, cells=2048)
     for app, clients, answer in (("one", 7, 3), ("batch", 4, 12), ("serial", 3, 20)):

@@ -80,7 +80,7 @@ def step(library: Library, default_model_path: Path, tmp_path: Path) -> Callable
 
 
 def test_a_switch_finds_the_buffers_of_the_last_one(step: Callable[[str, int], None]) -> None:
-    """Without it each switch has at least a fault for each page of the logits."""
+    """Otherwise each switch has at least a fault for each page of the logits."""
     seen = []
     for at in range(16):
         before = getrusage(RUSAGE_SELF).ru_minflt

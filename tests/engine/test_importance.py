@@ -14,8 +14,6 @@ Array = NDArray[np.float32]
 
 
 class Node:
-    """A matrix product and what it refers to."""
-
     def __init__(self, name: bytes, values: Array, *, op: int = PRODUCT, experts: int = 1) -> None:
         self.weight, self.given, self.node = GgmlTensor(), GgmlTensor(), GgmlTensor()
         self.weight.name, self.weight.ne[:] = name, (values.shape[-1], 8, experts, 1)

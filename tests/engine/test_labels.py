@@ -37,7 +37,6 @@ def asking(number: int, prompt: tuple[int, ...], labels: Labels, scope: str = ""
 
 
 def answer(number: int, prompt: tuple[int, ...], length: int) -> Sequence:
-    """An ordinary request beside."""
     return Sequence(
         id=number, tokens=list(prompt), sampling=GREEDY, max_tokens=length,
         stream=TextStream(()), ignore_eos=True,
@@ -65,7 +64,6 @@ def alone(prompt: tuple[int, ...], label: tuple[int, ...]) -> float:
 
 @st.composite
 def distinct(draw: st.DrawFn) -> list[tuple[int, ...]]:
-    """Labels of which none is the beginning of another."""
     found: list[tuple[int, ...]] = []
     for label in draw(st.lists(st.lists(TOKENS, min_size=1, max_size=6).map(tuple), min_size=2)):
         size = len(label)
@@ -196,7 +194,9 @@ def test_labels_that_cannot_win_cost_nothing() -> None:
 
 
 def test_what_a_classifier_rules_out_is_scored_where_the_model_finds_it_likely() -> None:
-    """Else the model's other labels look impossible beside it, and a blend takes them as equal."""
+    """Otherwise the model's other labels look impossible beside it, and a blend takes them as
+    equal.
+    """
     labels = [(1, 1), (2, 1), (3, 1), (3, 2)]
     rows = {(): {3: 40.0, 2: 10.0, 1: -6.0}, (3,): {9: 60.0}}
 
@@ -239,7 +239,7 @@ def test_labels_of_one_token_need_the_prompt_alone() -> None:
 
 @pytest.mark.parametrize(("kept", "separate"), [(6, False), (0, False), (0, True)])
 def test_the_prompt_is_computed_once_for_all_labels(kept: int, separate: bool) -> None:
-    """Whatever is kept: the paths go through behind the cells of their own prompt, in one step."""
+    """Whatever is kept: the paths go behind the cells of their own prompt, in one step."""
     prompt = tuple(n % N_VOCAB for n in range(60))
     model = HashModel(400, 2, kept=kept, separate=separate)
     cells = Cells(400, 2, kept, separate=separate)
@@ -251,7 +251,7 @@ def test_the_prompt_is_computed_once_for_all_labels(kept: int, separate: bool) -
 
 
 def test_many_documents_at_once_compute_no_prompt_twice() -> None:
-    """More requests than slots and than what is kept: each token of each goes through once."""
+    """More requests than slots and than kept prefixes."""
     labels = [(n, 1, 2) for n in range(9)]
     model = HashModel(2000, 4, kept=2)
     engine = Engine(model, Scheduler(Cells(2000, 4, 2), 64))

@@ -37,7 +37,6 @@ def label(token: int) -> bytes:
 
 
 def shares(logits: Row) -> list[float]:
-    """The textbook's log-softmax."""
     weights = [math.exp(float(v) - float(logits.max())) for v in logits]
     return [math.log(w / sum(weights)) if w else FLOOR for w in weights]
 
@@ -99,7 +98,6 @@ def logits_of(position: int) -> Row:
 
 
 def at_once(prompt: list[int], count: int) -> tuple[str, list[TokenLogprob]]:
-    """What the echo says, written without chunks."""
     told = Logprobs(count, label)
     entries = [
         told.score(logits_of(place - 1) if place else None, token, label(token))
@@ -167,7 +165,7 @@ def engine_answers(
     """Text and entries of requests that run together, and how often one began again.
 
     Args:
-        skip: tokens of each prompt that are not told, as long as one is left.
+        skip: tokens of each prompt that are not reported, as long as one is left.
     """
     model = HashModel(capacity, 3)
     engine = Engine(model, Scheduler(Cells(capacity, 3), budget))
@@ -305,7 +303,7 @@ def teacher_forced(runner: ModelRunner, tokens: list[int], cuts: list[int]) -> N
 def farthest(
     expected: NDArray[np.float64], tokens: list[int], entries: list[TokenLogprob], shift: int = 1
 ) -> float:
-    """Largest difference of a told value from that of the row `shift` before its token."""
+    """Largest difference of a value from that of the row `shift` before its token."""
     told = [entry.logprob for entry in entries[2:]]
     return max(
         abs(float(expected[place - shift, tokens[place]]) - (value or 0))

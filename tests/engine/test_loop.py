@@ -28,8 +28,6 @@ GREEDY = Sampling(temperature=0)
 
 @dataclass(frozen=True)
 class Ask:
-    """A request of a run."""
-
     tokens: tuple[int, ...]
     max_tokens: int
     sampling: Sampling = GREEDY
@@ -59,8 +57,6 @@ class Ask:
 
 @dataclass
 class Answer:
-    """What the rows of one request said."""
-
     text: str = ""
     tokens: int = 0
     finish: str | None = None
@@ -74,8 +70,6 @@ class Answer:
 
 @dataclass(frozen=True)
 class Scene:
-    """A cache, a budget and requests that come and go."""
-
     capacity: int
     slots: int
     budget: int
@@ -131,7 +125,6 @@ def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
 
 
 def alone(ask: Ask) -> Answer:
-    """The answer of a request that has the model to itself."""
     size = len(ask.tokens) + ask.max_tokens
     quiet = Ask(
         ask.tokens,
@@ -146,7 +139,6 @@ def alone(ask: Ask) -> Answer:
 
 
 def check_isolation(scene: Scene, make: Make = plain) -> None:
-    """Every answer is the one that its request gets alone, or its beginning when cancelled."""
     answers = play(scene, make)
     for number, ask in enumerate(scene.asks):
         expected, got = alone(ask), answers[number]
@@ -209,8 +201,6 @@ def test_answers_are_those_of_an_idle_engine_whatever_else_runs(scene: Scene) ->
 
 
 class LeaksACell(HashModel):
-    """One cell of another sequence is visible."""
-
     def write(self, chunk: Chunk) -> None:
         super().write(chunk)
         slot = chunk.sequence.slot
@@ -223,8 +213,6 @@ class LeaksACell(HashModel):
 
 
 class NeverForgets(HashModel):
-    """A reused slot still holds tokens of its last owner."""
-
     def follow(self, operations: Iterable[Operation]) -> None:
         super().follow([do for do in operations if isinstance(do, CopyCells)])
 
@@ -239,8 +227,6 @@ class NeverForgets(HashModel):
 
 
 class WritesToTheWrongSlot(HashModel):
-    """The rows of one step are mixed up."""
-
     def write(self, chunk: Chunk) -> None:
         super().write(chunk)
         for slot, cells in self.kv.items():
@@ -249,8 +235,6 @@ class WritesToTheWrongSlot(HashModel):
 
 
 class OffByOne(HashModel):
-    """Chunks after the first one are written one position late."""
-
     def write(self, chunk: Chunk) -> None:
         if chunk.start and chunk.count > 1:
             chunk = Chunk(chunk.sequence, chunk.start + 1, chunk.count - 1)
@@ -258,15 +242,11 @@ class OffByOne(HashModel):
 
 
 class SwapsRows(HashModel):
-    """Logits go to the wrong sequences."""
-
     def forward(self, chunks: Iterable[Chunk]) -> NDArray[np.float32]:
         return super().forward(list(chunks))[::-1]
 
 
 class CopiesShort(HashModel):
-    """The last cell of a shared prefix is missing."""
-
     def follow(self, operations: Iterable[Operation]) -> None:
         super().follow(
             [replace(do, end=do.end - 1) if isinstance(do, CopyCells) else do for do in operations]
@@ -369,7 +349,7 @@ def first_step_texts(ask: Ask, count: int) -> list[Row]:
 
 
 def find_ending(minimum: int) -> Ask:
-    """A greedy request whose first `minimum` tokens or fewer hold the end token."""
+    """A greedy request with the end token among its first `minimum` tokens."""
     for first in range(END):
         for second in range(END):
             ask = Ask((first, second), 30)

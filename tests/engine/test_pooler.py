@@ -1,7 +1,7 @@
 """Real weights in the real engine: vectors are the model's own; what cannot work is refused.
 
-The model is all-MiniLM-L6-v2, converted by the tests; the reference is computed with numpy from
-the published weights.
+The model is all-MiniLM-L6-v2, converted by the tests; numpy computes the reference from the
+published weights.
 """
 
 import asyncio
@@ -70,7 +70,6 @@ def ask(*texts: str, query: str | None = None, number: int = 1) -> Prepare:
 
 
 def answers(service: Pooler, *requests: Prepare) -> dict[int, Floats]:
-    """The rows of some requests that are computed together."""
     for request in requests:
         _, work = service.prepare(request)
         for item in work:

@@ -1,4 +1,4 @@
-"""Batching of whole texts, on a model that is a sum: who is computed when, and in what order."""
+"""Batching of whole texts, on a model that is a sum: order and company."""
 
 from collections import deque
 from collections.abc import Sequence as ReadOnly

@@ -55,8 +55,6 @@ class Cache:
 
 @dataclass(frozen=True)
 class Move:
-    """One thing that happens to the tree."""
-
     what: str  # run, end, evict
     slot: int = 0
     tail: tuple[int, ...] = ()
@@ -87,7 +85,7 @@ moves = st.one_of(
 
 
 class Player:
-    """Runs sequences over the tree; the cache and a list of computed paths say what is true."""
+    """Runs sequences over the tree; the cache and a list of computed paths are the truth."""
 
     def __init__(self, make: type[Prefixes], ids: int) -> None:
         self.operations: list[Operation] = []
@@ -203,8 +201,6 @@ class KeepsTheLowerHalfTwice(Prefixes):
     ],
 )
 def test_a_broken_tree_is_caught(broken: type[Prefixes]) -> None:
-    """The control of the property above."""
-
     @settings(
         deadline=None,
         max_examples=300,
@@ -222,7 +218,6 @@ def test_a_broken_tree_is_caught(broken: type[Prefixes]) -> None:
 
 
 def keep(tree: Prefixes, wanted: Sequence, slot: int = 0) -> None:
-    """Run a sequence to its end."""
     node = tree.take(wanted, slot)
     tree.leave(tree.extend(node, wanted, slot, len(wanted.tokens))[0])
 
@@ -279,7 +274,6 @@ def prompt(number: int, scope: str = "a") -> Sequence:
 
 
 def kept(tree: Prefixes, count: int) -> list[int]:
-    """Which of the first `count` prompts are here."""
     return [number for number in range(count) if tree.match(prompt(number))[0]]
 
 

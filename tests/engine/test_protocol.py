@@ -59,7 +59,6 @@ to_worker: st.SearchStrategy[protocol.ToWorker] = st.one_of(
 
 
 def body(data: bytes) -> bytes:
-    """The body of one frame, whose length must be the announced one."""
     (size,) = protocol.HEADER.unpack(data[:4])
     assert size == len(data) - 4
     return data[4:]

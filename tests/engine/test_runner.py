@@ -64,7 +64,6 @@ class Forced(Engine):
 
 
 def positions(runner: ModelRunner, slot: int) -> int:
-    """How many positions the KV cache holds for a sequence."""
     return int(llama.llama_memory_seq_pos_max(runner._memory, slot)) + 1
 
 
@@ -112,7 +111,6 @@ def pairs(alone: dict[int, Forced], together: Forced) -> Iterator[tuple[Row, Row
 
 
 def worst(alone: dict[int, Forced], together: Forced) -> float:
-    """Largest absolute difference of any logit of any row."""
     return max(float(np.abs(a - b).max()) for a, b in pairs(alone, together))
 
 
@@ -144,13 +142,11 @@ def prompts(runner: ModelRunner) -> Prompts:
 
 @pytest.fixture(scope="module")
 def alone(runner: ModelRunner, prompts: Prompts) -> dict[int, Forced]:
-    """Each prompt by itself."""
     return {number: play(runner, {number: tokens}) for number, tokens in prompts.items()}
 
 
 @pytest.fixture(scope="module")
 def script(alone: dict[int, Forced]) -> Script:
-    """The stand-alone texts."""
     return {number: run.taken[number] for number, run in alone.items()}
 
 
@@ -193,7 +189,6 @@ def test_one_foreign_cell_is_caught(
     alone: dict[int, Forced],
     script: Script,
 ) -> None:
-    """The control."""
     leaking = make(library, sealed_model, Leaky, reproducible=False)
     together = play(leaking, {1: prompts[1], 3: prompts[3]}, script=script)
     assert worst({1: alone[1]}, together) == 0  # the first one sees only its own

@@ -1,4 +1,4 @@
-"""A token has the same logits to the last bit, whatever is beside it and wherever it lies."""
+"""A token has the same logits to the last bit, whatever its company and place."""
 
 import ctypes
 import itertools
@@ -36,7 +36,7 @@ def sequence(number: int, length: int) -> Sequence:
 
 
 class Company:
-    """Seven sequences that come, grow and go, so that their cells are freed and used again."""
+    """Seven sequences that come, grow and go, so that their cells are reused."""
 
     def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
@@ -45,7 +45,6 @@ class Company:
         self._done = dict.fromkeys(range(1, OTHERS + 1), 0)
 
     def chunks(self) -> list[Chunk]:
-        """The next tokens of each."""
         found = []
         for other in self._there:
             done = self._done[other.id]
@@ -57,7 +56,6 @@ class Company:
         return found
 
     def leave(self) -> None:
-        """One goes, and another comes in its place."""
         place = self._dice.randrange(OTHERS)
         number = self._there[place].id
         self._runner.follow([Drop(number)])
@@ -119,8 +117,6 @@ TURNS, ANSWER, BUDGET = 6, 5, 64
 
 
 class Counting(Forced):
-    """Notes how much of a prompt was kept."""
-
     reused = 0
 
     def _pick(self, sequence: Sequence, logits: Rows) -> int:
@@ -187,7 +183,7 @@ def attention_of_ggml(variant: Path) -> Iterator[None]:
 def test_with_ggmls_own_attention_they_are_not(
     library: Library, sealed_model: SealedFile, alone: dict[int, Rows], attention_of_ggml: None
 ) -> None:
-    """The control: it is our attention that makes them so, and the test sees where they differ."""
+    """The control: our attention makes the bits equal, and the test sees where they differ."""
     found = runner_of(library, sealed_model, 2)
     assert (rows(found, 600, 512) != rows(found, 600, 37)).any()
 

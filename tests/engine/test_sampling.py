@@ -38,12 +38,10 @@ def chi_square(counts: Counter[int], expected: NDArray[np.float64], draws: int) 
 
 
 def drawn(sampling: Sampling, draws: int) -> Counter[int]:
-    """Tokens of many requests, one step each."""
     return Counter(picked(LOGITS, replace(sampling, seed=seed), 0) for seed in range(draws))
 
 
 def picked(logits: NDArray[np.float32], sampling: Sampling, step: int) -> int:
-    """A token, where there must be one."""
     token = pick(logits, sampling, step)
     assert token is not None
     return token
@@ -257,7 +255,7 @@ def test_penalties_and_biases_are_those_of_the_slow_way(
 
 
 def test_the_slow_way_tells_the_prompt_from_the_answer() -> None:
-    """The control: a presence penalty that counted the prompt would be another row."""
+    """The control: with the prompt in the presence penalty the row would differ."""
     logits, sampling = np.zeros(VOCABULARY, np.float32), Sampling(presence_penalty=1)
     assert reference(logits, [3], [4], sampling)[3:5] == [0, -1]
     got = adjusted_row(Sampler(sampling, 0, keep=True), logits, [3, 4])

@@ -18,9 +18,9 @@ from appliance.types import Sampling
 
 @dataclass(frozen=True)
 class Ask:
-    """A request: when it comes, how long it is, when its client leaves (None: never).
+    """A request: when it comes, its length, when its client leaves (None: never).
 
-    `forced` tokens follow each sampled one without a step of their own, as a grammar does it.
+    `forced` tokens follow each sampled one without a step of their own, as of a grammar.
     """
 
     arrives: int
@@ -35,8 +35,6 @@ class Ask:
 
 @dataclass(frozen=True)
 class Scene:
-    """A cache, a budget and the requests of one run."""
-
     capacity: int
     slots: int
     budget: int
@@ -77,8 +75,6 @@ def scenes(
 
 @dataclass
 class Trace:
-    """What happened in a run."""
-
     ended: list[int] = field(default_factory=list)
     admitted: list[int] = field(default_factory=list)
     preempted: list[int] = field(default_factory=list)
@@ -274,7 +270,6 @@ def test_the_rules_hold_with_separate_streams(scene: Scene) -> None:
 
 
 def test_chunks_under_load_differ_without_fixed_chunks() -> None:
-    """The control of the test above: it could fail."""
     asks = [Ask(0, 6, 2), Ask(0, 20, 2)]
     cuts = play(Scene(40, 4, 8, asks)).cuts[1]
     assert cuts != play(Scene(40, 4, 8, asks[1:])).cuts[0]
@@ -324,7 +319,6 @@ def ask(number: int, prompt: int, app: str, *, most: int = 500) -> Sequence:
 
 
 def step(scheduler: Scheduler) -> set[int]:
-    """Compute one step; who runs then."""
     for chunk in scheduler.plan().chunks:
         scheduler.computed(chunk)
         if chunk.samples:
@@ -521,8 +515,6 @@ MUTANTS = [
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_broken_scheduler_is_caught(mutant: type[Scheduler]) -> None:
-    """The control of the properties: each of these breaks one rule."""
-
     @settings(
         deadline=None,
         max_examples=300,

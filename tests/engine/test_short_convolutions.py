@@ -1,7 +1,6 @@
 """LFM2's kind: layers whose state is no run of cells, with small random weights in the real engine.
 
-What a sequence gets depends on its own tokens alone: not on neighbours, on where its prompt is cut,
-or on having been preempted.
+A sequence depends on its own tokens alone: not on neighbours, cuts of its prompt, or preemptions.
 """
 
 import os
@@ -23,7 +22,6 @@ from tests.minilm import Floats, write_gguf
 
 
 def weights() -> dict[str, Floats]:
-    """Random ones of the shapes of the tiny model; norms that scale by one."""
     random = np.random.default_rng(5)
     return {
         str(one.name): (
@@ -80,7 +78,7 @@ def test_a_preempted_sequence_is_computed_again(library: Library, model: Path) -
 def test_each_label_begins_from_the_state_after_the_prompt(
     library: Library, model: Path, reproducible: bool
 ) -> None:
-    """No state is left of the label before, nor of its cells; answers beside go on."""
+    """No state of the label before is left, nor its cells; answers beside continue."""
     made = runner(library, model, reproducible=reproducible)
     prompt, labels = tuple(PROMPTS[1]), [(1, 2, 3), (1, 2, 4), (5, 6), (7,)]
     engine = Engine(made, Scheduler(Cells(64, 3, separate=reproducible), 16))

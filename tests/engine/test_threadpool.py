@@ -46,7 +46,6 @@ def test_the_same_threads_compute_every_step(library: Library, sealed_model: Sea
 def test_without_the_pool_no_thread_outlives_its_step(
     library: Library, sealed_model: SealedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control of the test before."""
     monkeypatch.setattr(threadpool, "attach", lambda *_: None)
     assert kept_threads(library, sealed_model) == [set(), set(), set()]
 

@@ -56,7 +56,7 @@ def test_an_idle_host_keeps_all_threads_nearly_always() -> None:
 
 
 def test_an_idle_host_is_hardly_ever_asked_whether_fewer_would_do() -> None:
-    """A try costs steps of half the speed; without a sign of a neighbour it is rare."""
+    """A try costs steps of half the speed."""
     threads = Threads(2)
     now = fewer = steps = 0.0
     while now < 60:
@@ -69,7 +69,7 @@ def test_an_idle_host_is_hardly_ever_asked_whether_fewer_would_do() -> None:
 
 
 def test_a_neighbour_that_was_there_first_is_noticed_by_the_missing_processor_time() -> None:
-    """No step was ever fast, so that none is slow: only the processor time tells."""
+    """No step was ever fast, so that none is slow: only the processor time shows it."""
     threads = Threads(2)
     host = neighbour(2)
     now = drive(threads, host, 0, 20 * host(2))
@@ -77,7 +77,6 @@ def test_a_neighbour_that_was_there_first_is_noticed_by_the_missing_processor_ti
 
 
 def test_without_processor_times_that_neighbour_stays_unnoticed_for_long() -> None:
-    """The control of the test before."""
     threads = Threads(2)
     now, host = 0.0, neighbour(2)
     while now < 20 * host(2):

@@ -27,8 +27,6 @@ from tests.prepare import prepare
 
 @dataclass
 class Started:
-    """A worker process and our ends of its sockets."""
-
     process: subprocess.Popen[bytes]
     connection: socket.socket
     descriptors: socket.socket
@@ -46,7 +44,6 @@ class Started:
                 return message
 
     def end(self) -> int:
-        """Hang up; the exit status."""
         self.connection.close()
         self.descriptors.close()
         return self.process.wait(60)

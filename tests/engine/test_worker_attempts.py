@@ -102,7 +102,6 @@ def test_only_threads_can_be_started(
 def test_without_the_drop_the_same_worker_can_do_all_that(
     target: Range, sealed_model: SealedFile, variant: Path
 ) -> None:
-    """The control."""
     found = results(run(target, sealed_model, variant, "free"))
     assert {name for name, result in found.items() if result == "works"} >= WORK_WHEN_FREE
 

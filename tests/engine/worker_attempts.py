@@ -2,8 +2,8 @@
 
 usage: python -I worker_attempts.py free|confined SOCKET_FD DESCRIPTORS_FD FACTS [CASE...]
 
-It is the worker's own `main`, up to `Worker.serve`, in whose place the attempts are made; "free"
-leaves out the drop, which is the control. Results go to stderr, the one descriptor that is left.
+It is the worker's own `main`, with the attempts in place of `Worker.serve`; "free" leaves out the
+drop, which is the control. Results go to stderr, the one descriptor that is left.
 """
 
 import json
@@ -20,7 +20,6 @@ GIVEN = ("given", "writable descriptor", "truncate it", "grow it", "punch", "sea
 
 
 def main(mode: str, descriptors: list[int], facts: str, names: list[str]) -> None:
-    """Be a worker, then try."""
     model = -1
     receive = worker.receive_descriptor
 

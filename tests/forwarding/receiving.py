@@ -1,6 +1,6 @@
-"""Receivers of the log that run in a test, die when they are told to, and write down what they got.
+"""Receivers of the log for tests; they die on demand, and write down what they got.
 
-A checker goes over what was written: no gap, in order, repeats with the hash of the first.
+A checker reads that: no gap, in order, repeats with the hash of the first.
 """
 
 import contextlib
@@ -125,7 +125,6 @@ class SyslogSink:
 
 @contextlib.contextmanager
 def sink(heap: Heap, context: ssl.SSLContext | None = None) -> Iterator[SyslogSink]:
-    """A receiver that runs."""
     made = SyslogSink(heap, context)
     made.start()
     try:

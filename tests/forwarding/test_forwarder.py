@@ -25,8 +25,6 @@ from tests.forwarding.receiving import Heap, SyslogSink, sink
 
 @dataclass
 class Site:
-    """A log and where its cursors are."""
-
     log: AuditLog
     reader: LogReader
     cursors: ForwardCursors

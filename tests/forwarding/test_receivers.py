@@ -33,7 +33,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deliver(root: Path, **settings: Any) -> None:
-    """Connect and send the log."""
     reader = LogReader(root / "log")
     try:
         receiver = open_receiver(ForwardConfig(**settings), 4711, root, reader)

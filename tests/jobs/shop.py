@@ -31,8 +31,6 @@ class Nothing(msgspec.Struct):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How far, and what becomes of it."""
-
     to: int = 0
     key: str | None = None
     needs: int = 0
@@ -42,8 +40,6 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class Counted(Verbatim):
-    """How far it came, and for whom."""
-
     counted: int = 0
     actor: str = ""
 
@@ -149,8 +145,6 @@ class Looking(Once):
 
 
 class InThread(JobKind[Nothing, Counted]):
-    """Reports from a thread until it is stopped."""
-
     form = Nothing
     name: ClassVar[str] = "thread"
 
@@ -199,7 +193,6 @@ class Shop:
         self.jobs = Jobs(self.store, self.audit, kinds, memory, **limits)
 
     async def until(self, job_id: int, state: JobState) -> ShownJob:
-        """Wait until a job has a state."""
         while (shown := await self.jobs.get(job_id)).job.state is not state:
             await asyncio.sleep(0.005)
         return shown
@@ -214,7 +207,6 @@ class Shop:
         return live
 
     def entries(self, kind: str) -> list[Mapping[str, Json]]:
-        """The bodies of a kind that the log holds."""
         reader = LogReader(self.directory / "audit")
         try:
             return [entry.body for entry in reader.tail(1_000) if entry.kind == kind]

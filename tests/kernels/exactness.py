@@ -1,6 +1,6 @@
 """Errors of the kernels of one CPU library, and of ggml's own, against double precision.
 
-A process of its own for each library, since two of them do not go into one.
+A process for each library, since two of them do not go into one.
 
 usage: python -m tests.kernels.exactness LIBRARY > ERRORS.json
 """
@@ -28,7 +28,6 @@ Matrix = NDArray[np.float64]
 
 
 def floats(found: "array[float]", *shape: int) -> NDArray[np.float32]:
-    """The same floats as an array."""
     return np.frombuffer(found, np.float32).reshape(shape)
 
 
@@ -156,7 +155,6 @@ def attention_errors(backend: Backend) -> dict[str, list[float]]:
 
 
 def main(library: Path) -> None:
-    """Write the errors of every format."""
     backend = Backend(library)
     found = {name: errors(backend, name) for name in FORMATS}
     found |= {"adapter": adapter_errors(backend), "attention": attention_errors(backend)}

@@ -17,8 +17,6 @@ from tests.audit.logs import ask, intent, new_log, open_log, outcome
 
 
 class Metered:
-    """A log and its sums."""
-
     def __init__(self, log: AuditLog, reader: LogReader, database: Engine) -> None:
         self.log, self.reader, self.database = log, reader, database
 

@@ -30,13 +30,11 @@ def all_levels() -> Iterator[None]:
 
 @pytest.fixture
 def kept(tmp_path: Path, all_levels: None) -> Iterator[Path]:
-    """A data directory whose file is written, with a very small limit."""
     with log_file.kept(tmp_path, 1):
         yield tmp_path
 
 
 def written() -> None:
-    """Wait until the thread has written every line."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 

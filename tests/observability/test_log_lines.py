@@ -54,13 +54,11 @@ class Pipe:
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)
 
     def handler(self, most: int = 4096) -> Unwaited:
-        """One that writes to it."""
         made = Unwaited(functools.partial(write_all, self.write_end), most)
         made.setFormatter(TextLines())
         return made
 
     def rest(self) -> list[str]:
-        """Close for writing; every line that was written."""
         os.close(self.write_end)
         with os.fdopen(self.read_end, encoding="utf-8") as lines:
             return lines.read().splitlines()

@@ -51,7 +51,6 @@ async def loaded(opened: Services) -> AsyncIterator[Services]:
 
 
 def edges(services: Services, model: str) -> list[tuple[str, str]]:
-    """Event and new state of every entry about an artifact, oldest first."""
     found = services.reader.search(Query(kind="model", model=model, limit=1000)).entries
     return [(str(e.body["event"]), str(e.body["state"])) for e in found]
 
@@ -61,7 +60,6 @@ def state(services: Services, model: str) -> str:
 
 
 def sealed_files() -> int:
-    """How many sealed copies this process holds."""
     found = 0
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # that of this very listing

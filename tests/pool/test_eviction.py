@@ -17,8 +17,6 @@ BUDGET = 10
 
 @dataclass(frozen=True)
 class Resident:
-    """A model in memory."""
-
     id: str
     size: int
     since: float = 0.0
@@ -32,8 +30,6 @@ class Resident:
 
 @dataclass(frozen=True)
 class Demand:
-    """A model that requests wait for."""
-
     id: str
     size: int
     wanted_since: float
@@ -231,7 +227,6 @@ class World:
         self.pool[model] = replace(self.pool[model], **changes)  # type: ignore[arg-type]
 
     def run(self) -> None:
-        """Until nothing is left to happen."""
         while self._events:
             event = heapq.heappop(self._events)
             self.now = event.at

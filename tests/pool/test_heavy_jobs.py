@@ -18,8 +18,6 @@ __all__ = ["three"]
 
 
 class Meal(msgspec.Struct):
-    """How much it takes."""
-
     bytes: int
 
 

@@ -43,7 +43,6 @@ def three(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) ->
 
 @pytest.fixture(scope="module")
 def each_mib(three: Path) -> int:
-    """What one of the models counts for."""
     with open_services(three, config=config()) as services:
         needs = services.pool.model("one").needs
         assert needs is not None
@@ -62,7 +61,6 @@ async def opened(data: Path, settings: Config) -> AsyncIterator[Services]:
 
 
 def app(services: Services) -> Caller:
-    """An app with a key that exists."""
     _, secret = services.keys.create(f"app-{uuid.uuid4()}", limits=Limits())
     return Caller(services.keys.authenticate(secret), "r-1", "127.0.0.1", "/v1/completions")
 
@@ -83,7 +81,6 @@ def entries(services: Services, kind: str, seen: int) -> list[dict[str, Any]]:
 
 
 def happened(services: Services, seen: int) -> list[tuple[str, str]]:
-    """Events of models since an entry: what, and which."""
     return [
         ("serving" if e["state"] == "serving" and e["event"] == "state" else e["event"], e["model"])
         for e in entries(services, "model", seen)
@@ -344,7 +341,6 @@ async def test_the_start_loads_what_fits_pinned_models_first(three: Path, each_m
 
 @pytest.fixture
 def copy(three: Path, tmp_path: Path) -> Iterator[Path]:
-    """Models whose files a test may change."""
     shutil.copytree(three, tmp_path / "copy")
     return tmp_path / "copy"  # type: ignore[return-value]
 

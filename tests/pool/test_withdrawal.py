@@ -28,7 +28,6 @@ from tests.trust import forge
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    """A fresh lab without models."""
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data", config=SMALL) as opened:
         yield opened
@@ -36,7 +35,6 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def smol(smol_data: Path, tmp_path: Path) -> Iterator[Services]:
-    """Services over a copy of the data directory with the approved default model."""
     shutil.copytree(smol_data, tmp_path / "copy")
     with open_services(tmp_path / "copy", config=SMALL) as opened:
         yield opened

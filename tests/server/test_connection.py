@@ -70,8 +70,6 @@ def code_of(answer: bytes) -> tuple[int, str]:
 
 
 class Careless(LanProtocol):
-    """Goes on writing whoever reads."""
-
     def pause_writing(self) -> None:
         """Nothing of it."""
 
@@ -185,7 +183,6 @@ async def test_a_folded_line_is_refused_or_harmless() -> None:
 
 
 async def test_plain_requests_pass_and_share_a_connection() -> None:
-    """The control of the tests above."""
     async with serving(QUICK) as server:
         post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd"
         last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -269,7 +266,6 @@ async def test_one_address_cannot_take_all_connections() -> None:
 
 
 async def hold(server: Server, number: int) -> list[asyncio.StreamWriter]:
-    """Connections that say nothing, as many as are let in."""
     held = []
     for _ in range(number):
         with contextlib.suppress(ConnectionError):

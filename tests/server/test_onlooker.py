@@ -43,8 +43,6 @@ def services(lab: LabData) -> Iterator[Services]:
 
 @contextlib.asynccontextmanager
 async def listening(context: ssl.SSLContext) -> AsyncIterator[int]:
-    """A TLS listener that echoes lines."""
-
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():

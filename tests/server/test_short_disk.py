@@ -30,7 +30,6 @@ QUESTION = {
 
 @contextlib.contextmanager
 def server(data: Path) -> Iterator[str]:
-    """A server of its own process; yields its URL, and ends it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance", "serve", "--data", data],
         stderr=subprocess.PIPE,
@@ -54,7 +53,6 @@ def server(data: Path) -> Iterator[str]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait until something is true; the runner's limit ends a wait that is in vain."""
     while not holds():
         time.sleep(0.1)
 

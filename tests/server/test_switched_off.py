@@ -68,7 +68,6 @@ sys.exit(main())
 
 
 def modules(directory: Path, server: str = "", more: str = "") -> set[str]:
-    """All that a server held when it ended."""
     initialise(directory / "data", "lab")
     file = directory / "data" / "appliance.toml"
     written = file.read_text("utf-8").replace("[server]\n", f"[server]\n{server}")

@@ -36,7 +36,6 @@ class Server:
     buffered: int = 0
 
     async def get(self, source: tuple[str, int] | None = None) -> bytes:
-        """The answer to a request, perhaps from another address."""
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=self.client, local_addr=source
         )
@@ -48,7 +47,6 @@ class Server:
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Of a server and of a client that trusts it."""
     lab = make_lab(tmp_path_factory.mktemp("tls"))
     assert run_command("tls", "issue", "localhost", "127.0.0.1", data=lab.data).status == 0
     tls: Path = lab.data / "tls"
@@ -97,7 +95,6 @@ async def serving(
 
 
 def silent(port: int, number: int) -> list[socket.socket]:
-    """Connections that say nothing."""
     return [socket.create_connection(("127.0.0.1", port)) for _ in range(number)]
 
 
@@ -115,7 +112,6 @@ async def flood(server: Server, number: int) -> list[socket.socket]:
 
 
 async def closed(held: list[socket.socket]) -> int:
-    """How many of them the server has closed."""
     await asyncio.sleep(0)
     found = 0
     for connection in held:

@@ -26,10 +26,10 @@ PIECES = (Delta("Par", 1, cached=3), Delta("is", 1, "stop", cached=3))
 
 @dataclass
 class Scripted:
-    """A backend without a process: it says what the test tells it to.
+    """A backend without a process.
 
     Attributes:
-        pieces: what an answer is made of; an error ends it.
+        pieces: of an answer; an error ends it.
         hold: waits after the first piece until it is cancelled.
     """
 
@@ -50,7 +50,6 @@ class Scripted:
         return PreparedRequest(request, 1, seed, 3, request.max_tokens or 100, origin)
 
     async def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """The script."""
         self.ran.append(prepared.number)
         for piece in self.pieces:
             if isinstance(piece, BaseException):
@@ -62,34 +61,26 @@ class Scripted:
                 return
 
     async def cancel(self, prepared: PreparedRequest) -> None:
-        """Note it."""
         self.cancelled.set()
 
 
 @dataclass
 class One:
-    """A single backend under one id."""
-
     backend: ModelBackend
 
     def cards(self) -> list[ModelCard]:
-        """That of the backend."""
         return [self.backend.card]
 
     def card(self, model_id: str) -> ModelCard:
-        """The same."""
         return self.backend.card
 
     def resolve(self, model_id: str, app: str) -> str:
-        """It has one version."""
         return model_id
 
     def slots(self, model_id: str) -> int:
-        """Two."""
         return 2
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """At once."""
         place.enter()
         return self.backend
 

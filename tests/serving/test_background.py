@@ -13,8 +13,6 @@ from appliance.types import Delta
 
 
 class Waiting(SimpleNamespace):
-    """An answer that waits until it is cancelled."""
-
     def __init__(self) -> None:
         super().__init__(gone=asyncio.Event())
 

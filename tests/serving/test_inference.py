@@ -28,7 +28,6 @@ PROMPT = "Once upon a time"
 
 @pytest.fixture
 def ready(shared: Services) -> Services:
-    """The model is loaded once for all of them."""
     return shared
 
 
@@ -116,7 +115,6 @@ async def test_an_app_sees_the_models_that_its_key_allows(ready: Services) -> No
 
 
 def asked_by(services: Services, name: str, **limits: int) -> Caller:
-    """A caller with a key that exists."""
     key, secret = services.keys.create(name, limits=Limits(**limits))  # type: ignore[arg-type]
     who = services.keys.authenticate(secret)
     return Caller(who, f"req-{key.id}", "127.0.0.1", "/v1/completions")

@@ -26,7 +26,6 @@ ALIKE = Config(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(smol_data: Path) -> AsyncIterator[Services]:
-    """The model is loaded once for all of them."""
     with open_services(smol_data, config=ALIKE) as services:
         async with loaded(services):
             yield services
@@ -39,7 +38,6 @@ async def ready(opened: Services) -> AsyncIterator[Services]:
 
 
 async def answer(services: Services, **asked: object) -> tuple[Generation, list[list[Delta]]]:
-    """The pieces of each choice."""
     generation = await services.inference.begin(caller(), request(**asked))  # type: ignore[arg-type]
     pieces: list[list[Delta]] = [[] for _ in range(generation.choices)]
     async for delta in generation:

@@ -1,6 +1,6 @@
 """The use-case of an answer while its model comes or goes, the disk is short or the server stops.
 
-Each of them takes a state from the product that later tests need, so each loads the model itself.
+Each takes a state that later tests need, so each loads the model itself.
 """
 
 import asyncio

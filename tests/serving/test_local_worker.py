@@ -29,13 +29,10 @@ APP = Principal("k1", "app")
 
 @pytest.fixture
 def ready(shared: Services) -> Services:
-    """The model is loaded once for all of them."""
     return shared
 
 
 class RecordedWorker:
-    """Keeps what it is asked to prepare."""
-
     def __init__(self) -> None:
         self.sent: list[tuple[Prepare, str]] = []
 

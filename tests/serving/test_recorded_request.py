@@ -50,7 +50,6 @@ ALL: list[GenerationRequest] = [
 
 
 def kept(request: GenerationRequest) -> tuple[dict[str, Json], dict[str, bytes]]:
-    """The body and the texts of its intent, through their bytes."""
     model = replace(MODEL, grammars={"verdict": "ef" * 32})
     draft = intent(caller("k7"), PreparedRequest(request, 1, 1 << 62, 5, 44, model))
     return parse_canonical(canonical(draft.fields)), dict(draft.contents)

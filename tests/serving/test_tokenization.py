@@ -23,7 +23,6 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ready(data: Path) -> AsyncIterator[Services]:
-    """The model is loaded once for all of them."""
     with open_services(data, config=SMALL) as services:
         async with loaded(services):
             yield services

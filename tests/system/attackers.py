@@ -1,11 +1,10 @@
-"""Ten apps that send what costs most, and what another app's small requests take beside them.
+"""Ten apps that send what costs most, and the times of another app's small requests beside them.
 
 usage: python -m tests.system.attackers [--requests N] [--kind KIND]
 
 Prints p50 and p95 of the small requests alone, and beside one attacker of each kind or ten of one
-kind, in milliseconds. All of it runs on one machine: what the attackers' own sending takes of it
-counts against the server. Both are measured in turns, so that what else the machine does shows in
-both.
+kind, in milliseconds. All of it runs on one machine: the attackers' own sending counts against the
+server. Both are measured in turns, so that the machine's other work shows in both.
 """
 
 import argparse
@@ -70,7 +69,6 @@ ATTACKS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 
 
 def small(client: httpx.Client) -> float:
-    """Milliseconds of a small request, which must be answered."""
     begun = time.perf_counter()
     reply = client.post(
         CHAT, json=_asked(messages=[{"role": "user", "content": "Hello"}], max_tokens=8)
@@ -122,7 +120,6 @@ def attacked(
 
 @contextlib.contextmanager
 def scene(directory: Path, model: Path) -> Iterator[tuple[Server, list[str]]]:
-    """A server, and the keys of the attackers."""
     secrets: list[str] = []
 
     def keys(services: Services) -> None:
@@ -133,14 +130,12 @@ def scene(directory: Path, model: Path) -> Iterator[tuple[Server, list[str]]]:
 
 
 def figures(times: list[float]) -> str:
-    """Median and 95th percentile."""
     if len(times) < 2:
         return f"{times}"
     return f"p50 {statistics.median(times):.0f} p95 {statistics.quantiles(times, n=20)[-1]:.0f}"
 
 
 def main() -> int:
-    """Run as a command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--kind", choices=ATTACKS)

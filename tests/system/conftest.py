@@ -36,7 +36,7 @@ class Server:
         secrets: API keys of two apps.
         program: what Python runs as the server; tests spoil it.
         python: which runs it, and the commands.
-        log: what it said after the start, once it has ended.
+        log: its lines after the start, once it has ended.
     """
 
     data: Path
@@ -73,14 +73,12 @@ class Server:
             self.log = errors.read()
 
     def end(self, number: int) -> int:
-        """Send a signal and wait; the exit status."""
         self.process.send_signal(number)
         status = self.process.wait(120)
         self._reader.join()
         return status
 
     def client(self, app: int = 0) -> httpx.Client:
-        """Plain HTTP with the key of an app."""
         key = {"authorization": f"Bearer {self.secrets[app]}"}
         return httpx.Client(base_url=self.base_url, headers=key, timeout=120)
 
@@ -98,13 +96,11 @@ class Server:
         return json.loads(done.stdout)
 
     def worker(self) -> dict[str, Any]:
-        """The engine's state as an operator sees it."""
         (worker,) = self.command("status")["workers"]
         assert isinstance(worker, dict)
         return worker
 
     def idle(self) -> bool:
-        """Whether nothing runs, waits or holds a cell."""
         worker = self.worker()
         return not (worker["running"] or worker["queued"] or worker["kv_used"])
 

@@ -1,8 +1,8 @@
 """A load of every kind of request on the LAN listener, good and bad, by several apps.
 
-Rules: every answer is checked for what it is and counted under its kind and status; one that is
-not what was asked for is `Unexplained`. Answers are short, so that many fit into an hour of one
-core. Every hundred requests hold each kind as often as `KINDS` says.
+Rules: every answer is checked and counted under its kind and status; a wrong one is `Unexplained`.
+Answers are short, so that many fit into an hour of one core. Every hundred requests hold each kind
+as often as `KINDS` says.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ REFUSED: Final[list[tuple[dict[str, Any], int, str]]] = [
 
 
 class Unexplained(AssertionError):
-    """An answer that is not what was asked for."""
+    pass
 
 
 def expect(reply: httpx.Response, status: int, code: str = "") -> dict[str, Any]:
@@ -81,21 +81,19 @@ def expect(reply: httpx.Response, status: int, code: str = "") -> dict[str, Any]
 
 
 def dry(text: str) -> bool:
-    """Whether this is an object as `STATE` says."""
     document = json.loads(text)
     return set(document) == {"dry"} and isinstance(document["dry"], bool)
 
 
 @dataclass
 class Load:
-    """What is asked of one server, and what became of it.
+    """The load on one server, and its results.
 
     Attributes:
         secrets: the key of each app.
-        seen: requests by kind and what became of them: a status, or `left`.
+        seen: requests by kind and result: a status, or `left`.
         closed: requests that were sent again, since a kept connection had been closed meanwhile.
         passed: requests and tokens that passed the quota of each.
-        batches: ids of those that were begun.
     """
 
     server: Live
@@ -109,7 +107,6 @@ class Load:
 
     @classmethod
     def of(cls, server: Live) -> "Load":
-        """With a key for each app; one of them is revoked again."""
         made = {
             name: server.run("key", "create", name, *limits, "--json").document
             for name, limits in APPS.items()
@@ -118,7 +115,6 @@ class Load:
         return cls(server, {name: key["secret"] for name, key in made.items()})
 
     async def run(self, numbers: Iterable[int]) -> None:
-        """These requests, `AT_ONCE` at a time."""
         left = iter(numbers)
         # Idle connections are given up here before the server closes them.
         limits = httpx.Limits(max_connections=2 * AT_ONCE, keepalive_expiry=2)
@@ -157,7 +153,6 @@ class Load:
         self.seen[kind, became] += 1
 
     def key(self, app: str) -> dict[str, str]:
-        """The header of an app."""
         return {"authorization": f"Bearer {self.secrets[app]}"}
 
     def anybody(self, body: "Body") -> dict[str, str]:
@@ -433,7 +428,6 @@ class Body:
         self.longest = f"{SHARED * 4}{WORD} {number}"
 
     def chat(self, **fields: Any) -> dict[str, Any]:
-        """A conversation."""
         return {
             "model": self.model,
             "messages": [{"role": "user", "content": self.text}],
@@ -443,5 +437,4 @@ class Body:
         }
 
     def completion(self, **fields: Any) -> dict[str, Any]:
-        """A text to go on with."""
         return {"model": self.model, "prompt": WORD, "max_tokens": 2, **fields}

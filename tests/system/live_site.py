@@ -26,7 +26,6 @@ CHAIN = certs.chain(certs.LEAF.but(**_VALID), certs.ISSUER.but(**_VALID), certs.
 
 
 async def make(root: Path, gguf: Path) -> Site:
-    """The site, both models approved."""
     sim = Simulator()
     sim.policy["authorities"] = [
         {"certificate": CHAIN.root.pem.decode(), "subjects": {CHAIN.leaf.subject: "Ada"}}
@@ -51,7 +50,6 @@ async def make(root: Path, gguf: Path) -> Site:
 
 @contextlib.asynccontextmanager
 async def lan(services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the LAN app that has a key."""
     _, secret = services.keys.create("app")
     transport = httpx.ASGITransport(create_lan_app(services))
     headers = {"authorization": f"Bearer {secret}"}

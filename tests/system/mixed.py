@@ -1,7 +1,7 @@
 """Requests to three models and two adapters, under a budget that holds two of the models.
 
-What is recorded of the run: whether each answer was that of its model alone, what was refused, the
-memory of the server and of its workers as the requests go by, loads and evictions.
+Recorded: whether each answer was that of its model alone, refusals, the memory of the server and of
+its workers as the requests go by, loads and evictions.
 """
 
 import asyncio
@@ -80,11 +80,9 @@ class Run:
     samples: list[Sample] = field(default_factory=list)
 
     def happened(self, event: str) -> dict[str, int]:
-        """How often something happened to each model."""
         return {model: n for (what, model), n in sorted(self.events.items()) if what == event}
 
     def problems(self) -> list[str]:
-        """What must not be."""
         said = []
         if self.wrong:
             said.append(f"{self.wrong} answers were not those of their model")

@@ -3,7 +3,7 @@
 usage: python -m tests.system.old_data COMMIT
 
 One for each release: `tests/assets/releases/COMMIT.tar.xz` holds `data/` and `made.json`. The code
-and the tests of that commit make it, in a process of its own, by commands where there are any.
+and the tests of that commit make it, in a process of its own, by commands where possible.
 """
 
 import asyncio
@@ -46,7 +46,6 @@ def archive(commit: str) -> Path:
 
 @contextlib.contextmanager
 def code_of(commit: str) -> Iterator[Path]:
-    """The files of a commit."""
     with tempfile.TemporaryDirectory() as place:
         packed = Path(place) / "tree.tar"
         git = ["git", "-C", str(CHECKOUT), "archive", "-o", str(packed), commit]
@@ -156,7 +155,6 @@ def _whole(root: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Command line."""
     if sys.argv[1] == "make":
         _make(sys.argv[2], Path(sys.argv[3]))
     else:

@@ -28,8 +28,6 @@ LIMIT = 0.5  # of log-probabilities of likely tokens, as for other batch shapes:
 
 
 class Recording(ModelRunner):
-    """Keeps the rows of every sequence, in order."""
-
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         super().__init__(library, fd, config)
         self.rows: dict[int, Rows] = {}
@@ -63,7 +61,6 @@ def library() -> Library:
 
 
 def made(library: Library, model: Path, place: Path, config: RunnerConfig) -> Recording:
-    """A runner with the adapters."""
     runner = Recording(library, os.open(model, os.O_RDONLY), config)
     for seed, adapter in enumerate(ADAPTERS[1:]):
         path = place / f"{adapter}.gguf"

@@ -39,7 +39,6 @@ def two_adapters(services: Services) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Server]:
-    """In reproducible mode, so that texts can be compared."""
     directory = tmp_path_factory.mktemp("adapters")
     with serving(directory, default_model_path, CONFIG, two_adapters) as made:
         yield made

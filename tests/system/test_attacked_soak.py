@@ -1,9 +1,9 @@
 """A long mixed load beside one attacker of each kind: no innocent key is refused, memory is flat.
 
 The load checks each of its answers, so that a refusal of an innocent key fails the test.
-`SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. What it saw goes to the
-standard output (`-s`): sizes at rest, and what small requests of another app took. Rounds without
-attackers lie between those with them, so that what else the machine does shows in both.
+`SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. Results go to the standard
+output (`-s`): sizes at rest, and the times of another app's small requests. Rounds without
+attackers lie between those with them, so that the machine's other work shows in both.
 """
 
 import asyncio
@@ -99,14 +99,12 @@ def check_memory(sizes: list[dict[str, int]]) -> None:
 
 
 def test_growth_is_noticed_and_a_peak_is_none() -> None:
-    """The control."""
     check_memory([{"server": kib << 10} for kib in (200, 210, 205, 290, 209, 212)])
     with pytest.raises(AssertionError):
         check_memory([{"server": kib << 10} for kib in (200, 210, 220, 240, 250, 260)])
 
 
 def say(line: str) -> None:
-    """Tell what was seen so far."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,5 @@
-"""A bad night: each fault of the operator guide's table is really produced, and told everywhere.
+"""A bad night: each fault of the operator guide's table is really produced, and reported
+everywhere.
 
 Where a fault cannot be produced on a test's machine (a full disk, a clock of the host), the limit
 or the injected clock moves instead. Suspended routes and drift over weeks have worlds of their own:
@@ -181,7 +182,6 @@ class Night:
             _wait(lambda code=code: code in self._sent("began"))  # type: ignore[misc]
 
     def ends(self, *codes: str) -> None:
-        """Each alarm is over everywhere."""
         self._onlooker.look()
         kept = {one.code for one in self.services.incidents.all(ended=False)}
         metrics = exposition(self.services, ())
@@ -198,7 +198,6 @@ class Night:
 
 
 def _wait(true: Callable[[], bool]) -> None:
-    """Wait for the thread that delivers messages."""
     end = time.monotonic() + 30
     while not true():
         assert time.monotonic() < end
@@ -225,7 +224,6 @@ def night(
 
 
 def duty(config: Config, to: str) -> Config:
-    """The same with a webhook."""
     return replace(config, notify={**config.notify, "duty": NotifyConfig(to=to, repeat_hours=0)})
 
 
@@ -579,7 +577,6 @@ def stored(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -
 async def serving(
     stored: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, config: Config = SMALL
 ) -> AsyncIterator[Night]:
-    """A night with a model in memory, in a copy of the data."""
     data, got = shutil.copytree(stored, tmp_path / "data", symlinks=True), list[bytes]()
     with (
         collector(200, got) as to,

@@ -2,8 +2,8 @@
 
 A block counts when the line before its fence is `<!-- tested -->`, or `<!-- tested beside a
 server -->` when it comes after `appliance serve`; the app guide is for
-tests/contract/test_guide.py. Blocks of one page share a directory, as they would for a person who
-follows it; each runs in a process of its own.
+tests/contract/test_guide.py. Blocks of one page share a directory; each runs in a process of its
+own.
 """
 
 import re
@@ -77,7 +77,6 @@ def execute(
     variables: Mapping[str, str],
     commands: Mapping[str, Sequence[str]] = COMMANDS,
 ) -> str:
-    """Run one block; what it printed."""
     done = subprocess.run(
         commands[block.language],
         input=block.code,

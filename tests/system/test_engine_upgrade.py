@@ -1,8 +1,8 @@
-"""An upgrade of the engine with two real builds: what answers as before is carried over by the
-server itself, and what does not is suspended before an app gets an answer.
+"""An upgrade of the engine with two real builds: the server itself carries over equal answers, and
+suspends the others before an app gets an answer.
 
-The builds are the installed one and another of the same version in the user's cache, built with
-other kernels. Both have an environment of their own; the data directory is the same.
+The builds are the installed one and another of the same version in the user's cache, with other
+kernels. Both have an environment of their own; the data directory is the same.
 """
 
 import json
@@ -91,7 +91,6 @@ def server(tmp_path: Path, default_model_path: Path) -> Iterator[Server]:
 
 
 def certify(server: Server, task: str) -> None:
-    """Take it through its gate, and have two people approve it."""
     lab = server.data / "keys" / "lab"
     found = server.command(
         *("eval", "gate", task, "--data", f"{task}-data", *TERMS[task]),
@@ -107,7 +106,6 @@ def certify(server: Server, task: str) -> None:
 
 
 def asked(server: Server, task: str) -> tuple[int, str]:
-    """The status and the code of an answer."""
     body = {"model": task, "messages": [{"role": "user", "content": "the pump is noisy"}]}
     with server.client() as client:
         reply = client.post("/chat/completions", json=body)

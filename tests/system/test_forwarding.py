@@ -40,7 +40,6 @@ def write(log: AuditLog, count: int) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A log, and certificates of both sides."""
     certificates.issue(tmp_path / "tls", ["localhost"], SystemClock())
     client(tmp_path / "mine", days=9)
     new_log(tmp_path / "log")

@@ -62,7 +62,6 @@ class Desk:
         names: Mapping[str, str] = MappingProxyType({}),
         status: int = 0,
     ) -> str:
-        """Run one block of a page."""
         code = block(page, begins)
         for old, new in {**names, **self.names}.items():
             code = re.sub(rf"(?<![\w-]){re.escape(old)}(?![\w-])", new, code)
@@ -85,7 +84,6 @@ class Desk:
         )
 
     def run(self, code: str, status: int = 0) -> str:
-        """Run a script; what it printed."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", code],
             cwd=self.directory,
@@ -100,19 +98,15 @@ class Desk:
         return done.stdout + done.stderr
 
     def document(self, *words: str) -> Any:
-        """The JSON document of a command."""
         return json.loads(self.run(f"{shlex.join(['appliance', *words, '--json'])} 2>/dev/null"))
 
     def new_key(self, name: str) -> str:
-        """The secret of a new key."""
         return str(self.document("key", "new", name)["secret"])
 
     def client(self, secret: str) -> OpenAI:
-        """A client of the server."""
         return OpenAI(base_url=f"{self.url}/v1", api_key=secret)
 
     def at(self, name: str, **names: str) -> "Desk":
-        """Another directory at the same appliance."""
         directory = self.directory.parent / name
         directory.mkdir()
         return Desk(self.lab, directory, self.url, names)

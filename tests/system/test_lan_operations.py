@@ -34,8 +34,6 @@ SECRET_WORD = "Cormorant"
 
 @dataclass
 class Lan:
-    """A server with TLS, and what it said so far."""
-
     data: Path
     process: "subprocess.Popen[str]"
     said: list[str] = field(default_factory=list)
@@ -61,18 +59,15 @@ class Lan:
         return line
 
     def run(self, *arguments: str) -> dict[str, Any]:
-        """What a command says."""
         done = run_command(*arguments, "--json", data=self.data)
         assert done.status == 0, done.err
         return done.document
 
     def key(self, name: str) -> tuple[str, str]:
-        """Id and secret of a new key."""
         made = self.run("key", "create", name)
         return made["id"], made["secret"]
 
     def client(self, secret: str) -> httpx.Client:
-        """One app, which trusts the CA of the day."""
         port = re.search(r"https://127.0.0.1:(\d+)", self.wait("listening"))
         assert port
         context = ssl.create_default_context(cafile=str(self.data / "tls" / "ca.pem"))
@@ -82,13 +77,11 @@ class Lan:
         )
 
     def certificate(self) -> bytes:
-        """What the listener shows a new connection."""
         with self.client("sk-none") as client, client.stream("GET", "/models") as reply:
             shown: ssl.SSLObject = reply.extensions["network_stream"].get_extra_info("ssl_object")
             return shown.getpeercert(True) or b""
 
     def metrics(self) -> dict[str, float]:
-        """Every sample."""
         transport = httpx.HTTPTransport(uds=str(self.data / "run" / "admin.sock"))
         with httpx.Client(transport=transport, base_url="http://appliance") as client:
             lines = client.get("/metrics").text.splitlines()

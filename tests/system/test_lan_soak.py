@@ -1,6 +1,6 @@
 """A long load of every kind of request, good and bad, leaves the server as it was.
 
-`SOAK_REQUESTS` sets the length of the long version. With `SOAK_RESULTS=1` what it saw goes to
+`SOAK_REQUESTS` sets the length of the long version. With `SOAK_RESULTS=1` results go to
 `docs/soak-results.md`, after each round. The load may be stopped and continued (SIGSTOP): no time
 of a client or of the server's listener runs out then.
 """
@@ -75,7 +75,6 @@ async def rest(server: Live, load: Load) -> Size:
 
 
 def metrics(data: Path) -> dict[str, float]:
-    """What the server counts."""
     transport = httpx.HTTPTransport(uds=str(data / "run" / "admin.sock"))
     with httpx.Client(transport=transport, base_url="http://appliance") as client:
         lines = client.get("/metrics").text.splitlines()
@@ -104,7 +103,6 @@ def in_the_clear(data: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def scene(directory: Path, models: dict[str, Path]) -> Iterator[tuple[Live, Load]]:
-    """A server, and a load of it."""
     with live(directory, models["smol"], CONFIG, {EMBEDDER: models[EMBEDDER]}, LISTENER) as server:
         yield server, Load.of(server)
 
@@ -157,7 +155,6 @@ def check_quotas(load: Load) -> None:
 
 
 def write(load: Load, sizes: list[Size]) -> None:
-    """Say what was seen so far."""
     if not os.environ.get("SOAK_RESULTS"):
         return
     by_status: Counter[str] = Counter()
@@ -226,7 +223,6 @@ def test_a_short_load_is_answered_beside_one_attacker_of_each_kind(
 
 
 def attackers(server: Live) -> list[str]:
-    """Keys for one attacker of each kind."""
     names = [f"attacker {number}" for number in range(len(ATTACKS))]
     return [server.run("key", "create", name, "--json").document["secret"] for name in names]
 
@@ -241,7 +237,6 @@ def test_twenty_thousand_requests_leave_nothing_behind(
 
 
 async def test_an_answer_that_is_not_the_expected_one_is_noticed() -> None:
-    """The control."""
     reply = httpx.Response(503, json={"error": {"code": "worker_lost"}})
     with pytest.raises(Unexplained):
         expect(reply, 200)
@@ -250,7 +245,6 @@ async def test_an_answer_that_is_not_the_expected_one_is_noticed() -> None:
 
 
 def test_a_text_in_the_clear_is_noticed(tmp_path: Path) -> None:
-    """The control."""
     (tmp_path / "logs").mkdir()
     log = tmp_path / "logs" / "server.jsonl"
     log.write_text("{}\n")

@@ -62,7 +62,6 @@ def test_from_an_example_set_to_an_app(
 
 
 def check_advice_and_watch(directory: Path, watched: str) -> None:
-    """What the last two blocks leave."""
     assert "Rules of thumb" in (directory / "advice.html").read_text(encoding="utf-8")
     assert watched.count("Not watched yet: 16 more weeks") == 2 and "not found:" in watched
 

@@ -28,7 +28,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -
 
 
 def ask(server: Server, app: int, prompt: str) -> dict[str, Any]:
-    """A greedy completion of four tokens."""
     body = {"model": ID, "prompt": prompt, "max_tokens": 4, "temperature": 0}
     with server.client(app) as client:
         answer = client.post("/completions", json=body).json()

@@ -41,8 +41,6 @@ Revoked = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Case:
-    """What is revoked, and what becomes of the model that is serving."""
-
     model: str
     revoked: Callable[[Services], Revoked]
     state: str

@@ -1,4 +1,4 @@
-"""What happens to the file after it was verified does not reach the model's answers.
+"""Changes of the file after its verification do not reach the model's answers.
 
 The control reads the same file by path, as others do: there the same change shows.
 """

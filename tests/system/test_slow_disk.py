@@ -1,4 +1,4 @@
-"""Running streams keep their pace while models change on a disk that is slow.
+"""Running streams keep their pace while models change on a slow disk.
 
 No test here measures time: an entry about a model, or a write to `appliance.db`, becomes durable
 only after the stream has moved on by some pieces. If the event loop waited for the disk, the stream
@@ -148,7 +148,7 @@ async def test_a_stream_moves_on_while_a_model_is_loaded_suspended_and_approved(
 
 
 async def test_changes_of_one_model_never_interleave(beside: tuple[Services, SlowDisk]) -> None:
-    """What blocking the loop gave by accident, the lock of the model gives: one after the other."""
+    """The lock of the model orders its changes."""
     services, disk = beside
     await services.pool.load(ACTOR, "two")
     seen = len(disk.held)

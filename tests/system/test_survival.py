@@ -22,7 +22,6 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 async def open_streams(client: httpx.AsyncClient, count: int, length: int = 400) -> list[Any]:
-    """Streams that have said something already."""
     streams = []
     for _ in range(count):
         request = client.build_request(

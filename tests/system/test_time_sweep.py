@@ -56,7 +56,6 @@ def test_no_case_takes_more_than_two_seconds_of_a_core(
 def test_a_server_that_reads_in_quadratic_time_is_found(
     tmp_path: Path, models: dict[str, Path]
 ) -> None:
-    """The control."""
     with scene(tmp_path, models, SLOW) as server:
         seen = sweep(server, drawn(5, 1))
     assert seen.most > MOST_S, seen

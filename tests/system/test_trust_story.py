@@ -1,7 +1,7 @@
 """One story through both guides: from the ceremony to a revocation and an old stick.
 
 The commands are those of docs/officer-guide.md and docs/site-guide.md, run by bash as they stand;
-the server is a process of its own with the real model, and the client reads a real stream.
+the server is a process of its own with the real model.
 """
 
 import json

@@ -1,13 +1,12 @@
-"""What one request can cost: each hostile value in each field, in processor time.
+"""The cost of one request: each hostile value in each field, in processor time.
 
 usage: python -m tests.system.time_sweep [--count N] [--seed N] [--match TEXT]
 
 Every case is a body with one value of one shape and one size in one place; the largest is almost
-as large as a body may be. It is sent to a real server, one after the other; what it costs is the
-processor time of the server and of its workers from before the request until the answer. Contexts
-are short, so that computing what fits adds little. Prints the number of cases, those that failed,
-and the dearest. The server rests after large bodies, so that others have their turn; here it does
-not.
+as large as a body may be. Cases go to a real server, one after the other; the cost is the processor
+time of the server and of its workers from before the request until the answer. Contexts are short,
+so that computing adds little. Prints the number of cases, those that failed, and the dearest. The
+server's rest after large bodies is off here.
 """
 
 import argparse
@@ -335,7 +334,6 @@ def _name(place: str, _path: str, _make: Make, shape: str, size: int) -> str:
 
 
 def spent(server: Live) -> float:
-    """Seconds of a core that a server and its workers have taken so far."""
     ticks = 0
     for pid in (server.process.pid, *children(server.process.pid)):
         with contextlib.suppress(FileNotFoundError):
@@ -359,7 +357,6 @@ class Seen:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """The figures, and the dearest cases, in lines."""
         dearest = sorted(self.took.items(), key=lambda pair: -pair[1])[:12]
         seconds = sum(self.took.values())
         lines = [f"{len(self.took)} cases, {seconds:.0f} s of a core; {dict(self.statuses)}"]
@@ -368,12 +365,10 @@ class Seen:
 
     @property
     def most(self) -> float:
-        """Seconds of the dearest case."""
         return max(self.took.values())
 
 
 def sweep(server: Live, picked: Iterable[Case]) -> Seen:
-    """Send cases, one after the other."""
     seen = Seen()
     root = server.base_url.removesuffix("/v1")
     headers = {"authorization": f"Bearer {server.api_key}"}
@@ -396,14 +391,12 @@ def sweep(server: Live, picked: Iterable[Case]) -> Seen:
 def scene(
     directory: Path, models: dict[str, Path], program: tuple[str, ...] = PLAIN
 ) -> Iterator[Live]:
-    """A server with a model of each kind."""
     others = {name: models[name] for name in (EMBEDDER, RERANKER)}
     with live(directory, models["smol"], CONFIG, others, "mcp = true\n", program=program) as server:
         yield server
 
 
 def main() -> int:
-    """Run as a command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)

@@ -69,7 +69,6 @@ def step_of(services: Services, task: str) -> None:
 
 
 def logged(services: Services, action: str, **fields: Json) -> None:
-    """The entry of a change, before its row."""
     services.audit.append(Draft("admin", {"action": action, "actor": "uid:0", **fields})).result()
 
 
@@ -88,7 +87,6 @@ def certificate(services: Services, task: str) -> bytes:
 
 
 def point(services: Services, task: str) -> None:
-    """Have the name point at a version."""
     newest = services.pointers.newest(NAME)
     digest = services.store.inventory.record(task).digest or ""
     wanted = TaskPointer(

@@ -42,8 +42,6 @@ LOG_IN, SIGN, GENERATE, TOKEN_INFO = 18, 43, 59, 6
 
 @dataclass(frozen=True)
 class SoftToken:
-    """A token of SoftHSM in a directory of its own."""
-
     at: Path
     module: Path
 
@@ -83,7 +81,6 @@ class SoftToken:
 
 
 def soft_token(at: Path, monkeypatch: pytest.MonkeyPatch) -> SoftToken:
-    """A new token named `site`."""
     assert UTIL is not None
     (at / "tokens").mkdir(parents=True)
     (at / "softhsm2.conf").write_text(f"directories.tokendir = {at}/tokens\n")

@@ -1,4 +1,4 @@
-"""Adapters beside a served model, with a worker that is played: what is kept when it fails.
+"""Adapters beside a served model, with a played worker: what is kept when it fails.
 
 The real worker is in test_adapters.py and tests/system/test_adapters.py.
 """
@@ -42,8 +42,6 @@ class PlayedWorker:
 
 
 class Stage:
-    """One served model, its budget and what was noted."""
-
     def __init__(self, lab: Lab, model: VerifiedModel) -> None:
         self.lab, self.worker = lab, PlayedWorker()
         self.notes: list[str] = []
@@ -122,7 +120,7 @@ def test_what_the_worker_does_not_take_is_not_there(
 
 
 async def test_an_adapter_that_many_ask_for_at_once_is_attached_once(stage: Stage) -> None:
-    """The worker keeps one of a digest: of a second one, the memory would never come back."""
+    """A worker keeps one of a digest: the memory of a second one would never come back."""
     adapter, other = stage.adapter("fr"), stage.adapter("de")
     stage.worker.may_go_on.clear()
     first = asyncio.create_task(stage.attached.attach(adapter))

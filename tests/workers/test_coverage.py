@@ -24,7 +24,6 @@ def smol(default_model_path: Path) -> GgufFacts:
 
 
 def with_one(facts: GgufFacts, name: str, kind: str, shape: tuple[int, ...]) -> GgufFacts:
-    """The same model with one more weight."""
     more = {name: Tensor(name, shape, 1, NUMBERS[kind])}
     return changed(facts, tensors={**facts.tensors, **more})
 

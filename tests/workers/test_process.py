@@ -241,7 +241,6 @@ async def test_a_worker_that_breaks_the_protocol_is_ended_and_its_clients_told(d
 
 
 async def test_a_good_worker_is_not_ended() -> None:
-    """The control of the test above."""
     async with fake_worker() as fake, pumped(fake) as pump:
         await prepared(fake, "k")
         assert not pump.done() and fake.child.poll() is None
@@ -429,8 +428,6 @@ def load_message(variant: Path, **changes: object) -> protocol.Load:
 
 @dataclass
 class Live:
-    """A real worker and its pump."""
-
     worker: WorkerProcess
     pump: "asyncio.Task[Death]"
 
@@ -549,7 +546,6 @@ async def test_refusals_of_a_real_worker(sealed_model: SealedFile, variant: Path
 
 
 def peak_mib(pid: int) -> int:
-    """The most memory that a process had so far."""
     found = re.search(r"^VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
     assert found is not None
     return int(found[1]) >> 10
@@ -583,8 +579,6 @@ async def test_a_stop_string_may_cut_a_document_and_that_is_no_fault(
 
 
 class Unsealed:
-    """A memory file with some seals only."""
-
     def __init__(self, data: bytes, seals: int) -> None:
         self.fd = os.memfd_create("model", os.MFD_ALLOW_SEALING)
         os.write(self.fd, data)
@@ -799,7 +793,7 @@ async def test_progress_that_cannot_be_breaks_the_protocol(
 async def test_a_real_worker_starts_with_the_adapters_that_it_can_take(
     sealed_model: SealedFile, variant: Path, default_model_path: Path, tmp_path: Path
 ) -> None:
-    """So it is after a crash: they are there before the first request."""
+    """As after a crash: they are loaded before the first request."""
     write_lora(default_model_path, tmp_path / "good.gguf", 1)
     (tmp_path / "bad.gguf").write_bytes(b"GGUF")
     adapters = {

@@ -9,7 +9,6 @@ from tests.smol import ID, SMALL, loaded, make_data, until
 
 
 async def killed(services: Services) -> None:
-    """End the engine as a crash does, and wait until it runs again."""
     (before,) = services.supervisor.status()
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)

@@ -67,7 +67,6 @@ def pid(supervisor: Supervisor) -> int:
 
 
 def events(services: Services) -> list[str]:
-    """The worker events of the log, oldest first."""
     entries = services.reader.search(Query(kind="worker", limit=1000)).entries
     ordered = sorted(entries, key=lambda e: e.seq)
     return [str(e.body["event"]) for e in ordered]
@@ -145,7 +144,6 @@ def supervisor_with(services: Services, **changes: object) -> Supervisor:
 
 
 def again(services: Services) -> Callable[[VerifiedModel], VerifiedModel]:
-    """Seals a stored model once more."""
     return lambda model: services.store.seal_again(model, load_policy(services.data / "trust"))
 
 

@@ -12,20 +12,17 @@ from tests.api.admin.lab import LabData, client_of, make_lab
 
 @pytest.fixture
 def lab(tmp_path: Path) -> LabData:
-    """A fresh lab."""
     return make_lab(tmp_path)
 
 
 @pytest.fixture
 def services(lab: LabData) -> Iterator[Services]:
-    """Its services."""
     with open_services(lab.data) as opened:
         yield opened
 
 
 @pytest.fixture
 def client(services: Services) -> Iterator[AdminClient]:
-    """A client of the admin app over them."""
     with client_of(services) as made:
         yield made
 

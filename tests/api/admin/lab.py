@@ -22,8 +22,6 @@ APPROVERS = ("approver-1", "approver-2")
 
 @dataclass
 class Reports:
-    """A progress that remembers."""
-
     phases: list[str] = field(default_factory=list)
 
     def __call__(self, phase: str, done: int, total: int) -> None:
@@ -37,7 +35,6 @@ class LabData:
     data: Path
 
     def key(self, name: str) -> Path:
-        """A private key of the lab."""
         return self.data / "keys" / "lab" / f"{name}.pem"
 
     def artifact(self, name: str = "tiny") -> Path:
@@ -59,7 +56,6 @@ class LabData:
         )
 
     def approved(self, client: AdminClient, model_id: str = "tiny") -> str:
-        """Import and approve a model; returns its id."""
         import_model(client, self.artifact(model_id), model_id)
         for name in APPROVERS:
             approve_model(client, model_id, self.approval(client, model_id, name))
@@ -69,42 +65,35 @@ class LabData:
 def import_model(
     client: AdminClient, path: Path, model_id: str | None = None, report: Report = forge.quiet
 ) -> wire.ModelImported:
-    """Have an artifact imported."""
     wanted = wire.ModelImport.of(path=str(path), id=model_id)
     return client.call(wire.MODEL_IMPORT, wanted, report=report)
 
 
 def approve_model(client: AdminClient, model_id: str, envelope: bytes) -> wire.Model:
-    """Hand in an approval."""
     wanted = wire.ApprovalUpload.holding(envelope)
     return client.call(wire.MODEL_APPROVE, wanted, model_id=model_id)
 
 
 def start_job(client: AdminClient, kind: str, params: dict[str, Any]) -> Job:
-    """Have a job started."""
     return client.call(JOB_START, JobStart.of(kind=kind, params=params))
 
 
 def point_name(client: AdminClient, envelope: bytes) -> Name:
-    """Hand in a pointer."""
     return client.call(TASK_POINT, PointerUpload.of(envelope=envelope.decode()))
 
 
 def make_lab(root: Path) -> LabData:
-    """A fresh data directory below `root`."""
     initialise(root / "data", "lab")
     return LabData(root / "data")
 
 
 @contextlib.contextmanager
 def client_of(services: Services) -> Iterator[AdminClient]:
-    """A client of the admin app over these services."""
     with serve_privately(services) as socket, AdminClient(socket) as client:
         yield client
 
 
 @contextlib.contextmanager
 def opened(lab: LabData) -> Iterator[tuple[Services, AdminClient]]:
-    """Open services and a client of their admin app."""
     with open_services(lab.data) as services, client_of(services) as client:
         yield services, client

@@ -38,7 +38,6 @@ def ask(
     text: str,
     content: ContentMode | None = None,
 ) -> None:
-    """A request as the log has it."""
     prompt = json.dumps([{"role": "user", "content": text}]).encode()
     draft = Draft(
         "intent",
@@ -51,7 +50,6 @@ def ask(
 
 @pytest.fixture
 def agreed(client: AdminClient) -> str:
-    """A key whose owners agreed."""
     return client.call(KEY_CREATE, KeyCreate.of(name="plant", examples=True)).id
 
 
@@ -72,7 +70,6 @@ def test_prompts_become_unlabelled_items(
 
 
 def answered(services: Services, key_id: str, request_id: str, text: str) -> int:
-    """The outcome of a request that was asked; its number."""
     intent, _ = services.reader.find_request(request_id, key_id)
     done: dict[str, Json] = {"intent": intent.seq, "request_id": request_id, "status": "ok"}
     draft = Draft("outcome", done, {"completion": text.encode()})

@@ -46,7 +46,6 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 
 
 def without_role(app: FastAPI) -> list[str]:
-    """The routes that anybody could call."""
     return [
         str(context.path)
         for context in iter_route_contexts(app.routes)

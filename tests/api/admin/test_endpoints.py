@@ -1,7 +1,4 @@
-"""Every endpoint of `wire.admin` is served as it says, and asked by a command or the terminal.
-
-What is forgotten when one is added fails here, with the place where it belongs.
-"""
+"""Every endpoint of `wire.admin` is served as declared, and asked by a command or the terminal."""
 
 import importlib
 import pkgutil
@@ -26,7 +23,6 @@ ROOT = Path(__file__).parents[3]
 
 
 def endpoints() -> dict[str, Endpoint[Any, Any]]:
-    """All of them, by module and name."""
     found = {}
     for info in pkgutil.iter_modules(appliance.wire.admin.__path__):
         module = importlib.import_module(f"appliance.wire.admin.{info.name}")
@@ -40,7 +36,6 @@ ENDPOINTS = endpoints()
 
 
 def routes(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
-    """The routes of an app by method and path."""
     found = {}
     for context in iter_route_contexts(app.routes):
         route = context.original_route
@@ -51,7 +46,6 @@ def routes(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
 
 
 def missing(app: FastAPI) -> list[str]:
-    """What is to be added, and where."""
     served = routes(app)
     known = {(at.method, at.route) for at in ENDPOINTS.values()}
     return [
@@ -103,7 +97,6 @@ def test_a_route_takes_and_gives_what_its_endpoint_says(services: Services) -> N
 
 
 def requests(hint: object) -> Iterator[type[Request]]:
-    """The requests in a type or a union."""
     for kind in (hint, *getattr(hint, "__args__", ())):
         if isinstance(kind, type) and issubclass(kind, Request):
             yield kind

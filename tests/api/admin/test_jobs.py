@@ -24,14 +24,10 @@ from tests.jobs.shop import Nothing
 
 
 class Taken(Verbatim):
-    """How many steps were taken."""
-
     done: int
 
 
 class Steps(JobKind[Nothing, Taken]):
-    """Takes steps until it is let go."""
-
     name: ClassVar[str] = "steps"
     form = Nothing
     unit: ClassVar[str] = "steps"

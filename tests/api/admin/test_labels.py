@@ -34,7 +34,6 @@ def entries(services: Services) -> list[dict[str, object]]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A dataset with six items that nobody has labelled, beside labelled ones."""
     items = orders(66)
     made = [*items[:60], *(replace(item, expected=None) for item in items[60:])]
     write(tmp_path / "orders", dataset(made))
@@ -56,7 +55,7 @@ Label = Callable[[str, Callable[[str], str]], list[str]]
 
 @pytest.fixture
 def acts(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Have the user of this process pass for another one, of whom the kernel tells nothing here."""
+    """Pass for another user, whom the kernel does not know here."""
     return lambda name: monkeypatch.setattr(Person, "name", name)
 
 

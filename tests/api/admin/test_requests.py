@@ -23,8 +23,6 @@ def caller(request_id: str) -> Caller:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is public of a running answer."""
-
     caller: Caller
     intent: Receipt
     card: ModelCard = CARD

@@ -18,7 +18,6 @@ OWN = "{{ messages[0].content }}"
 
 
 def texts(lab: LabData, name: str, template: str, **grammars: str) -> Path:
-    """A signed artifact with a template and Lark grammars."""
     path = lab.artifact(name)
     (path / "chat.jinja").write_text(template)
     for grammar, text in grammars.items():
@@ -32,7 +31,7 @@ def texts(lab: LabData, name: str, template: str, **grammars: str) -> Path:
 def take(
     lab: LabData, services: Services, client: AdminClient, path: Path, *, served: bool
 ) -> None:
-    """Import and approve an artifact; the tiny model is too small to be loaded, so say it was."""
+    """Import and approve an artifact; record a load, for which the tiny model is too small."""
     import_model(client, path)
     for name in APPROVERS:
         approve_model(client, path.name, lab.approval(client, path.name, name))

@@ -93,7 +93,6 @@ def test_tunings_stand_side_by_side(services: Services, client: AdminClient) -> 
 
 
 def with_outcomes(services: Services, client: AdminClient, found: DevOutcomes, **more: Any) -> int:
-    """A tuning that kept its outcomes, with its record."""
     data = found.document()
     told = {**more, "best": "model", "outcomes_sha256": hashlib.sha256(data).hexdigest()}
     number = done(services, client, told)

@@ -17,7 +17,6 @@ from tests.routing.upstreams.site import BIG, config
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """An engine in a thread of its own."""
     made, started = Engine(), threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()

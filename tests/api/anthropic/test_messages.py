@@ -119,13 +119,10 @@ async def test_an_answer_is_given_again(lan: Lan) -> None:
 
 
 class _Counter:
-    """Tokenisers that count messages."""
-
     def __init__(self) -> None:
         self.asked: list[GenerationRequest] = []
 
     async def tokens(self, _principal: Principal, request: GenerationRequest) -> Tokens:
-        """One token a message."""
         self.asked.append(request)
         return Tokens(0, [1] * len(request.messages or ()))
 

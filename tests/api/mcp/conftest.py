@@ -19,7 +19,6 @@ PAGE = "https://intranet.example"
 
 @pytest.fixture
 async def lan(real_services: Services) -> AsyncIterator[Lan]:
-    """As the fixture of all of `tests/api/`, switched on."""
     inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
     services = with_fakes(real_services, inference, supervisor)
     server = replace(services.config.server, mcp=True, cors_origins=(PAGE,))

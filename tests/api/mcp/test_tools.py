@@ -15,7 +15,6 @@ from tests.api.openai.test_classify import ABOUT
 
 
 async def call(lan: Lan, tool: str, secret: str = "", **arguments: object) -> dict[str, Any]:
-    """The result of a call."""
     params = {"name": tool, "arguments": arguments}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
@@ -36,7 +35,6 @@ def failed(result: dict[str, Any]) -> str:
 
 @pytest.fixture
 def as_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one model is a task of labels."""
     monkeypatch.setattr(fake, "CARD", replace(CARD, form="labels"))
 
 

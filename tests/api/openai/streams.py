@@ -24,7 +24,6 @@ def events(body: str) -> list[Any]:
 
 
 async def stream(lan: Lan, path: str, body: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """The reply to a streamed request, and its events."""
     reply = await lan.client.post(path, json={**body, "stream": True})
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"

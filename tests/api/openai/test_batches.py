@@ -33,7 +33,6 @@ async def sent(client: httpx.AsyncClient, content: bytes, **fields: str) -> http
 
 
 async def made(lan: Lan, content: bytes, **fields: Any) -> dict[str, Any]:
-    """A batch of these lines."""
     file = (await sent(lan.client, content)).json()
     asked = {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h", **fields}
     reply = await lan.client.post("/v1/batches", json=asked)
@@ -43,7 +42,6 @@ async def made(lan: Lan, content: bytes, **fields: Any) -> dict[str, Any]:
 
 
 async def ended(lan: Lan, batch: str) -> dict[str, Any]:
-    """The batch, once its job is over."""
     stored = lan.services.batches.store.get(batch)
     live = lan.services.jobs.live(stored.job or 0)
     if live is not None:

@@ -167,7 +167,6 @@ TWO: tuple[Step, ...] = (
 
 @pytest.fixture
 def two(lan: Lan) -> Lan:
-    """An engine that answers with two choices."""
     lan.inference.script, lan.inference.choices = TWO, 2
     return lan
 

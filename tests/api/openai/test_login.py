@@ -26,7 +26,6 @@ class _Vouching(CodeFlow):
     """Gives whoever the code names a token that is the code."""
 
     async def sign_in(self, brought: BroughtCode, key_id: str) -> tuple[EndUser, str]:
-        """The person."""
         return await self._people.verified(brought.code, key_id), brought.code
 
 
@@ -36,7 +35,6 @@ class _Knowing(EndUsers):
     gone: set[str]
 
     async def verified(self, token: str, app: str) -> EndUser:
-        """The person."""
         del app
         if token in self.gone:
             raise Unauthenticated("person_token_expired", "The person is gone.")
@@ -45,7 +43,6 @@ class _Knowing(EndUsers):
 
 @pytest.fixture
 def config(real_services: Services) -> Config:
-    """Of a server at which people sign in."""
     return replace(
         real_services.config,
         server=replace(real_services.config.server, people=True),
@@ -67,7 +64,6 @@ def known(real_services: Services, config: Config) -> _Knowing:
 async def page(
     real_services: Services, config: Config, known: _Knowing
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key."""
     faked = with_fakes(real_services, FakeInference(real_services.audit), FakeSupervisor(["ready"]))
     services = replace(faked, config=config, end_users=known)
     app = create_lan_app(services)

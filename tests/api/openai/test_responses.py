@@ -197,10 +197,7 @@ async def test_a_tasks_answer_names_the_task_whole_and_in_the_last_event(lan: La
 
 
 class _Tokenisers:
-    """Tokenisers that count messages."""
-
     async def tokens(self, _principal: Principal, request: GenerationRequest) -> Tokens:
-        """One token a message."""
         return Tokens(0, [1] * len(request.messages or ()))
 
 

@@ -18,7 +18,6 @@ from tests.api.openai.test_stored import ROUTE, body, code, heard
 
 
 async def begun(lan: Lan, **fields: Any) -> tuple[str, dict[str, Any]]:
-    """The id of a response that was begun, and the first answer."""
     reply = await lan.client.post(ROUTE, json=body(background=True, **fields))
     told: dict[str, Any] = reply.json()
     assert reply.status_code == 200 and SdkResponse.model_validate(told).status == "queued"
@@ -28,7 +27,6 @@ async def begun(lan: Lan, **fields: Any) -> tuple[str, dict[str, Any]]:
 
 
 async def standing(lan: Lan, name: str) -> dict[str, Any]:
-    """A response as it is read."""
     found: dict[str, Any] = (await lan.client.get(f"{ROUTE}/{name}")).json()
     SdkResponse.model_validate(found)
     return found

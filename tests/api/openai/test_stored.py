@@ -28,7 +28,6 @@ def body(text: str = "Hi", **fields: Any) -> dict[str, Any]:
 
 
 def heard(lan: Lan) -> list[tuple[str, str]]:
-    """What the model read last."""
     messages = lan.inference.requests[-1][1].messages or ()
     return [(m["role"], m["content"]) for m in messages]
 

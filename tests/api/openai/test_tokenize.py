@@ -20,8 +20,6 @@ TALK = [{"role": "user", "content": "Hi"}]
 
 @dataclass
 class App:
-    """A client that may use the real model, and the services behind it."""
-
     http: httpx.AsyncClient
     services: Services
 
@@ -44,7 +42,6 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(data: Path) -> AsyncIterator[App]:
-    """The model is loaded once for all of them."""
     with open_services(data, config=SMALL) as services:
         async with loaded(services):
             _, secret = services.keys.create("app")

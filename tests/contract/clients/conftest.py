@@ -1,7 +1,7 @@
-"""The server that `tests/contract/test_clients.py` started, as these tests are told of it.
+"""The server that `tests/contract/test_clients.py` started.
 
-They run in the environments of `lock-clients.txt`, `lock-inspect.txt` and `lock-frameworks.txt`,
-where nothing of the product can be imported.
+These tests run in the environments of `lock-clients.txt`, `lock-inspect.txt` and
+`lock-frameworks.txt`, where nothing of the product can be imported.
 """
 
 import json
@@ -22,8 +22,6 @@ _BESIDE = {"httpx", "httpx2", "pydantic", "pytest", "requests"}
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is, and a key."""
-
     base_url: str
     api_key: str
     model: str
@@ -34,7 +32,6 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server() -> Server:
-    """The running server."""
     return Server(
         os.environ["CONTRACT_URL"],
         os.environ["OPENAI_API_KEY"],

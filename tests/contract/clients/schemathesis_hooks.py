@@ -1,7 +1,7 @@
-"""What `test_schemathesis.py` changes in the requests that schemathesis makes up.
+"""Changes of `test_schemathesis.py` in the requests that schemathesis makes up.
 
-Rules: what is a name gets the name of something that exists, so that requests get beyond "no such
-model", and answers are kept short; every fault that was made on purpose stays.
+Rules: a name gets the name of something that exists, so that requests get beyond "no such model",
+and answers are kept short; every fault that was made on purpose stays.
 """
 
 import json
@@ -30,7 +30,6 @@ NAMES = {"model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"]}
 
 
 def kept_response() -> str:
-    """The name of a response that is there: each call may remove it."""
     asked = httpx.post(
         f"{os.environ['CONTRACT_URL']}/responses", timeout=60,
         headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
@@ -40,12 +39,10 @@ def kept_response() -> str:
 
 
 def kept_conversation() -> str:
-    """The id of a conversation with one item: each call may remove it."""
     return str(_begun()["id"])
 
 
 def kept_item() -> tuple[str, str]:
-    """The ids of a conversation and of its item."""
     begun = str(_begun()["id"])
     items = httpx.get(
         f"{os.environ['CONTRACT_URL']}/conversations/{begun}/items", timeout=60,
@@ -65,7 +62,6 @@ def _begun() -> dict[str, Any]:
 
 
 def kept_file() -> str:
-    """The id of a file that is there: each call may remove it."""
     body = {"model": MODEL, "prompt": "Hello", "max_tokens": SHORT}
     lines = [
         {"custom_id": str(n), "method": "POST", "url": "/v1/completions", "body": body}
@@ -80,7 +76,6 @@ def kept_file() -> str:
 
 
 def kept_batch() -> str:
-    """The id of a batch that runs: each call may end it."""
     asked = httpx.post(
         f"{os.environ['CONTRACT_URL']}/batches", timeout=60,
         headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
@@ -96,7 +91,6 @@ MADE = {"name": kept_response, "file_id": kept_file, "batch_id": kept_batch}
 
 
 def before_call(_context: Any, case: Any, _arguments: Any) -> None:
-    """Change one request."""
     path = case.operation.path
     for named in (case.body, case.query):
         model = named.get("model") if isinstance(named, dict) else None

@@ -21,7 +21,6 @@ WEATHER: Any = {"name": "weather", "description": "The weather.", "input_schema"
 
 @pytest.fixture
 def client(server: Any) -> Iterator[Anthropic]:
-    """A client with its default retries; it appends /v1 by itself."""
     root = server.base_url.removesuffix("/v1")
     with Anthropic(base_url=root, api_key=server.api_key) as made:
         yield made

@@ -28,10 +28,10 @@ class Sort(dspy.Signature):  # type: ignore[misc]
 
 
 class Schemas(dspy.LM):  # type: ignore[misc]
-    """Says that the server takes a schema.
+    """Declares that the server takes a schema.
 
-    The package knows this of the models in its list alone. Of any other it asks for a form in
-    words, which a model this small does not keep: `AdapterParseError` is then the model's fault.
+    The package knows this only of the models in its list. Of any other it asks for a form in words,
+    which a model this small does not keep.
     """
 
     supports_response_schema = True

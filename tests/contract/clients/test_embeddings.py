@@ -14,7 +14,6 @@ WIDTH = 384
 
 
 def likeness(one: list[float], other: list[float]) -> float:
-    """The cosine of two vectors of length 1."""
     return math.fsum(a * b for a, b in zip(one, other, strict=True))
 
 

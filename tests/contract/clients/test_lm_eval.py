@@ -21,7 +21,6 @@ ITEMS = [
 
 
 def task(directory: Path, kind: str, **fields: Any) -> dict[str, Any]:
-    """A task on a local file."""
     data = directory / "items.jsonl"
     lines = (json.dumps({"text": t, "choices": c, "answer": a}) for t, c, a in ITEMS)
     data.write_text("\n".join(lines))

@@ -1,8 +1,7 @@
 """`schemathesis run` over the whole of `/openapi.json`, with a valid key, against the server.
 
-No answer is a server's fault, each is one that the document describes, and each operation gives
-a documented 200. It sends the document's own examples, the edges of every schema, and what it makes
-up, valid and not.
+No answer is a server's fault, the document describes each, and each operation gives a documented
+200. It sends the document's own examples, the edges of every schema, and invented bodies.
 """
 
 import json

@@ -104,7 +104,6 @@ def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
 
 @pytest.fixture(scope="module")
 def controls(runner: ModelRunner) -> frozenset[int]:
-    """Ids of the control tokens."""
     texts = runner.control_texts()
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= texts
     ids = [runner.tokenize(t, add_special=False, parse_special=True) for t in texts]
@@ -113,7 +112,6 @@ def controls(runner: ModelRunner) -> frozenset[int]:
 
 
 def preparer(runner: ModelRunner, source: str | None = None) -> Preparer:
-    """The model's own template, or another one."""
     source = source or runner.meta("tokenizer.chat_template") or ""
     bos = runner.token_text("bos")
     template = ChatTemplate(source, bos=bos, eos=runner.token_text("eos"), limit=100_000)

@@ -22,7 +22,6 @@ def refusal(schema: dict[str, Any]) -> str:
 
 
 def in_a(schema: Any) -> list[dict[str, Any]]:
-    """The schema at several places of another."""
     return [
         schema, {"type": "object", "properties": {"a": schema}}, {"anyOf": [{}, schema]},
         {"type": "array", "items": schema}, {"$defs": {"d": schema}},

@@ -21,7 +21,6 @@ NAME: dict[str, Any] = {"type": "string"}
 
 
 def holding(**value: Any) -> dict[str, Any]:
-    """An object with one string of that form."""
     return {"type": "object", "properties": {"u": {"type": "string", **value}}, "required": ["u"],
             "additionalProperties": False}  # fmt: skip
 

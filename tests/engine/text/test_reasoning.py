@@ -8,7 +8,6 @@ from appliance.engine.text.reasoning import BEGIN, END, Reasoning, Thinking
 
 
 def read(thinking: Thinking, *texts: str) -> tuple[str, str]:
-    """Reasoning and answer in all."""
     reader = Reasoning(thinking)
     pieces = [*(reader.push(text) for text in texts), reader.finish()]
     return "".join(p[0] for p in pieces), "".join(p[1] for p in pieces)

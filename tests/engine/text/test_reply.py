@@ -18,7 +18,6 @@ def form(dialect: Dialect = "hermes", **fields: Any) -> ReplyForm:
 
 
 def joined(pieces: list[Piece]) -> list[Piece]:
-    """Neighbours of one kind as one."""
     out: list[Piece] = []
     for piece in pieces:
         last = out[-1] if out else None

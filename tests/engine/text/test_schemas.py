@@ -16,7 +16,6 @@ from appliance.errors import BadRequest
 
 
 def nested(depth: int) -> str:
-    """A schema with objects this many levels deep."""
     return '{"not":' * (depth - 1) + "{}" + "}" * (depth - 1)
 
 
@@ -53,7 +52,6 @@ def test_a_repeated_anchor_is_refused_wherever_it_stands(expression: str) -> Non
     "expression", ["^x+$", "[^+x]", r"\^+", "[$*]", r"[\]^+]", "(^x)+", "^[0-9]{2}$", "", "["]
 )
 def test_other_expressions_are_taken(expression: str) -> None:
-    """The control."""
     assert checked_schema(json.dumps({"pattern": expression, "patternProperties": {"a": {}}}))
     assert checked_schema('{"properties": {"pattern": {"type": "string"}}, "patternProperties": 1}')
 

@@ -21,7 +21,6 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def feed(stream: TextStream, pieces: list[bytes]) -> list[str]:
-    """What leaves the stream, as the engine uses it."""
     out = []
     for piece in pieces:
         out.append(stream.push(piece))
@@ -60,8 +59,6 @@ def test_what_left_is_never_taken_back(data: bytes, stop: tuple[str, ...]) -> No
 
 
 def test_a_stream_that_does_not_hold_back_is_caught() -> None:
-    """The control of the property above."""
-
     class Eager(TextStream):
         def push(self, piece: bytes, *, may_stop: bool = True) -> str:
             return self._decoder.decode(piece)
