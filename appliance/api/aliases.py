@@ -1,7 +1,6 @@
 """Other addresses that clients try first, and the one that each of them means.
 
-Rules: an address is replaced before anything looks at it, so that key, log and metrics know one
-name of each route; a route's own address is never replaced.
+Rules: an address is replaced before anything looks at it; a route's own address never is.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,7 @@
 """The LAN application: its routes and the layers before them.
 
-Rules: only the APIs of apps are served here, never an admin route; only `PUBLIC` needs no key, and
-`docs = false` takes the documentation out of it; the framework's telemetry and its pages with
-remote assets are off.
+Rules: only the APIs of apps are served here, never an admin route; only `PUBLIC` needs no key; the
+framework's telemetry and its pages with remote assets are off.
 """
 
 import functools

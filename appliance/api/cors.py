@@ -2,8 +2,7 @@
 
 Rules: none unless the configuration names the origin, whole and exactly; never with the browser's
 own credentials, so that only a page that was given a key can use it; a preflight needs no key and
-says only what may be sent. Another origin gets the answers of any client, which its browser keeps
-from it.
+says only what may be sent.
 
 Source: the Fetch standard, CORS protocol.
 """

@@ -1,7 +1,5 @@
-"""Additions to the OpenAPI document besides routes and schemas.
-
-Rules: every status that an operation can answer with is named, and its body has the one shape of
-errors; a header is named where an app can rely on it; the key is described in both of its forms.
+"""Additions to the OpenAPI document: every status of an operation, errors, headers, both forms of
+the key.
 """
 
 from typing import Any, Final

@@ -2,10 +2,9 @@
 
 Rules:
 - Every body that is not an answer is `{"error": {"message", "type", "param", "code"}}`, the shape
-  of the OpenAI API, or that of Anthropic's on its routes; `code` is one of
-  `appliance.errors.CODES`.
-  An input that waits for a person adds the id of its item as `item`; a client that prefers it
-  (`Prefer: respond-async`, RFC 7240) gets 202 with the item instead. No SDK retries 422.
+  of the OpenAI API, or that of Anthropic's on its routes; `code` is one of `errors.CODES`. An input
+  that waits for a person adds the id of its item as `item`; a client that prefers it (`Prefer:
+  respond-async`, RFC 7240) gets 202 with the item instead. No SDK retries 422.
 - A client's fault is a 4xx and never retried by the SDKs; 429 and 503 carry `Retry-After`, and
   `x-should-retry` says whether trying again can help.
 - An unexpected exception answers 500 `internal_error` with no detail.

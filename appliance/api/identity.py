@@ -1,8 +1,8 @@
 """The names that a client, a proxy or a trace gave a request: kept and returned.
 
-Rules: `x-request-id` of an answer is always our own, since receipts and the log are found by it and
-proxies send one without the app's knowledge; the client's is returned as `x-client-request-id`. A
-value that is no plain id is left out, never refused.
+Rules: `x-request-id` of an answer is always our own, since proxies send one without the app's
+knowledge; the client's is returned as `x-client-request-id`. A value that is no plain id is left
+out, never refused.
 
 Source: W3C Trace Context, `traceparent`.
 """

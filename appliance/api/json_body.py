@@ -1,12 +1,10 @@
 """The JSON of a request's body: one meaning, or refused.
 
 Rules:
-- UTF-8; no key twice in an object, since two readers could each take another one; no half of a
-  surrogate pair anywhere, which neither the log nor a model could be given. The refusal names the
-  place.
+- UTF-8; no key twice in an object; no half of a surrogate pair anywhere, which neither the log nor
+  a model can take. The refusal names the place.
 - An endpoint of a request, its body and its caller that gives a response is called without the
-  framework's search for parameters, a tenth of what an answer costs. What a router is included
-  with (`KEYS`) describes it and does nothing.
+  framework's costly search for parameters. `KEYS` describes the router and does nothing.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """When large bodies are read, so that they do not hold up everybody else.
 
 Rules: one at a time, and after each the server rests in proportion to its size; apps take turns.
-Small bodies are read at once. A conversation with more messages than its model's context has room
-for is refused before its messages are looked at.
+A conversation with more messages than its model's context has room for is refused unread.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """`multipart/form-data`, read as it comes: names, files and texts in pieces. Pure.
 
-Rules: nothing is kept but the piece that may hold half of a boundary, and the head of one part;
-anything else is refused. One part is one field; a form has few.
+Rules: nothing is kept but half of a boundary, and the head of one part. One part is one field.
 
 Source: RFC 7578, multipart/form-data; RFC 2046, 5.1.
 """

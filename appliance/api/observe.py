@@ -1,9 +1,8 @@
 """Observation of every HTTP exchange: counts, metrics, and one line of the log.
 
 Rules: a refused request, and one that runs no model, are counted for the audit log, by source and
-minute; the line has request, route, key, app, model, status, code and time, never a text of the
-client, and a failure is a warning or an error. Routes are labels only where they are ours: an
-address that somebody made up is `other`.
+minute; a line has ids, status, code and time, never a text of the client. An address that is no
+route has the label `other`.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 """The end user of a request, out of its headers, before any route.
 
 Rules:
-- `X-End-User-Token` is the person's own token, which is verified, as is the connection's client
-  certificate where it is a person's; `X-End-User` is the app's claim, for routes whose body has no
-  field for it. A refused token or certificate ends the request; both are two persons.
+- `X-End-User-Token`, the person's own token, is verified, as is a person's client certificate;
+  `X-End-User` is the app's claim, for routes whose body has no field for it. A refused token or
+  certificate ends the request; both are two persons.
 - A session from a login service has its person; its token comes before headers.
-- A key for verified people gets nothing without one, except the list of its models and its own
-  use. This holds for kept answers, too.
+- A key for verified people gets nothing without one, kept answers included, except the list of its
+  models and its own use.
 """
 
 from collections.abc import Callable

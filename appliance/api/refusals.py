@@ -1,7 +1,7 @@
 """Refusals in a row: an app that is refused again and again waits, so that others are served.
 
 Rules: an app has `_BURST` refusals at once and then one each `_EACH_S`, during requests of other
-apps; alone it waits for none. A wait has an end: nothing is kept open for long.
+apps; alone it waits for none. A wait has an end.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The port of Prometheus: the metrics of the admin socket, over TLS, with a key.
+"""The port of Prometheus: the metrics of the admin socket, over TLS, with a bearer token or a
+client certificate.
 
-Rules: one path; a bearer token or a client certificate that the handshake verified opens it; it
-shows states, counts and names of models and upstreams, never apps, texts or addresses of clients.
+Rules: one path; states, counts and names of models and upstreams, never apps, texts or addresses.
 """
 
 import asyncio

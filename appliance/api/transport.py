@@ -1,12 +1,12 @@
 """Checks of an HTTP exchange before any route: request id, key, size and type.
 
 Rules:
-- Plain ASGI. The framework reads a body before it runs dependencies and answers unknown addresses
+- Plain ASGI: the framework reads a body before it runs dependencies and answers unknown addresses
   without them; here a request without a key is refused first, whatever it asks for.
 - Default deny: a path that is not listed as public needs a key.
-- The size limit holds while a body arrives, so a chunked body cannot pass it either.
+- The size limit holds while a body arrives.
 - Every answer carries `x-request-id` and `x-appliance-profile`.
-- `%2F` in a path is part of a name and no slash: the route reads it as it is.
+- `%2F` in a path is part of a name and no slash.
 """
 
 import re

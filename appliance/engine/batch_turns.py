@@ -1,8 +1,7 @@
 """In which steps batch work takes part.
 
-Rules: in all if there is no other work; beside other work in none at first, and once it was held
-back for long enough, in a part of the steps, spread evenly, until it is alone. The clock is read
-only while batch work is held back.
+Rules: in all if there is no other work; else in none at first, and once it was held back for long
+enough, in a part of the steps, spread evenly, until it is alone.
 """
 
 import time

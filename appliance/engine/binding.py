@@ -1,8 +1,7 @@
 """Binding of the mapped bytes to the verified ones.
 
 Rules: a model is read from sealed memory, or from a file that this process cannot write and that
-the server announced as such. After loading, every file that was mapped meanwhile must be the model
-itself. /proc/self/maps is opened before the confinement, which allows no opening.
+the server announced as such. Every file that is mapped meanwhile must be the model itself.
 """
 
 import fcntl

@@ -1,10 +1,9 @@
-"""Prompts that meet an idle engine begin to answer together.
+"""Prompts that meet an idle engine begin to answer together, since answers slow the other prompts
+down. Pure.
 
-Beside running answers prompts are computed in small pieces, at up to twice the time for each token,
-so the first prompt to be done makes the others late. Rules: while no answer runs, a prompt that is
-done but for its last tokens waits for the others of its app that are at most twice as long; it
-waits for no more than `TOGETHER` tokens, no matter what arrives; a preempted answer does not wait.
-Pure.
+Rules: while no answer runs, a prompt that is done but for its last tokens waits for the others of
+its app that are at most twice as long, and for no more than `TOGETHER` tokens, no matter what
+arrives; a preempted answer does not wait.
 """
 
 from collections.abc import Sequence as ReadOnly

@@ -1,9 +1,8 @@
-"""Accounting of the KV cache: which sequence ids are taken and how many cells each one fills.
+"""Accounting of the KV cache: which sequence ids are taken and how many cells each one fills. Pure.
 
 Rules: a cell belongs to one running sequence, or to the tree of kept prefixes, whose cells many
-sequences may share. Kept prefixes make room for running sequences. The cache is either unified (all
-sequences draw on the same `capacity` cells) or separate (each sequence has `capacity` cells of its
-own, and nothing is kept). Pure: the runner makes the cache follow `operations`.
+sequences may share and which makes room for running ones. The cache is unified (all sequences draw
+on the same `capacity` cells) or separate (each has `capacity` cells, and nothing is kept).
 """
 
 from dataclasses import dataclass

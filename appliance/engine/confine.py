@@ -3,7 +3,7 @@
 Rules: called once, after every import and with one thread; afterwards the process opens nothing,
 has no network, cannot start a process or gain a privilege, and maps no new executable memory.
 Without seccomp, no_new_privs or Landlock the drop fails; MDWE is used where the kernel has it
-(6.3), since seccomp refuses executable maps all the same.
+(6.3).
 """
 
 import ctypes

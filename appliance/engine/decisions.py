@@ -1,7 +1,7 @@
 """Confidence of a model in tokens that it chose itself.
 
-Rules: a token that the form of an answer leaves no choice about is no decision. The values come
-from the raw distribution, before penalties, bias, masks and temperature.
+Rules: a token without an alternative in the form of an answer is no decision. Values come from the
+raw distribution, before penalties, bias, masks and temperature.
 """
 
 import math

@@ -1,7 +1,6 @@
-"""Limit of processor time for the preparation of one request.
+"""Limit of processor time of the thread that prepares one request.
 
-Rules: the limit is processor time of the preparing thread, so that a busy host refuses nothing
-more; it is checked between pieces of work, each linear in its bytes.
+Rules: it is checked between pieces of work, each linear in its bytes.
 """
 
 import threading

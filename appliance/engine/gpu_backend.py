@@ -1,7 +1,7 @@
 """Loads a GPU backend into a worker, in two steps around the restriction of files.
 
 Rules: mapping the libraries runs nothing of the driver's; `start` does, once files are restricted,
-so that its threads are restricted too. The backend comes by absolute path.
+so that its threads are restricted too.
 """
 
 import ctypes

@@ -1,10 +1,7 @@
-"""The C heap of a worker: what an adapter's turn frees stays mapped for the next one.
+"""The C heap of a worker: the buffers that llama.cpp frees at a change of the adapter stay mapped.
 
-llama.cpp frees its compute buffers at every change of the adapter. glibc maps blocks of more than
-32 MiB separately and unmaps them when they are freed, so that the next step faults on each page.
-
-Rules: all threads share one arena, since the heaps of the others are too small for such a block;
-large blocks come from the heap only once there are adapters.
+Rules: all threads share one arena, since the heaps of the others are too small for blocks of more
+than 32 MiB; such blocks come from the heap only once there are adapters.
 
 Source: mallopt(3).
 """

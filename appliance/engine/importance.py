@@ -1,11 +1,8 @@
 """Inputs of an importance matrix: those of a model's weights, seen as it computes.
 
-Rules:
-- Each matrix of a layer has the mean of the squares of each input, over all tokens, as llama.cpp's
-  own tool; the token table and the output have none there either.
-- Tokens that all texts begin with count once, or they would drown the others.
-- Weights of experts have none: the router decides which tokens reach them.
-- A number that is not finite ends it.
+Rules: each matrix of a layer has the mean of the squares of each input, over all tokens, as
+llama.cpp's own tool; the token table, the output and experts have none. Tokens that all texts begin
+with count once. A number that is not finite ends it.
 
 Source: tools/imatrix/imatrix.cpp and ggml.h of llama.cpp, as of llama-cpp-python 0.3.36.
 """

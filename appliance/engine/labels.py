@@ -1,12 +1,11 @@
 """Log-probabilities of a set of labels after one prompt, from as few tokens as that takes.
 
 Rules:
-- Labels form a trie of tokens. A node is a beginning that labels share; the logits after it score
-  the next token of each of these labels. A label's value is the sum over its tokens.
+- Labels form a trie of tokens; the logits after a node score the next token of each label below it.
+  A label's value is the sum over its tokens.
 - The prompt is computed once and scores the root. Each longest beginning is a path: it goes through
   the model whole, behind the cells of the prompt, several in one step, and leaves no cells.
-- Values come from the raw distribution, before any setting of the request.
-- No label is the beginning of another, because their values could not be compared.
+- Values come from the raw distribution. No label is the beginning of another.
 - A label that may stay unscored does: the likeliest beginnings are followed first, one path of each
   at a time, and the rest are left where together they hold no more than the tolerance: of the
   shares that are meant, and of the model's probability of all labels. The labels of a beginning

@@ -1,10 +1,9 @@
 """Log-probabilities of tokens, and the prompt as part of an answer.
 
-Rules: they come from the raw distribution: before penalties, bias, masks and temperature. A value
-that no float or JSON number can hold is `FLOOR`. Rows are scored a chunk at a time; nothing of the
-size prompt times vocabulary is ever held. There is one entry for every token, the end token too:
-entries of an echoed answer are the prompt's tokens, the first one without a value, and the
-generated ones (what lm-eval's `local-completions` counts on).
+Rules: they come from the raw distribution. A value that no float or JSON number can hold is
+`FLOOR`. Rows are scored a chunk at a time; nothing of the size prompt times vocabulary is ever
+held. There is one entry for every token, the end token too: of an echoed answer those of the
+prompt, the first one without a value, and the generated ones (lm-eval's `local-completions`).
 """
 
 import codecs

@@ -1,8 +1,7 @@
 """The batching loop: plan, compute, sample, report; one step at a time, on one thread.
 
-Rules: what a step reports is final; a request reports a finish reason exactly once; when it is
-finished or cancelled, its KV cells are free before the next step. A sequence without its adapter
-ends with "detached" before it is computed.
+Rules: a report is final; a request reports a finish reason exactly once; after its end its KV cells
+are free before the next step. A sequence without its adapter ends with "detached" uncomputed.
 """
 
 import time

@@ -1,11 +1,10 @@
-"""Amount of prompt that a step may carry next to the running answers.
+"""Amount of prompt that a step may carry next to the running answers. Pure.
 
 Rules: while answers run, a step is planned to take no longer than the target gap between two
-tokens, or half as long again as their own tokens take, whichever is more; the latter leaves a third
-of the time to prompts on any host. While none run, a step stays short enough for arrivals and
-cancellations, and as short as the gap where several apps come and go. The cost of a step is
-learned while running: a fixed part and a part for each token, by least squares that forget, and by
-itself for each number of up to `_FEW` tokens, where the line through larger steps is wrong. Pure.
+tokens, or half as long again as their own tokens take, whichever is more. While none run, a step
+stays short enough for arrivals and cancellations, and as short as the gap where several apps come
+and go. The cost of a step is learned while running: a fixed part and a part for each token, by
+least squares that forget, and by itself for each number of up to `_FEW` tokens.
 """
 
 _FORGET = 0.97  # weight of a step for each later one

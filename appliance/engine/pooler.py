@@ -1,8 +1,7 @@
 """Work of a process with a model that embeds or reranks.
 
-Rules: a text that is longer than the model takes is refused, never cut; text is text, so that
-nothing in it can pass for a control token; a model whose answers carry no meaning is refused
-when it is loaded, with the reason.
+Rules: too long a text is refused, never cut; nothing in a text can pass for a control token; a
+model whose answers carry no meaning is refused when it is loaded.
 
 Sources: BERT's pair format, [CLS] query [SEP] document [SEP] (arXiv:1810.04805); llama.cpp
 issue 25447 for rerankers that were converted without their head.

@@ -1,8 +1,7 @@
 """Batching of whole texts: one vector or one score each; no cache, no sampling.
 
-Rules: a batch takes texts of all requests in turn, so that a short request does not wait for a
-long one, and a request that was passed over comes first in the next; rows of a request come in the
-order of its texts; when a request is cancelled its texts are gone before the next batch.
+Rules: a batch takes texts of all requests in turn, and a request that was passed over comes first
+in the next; rows of a request come in the order of its texts.
 """
 
 import time

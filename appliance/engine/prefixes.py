@@ -1,18 +1,17 @@
-"""Kept prefixes of the KV cache: a radix tree over token ids.
+"""Kept prefixes of the KV cache: a radix tree over token ids. Pure.
 
 Rules:
-- A node is a run of tokens at fixed positions. It has a sequence id of its own in the KV cache,
-  and its cells stay there until the node is evicted, even while others use them.
+- A node is a run of tokens at fixed positions, with a sequence id of its own in the KV cache; its
+  cells stay there until it is evicted, even while others use them.
 - A node belongs to a scope: the adapter that computed it, and the app whose request it was, or ""
-  for a prefix that an admin registered. A lookup sees its own app and "" only, so that no app can
-  time what another asked; and its own adapter only, since another computes other values.
+  for a prefix that an admin registered. A lookup sees its own adapter, and its own app and "" only,
+  so that no app can time what another asked.
 - The prefix of a running sequence stays; of the rest the least recently used tail goes first,
   registered prefixes last.
 - Every cell in use makes every step a little longer, so few tails are kept at first: more when a
   prompt begins like one that was dropped, fewer when nothing kept is used for long.
 
-Pure. After SGLang's RadixAttention (Zheng et al., 2024), with llama.cpp's shared cells in place of
-pages.
+After SGLang's RadixAttention (Zheng et al., 2024), with llama.cpp's shared cells in place of pages.
 """
 
 from collections import deque

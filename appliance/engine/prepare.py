@@ -1,9 +1,8 @@
 """From a request to token ids: the step before anything is recorded or run.
 
-Rules: runs on the worker's reader thread, never on the decode thread; refuses what does not fit
-the context instead of cutting it; every limit is in bytes or tokens and stated in the refusal.
-Control tokens of a conversation are those that the template writes. A prompt that is text is the
-whole of what the model reads, so that its control tokens are the client's to write. The work is
+Rules: runs on the worker's reader thread, never on the decode thread; nothing is cut to fit the
+context; every limit is in bytes or tokens and stated in the refusal. Only the template writes
+control tokens of a conversation; those of a plain prompt are the client's to write. The work is
 linear in the bytes of a request, and bounded (`effort`).
 """
 

@@ -1,10 +1,9 @@
 """Another type of weights, by llama.cpp itself: a child process that reads one file and writes one.
 
 Order: import everything, load the CPU variant, drop all rights, and only then read the first byte.
-Afterwards it can open nothing but the descriptors that it was given, by their names in /proc, since
-llama.cpp takes paths. The new weights are compared with the old ones over whole distributions, text
-by text; the old ones against themselves in smaller batches are the noise. An importance matrix is
-collected in a process of its own.
+Afterwards it can open only the descriptors that it was given, by their names in /proc, since
+llama.cpp takes paths. The new weights are compared with the old ones over whole distributions; the
+old ones against themselves in smaller batches are the noise.
 
 usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
 """

@@ -1,10 +1,9 @@
 """From a row of logits to a token id.
 
 Order: repetition, frequency and presence penalty, logit bias, tokens that may not come (a grammar's
-mask, early ends), then temperature, top-k, top-p, min-p, typical, one draw; the order of vLLM and
-of Hugging Face's generation. The random number of a request depends on its seed and its step only,
-never on the rest of the batch: Philox (Salmon et al., SC'11) is a counter-based generator, so step
-n is a lookup and not the n-th call.
+mask, early ends), then temperature, top-k, top-p, min-p, typical, one draw; as in vLLM and Hugging
+Face's generation. The random number of a request depends on its seed and its step only (Philox,
+Salmon et al., SC'11, a counter-based generator).
 
 Rules: a row that asks for nothing costs an argmax and no copy. Of equal logits the lowest id is the
 likeliest. A logit that is not a number cannot be drawn; when none can, there is no token.

@@ -1,8 +1,7 @@
 """Beginnings of prompts that all apps may share the KV cells of: an admin's, and those of tasks.
 
-A prompt shares a registered beginning only if it has the whole of it: an app can time whether it
-knows the text, not how much of it. The server names the beginning of a task with each request; an
-app cannot. Pure, apart from the tokeniser.
+A prompt shares only a whole beginning: an app can time whether it knows the text, not how much of
+it. Only the server can name the beginning of a task.
 """
 
 import contextlib

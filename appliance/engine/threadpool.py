@@ -1,8 +1,7 @@
 """The threads that compute with llama.cpp: one pool for the life of a context.
 
-Without it ggml starts and ends its threads at every step. Rules: the pool is made after the
-confinement, which its threads inherit; a thread without work sleeps at once, so that it takes
-nothing from the server between two steps.
+Rules: the pool is made after the confinement, which its threads inherit; a thread without work
+sleeps at once, so that it takes nothing from the server between two steps.
 """
 
 import ctypes

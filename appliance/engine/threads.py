@@ -1,14 +1,10 @@
-"""Number of threads of a step: a controller, not a constant.
+"""Number of threads of a step: a controller, since one thread that the host takes away holds up all
+at ggml's spinning barriers. Pure.
 
-ggml's threads meet at a spinning barrier thousands of times per token, so one thread that the host
-takes away holds up all the others: with a busy neighbour on one of two cores a step takes twenty
-times as long, while with one thread fewer nothing is lost.
-
-Rules: spinning threads use all of their time, so processor time below wall time times threads shows
-that the host gave a core to somebody else. Then, or when steps have become slow, one thread fewer
-is tried at once; without a sign, one fewer is tried rarely and one more often. Another count is
-kept if it is clearly faster on steps of the same size; a try that fails is ended at its first very
-slow step and repeated later each time. Pure.
+Rules: processor time below wall time times threads shows that the host gave a core to somebody
+else. Then, or when steps have become slow, one thread fewer is tried at once; without a sign, one
+fewer is tried rarely and one more often. Another count is kept if it is clearly faster on steps of
+the same size; a try that fails is ended at its first very slow step and repeated later each time.
 """
 
 from collections import deque

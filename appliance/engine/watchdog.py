@@ -1,9 +1,8 @@
 """Ends the process when a computation takes absurdly long for its size.
 
 Rules: the kernel counts and kills (`SIGALRM`, whose default action ends the process), so that
-neither a spinning loop nor a held lock of Python can keep the worker alive; the limit grows with
-the tokens and with the bytes of the weights, and no working host comes near it. The exit status
-shows the server that the model is at fault and not the request.
+neither a spinning loop nor a held lock of Python can keep the worker alive. The exit status shows
+the server that the model is at fault and not the request.
 """
 
 import signal

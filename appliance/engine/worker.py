@@ -2,10 +2,9 @@
 
 Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
 all rights, and only then read the first byte of the model. Four threads: this one reads the socket;
-two prepare requests, a small one next to a large one, which has the lower priority; the last one
-owns the llama.cpp context. The server sends no more to prepare than is prepared at once. The
-process ends when its socket does. The model comes with the first message, as a descriptor over a
-second socket; adapters come later in the same way, and must carry the seals too.
+two prepare requests, one small and one large at a time; the last one owns the llama.cpp context.
+The process ends when its socket does. The model comes with the first message, as a descriptor over
+a second socket; adapters come later in the same way, and must carry the seals too.
 
 usage: python -I -m appliance.engine.worker SOCKET_FD DESCRIPTORS_FD
 """

@@ -3,7 +3,7 @@
 Rules: an adapter is loaded only beside its loaded base, as a `VerifiedAdapter` made from the stored
 bytes each time and checked against what the base's worker really has. The approved adapters of a
 base are loaded with it, unless `autoload` is off, and leave with it. Each edge is recorded before
-it is true. A refused adapter stops neither the base nor the other adapters.
+it is true. A refused adapter stops nothing else.
 """
 
 import asyncio

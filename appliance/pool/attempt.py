@@ -1,8 +1,7 @@
 """A load under way, and its watchers.
 
-Rules: the newest report is kept; each watcher gets every report, and each phase is a line of the
-server's log. A load that a person started ends when that person stops watching and no request
-waits for the model.
+Rules: each watcher gets every report, and each phase is a line of the server's log. A load that a
+person started ends when that person stops watching and no request waits for the model.
 """
 
 import logging

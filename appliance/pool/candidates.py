@@ -1,7 +1,6 @@
 """The approved models of the store: their memory, and whether a request may load them.
 
-Rules: an adapter is no model here: it is loaded and unloaded with its base, and its memory counts
-for the base.
+Rules: an adapter is no model here: its memory counts for the base.
 """
 
 import contextlib

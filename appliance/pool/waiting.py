@@ -1,9 +1,8 @@
 """Requests that wait for one model to be loaded.
 
-Rules: a waiting request has a place in the model's queue, and is inside the model from the instant
-of its admission. All requests that wait for a model are admitted or rejected together. A model
-stays wanted for a while after its last request has left, so that a client that was asked to retry
-finds the model loaded, or its turn kept.
+Rules: a waiting request is inside the model from the instant of its admission. All requests that
+wait for a model are admitted or rejected together. A model stays wanted for a while after its last
+request has left, so that a client that retries finds it loaded, or its turn kept.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The numbers of an answer, as the record keeps them and a replay compares them.
+"""The numbers of an answer, as the record keeps them and a replay compares them. Pure.
 
-Rules: they go where the texts go, and are erased with them: their numbers would betray short texts
-to guesses. Each choice has a digest over all that chose its tokens, and each token its id and a few
-bits, so that a replay can locate a difference. Pure.
+Rules: they are kept and erased with the texts, since they would betray short texts to guesses. Each
+choice has a digest over all that chose its tokens, and each token its id and a few bits, so that a
+replay can locate a difference.
 """
 
 import hashlib

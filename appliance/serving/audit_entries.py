@@ -2,7 +2,7 @@
 
 Rules: the permanent body holds parameters and counts, and digests of signed things only: the digest
 of a client's short text could be guessed. Prompts, stop strings, biases, functions and forms of
-answers are the client's text; they go where they can be erased. Bodies hold no floats.
+answers go where they can be erased. Bodies hold no floats.
 """
 
 import json

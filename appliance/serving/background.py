@@ -1,7 +1,6 @@
 """Answers that no client waits for, by the place where each is kept.
 
-Rules: an answer begins, is recorded and ends as any other; this module only looks after it
-meanwhile. A key has a bounded number. None outlives the server.
+Rules: a key has a bounded number. None outlives the server.
 """
 
 import asyncio

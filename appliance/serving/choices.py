@@ -1,9 +1,8 @@
 """The choices of one request: which pieces may leave, and in what order.
 
-Rules: the last piece of each choice is kept until `last`, when the outcome is recorded. With
-`best_of` nothing leaves before the end: the choices are ranked by the mean log-probability of
-their tokens, ties by their numbers, and numbered again. The record holds every generated choice,
-under its first number.
+Rules: the last piece of each choice is kept until the outcome is recorded. With `best_of` the
+choices are ranked by the mean log-probability of their tokens, ties by their numbers, and numbered
+again at the end. The record holds every generated choice, under its first number.
 """
 
 from appliance.types import Delta, GenerationRequest, TokenLogprob

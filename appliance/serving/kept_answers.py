@@ -3,8 +3,8 @@
 Rules:
 - A text has a random key of its own, stored only wrapped with the log's key-encryption key, and is
   bound to its place; a row shows neither question nor answer.
-- A place belongs to one key: its name is a keyed digest of key and name, so that no name can be
-  guessed, and no key meets the answers of another.
+- A place's name is a keyed digest of key and name, so that no name can be guessed, and no key meets
+  the answers of another.
 - An answer whose time is over goes at the next look. An erased answer leaves its place behind until
   then, so that it is neither given nor asked again.
 - Only texts that the log keeps are kept here.

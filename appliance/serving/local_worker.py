@@ -1,8 +1,4 @@
-"""The backend that runs here: a model in memory and the confined process that computes it.
-
-Rules: the worker that prepared a request answers it. Its rows become pieces of an answer; a row
-that says that no answer can be finished becomes an error.
-"""
+"""The backend that runs here: a model in memory and the confined process that computes it."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace

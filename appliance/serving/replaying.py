@@ -3,9 +3,9 @@
 Rules:
 - The computation takes everything from the record: prompt, parameters and effective seed; by the
   model and the adapter with its digests, on an engine that computes the same numbers.
-- It uses nothing that was computed for an app: the cache's content is another app's.
-- The answer is compared and forgotten; no entry holds a copy of it. `same` means that tokens,
-  numbers and text are the same; where a task wrote the text from more than these, it says so.
+- It uses nothing of the cache, whose content is another app's.
+- No entry holds a copy of the answer. `same` means that tokens, numbers and text are the same;
+  where a task wrote the text from more than these, it says so.
 """
 
 import asyncio

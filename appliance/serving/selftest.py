@@ -2,10 +2,9 @@
 
 Rules: policy and approved models are verified from their stored bytes; a worker generates one
 token, with intent and outcome in the log; the verdict is an entry itself, and names what was
-installed. A model that is loaded for the test gets room as one that a person loads, within the
-memory budget, and is unloaded after it. Where no approved model writes text, the processor's
-variant of the engine computes without one, and the report says that no token was generated. Every
-problem is reported, not only the first.
+installed. A model that is loaded for the test takes room of the memory budget, and is unloaded
+after it. Where no approved model writes text, the processor's variant of the engine computes
+without one, and the report says so. Every problem is reported, not only the first.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Use of the models' tokenisers, for the apps that may use the models.
 
-Rules: no model runs, so nothing is recorded as an answer would be; only a text that leaves for
-another host is. The request counts against the quota of its key and costs no tokens; it waits for
-no turn.
+Rules: no model runs, so nothing is recorded but a text that leaves for another host. The request
+counts against the quota of its key, costs no tokens and waits for no turn.
 """
 
 import contextlib

@@ -2,8 +2,7 @@
 
 Rules: only a `VerifiedAdapter` is attached, and only to the model that it was checked against. The
 worker knows it by its digest, so that another version under the same id finds nothing of the old
-one. Concurrent requests attach it once, and its memory counts from then on. A worker that restarts
-gets those that the policy of the day still allows.
+one. Concurrent requests attach it once. A restarted worker gets those that the policy still allows.
 """
 
 import contextlib

@@ -1,9 +1,8 @@
 """A confined child of the server: started, listened to and ended, and how its end is read.
 
-Rules: it is executed, never forked from the server's memory; its environment is empty but for what
-is named, and it works in the root directory. It has the descriptors that it is given and an error
-pipe. It confines itself (`engine.confine`) before it reads what is not trusted. A failure leaves no
-child and no descriptor.
+Rules: it is executed, never forked from the server's memory, in the root directory, with only the
+environment and descriptors that are named and an error pipe. It confines itself (`engine.confine`)
+before it reads what is not trusted. A failure leaves no child and no descriptor.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""Models that compute each token to the same bits in any company; why others do not.
+"""Models that compute each token to the same bits in any company; why others do not. Pure.
 
-Rules: a model is covered where kernels of ours compute all that depends on how many rows there are;
-the first obstacle is reported. Everything comes from vetted files and from the check of the
-kernels; a worker's word is not believed. Pure.
+Rules: a model is covered where kernels of ours compute all that depends on the number of rows.
+Everything comes from vetted files and from the check of the kernels; a worker's word is not
+believed.
 
 Source: `supported` in kernels/attention.cpp, `found` in kernels/adapter.cpp, `weights_of` in
-kernels/weights.cpp; what was measured is in docs/adr/0066-the-same-bits-in-any-company.md.
+kernels/weights.cpp; measurements are in docs/adr/0066-the-same-bits-in-any-company.md.
 """
 
 import enum

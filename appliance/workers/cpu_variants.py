@@ -1,9 +1,8 @@
 """Which CPU build of ggml this host can run: found by trying, in a child process.
 
-ggml's own detection reads CPUID without asking whether the operating system saves the registers,
-so that a library can be chosen that dies with SIGILL. Here each candidate, best score first,
-multiplies two small matrices in a child; the first right one is loaded by absolute path. The child
-also checks our kernels: a wrong one is replaced by ggml's own.
+ggml's own detection may choose a library that dies with SIGILL. Here each candidate, best score
+first, multiplies two small matrices in a child; the first right one is loaded by absolute path. The
+child also checks our kernels: a wrong one is replaced by ggml's own.
 
 usage (the child): python -I -m appliance.workers.cpu_variants score|check LIBRARY...
 """

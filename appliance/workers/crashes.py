@@ -1,9 +1,9 @@
-"""Consequences of a worker's death.
+"""Consequences of a worker's death. Pure: time comes in as seconds.
 
 Rules: a death is attributed to the requests that were being prepared or had just been admitted;
 two deaths attributed to a key keep that key from that model for ten minutes; five deaths of a
 model in ten minutes suspend it; restarts wait longer each time. A step that took absurdly long is
-the model's fault and no key's: the third in a day suspends it. Pure: time comes in as seconds.
+the model's fault and no key's: the third in a day suspends it.
 """
 
 from collections.abc import Iterable

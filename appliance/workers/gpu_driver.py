@@ -1,7 +1,7 @@
 """The NVIDIA driver of the host and the GPU plugins next to the engine: facts, and which one fits.
 
-Rules: reading them loads nothing of NVIDIA's into this process. The newest plugin is used that was
-built from the source of the installed engine and whose driver floor is reached. Formats:
+Rules: nothing of NVIDIA's is loaded into this process. The newest plugin is used that was built
+from the source of the installed engine and whose driver floor is reached. Formats:
 `/proc/driver/nvidia/version` as the kernel module writes it; `plugin.json` of our plugin wheels.
 """
 

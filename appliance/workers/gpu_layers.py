@@ -1,8 +1,8 @@
 """Number of a model's layers that fit on the GPUs, and their places. Pure.
 
 llama.cpp offloads from the end: the output first, then the last layers; the input embedding stays
-in the host's memory. A layer's weights and its part of the KV cache are on the same GPU; each GPU
-that is used also holds compute buffers. Estimates are upper bounds of the usual case.
+in the host's memory. A layer's weights and its part of the KV cache are on the same GPU; each used
+GPU also holds compute buffers.
 """
 
 from collections.abc import Sequence

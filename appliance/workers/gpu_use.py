@@ -1,7 +1,7 @@
 """Use of the host's NVIDIA GPUs, from NVML in a child process that stays.
 
 Rules: only the child loads NVIDIA's library; it answers a line with a line and ends with its
-parent. Without a driver, without the library, or while the child is silent there are no GPUs.
+parent. Without a driver or library, or while the child is silent, there are no GPUs.
 
 usage (the child): python -I -m appliance.workers.gpu_use
 

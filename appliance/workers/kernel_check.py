@@ -1,8 +1,7 @@
-"""Check that the kernels of a CPU library compute their formats: run before any worker.
+"""Check that the kernels of a CPU library compute their formats: run before any worker, in a child.
 
 The inputs are whole numbers that quantise without a rest, so that a right kernel differs from the
-sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more. Runs in
-a child process (`cpu_variants`).
+sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more.
 """
 
 import math

@@ -1,10 +1,11 @@
 """Estimate of a model's memory, from its header, its settings and the host's processor backend.
+Pure.
 
-Pure. A model has two peaks. While it is loaded, its sealed copy is next to the weights that are
-copied out of it; a model held on the disk has no such copy, and of its weights only those count
-that the processor wants in another order (`repacking`). While it serves, there are the weights, the
-cache and the buffers, when every slot has run, prompts were scored and a schema was followed. An
-estimate is the larger of both, plus 8 %. The parts, as measured: `benchmarks/results/estimate.md`.
+A model has two peaks. While it is loaded, its sealed copy is next to the weights that are copied
+out of it; a model on the disk has no such copy, and of its weights only those count that the
+processor wants in another order (`repacking`). While it serves, there are the weights, the cache
+and the buffers. An estimate is the larger of both, plus 8 %. The parts, as measured:
+`benchmarks/results/estimate.md`.
 """
 
 from collections.abc import Collection

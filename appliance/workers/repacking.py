@@ -1,7 +1,7 @@
-"""Which weights llama.cpp keeps in another order than the file, for the processor.
+"""Which weights llama.cpp keeps in another order than the file, by the variant of ggml's CPU
+backend. Pure.
 
-Of a file that is mapped these are second copies. Which ones they are depends on the variant of
-ggml's CPU backend that the host runs. Pure.
+Of a mapped file these are second copies.
 
 Source, as of llama-cpp-python 0.3.36, below vendor/llama.cpp: `make_cpu_buft_list` in
 src/llama-model.cpp and `weight_buft_supported` in src/llama-model-loader.cpp try our kernels first,

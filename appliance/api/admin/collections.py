@@ -1,7 +1,7 @@
-"""Routes of collections: make, list, show, grant, remove, search, verify; groups of keys.
+"""Routes of collections and of groups of keys.
 
 Rules: each change and each search is recorded before it is made or leaves; entries name documents
-by digest, so that the log keeps no text that is removed later. The job `ingest` adds documents.
+by digest, so that the log keeps no text that is removed later.
 """
 
 import asyncio

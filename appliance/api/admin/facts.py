@@ -1,8 +1,7 @@
 """The facts that the table of alarms judges, gathered.
 
 Rules: `standing` reads the files of a data directory, with or without a server; `gathered` adds
-what only the running process knows. Both block, so the event loop calls them in a thread. An
-unavailable fact is left out, and never stops the others.
+what only the running process knows. Both block. An unavailable fact never stops the others.
 """
 
 import contextlib

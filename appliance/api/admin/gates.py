@@ -1,7 +1,6 @@
 """Routes of the gate: keys for seals, terms of specifications, the ledger, certificates, outcomes.
 
-Rules: no route reads a sealed split; outcomes of a gate leave to an admin only, after that is
-recorded. The gate itself is a job.
+Rules: no route reads a sealed split; outcomes leave to an admin only, after that is recorded.
 """
 
 import asyncio

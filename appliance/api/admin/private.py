@@ -1,7 +1,6 @@
-"""The admin app for one command while no server runs.
+"""The server's admin app for one command while no server runs.
 
-Rules: it is the server's app, on a socket in a directory that only this user can enter, so that a
-command behaves the same either way: roles, errors, progress, audit.
+Rule: its socket is in a directory that only this user can enter.
 """
 
 import asyncio

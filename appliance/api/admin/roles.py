@@ -2,9 +2,9 @@
 
 Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
 users and groups a role; of several the highest counts; everyone else is denied. Names are resolved
-once, at start: a name that the host does not know gives no right and is reported by `status` and
-`doctor`. With a directory only its people have a role, also by its groups; root and the owner are
-not looked up, so an outage does not lock them out. There is no admin key.
+once, at start: an unknown one gives no right and is reported by `status` and `doctor`. With a
+directory only its people have a role, also by its groups; root and the owner are not looked up, so
+an outage does not lock them out. There is no admin key.
 """
 
 import grp

@@ -1,8 +1,8 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: the newest progress report of each phase is kept, so that a slow reader holds nothing up and
-misses no phase; when the last reader of a job leaves, the job stops at its next safe point unless
-it is wanted otherwise; work that is no job ends when its reader leaves.
+Rules: the newest progress report of each phase is kept, so that a slow reader holds nothing up;
+when the last reader of a job leaves, the job stops at its next safe point unless it is wanted
+otherwise; other work ends when its reader leaves.
 """
 
 import asyncio

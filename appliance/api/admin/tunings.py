@@ -1,7 +1,6 @@
 """Routes of tunings: the page of one, its losses while it trains, several side by side.
 
-Rules: none shows an item or an answer; two tunings that cannot be compared item by item are shown
-with the reason.
+Rule: none shows an item or an answer.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """The bytes of a message: one JSON document, or the typed events of this API.
 
-Rules: a block is reported as it begins, in deltas, and as it ends; the counts come with
-`message_start` and, complete, with `message_delta`; the receipt of the outcome is a comment before
-that one, durable by then; a failure is the event `error`, which ends the stream.
+Rules: the counts come with `message_start` and, complete, with `message_delta`; the receipt of the
+outcome is a comment before that one, durable by then; a failure is the event `error`, which ends
+the stream.
 
 Source: Anthropic API reference, streaming messages.
 """

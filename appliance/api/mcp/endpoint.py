@@ -1,11 +1,8 @@
 """`POST /mcp`: the Model Context Protocol over streamable HTTP, one answer a message.
 
-Rules:
-- A page of a browser may call only from an origin that `server.cors_origins` names (DNS
-  rebinding).
-- A tool's failure is in the result, where the calling model reads it; logs, metrics and counts have
-  the status that the HTTP API would have given.
-- `GET` and `DELETE` are no methods here: there is no stream to open and no session to end.
+Rules: a page of a browser may call only from an origin of `server.cors_origins` (DNS rebinding). A
+tool's failure is in the result, where the calling model reads it; logs, metrics and counts have the
+status that the HTTP API would have given. There is no stream to `GET` and no session to `DELETE`.
 """
 
 from functools import partial

@@ -1,8 +1,7 @@
 """The tools of `/mcp`, each a request as the HTTP API takes it.
 
 Rules: a tool does what its route does, with the key's rights, quota and place in the queue, and
-leaves the same entries in the audit log; none changes anything on the server. A key is offered only
-the names that it may use.
+leaves the same entries in the audit log; none changes anything on the server.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The citations of a task's answer in the shapes that OpenAI's and Anthropic's clients read.
 
-Rule: `x_appliance` has everything, digests included; these shapes carry what they have room for.
-A URL names the collection, the document and the bytes; nothing answers it.
+Rule: `x_appliance` has everything; these shapes carry what they have room for. A URL names the
+collection, the document and the bytes; nothing answers it.
 """
 
 from urllib.parse import quote

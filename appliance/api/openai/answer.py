@@ -2,13 +2,12 @@
 
 Rules:
 - When the client leaves the generation is cancelled, also before its first token and when nothing
-  is streamed. Its start is never cut in half: an intent on its way into the log is waited for, so
-  that it gets its outcome.
+  is streamed. An intent on its way into the log is waited for, so that it gets its outcome.
 - The status line waits for the first delta: an earlier failure has a true status, and the SDKs
-  retry by themselves. A later failure ends the stream with an error event, and so does an input
-  that waits for a person at any time: clients of streams read events.
-- While a stream waits for its turn or its first text, a comment now and then shows that it lives:
-  clients skip it, proxies and time-outs do not cut it off. After the first one its status is 200.
+  retry. A later failure ends the stream with an error event, and so does an input that waits for a
+  person at any time.
+- While a stream waits for its turn or its first text, a comment now and then keeps proxies from
+  cutting it off. After the first one its status is 200.
 """
 
 import asyncio

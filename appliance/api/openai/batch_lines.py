@@ -1,7 +1,7 @@
 """The lines of batches, asked of the routes' own handlers without a connection.
 
 Rules: the layers before a route are skipped, since the key was checked; those behind it are the
-same, the line of the log and the counts of refusals among them.
+same.
 """
 
 import asyncio

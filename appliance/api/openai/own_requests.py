@@ -1,7 +1,7 @@
 """`GET /v1/requests`: the requests of the key that asks, or of the person for whom it asks.
 
-Rules: the log is the only source; no texts: `/v1/responses` has those that are kept; a key that
-asks for a verified person sees the requests of this person under this key, and of no other.
+Rules: the log is the only source; no texts; a key that asks for a verified person sees the requests
+of this person under this key, and of no other.
 """
 
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
 Rules: every event has a type, also as its `event:` line, and the next sequence number; an output
 item is opened, filled, closed in that order and at one index; the last event carries the whole
-response; the comment before it is the receipt of the outcome. A failure in mid-stream is the event
+response; the comment before it is the receipt. A failure in mid-stream is the event
 `response.failed`, then the error of all streams, which the SDKs raise.
 
 Source: OpenAI API reference, responses and their streaming events.

@@ -1,12 +1,9 @@
 """Text of a client that spells control tokens stays text.
 
-Rules: a client that writes `<|im_end|>` into a message does not end a turn. Each spelling is broken
-by a character that no client can send, the template is rendered, and the rendered text is tokenised
-piece by piece, as llama.cpp reads control tokens within one piece only. Text that spells none is
-not changed. A spelling that the end of a text cuts off counts too: the next text could complete it.
-
-The character is half of a surrogate pair, which UTF-8 cannot express. It needs no state across the
-template's work: what trims, splits or escapes a text moves it along with the letters around it.
+Rules: each spelling, such as `<|im_end|>`, is broken by a character that no client can send (half
+of a surrogate pair), the template is rendered, and the rendered text is tokenised piece by piece,
+as llama.cpp reads control tokens within one piece only. A spelling that the end of a text cuts off
+counts too. The template's work on a text moves the character along.
 """
 
 import re

@@ -1,10 +1,9 @@
 """Dialects of tool calls: how a prompt describes functions, and how the model writes calls.
 
-Rules:
-- A template that knows tools is used as it is, if rendering a known call shows one of the two
-  ways of writing that `reply` reads. That is tried, not guessed from names.
-- For any other template, the functions are described in the system message and calls and results
-  become plain text: in Google's words and `json` for Gemma, in those of Hermes for the rest.
+Rules: a template that knows tools is used as it is, if rendering a known call shows one of the two
+ways of writing that `reply` reads. For any other, the functions are described in the system message
+and calls and results become plain text: in Google's words and `json` for Gemma, in those of Hermes
+for the rest.
 
 Sources: Nous Research, Hermes-Function-Calling; the Llama 3.1 and Gemma 3 prompt documentation.
 """

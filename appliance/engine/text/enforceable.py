@@ -1,9 +1,8 @@
 """A client's schema in the form that the library for the masks gets.
 
 Rules: it accepts no document that the client's schema does not accept. Dates and times are those
-of the calendar and of a day of 24 hours (RFC 3339 without leap seconds), which the library's own
-expressions are not. An unknown format is an annotation (JSON Schema, 7.2.1). A reference leads to a
-place in the same schema; a schema that only an endless document could satisfy is refused.
+of the calendar and of a day of 24 hours (RFC 3339 without leap seconds). An unknown format is an
+annotation (JSON Schema, 7.2.1). References stay within the schema.
 """
 
 import re

@@ -1,11 +1,11 @@
 """Structured output: which tokens may come next, and which must.
 
-Rules: masks come from llguidance over the whole vocabulary; tokens that the grammar forces are
-appended without asking the model. White space between JSON tokens is the compact form. A schema
-keyword that cannot be enforced is refused with its name, never ignored; an independent validator
-checks the finished text once more. Sources are bounded in size and depth, and compile in the worker
-only, off the decode thread. Grammars that were signed with the model compile before it serves, or
-it does not serve. Only a signed one may be Lark, and only masks hold an answer to it.
+Rules: masks come from llguidance over the whole vocabulary; forced tokens are appended without
+asking the model. White space between JSON tokens is the compact form. A schema keyword that cannot
+be enforced is refused, never ignored; an independent validator checks the finished text once more.
+Sources are bounded in size and depth, and compile in the worker only, off the decode thread.
+Grammars that were signed with the model compile before it serves; only these may be Lark, and only
+masks hold an answer to them.
 """
 
 import json

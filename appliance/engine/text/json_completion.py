@@ -1,10 +1,10 @@
-"""Documents end: a short way to the end of a document that has begun.
+"""A short way to the end of a document that has begun.
 
 Rules: a token is taken only if the document can still be closed within the tokens that are left;
 else the next token of the way to the end replaces it. The way is greedy: closing tokens before
-short ones before opening ones; a string that may not end yet continues by a phrase of its schema,
-if one ends it. Where neither helps, the first token that may come is taken, and if that leads to no
-end, the last one. No object gets a key twice on it. Where no way is found, nothing is changed.
+short ones before opening ones; a string that may not end yet continues by a phrase of its schema.
+Where neither helps, the first token that may come is taken, and if that leads to no end, the last
+one. Where no way is found, nothing is changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

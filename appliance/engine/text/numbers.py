@@ -1,8 +1,7 @@
-"""Numbers of a JSON text end: where they could end and have grown long, they do.
+"""Numbers of a JSON text end: those that have grown long do where they can.
 
-Rules: a number has at most 16 digits, leading zeros and its exponent counted, as many as a 64-bit
-float distinguishes; its exponent has at most 2. It may be longer where a grammar lets nothing else
-follow.
+Rules: a number has at most 16 digits, leading zeros and its exponent counted; its exponent has at
+most 2. It may be longer where a grammar lets nothing else follow.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""Texts that end the strings of a schema, tried where a string may not end as it is.
+"""Texts that end the strings of a schema, tried where a string may not end as it is. Pure.
 
-Rules: an expression is narrowed to what it cannot do without, so that a text of it is short; a
-format has its shortest texts here. Every end of a text counts, too: the string may have begun with
-the rest. They are only proposals: the masks decide. Pure.
+Rules: an expression is narrowed to what it cannot do without, so that its text is short. Every end
+of a text counts, too: the string may have begun with the rest. The masks decide on these proposals.
 """
 
 import json

@@ -3,15 +3,13 @@
 Rules:
 - However the text is split, the same pieces come out once neighbours are joined.
 - Where the model was free (`forced` is false), only a complete, well-formed call of an offered
-  function becomes a call; everything else stays text, to the character. A call is therefore held
-  until it is complete.
-- Where a grammar made the text, arguments leave as they come.
+  function becomes a call, held until then; everything else stays text, to the character.
+- Where a grammar made the text, arguments leave as they come. Where it allowed either calls or an
+  answer in a form, the beginning decides.
 - White space around calls and around reasoning is dropped.
-- Where a grammar allowed either calls or an answer in a form, the beginning decides, and an answer
-  in the form stays as it is whatever it spells.
 - The text is untrusted: work is linear in its length, and no text raises.
 
-Two ways of writing a call are read (`dialects` says which model uses which):
+Two ways of writing a call are read:
 `hermes`: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, any number, anywhere;
 `json`: the answer itself is `{"name": …, "parameters": {…}}`, perhaps in a code fence or a list.
 """

@@ -1,8 +1,7 @@
 """Texts that would overflow the stack of a tokeniser's own expression.
 
-Rules: some tokenisers split a text by an expression of C++'s library, which recurses once for each
-letter of a word; a run of letters and digits, of white space or of signs is bounded for them.
-Those for which llama.cpp has a loop of its own take any run.
+Rules: some tokenisers use an expression of C++'s library, which recurses once for each letter of a
+word; for them a run of letters and digits, of white space or of signs is bounded.
 """
 
 import re

@@ -1,11 +1,9 @@
-"""Schemas that take exponential or very long time to compile, by what they combine.
+"""Schemas that take exponential or very long time to compile, by what they combine. Pure.
 
-Rules: patterns that hold for one value at once are few, since their intersection is searched; a
-divisor is small but for its factors of ten, since each remainder is a state of an automaton; few
-alternatives continue in one place, since compiling is quadratic in them and the masks know at most
-2,000; lists and objects that are data are few. Found by trying (llguidance 1.9): 22 patterns
-together compile for more than ten seconds, a divisor of a million for nine, 3,500 alternatives for
-four, a constant of 12,000 lists for three. Pure.
+Rules: few patterns hold for one value at once, since their intersection is searched; a divisor is
+small but for its factors of ten, since each remainder is a state of an automaton; few alternatives
+continue in one place, since compiling is quadratic in them and the masks know at most 2,000; lists
+and objects that are data are few. The limits were found by trying (llguidance 1.9).
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """JSON schemas from clients: their limits, and the check of a finished text.
 
 Rules: size and depth are bounded before any library sees a schema; a client cannot set what
-llguidance takes from a schema beyond JSON Schema; an expression that ECMA-262 does not know (JSON
-Schema, 6.4) is refused, although the libraries would give it a meaning.
+llguidance takes beyond JSON Schema; an expression that ECMA-262 does not know (JSON Schema, 6.4) is
+refused, although the libraries would give it a meaning.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Cuts a text at the special tokens of a vocabulary.
+"""Cuts a text at the special tokens of a vocabulary. Pure.
 
-Rules: the result is that of llama.cpp's own search, in linear time: that one is quadratic in the
-number of special tokens in a text. Of texts that overlap, the one that begins first is read, and of
-those the longest, as Hugging Face's tokenizers read them. Pure.
+Rules: the result of llama.cpp's own search, in linear instead of quadratic time. Of texts that
+overlap, the one that begins first is read, and of those the longest.
 """
 
 import re

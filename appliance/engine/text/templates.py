@@ -1,9 +1,9 @@
 """The chat template of a model, rendered in a sandbox.
 
 Rules: the environment is Jinja's immutable sandbox with nothing of Python in reach; output is
-bounded; whatever goes wrong is `template_failed`, never a Python error. Runs in the confined worker
-only, where memory is limited too. Templates may use the functions of Hugging Face's
-`apply_chat_template`: `raise_exception`, `strftime_now`, `tojson`, loop controls, `generation`.
+bounded; every error is `template_failed`. Runs in the confined worker only. Templates may use the
+functions of Hugging Face's `apply_chat_template`: `raise_exception`, `strftime_now`, `tojson`, loop
+controls, `generation`.
 """
 
 import hashlib

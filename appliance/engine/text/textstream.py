@@ -1,8 +1,7 @@
 """Token bytes in, text that will not change any more out.
 
-Rules: text is cut before the stop string that is complete first, however the bytes were split;
-nothing that could still become a stop string or half a character leaves; bytes that are not UTF-8
-become U+FFFD.
+Rules: text is cut before the stop string that is complete first; nothing that could still become a
+stop string or half a character leaves; bytes that are not UTF-8 become U+FFFD.
 """
 
 import codecs
