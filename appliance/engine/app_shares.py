@@ -22,7 +22,7 @@ _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stan
 
 
 def size(sequence: Sequence) -> int:
-    """Number of short requests that a sequence counts as, by its remaining computation."""
+    """The short requests that a sequence counts as, by its remaining computation."""
     return max(1, sequence.pending // LONG)
 
 
@@ -81,11 +81,8 @@ class AppShares:
     def limited(
         self, prompts: ReadOnly[Sequence], planned: int, first: int = 0
     ) -> tuple[set[Sequence], int]:
-        """The prompts that may not lengthen a step much, and the tokens that they have together.
-
-        Args:
-            planned: tokens of answers in the step.
-            first: tokens of protected prompts in it.
+        """The prompts that may not lengthen a step much, and their tokens together, beside
+        `planned` tokens of answers and `first` of protected prompts.
         """
         limit = self._limit(_DEARER, first)
         if limit is None:

@@ -13,12 +13,8 @@ _GAP_S: Final = 30.0
 
 
 class BatchTurns:
-    """The turns of the batch work of one engine.
-
-    Args:
-        after_s: how long it is held back.
-        percent: of the steps, after that.
-        now: seconds of a steady clock.
+    """The turns of the batch work of one engine: held back for `after_s`, then in `percent` of the
+    steps.
     """
 
     def __init__(
@@ -36,7 +32,6 @@ class BatchTurns:
         return self._since is not None and self._now() - self._since >= self._after_s
 
     def take_part(self, *, batch: bool, other: bool) -> bool:
-        """True if batch work takes part in the next step."""
         if not other:
             self._since = None
             return batch

@@ -14,10 +14,7 @@ _F_GET_SEALS, _FOUR_SEALS = 1034, 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, W
 
 
 def check_descriptor(fd: int, *, on_disk: bool) -> None:
-    """Refuse a model that could still change.
-
-    Args:
-        on_disk: the server says that it is a file of the store, not sealed memory.
+    """Refuse a model that could still change; `on_disk`: the server announced a file of the store.
 
     Raises:
         StateRefused: `not_sealed`, `store_not_separated`.

@@ -58,7 +58,6 @@ class Cells:
         return self._prefixes.idle
 
     def take_operations(self) -> list[Operation]:
-        """Take the KV cache's operations before the next step, in order."""
         taken = self._operations.copy()
         self._operations.clear()
         return taken
@@ -109,7 +108,6 @@ class Cells:
         return True
 
     def shrink(self, seq: int, count: int) -> None:
-        """Give back the cells of the last tokens of a sequence."""
         self._held[seq].own -= count
         self._own -= count
 
@@ -126,7 +124,6 @@ class Cells:
         self._own -= kept
 
     def release(self, sequence: Sequence) -> None:
-        """Give back a sequence id and the cells that no other sequence uses."""
         slot = _slot(sequence)
         held = self._held.pop(slot)
         self._own -= held.own

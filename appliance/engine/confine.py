@@ -68,12 +68,8 @@ _libc.syscall.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class GpuAccess:
-    """Devices that a worker with GPUs may reach, and the start of its driver.
-
-    Attributes:
-        devices: device files that stay readable and writable.
-        start: called once files are restricted, so that the restriction covers the driver's
-        threads.
+    """Devices that a worker with GPUs may reach, and `start` of its driver, called once files are
+    restricted, so that the restriction covers the driver's threads.
     """
 
     devices: tuple[str, ...]

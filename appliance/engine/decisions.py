@@ -30,7 +30,6 @@ class Decisions:
 
         Args:
             logits: the raw row, shape (n_vocab,), which nothing changes until `score`.
-            restrict: sets what may not come next to minus infinity, in place.
         """
 
         def watched(row: Row) -> None:

@@ -66,7 +66,7 @@ class Generator:
         """Render and tokenise a prompt, and compile its grammar.
 
         Raises:
-            BadRequest: what the preparer and the grammars refuse; `adapter_unloaded`.
+            BadRequest: as the preparer and the grammars; `adapter_unloaded`.
         """
         if request.adapter not in self.engine.adapters | {""}:
             raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
@@ -89,11 +89,7 @@ class Generator:
         return prepared, choices
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """Tokenise a text, a conversation or token ids.
-
-        Raises:
-            BadRequest: what the preparer refuses.
-        """
+        """Raises BadRequest as the preparer."""
         return self._preparer.tokenised(request)
 
     def _labels(
@@ -133,7 +129,6 @@ class Generator:
     def _choice(
         self, request: protocol.Prepare, index: int, tokens: list[int], limit: int
     ) -> Sequence:
-        """One of the request's answers."""
         asked, label = request.asked, self._runner.label
         scores = asked.logprobs
         logprobs = None if scores is None else Logprobs(scores, label)

@@ -14,12 +14,7 @@ _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
 
 
 def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAccess:
-    """Map a backend and the driver's own library.
-
-    Args:
-        backend: the plugin's library.
-        engine: directory of the engine's libraries, which are loaded already.
-        devices: device files that the backend opens.
+    """Map a backend and the driver's own library; `engine` is the directory of the loaded engine.
 
     Raises:
         StateRefused: `gpu_backend_failed`, with the loader's words.

@@ -47,10 +47,7 @@ class GgmlTensor(ctypes.Structure):
 
 
 def multiplication(library: Path) -> int:
-    """The number of ggml's matrix product.
-
-    Args:
-        library: libggml-base.so of the engine.
+    """The number of ggml's matrix product, from libggml-base.so.
 
     Raises:
         StateRefused: `quantize_failed` when tensors have another layout in memory than here.
@@ -64,11 +61,7 @@ def multiplication(library: Path) -> int:
 
 
 class Inputs:
-    """Sums of squares, by weight.
-
-    Args:
-        product: from `multiplication`.
-    """
+    """Sums of squares, by weight; `product` is from `multiplication`."""
 
     def __init__(self, product: int) -> None:
         self._product = product

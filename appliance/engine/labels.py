@@ -35,12 +35,11 @@ class Labels:
     """The labels of one request and what is known of their values.
 
     Args:
-        labels: the tokens of each label.
-        unscored: what of them may stay unscored; None scores all.
+        unscored: the labels that may stay unscored; None scores all.
 
     Raises:
         BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another, or
-        when there are some priors, and not one for each.
+        the priors are not one for each.
     """
 
     def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:

@@ -8,7 +8,6 @@ def check_count(messages: int, fewest: int, n_ctx: int) -> None:
 
     Args:
         fewest: tokens that a message takes at least; 0 where the template may leave some out.
-        n_ctx: the context in tokens.
 
     Raises:
         BadRequest: `context_length_exceeded`.
@@ -18,12 +17,7 @@ def check_count(messages: int, fewest: int, n_ctx: int) -> None:
 
 
 def too_long(n_ctx: int, tokens: str, asked: str = "") -> BadRequest:
-    """The refusal of a prompt that does not fit.
-
-    Args:
-        tokens: how many it has.
-        asked: what the answer needs, in words.
-    """
+    """The refusal of a prompt that does not fit; `asked`: what the answer needs, in words."""
     return BadRequest(
         "context_length_exceeded",
         f"This model's maximum context length is {n_ctx} tokens. However, this "

@@ -66,11 +66,10 @@ class Echo:
     """The prompt at the beginning of an answer.
 
     Args:
-        prompt: its token ids.
         label: the bytes of a token, the name of a control token.
         silent: the begin token, which has no text where it comes first.
         logprobs: scores the tokens; None reports the text only.
-        first: the token that it begins with; those before it are neither reported nor scored.
+        first: tokens before this one are neither reported nor scored.
     """
 
     def __init__(
@@ -100,8 +99,8 @@ class Echo:
         return max(0, self._first - 1 - start)
 
     def wanted(self, start: int, end: int) -> range:
-        """Positions from `start` to before `end` whose logits it needs: those before a token that
-        was not reported yet.
+        """Positions in the range whose logits it needs: those before a token that was not reported
+        yet.
         """
         if not self.scores:
             return range(0)

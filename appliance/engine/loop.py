@@ -40,7 +40,6 @@ class EngineModel(Protocol):
         ...
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
-        """Let the KV cache share and drop cells, in order."""
         ...
 
     def piece(self, token: int) -> bytes:
@@ -52,11 +51,9 @@ class EngineModel(Protocol):
         ...
 
     def detach(self, adapter: str) -> None:
-        """Free an adapter that no sequence uses."""
         ...
 
     def set_threads(self, count: int) -> None:
-        """Use `count` threads from the next step on."""
         ...
 
 
@@ -64,7 +61,6 @@ class Engine:
     """Sequences of one model, decoded together.
 
     Args:
-        scheduler: with the cells of the model's cache.
         threads: decides the thread count after each step; None leaves it as it is.
     """
 
@@ -238,7 +234,6 @@ class Engine:
         )
 
     def _score(self, sequence: Sequence, logits: NDArray[np.float32], token: int) -> TokenLogprob:
-        """The log-probability of the next token, which is not appended yet."""
         if sequence.logprobs is None:
             raise RuntimeError("nobody asked for log-probabilities")
         return sequence.logprobs.score(logits, token, self.model.piece(token))

@@ -30,10 +30,7 @@ _PAIRS: Final = (
 
 
 class Pooler:
-    """Runs a model that embeds or reranks.
-
-    Args:
-        load: with `n_ctx`, the longest text in tokens.
+    """Runs a model that embeds or reranks; `load.n_ctx` is the longest text in tokens.
 
     Raises:
         StateRefused: `rerank_unusable`, `model_load_failed` when the self-test fails.
@@ -57,8 +54,7 @@ class Pooler:
         )
 
     def prepare(self, request: Prepare) -> tuple[Prepared, list[Texts]]:
-        """Raises:
-            BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`.
+        """Raises BadRequest (`context_length_exceeded`, `request_too_large`, `wrong_model_kind`).
         """
         asked = request.asked
         if asked.texts is None or (asked.query is not None) != self._ranks:

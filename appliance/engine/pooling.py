@@ -24,11 +24,9 @@ class PoolingModel(Protocol):
     """The runner, or a plain model in the tests."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of a text."""
         ...
 
     def special(self, which: str) -> int:
-        """The id of a special token, -1 if there is none."""
         ...
 
     def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
@@ -36,7 +34,6 @@ class PoolingModel(Protocol):
         ...
 
     def set_threads(self, count: int) -> None:
-        """Use `count` threads from the next step on."""
         ...
 
 
@@ -50,13 +47,13 @@ class Texts:
 
 
 class Pooling:
-    """Texts of one model's requests, computed together; the engine of an embedding worker.
+    """Texts of one model's requests, computed together.
 
     Args:
         batch_tokens: most tokens in one batch; at least `n_ctx`.
         batch_texts: most texts in one batch.
         unit: scale each row to length 1.
-        threads: decides the thread count after each step; None leaves it as it is.
+        threads: as of `loop.Engine`.
     """
 
     def __init__(
@@ -119,7 +116,6 @@ class Pooling:
         return batch
 
     def _finish(self, rows: list[Row]) -> None:
-        """Give the last row of each request that has no text left its finish reason."""
         left = {r.id for r in self._requests}
         done: set[int] = set()
         for at in range(len(rows) - 1, -1, -1):
@@ -144,8 +140,7 @@ def rows_of(model: PoolingModel, texts: list[list[int]], *, unit: bool) -> NDArr
     """Pool a batch with the model.
 
     Raises:
-        RuntimeError: a row is not finite or, where a direction is needed, zero. It ends the worker,
-        so that no such answer leaves.
+        RuntimeError: a row is not finite or, where a direction is needed, zero; it ends the worker.
     """
     rows = model.pool(texts)
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)

@@ -103,11 +103,9 @@ class Prefixes:
         self.idle = 0  # in nodes that no running sequence stands on
 
     def match(self, sequence: Sequence) -> tuple[int, int]:
-        """Find the longest kept prefix of a sequence.
+        """The length of the longest kept prefix of a sequence, and how many of its tokens are idle.
 
-        Returns:
-            Its length, and how many of its tokens are idle. The last token of the sequence is never
-            counted: its logits are needed.
+        The last token of the sequence is never counted: its logits are needed.
         """
         node, length = self._find(sequence)
         step: Node | None = node
@@ -127,10 +125,8 @@ class Prefixes:
         return cells
 
     def take(self, sequence: Sequence, slot: int) -> Node:
-        """Give `slot` the kept prefix of the sequence.
-
-        Returns:
-            The node that the sequence stands on: `leave` it in the end.
+        """Give `slot` the kept prefix of the sequence; the node that it stands on, to `leave` in
+        the end.
         """
         node, length = self._find(sequence)
         self._learn(sequence, length, used=node.users == 0 and length >= SHORTEST)
@@ -147,8 +143,8 @@ class Prefixes:
         """Keep a sequence's computed tokens from the end of `node`, on which it is, to `end`.
 
         Returns:
-            The node that the sequence stands on now, and whether that is at `end`: not so if
-            another sequence has computed the same in the meantime, or no id is left.
+            The node that it stands on now, and whether that is at `end`: not so if another sequence
+            has computed the same in the meantime, or no id is left.
         """
         while node.end < end:
             start = node.end
@@ -182,8 +178,7 @@ class Prefixes:
             step = step.parent
 
     def evict(self, count: int) -> int:
-        """Drop up to `count` idle tokens from the end of the least useful branch; how many it were.
-        """
+        """Drop up to `count` idle tokens from the end of the least useful branch; their number."""
         leaf = self._least_useful()
         if leaf is None:
             return 0
@@ -224,8 +219,7 @@ class Prefixes:
     def _split(self, node: Node, at: int) -> Node:
         """Make position `at` the end of a node, for a sequence that has entered `node`.
 
-        Returns:
-            The upper part, on which the sequence is now; the parent when no id is left.
+        Returns the upper part, on which the sequence is now; the parent when no id is left.
         """
         parent = node.parent
         if parent is None:

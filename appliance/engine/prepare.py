@@ -41,11 +41,9 @@ class Tokenizer(Protocol):
         ...
 
     def control_texts(self) -> Collection[str]:
-        """The texts of which `parse_special` makes control tokens."""
         ...
 
     def detokenize(self, tokens: ReadOnly[int]) -> str:
-        """The text of tokens."""
         ...
 
     def label(self, token: int) -> bytes:
@@ -74,11 +72,9 @@ class Preparer:
         self.fewest = min(self._costs(), default=0)
 
     def tokens(self, asked: GenerationRequest) -> list[int]:
-        """The prompt's token ids.
-
-        Raises:
+        """Raises:
             BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
-                `context_length_exceeded` when it is far too long.
+            `context_length_exceeded` when it is far too long.
         """
         if asked.messages is not None:
             check_count(len(asked.messages), self.fewest, self._n_ctx)
@@ -91,11 +87,7 @@ class Preparer:
         return tokens
 
     def tokenised(self, request: Tokenize) -> Tokens:
-        """Tokenise a text, a conversation or token ids, as they would be read.
-
-        Raises:
-            BadRequest: as above; an empty text has no tokens.
-        """
+        """The tokens as they would be read; raises as `tokens`. An empty text has none."""
         tokens = self._given(request.asked, "tokens", special=request.special)
         text = ""
         if request.asked.tokens is not None:
@@ -152,7 +144,6 @@ class Preparer:
                 yield (sizes[1] - sizes[0]) // (2 * _REPEATED)
 
     def thinking(self, asked: GenerationRequest) -> Thinking:
-        """Decide whether and where the answer has reasoning."""
         if asked.messages is None or not self.template.thinks:
             return ""
         return self.template.thinking(self._rendered(asked, asked.messages, asked.tools))

@@ -121,7 +121,7 @@ class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
     """A text, a conversation or token ids to tokenise; nothing will run.
 
     Attributes:
-        special: whether a text gets the begin token where the model wants one.
+        special: a text gets the begin token where the model wants one.
         strings: return the bytes of each token, too.
     """
 
@@ -162,8 +162,7 @@ class Vocabulary(msgspec.Struct, frozen=True):
 
     Attributes:
         bos: text of the begin token, "" if there is none; likewise for the end and for padding.
-        adds_bos: whether a text gets the begin token.
-        template: the chat template that conversations are rendered with.
+        adds_bos: a text gets the begin token.
     """
 
     bos: str

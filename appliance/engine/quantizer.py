@@ -89,11 +89,7 @@ class TextModel:
         llama.llama_model_free(self._model)
 
     def context(self, threads: int, batch: int, seen: Any = None) -> Any:
-        """A context that computes `batch` tokens at once.
-
-        Args:
-            seen: a callback that sees each node of its graph.
-        """
+        """A context of `batch` tokens at once; the callback `seen` gets each node of its graph."""
         params = llama.llama_context_default_params()
         params.n_ctx = params.n_batch = params.n_outputs_max = LONGEST
         params.n_ubatch = batch

@@ -67,8 +67,9 @@ class RunnerConfig:
 class Library:
     """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it.
 
-    `refused`: kernels of ours that are not to be used (`cpu_variants.Variant.refused`). `loading`
-    receives the loaded share of a model, in percent.
+    Args:
+        refused: as of `cpu_variants.Variant`.
+        loading: gets the loaded share of a model, in percent.
     """
 
     def __init__(self, variant: Path, refused: int = 0) -> None:
@@ -292,14 +293,12 @@ class ModelRunner:
             )
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token, empty for control tokens."""
         known = self._pieces.get(token)
         if known is None:
             known = self._pieces[token] = self._piece(token, special=False)
         return known
 
     def label(self, token: int) -> bytes:
-        """The bytes of a token, the name of a control token."""
         known = self._labels.get(token)
         if known is None:
             known = self._labels[token] = self._piece(token, special=True)
@@ -317,9 +316,8 @@ class ModelRunner:
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """Compute one step.
 
-        Returns:
-            `Chunk.outputs` rows of each chunk, in order, shape (rows, n_vocab). A view of
-            llama.cpp's buffer: good until the next call.
+        Returns `Chunk.outputs` rows of each chunk, in order, shape (rows, n_vocab). A view of
+        llama.cpp's buffer: good until the next call.
         """
         self._use(chunks[0].sequence.adapter)
         paths = any(chunk.paths for chunk in chunks)

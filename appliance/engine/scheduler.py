@@ -102,9 +102,8 @@ class Scheduler:
     Args:
         cells: the KV accounting, which the scheduler keeps in step with its plans.
         budget: prompt tokens that one step may hold.
-        pace: what steps cost here, to hold fewer; None always allows the budget.
+        pace: lowers the budget; None always allows it.
         fixed_chunks: cut prompts only at multiples of the budget.
-        batches: the steps that batch work takes part in.
     """
 
     def __init__(
@@ -171,7 +170,6 @@ class Scheduler:
         return plan
 
     def _stepping(self) -> list[Sequence]:
-        """The running sequences that are not held back."""
         return [s for s in self.running if not s.batch] if self._aside else self.running
 
     def _batch(self) -> list[Sequence]:
@@ -220,7 +218,7 @@ class Scheduler:
                 plan.chunks.append(Chunk(sequence, sequence.computed, count))
 
     def _make_room(self, sequence: Sequence, count: int, plan: StepPlan) -> bool:
-        """Take cells for a sequence, preempting others; False if it is preempted itself."""
+        """Take cells, preempting others; False if the sequence is preempted itself."""
         while (slot := sequence.slot) is not None:
             if self.cells.grow(slot, count):
                 return True
@@ -228,9 +226,7 @@ class Scheduler:
         return False
 
     def _victim(self) -> Sequence:
-        """The youngest of the app that has most, batch work first; never the oldest of all beside
-        others.
-        """
+        """The youngest of the app that has most, batch work first; never the oldest of all."""
         has = held(self.running)
         least = self._batch() or self.running[1:] or self.running
         return max(least, key=lambda s: (has[s.scope], s.arrival))
@@ -397,7 +393,6 @@ class Scheduler:
                 left, most = left - count, most - len(paths)
 
     def _left(self, plan: StepPlan, prompts: list[Sequence]) -> int:
-        """Tokens of the step left for prompts."""
         if self.fixed_chunks or self.pace is None:
             return self.budget
         taken = sum(c.count for c in plan.chunks if c.paths)
@@ -435,21 +430,17 @@ class Scheduler:
         return portions
 
     def _largest(self, sequence: Sequence) -> int:
-        """Most tokens of a prompt in its next chunk."""
         scored = self.budget
         if sequence.echo is not None and sequence.scores_prompt:
             scored = SCORED + sequence.echo.before(sequence.computed)
         return min(sequence.pending, self.budget, scored)
 
     def _release(self, sequence: Sequence) -> None:
-        """Free the cells of a sequence; the cache keeps what may begin a later prompt."""
         self.cells.keep(sequence)
         self.cells.release(sequence)
 
     def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
-        """Send a running sequence back to the queue; its prefix stays in the cache if there is
-        room.
-        """
+        """Queue a running sequence again; its prefix stays in the cache if there is room."""
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
         self._release(victim)

@@ -22,22 +22,18 @@ class Sequence:
         known: tokens that are computed in chunks: the prompt, and more after a preemption.
         computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
         slot: sequence id in the KV cache while it runs.
-        scope: the app that asks: what it computes is kept for this scope only.
+        scope, weight, batch, adapter: as of `protocol.Prepare`.
         readable: digest of the documents that the app may read, where its prompt holds passages of
         them: what it computes is kept for this digest only, too.
-        adapter: digest of its LoRA adapter, "" for the base alone: its KV cells are of use to the
-        same adapter only.
         shared: leading tokens that every app may share, since an admin registered them.
-        weight: the app's share of a contended engine, relative to others.
-        batch: held back while there is other work.
         reused: prompt tokens that the KV cache had when the request first ran.
         arrival: its place in the order of arrival.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
         served: the last step that it had a part in.
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
-        echo: the prompt, where it is part of the answer. One that `scores` needs the logits of
-        every position, so that nothing of its prompt may come from a cache.
+        echo: the prompt, where it is part of the answer. If it `scores`, nothing of its prompt may
+        come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.
     """
 
@@ -86,8 +82,8 @@ class Sequence:
 
     @property
     def generating(self) -> bool:
-        """True if the answer continues, so that every step must serve it: what was known is in the
-        cache, but for its last token at most. Labels never continue.
+        """True if the answer continues: all known tokens are in the cache, but for the last one at
+        most.
         """
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
@@ -111,5 +107,4 @@ class Sequence:
         self.known = len(self.tokens)
 
     def chunk(self, count: int) -> ReadOnly[int]:
-        """The next `count` pending tokens."""
         return self.tokens[self.computed : self.computed + count]

@@ -39,11 +39,8 @@ class Registered:
         self._beginnings.sort(key=len, reverse=True)
 
     def shared(self, tokens: list[int], task: ReadOnly[Message] = ()) -> int:
-        """Number of leading tokens that a prompt shares with a registered beginning; 0 if none is
-        whole.
-
-        Args:
-            task: the leading messages that are a task's.
+        """Leading tokens of a prompt that a whole registered beginning has, or the messages `task`;
+        else 0.
         """
         beginnings = [*self._beginnings, self._of_task(task)] if task else self._beginnings
         return max((len(b) for b in beginnings if tokens[: len(b)] == b), default=0)

@@ -69,12 +69,8 @@ class Threads:
         self._reason = self._more
 
     def record(self, tokens: int, seconds: float, cpu_seconds: float, now: float) -> int:
-        """Note a step; the thread count for the next one.
-
-        Args:
-            tokens: tokens in the step.
-            cpu_seconds: processor time of all threads in it.
-            now: monotonic time in seconds.
+        """Note a step, with the processor time of all threads in it; the thread count for the next
+        one.
         """
         if self._routine.due == float("inf"):
             self._routine.reset(now)

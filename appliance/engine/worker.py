@@ -66,7 +66,6 @@ class Service(Protocol):
         ...
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """Tokenise a text, on the reader thread."""
         ...
 
 
@@ -144,7 +143,6 @@ class ModelWorker:
         return prepared
 
     def _change(self, message: protocol.Attach | protocol.Detach, fd: int) -> None:
-        """Attach or detach an adapter, on the thread that owns the context."""
         try:
             if isinstance(message, protocol.Detach):
                 self._engine.detach(message.adapter)
@@ -192,7 +190,6 @@ def receive_descriptor(descriptors: socket.socket) -> int:
 
 
 def _answer(request: Asked, compute: Callable[[Asked], T]) -> T | protocol.Rejected:
-    """Compute a request's reply, or the reason for a refusal."""
     try:
         with effort.bounded():
             return compute(request)

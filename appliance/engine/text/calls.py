@@ -24,13 +24,7 @@ _SPACED: Final = {**COMPACT, "item_separator": ", ", "key_separator": ": "}
 
 @dataclass(frozen=True)
 class ForcedCalls:
-    """The functions of which one must be called.
-
-    Attributes:
-        schemas: by name, the schema of the parameters.
-        parallel: there may be more than one call.
-        validators: by name, whether arguments as a text are accepted.
-    """
+    """The functions of which one must be called; schemas and validators by name."""
 
     dialect: Dialect
     parallel: bool
@@ -55,9 +49,7 @@ class ForcedCalls:
 
     @classmethod
     def decode(cls, source: str) -> "ForcedCalls":
-        """Raises:
-            BadRequest: `invalid_schema`, naming the function.
-        """
+        """Raises BadRequest (`invalid_schema`), naming the function."""
         dialect, parallel, schemas = json.loads(source)
         validators = {name: _checked(name, schema) for name, schema in schemas.items()}
         return cls(dialect, parallel, schemas, validators)

@@ -35,8 +35,7 @@ class ControlTexts:
         self._spelled = re.compile(spelled, re.DOTALL)  # the first character of each
 
     def message(self, message: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """A message with every spelling broken; not in its role, a known word that templates
-        compare.
+        """A message with every spelling broken, except in its role, which templates compare.
 
         Raises:
             BadRequest: `template_failed`: nested too deeply to be rendered.
@@ -44,11 +43,7 @@ class ControlTexts:
         return {k: v if k == "role" else self.broken(v) for k, v in message.items()}
 
     def broken(self, value: Any) -> Any:
-        """A part of a message or of a function with every spelling broken, in keys too.
-
-        Raises:
-            BadRequest: `template_failed`: nested too deeply to be rendered.
-        """
+        """A part of a message or of a function likewise, in keys too; raises as `message`."""
         try:
             return self._value(value)
         except RecursionError as error:
@@ -74,8 +69,7 @@ class ControlTexts:
         return BREAK.join([*parts, text[done:]])
 
     def _breaks(self, text: str) -> list[int]:
-        """Positions after a control token's first character, be the token cut off by the text's
-        end.
+        """Positions after a control token's first character; the text's end may cut the token off.
         """
         ends = [found.end() for found in self._spelled.finditer(text)]
         last = ends[-1] if ends else 0

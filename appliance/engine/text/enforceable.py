@@ -39,10 +39,7 @@ FORMATS: Final = {
 
 
 def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The schema for the masks.
-
-    Args:
-        schema: within the limits of depth.
+    """The schema for the masks, of one within the limits of depth.
 
     Raises:
         BadRequest: `invalid_schema` for a reference to another document, or when no finite document

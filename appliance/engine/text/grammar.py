@@ -66,8 +66,7 @@ class Guide:
         validator: checks the finished text, if the constraint is a schema.
         limits: of an answer that is JSON: its numbers and keys.
         end: keeps the end of such an answer within reach.
-        one_by_one: the model computes forced tokens, too, because their log-probabilities are
-        wanted.
+        one_by_one: the model computes forced tokens, too, since their log-probabilities are wanted.
     """
 
     def __init__(
@@ -90,10 +89,8 @@ class Guide:
         self._text = ""
 
     def restrict(self, logits: NDArray[np.float32]) -> None:
-        """Set the logits of tokens that may not come next to minus infinity, in place.
-
-        Args:
-            logits: one row, shape (n_vocab,).
+        """Set the logits of tokens that may not come next, shape (n_vocab,), to minus infinity, in
+        place.
         """
         if self._ahead:
             logits[:] = -np.inf
@@ -105,10 +102,8 @@ class Guide:
             self._limits.restrict(logits)
 
     def within(self, token: int, left: int) -> int:
-        """The token, or another one if the answer would be cut off with it.
-
-        Args:
-            left: most tokens that may still come, with this one.
+        """The token, or another one if the answer would be cut off with it; `left` tokens may still
+        come.
         """
         if self._end is None or self._limits is None or self._ahead:
             return token
@@ -151,10 +146,8 @@ class Within:
     """Keeps one document within the tokens that it may take, as far as its schema allows.
 
     The distance of the end is looked up again when it could have become short: a token with
-    structure
-    adds at most what the schema can demand at once, any other a few. Where no way is found (a
-    string in
-    the middle of a long expression), the search is repeated a little later.
+    structure adds at most what the schema can demand at once, any other a few. Where no way is
+    found (a string in the middle of a long expression), the search is repeated a little later.
 
     Args:
         phrases: tokens that may end a string.
@@ -212,7 +205,7 @@ class Within:
 
 
 class JsonLimits:
-    """Keeps the numbers of one answer from growing without an end, and the keys of an object apart.
+    """Ends the numbers of one answer, and keeps the keys of an object apart.
 
     Args:
         pieces: the bytes of the tokens.
@@ -271,7 +264,7 @@ class GrammarCache:
 
     Args:
         tokenizer: makes llguidance's view of the vocabulary, when the first constraint comes.
-        signed: by name, those that were signed with the model; compiled here.
+        signed: compiled here.
 
     Raises:
         StateRefused: `grammar_invalid` for a signed one that cannot be enforced.
@@ -388,7 +381,6 @@ class GrammarCache:
         return self._vocabulary()[2].way(matcher, JsonText(), _FARTHEST, phrases)
 
     def _phrases(self, source: str) -> Phrases:
-        """Phrases that may end the strings of a schema, or of those of several functions."""
         schema = json.loads(source or _OBJECT)
         pieces, _, endings = self._vocabulary()
         texts = formats(schema)
@@ -427,7 +419,6 @@ class GrammarCache:
     def _either(
         self, source: str, kind: str, form: str
     ) -> tuple[list[dict[str, JsonValue]], Validator]:
-        """Calls, or an answer in a form."""
         answer = Constraint(kind, form)
         if kind == "grammar":
             if form not in self._sources:

@@ -120,5 +120,4 @@ def _allows(mask: bytes, token: int) -> int:
 
 
 def _longest(known: Mapping[bytes, int], pieces: Iterable[bytes]) -> list[int]:
-    """Their tokens, those that close most first."""
     return [known[piece] for piece in sorted(pieces, key=lambda piece: (-len(piece), piece))]

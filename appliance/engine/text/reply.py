@@ -150,8 +150,7 @@ class _Calls:
 
     States: `choice` (calls or an answer in a form?), `text`, `object` (a call may have begun at the
     start of the held text), `arguments` (forced: they are handed on), `brace` and `tail` (what
-    closes a
-    call), `gap` (white space after it), `plain` and, for the json dialect, `start`.
+    closes a call), `gap` (white space after it), `plain` and, for the json dialect, `start`.
     """
 
     form: ReplyForm
@@ -340,7 +339,6 @@ def overlap(text: str, marker: str) -> int:
 
 
 def _call(text: str, names: frozenset[str]) -> tuple[str, str] | None:
-    """Name and arguments of a well-formed call of an offered function."""
     try:
         call = json.loads(text, parse_constant=_no_number)
         name = call.get("name")

@@ -48,10 +48,8 @@ class Specials:
         return [text for text, special in self._known.items() if special.control]
 
     def cut(self, text: bytes, *, control: bool) -> Iterator[bytes | int]:
-        """The pieces of a text: special tokens by id, and the bytes between them.
-
-        Args:
-            control: read control tokens, too.
+        """The pieces of a text: special tokens by id, and the bytes between them; with `control`
+        its control tokens, too.
 
         Raises:
             BadRequest: `request_too_large` for a word that is too long.

@@ -8,10 +8,7 @@ import codecs
 
 
 class TextStream:
-    """Incremental UTF-8 decoding with stop strings.
-
-    Args:
-        stop: strings that end the text and are not part of it.
+    """Incremental UTF-8 decoding; the strings `stop` end the text and are not part of it.
 
     Attributes:
         stopped: the one that ended it; "" before.
@@ -61,7 +58,6 @@ class TextStream:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`."""
     for size in range(min(len(text), len(stop) - 1), 0, -1):
         if text.endswith(stop[:size]):
             return size
