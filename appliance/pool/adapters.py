@@ -25,13 +25,7 @@ from appliance.workers.supervisor import Supervisor
 
 
 class AdapterLoader:
-    """Adapters in and out of workers.
-
-    Args:
-        policy: reads the trust policy in force.
-        lifecycle: checks what may have changed meanwhile.
-        edges: records what happens.
-    """
+    """Adapters in and out of workers; `edges` records what happens."""
 
     def __init__(
         self,

@@ -25,11 +25,10 @@ class LoadAttempt:
         actor: who asked for it.
         reason: why, for the log.
         size: bytes that it will count for.
-        wanted: whether a request waits for the model.
+        wanted: a request waits for the model.
         phase, done, total: the newest report; bytes.
         room: makes room first, or does nothing.
         live: its job, once it has begun.
-        record: the model when it is loaded.
     """
 
     model: str

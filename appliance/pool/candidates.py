@@ -96,7 +96,6 @@ class Catalogue:
         return sum(adapter_bytes(r.facts.file_bytes) for r in self.followers(model_id))
 
     def cards(self, record: ModelRecord) -> list[ModelCard]:
-        """Cards of a model that is not loaded, and of its adapters."""
         base = self.card(record)
         return [
             base,

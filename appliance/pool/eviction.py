@@ -43,7 +43,6 @@ class Occupant(Protocol):
 
     @property
     def busy(self) -> bool:
-        """True if a request is inside."""
         ...
 
     @property
@@ -63,7 +62,6 @@ class Occupant(Protocol):
 
     @property
     def answered(self) -> bool:
-        """True if it was used since it was loaded."""
         ...
 
 
@@ -114,11 +112,8 @@ class _Snapshot:
 
 @dataclass(frozen=True)
 class Room:
-    """A way for a model to fit.
-
-    Attributes:
-        evict: idle models to end first.
-        awaited: models to wait for as well; with any of them nothing is evicted yet.
+    """A way for a model to fit: idle models to evict first, and models to wait for as well; with
+    any of the latter nothing is evicted yet.
     """
 
     evict: tuple[str, ...] = ()
@@ -182,11 +177,7 @@ def _room_for(size: int, models: Sequence[_Snapshot], budget: int) -> Room | Non
 def decide(
     models: Sequence[Occupant], wanted: Sequence[WantedModel], budget: int, now: float
 ) -> EvictionDecision:
-    """Decide which models to load, evict and refuse.
-
-    Args:
-        wanted: in the order in which they are served.
-    """
+    """Decide which models to load, evict and refuse; `wanted` is in the order of service."""
     taken = [_Snapshot.of(model) for model in models]
     there = list(taken)
     load: list[str] = []

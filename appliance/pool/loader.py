@@ -30,10 +30,7 @@ class Loader:
     """Loads and unloads.
 
     Args:
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
-        lifecycle: checks what may have changed meanwhile.
-        adapters: load with their base and leave with it.
+        fresh: says how fresh the trust policy is.
         withdrawal: revokes what a load found to be revoked.
         edges: records what happens.
     """
@@ -64,9 +61,9 @@ class Loader:
         """Verify the stored bytes again, seal them and serve them.
 
         Args:
-            progress: gets "verifying" for the checks of signature, policy and approvals, "sealing"
-            with the bytes that are hashed and sealed in one pass, "loading" with those that the
-            engine has; there, a report that raises ends nothing any more.
+            progress: gets "verifying", then "sealing" with the bytes that are hashed and sealed in
+            one pass, then "loading" with those that the engine has; there, a report that raises
+            ends nothing any more.
 
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
@@ -167,7 +164,6 @@ class Loader:
         return self._supervisor.reserve(record.id, facts)
 
     def _servable(self, record: ModelRecord) -> ModelFacts:
-        """The file's facts; refuse under metadata that is too old. In a thread."""
         self._fresh().check_serve()
         return self._store.inventory.facts(record)
 

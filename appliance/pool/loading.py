@@ -42,7 +42,6 @@ class LoadingJob(JobKind[LoadRequest, ModelLoaded]):
         return f"{params.model}, {params.reason}"
 
     async def run(self, job: Context[LoadRequest]) -> ModelLoaded:
-        """The model and how many seconds it took."""
         return await self._run(job)
 
 
@@ -51,7 +50,6 @@ class Loads:
 
     Args:
         ended: gets the model, the reason and the error at the end of a load or eviction.
-        find: the model of an id.
         room: makes room for a load that a person asked the jobs for.
     """
 
@@ -94,7 +92,7 @@ class Loads:
         """Wait for the end of a load; the load continues when its watcher leaves.
 
         Raises:
-            Refused: what `Loader.load` raises.
+            Refused: as `Loader.load`.
             Unavailable: the load was cancelled, or the server is stopping.
         """
         if progress is not None:

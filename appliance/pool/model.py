@@ -24,13 +24,11 @@ class PooledModel:
     """A model that is in memory, on its way in or out, wanted, or was in memory before.
 
     Args:
-        supervisor: keeps its worker alive, with its adapters.
         inside: how many requests use it.
         estimate: the memory that it would take; None when unknown.
 
     Attributes:
         lock: held while its state changes.
-        waiters: the requests that wait for it.
         attempt: the load under way.
         eviction: the pool's own unloading under way.
         closed: it admits no new requests until it has made room for another model.
@@ -95,7 +93,6 @@ class PooledModel:
 
     @property
     def open(self) -> bool:
-        """True if requests may enter at once."""
         shut = self.closed or self.attempt or self.eviction or self.waiters
         return self.in_memory and not shut
 

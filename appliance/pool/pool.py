@@ -48,8 +48,6 @@ class Pool:
     """The models of this server that are in memory, or may be.
 
     Args:
-        catalogue: what could be loaded, and its memory.
-        lifecycle: the artifacts and their states.
         shares: the requests inside a model.
         jobs: runs the loads; heavy ones take their memory here.
 
@@ -109,9 +107,8 @@ class Pool:
         return [*there, *(card for card in others if card.id not in known)]
 
     def card(self, model_id: str) -> ModelCard:
-        """Raises:
-            NotFound: `model_not_found`.
-            Unavailable: `model_missing` when its files are not on this host, `model_suspended`.
+        """Raises NotFound (`model_not_found`), Unavailable (`model_missing` when its files are not
+        on this host, `model_suspended`).
         """
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
@@ -157,8 +154,7 @@ class Pool:
         """True if a request can be answered, at once or after a load.
 
         Not before the models of the start are loaded, unless one of them answers already; a model
-        whose
-        worker died is not one that a request could load.
+        whose worker died is not one that a request could load.
         """
         if self._supervisor.ready():
             return True
@@ -194,10 +190,7 @@ class Pool:
     ) -> ModelRecord:
         """Load a model or an adapter, or watch the load that is under way.
 
-        Idle models make room at once; busy ones are not waited for.
-
-        Raises:
-            Refused: what `Loader.load` raises.
+        Idle models make room at once; busy ones are not waited for. Raises as `Loader.load`.
         """
         model = self._known(model_id)
         if model.id != model_id:
@@ -240,10 +233,7 @@ class Pool:
         return await self._withdraw(actor, model_id, "retire", reason)
 
     async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
-        """End a model for good because it must not be trusted, from any state.
-
-        Raises:
-            StateRefused: `wrong_state` when it is revoked already, `unknown_model_id`.
+        """End a model for good because it must not be trusted, from any state. Raises as `suspend`.
         """
         return await self._withdraw(actor, model_id, "revoke", reason)
 
@@ -334,7 +324,6 @@ class Pool:
     # who is inside
 
     def _known(self, model_id: str) -> PooledModel:
-        """The model whose lock covers an artifact: itself, or its base."""
         self._lifecycle.record(model_id)
         return self._base(model_id)
 
@@ -454,7 +443,6 @@ class Pool:
             await asyncio.wait(leaving)
 
     def _wanted(self) -> list[PooledModel]:
-        """The models that requests wait for; the longest wanted first."""
         wanted = [model for model in self._models.values() if model.waiters]
         return sorted(wanted, key=lambda model: model.wanted_since)
 

@@ -17,11 +17,8 @@ GRACE_S: Final = 30.0
 
 
 class Waiters:
-    """Requests that wait for one model.
-
-    Attributes:
-        since: when the first of them came, in seconds of a steady clock; None while the model is
-        not wanted.
+    """Requests that wait for one model; `since`: when the first of them came, in seconds of a
+    steady clock, None while the model is not wanted.
     """
 
     def __init__(self) -> None:
@@ -36,12 +33,7 @@ class Waiters:
         return len(self._waiting)
 
     async def wait(self, place: Place, seconds: float) -> None:
-        """Wait until admitted.
-
-        Raises:
-            TimeoutError
-            ApplianceError: what `reject` was called with.
-        """
+        """Wait until admitted. Raises TimeoutError, or the error that `reject` was called with."""
         self._newest = time.monotonic()
         if self.since is None:
             self.since = self._newest

@@ -22,13 +22,7 @@ FINAL: Final = frozenset({"retired", "revoked"})
 
 
 class Withdrawal:
-    """Takes models out of service.
-
-    Args:
-        policy: reads the trust policy in force.
-        adapters: leave with their base.
-        edges: records what happens.
-    """
+    """Takes models out of service; `edges` records what happens."""
 
     def __init__(
         self,
@@ -49,10 +43,7 @@ class Withdrawal:
     async def withdraw(
         self, model: PooledModel, actor: str, model_id: str, action: str, reason: str
     ) -> ModelRecord:
-        """Suspend, retire or revoke a model or an adapter of it for a person.
-
-        Args:
-            action: suspend, retire or revoke.
+        """Suspend, retire or revoke a model or an adapter of it for a person, by `action`.
 
         Raises:
             StateRefused: `wrong_state`, `unknown_model_id`.

@@ -39,11 +39,7 @@ class ChoiceNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AnswerNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Those of one answer.
-
-    Attributes:
-        prompt: SHA-256 of the token ids of its prompt.
-    """
+    """Those of one answer; `prompt`: SHA-256 of its token ids."""
 
     prompt: str
     choices: tuple[ChoiceNumbers, ...]
@@ -61,11 +57,7 @@ class AnswerNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Computed:
-    """The numbers of an answer while it is computed.
-
-    Args:
-        prompt: SHA-256 of the token ids of its prompt.
-    """
+    """The numbers of an answer while it is computed."""
 
     def __init__(self, prompt: bytes, choices: int) -> None:
         self._prompt = prompt

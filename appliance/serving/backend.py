@@ -31,7 +31,7 @@ class Provenance:
         engine: all parts of the engine that its numbers depend on.
         obstacle: why the answer cannot be computed again to the last bit; None where it can.
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
-        grammars: SHA-256 of the grammars that were signed with the model, by name.
+        grammars: SHA-256 of the signed grammars, by name.
         task: digest of the task that asked, if one did.
         retrieved: commitments to the passages in the prompt, and the state of their collection;
         None for no collection.
@@ -163,21 +163,14 @@ class Backends(Protocol):
         ...
 
     def card(self, model_id: str) -> ModelCard:
-        """Raises:
-            NotFound: `model_not_found`.
-        """
+        """Raises NotFound (`model_not_found`)."""
         ...
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The id that answers under a name that may have several versions.
-
-        Args:
-            app: id of the app's key.
-        """
+        """The id that answers an app's key under a name that may have several versions."""
         ...
 
     def slots(self, model_id: str) -> int:
-        """Requests that a model runs at once."""
         ...
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:

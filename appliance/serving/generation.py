@@ -97,7 +97,6 @@ class ServedAnswer(Protocol):
 
     @property
     def about(self) -> TaskAnswer | None:
-        """A task's words about its answer, with the last piece."""
         ...
 
     def __aiter__(self) -> AsyncIterator[Delta]:
@@ -125,8 +124,7 @@ class StartedAnswer(ServedAnswer, Protocol):
 class Admitted:
     """A request that has a place and was prepared by the backend that will answer it.
 
-    Attributes:
-        asked: the app's request; a task prepares another one for its model.
+    A task prepares another request for its model than the app `asked`.
     """
 
     caller: Caller
@@ -141,11 +139,9 @@ class Generation:
 
     Args:
         intent: receipt of the intent entry.
-        created: Unix time in seconds.
-        recording: where the outcome goes.
         buffered: hold the answer back until its outcome is durable.
 
-    Attributes: as of `ServedAnswer`, and
+    Attributes:
         text: of the first choice, once the answer was given whole; None until then.
         by: the host on the network that answers, once a piece came from one.
     """
@@ -192,9 +188,8 @@ class Generation:
         self._task = asyncio.create_task(self._follow())
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """Raises:
-            WorkerLost: the engine ended; the outcome is recorded as an error.
-            AuditUnavailable: the outcome cannot be recorded.
+        """Raises WorkerLost when the engine ended, AuditUnavailable when the outcome cannot be
+        recorded.
         """
         left = self.choices
         while left:
@@ -213,10 +208,8 @@ class Generation:
         return not self._runs
 
     async def cancel(self, why: ApplianceError | None = None) -> None:
-        """End the answer, if it has not ended.
-
-        Args:
-            why: the client's error; None if no client waits for it.
+        """End the answer, if it has not ended; `why` is the client's error, None if no client
+        waits.
         """
         again, self._cancelled, self._why = self._cancelled, True, self._why or why
         self._place.give_up()
@@ -232,7 +225,6 @@ class Generation:
         await self._turn.wait()
 
     async def finished(self) -> None:
-        """Wait until the outcome is recorded or has failed to be."""
         await self._ended.wait()
 
     async def _follow(self) -> None:

@@ -40,8 +40,6 @@ class InferenceParts:
     """The parts that use-cases of answers share.
 
     Attributes:
-        recording: where intents and outcomes go.
-        clock: wall time of what is recorded.
         keys: which keys are live, and where usage is counted.
         shares: quotas and turns.
         buffered: hold answers back until their outcomes are durable.
@@ -63,11 +61,7 @@ class InferenceParts:
 
 
 class Inference:
-    """Answers for apps.
-
-    Args:
-        under_way: the answers; by default those of this use-case only.
-    """
+    """Answers for apps; `under_way` has by default those of this use-case only."""
 
     def __init__(
         self, backends: Backends, shared: InferenceParts, under_way: UnderWay | None = None
@@ -87,7 +81,6 @@ class Inference:
         return [c for c in self._backends.cards() if principal.may_answer(c)]
 
     def slots(self, model: str) -> int:
-        """Requests of a model that run at once; raises as `Backends.slots`."""
         return self._backends.slots(model)
 
     def answers_without_models(self) -> bool:
@@ -102,13 +95,9 @@ class Inference:
     ) -> Generation:
         """Check, prepare and record a request, and start it; its intent is durable.
 
-        Args:
-            backends: in place of the usual ones.
-
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
-            BadRequest: `wrong_model_kind`, or the worker's refusal, such as
-            `context_length_exceeded`.
+            BadRequest: `wrong_model_kind`, or the worker's refusal.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
             AuditUnavailable: the log cannot be written.
             Unavailable: the model is not ready, or cannot be loaded.
@@ -151,11 +140,7 @@ class Inference:
         return generation
 
     def check_person(self, app: Principal, model: str) -> None:
-        """Refuse an app without a verified person where one is demanded.
-
-        Raises:
-            Forbidden: `person_required`.
-        """
+        """Raises Forbidden (`person_required`) where a verified person is demanded."""
         if app.key_id not in OWN:
             self._shared.check_person(app, model)
 
@@ -206,7 +191,6 @@ class Inference:
         self._shared.ended(generation)
 
     def _abandon(self, beginning: "asyncio.Task[Generation]") -> None:
-        """Cancel an answer that began after its client had gone."""
         if not beginning.cancelled() and beginning.exception() is None:
             cancelling = asyncio.create_task(beginning.result().cancel())
             self._cancelling.add(cancelling)

@@ -98,9 +98,7 @@ class KeptAnswers:
         return made.hexdigest()
 
     def find(self, place: str) -> KeptAnswer | None:
-        """Raises:
-            StateRefused: `erased`.
-        """
+        """Raises StateRefused (`erased`)."""
         with self._database.begin() as connection:
             over = _ROWS.c.until_us <= self._clock.wall_us()
             connection.execute(sa.delete(_ROWS).where(over))
@@ -176,7 +174,6 @@ class KeptAnswers:
         return bool(gone.rowcount)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the answers of these requests; they are of no task or queue."""
         found = len(self._of(ids))
         return {"": found} if found else {}
 

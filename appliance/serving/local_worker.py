@@ -20,13 +20,7 @@ from appliance.workers.supervisor import Supervisor
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """A `Backend` over one worker.
-
-    Attributes:
-        engine: as the intent names it.
-        obstacle: why its answers cannot be computed again; None where they can.
-        adapter: the one to answer with, beside the model.
-    """
+    """A `Backend` over one worker; the fields are as of `Provenance`."""
 
     card: ModelCard
     model: VerifiedModel

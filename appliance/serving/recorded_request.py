@@ -84,9 +84,6 @@ class _AskedParams(msgspec.Struct, frozen=True):
 def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> None:
     """Refuse a record that cannot be computed again, whatever texts are left.
 
-    Args:
-        intent, outcome: the bodies of its entries.
-
     Raises:
         StateRefused: `replay_impossible`, with the reason.
     """
@@ -113,11 +110,8 @@ def impossible(why: str) -> StateRefused:
 
 
 def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> GenerationRequest:
-    """The request as the model got it, with its effective seed.
-
-    Args:
-        body: of the intent.
-        texts: of the intent, by name.
+    """The request as the model got it, with its effective seed, from the body and texts of its
+    intent.
 
     Raises:
         StateRefused: `replay_impossible` when the record is not whole.
@@ -150,7 +144,7 @@ def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> Generati
 
 
 def _asked(model: str, prompt: Any) -> GenerationRequest:
-    """Of the forms of a prompt the one that it has: `audit_entries.intent` writes them."""
+    """The request with the form of prompt that it has, as `audit_entries.intent` writes it."""
     if isinstance(prompt, str):
         return GenerationRequest(model, prompt=prompt)
     if isinstance(prompt, dict):

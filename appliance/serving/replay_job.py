@@ -41,7 +41,6 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     """Computes recorded answers again.
 
     Args:
-        reader, audit: the log.
         replaying: computes; its argument restricts it to models in memory.
         busy: whether an app has a request.
     """

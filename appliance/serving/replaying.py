@@ -79,9 +79,7 @@ class Replaying:
         self._texts = texts
 
     async def verdict(self, answer: RecordedAnswer) -> AnswerReplayed:
-        """Raises:
-            Unavailable: the server ends.
-        """
+        """Raises Unavailable when the server ends."""
         told = {"seq": answer.outcome.seq, "model": str(answer.intent.body["model"])}
         try:
             check(answer.intent.body, answer.outcome.body)

@@ -109,7 +109,6 @@ class SelfTestRun:
         return report
 
     async def _verify(self, policy: TrustPolicy, report: SelfTestReport) -> None:
-        """Check engine and approved models against the policy, from the stored bytes."""
         try:
             policy.check_engine(ENGINE, self._supervisor.engine_version)
         except Refused as error:

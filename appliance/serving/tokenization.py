@@ -33,13 +33,7 @@ class Elsewhere(Protocol):
 
 
 class Tokenizers:
-    """The tokenisers of the models.
-
-    Args:
-        pool: where the models are, or are loaded to.
-        shares: the quotas.
-        elsewhere: those of other hosts.
-    """
+    """The tokenisers of the models; `elsewhere` has those of other hosts."""
 
     def __init__(self, pool: Pool, shares: Shares, elsewhere: Elsewhere) -> None:
         self._pool = pool
@@ -58,7 +52,7 @@ class Tokenizers:
 
         Args:
             request: with one of `prompt`, `messages` and `tokens`, and its id.
-            special: whether a prompt gets the begin token where the model wants one.
+            special: a prompt gets the begin token where the model wants one.
             strings: return the bytes of each token, too.
 
         Raises:
@@ -79,9 +73,7 @@ class Tokenizers:
             return await worker.tokenize(asked, principal.key_id)
 
     async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
-        """Raises:
-            NotFound, BadRequest, Unavailable: as `tokens`.
-        """
+        """Raises NotFound, BadRequest, Unavailable as `tokens`."""
         card = self.card(principal, model_id)
         if card.upstream:
             message = f"The vocabulary of {model_id!r} is on another host; ask that host."

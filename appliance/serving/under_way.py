@@ -17,11 +17,7 @@ _RECORDS_S: Final = 10.0
 
 
 class UnderWay:
-    """Those of one use-case, or of several that end together.
-
-    Args:
-        live: whether a key may still be used.
-    """
+    """Those of one use-case, or of several that end together; `live`: a key may still be used."""
 
     def __init__(self, live: Callable[[str], bool]) -> None:
         self._live = live

@@ -31,7 +31,6 @@ class Attachments:
     """The adapters of all models.
 
     Args:
-        served: the models by id, as the supervisor keeps them.
         take: changes a model's part of the memory budget, or refuses.
         recheck: raises Refused when the trust policy no longer allows an artifact.
     """
@@ -58,11 +57,7 @@ class Attachments:
         return served.adapters.get(model_id) if served else None
 
     def base(self, adapter_id: str) -> VerifiedModel:
-        """The loaded base of an adapter.
-
-        Raises:
-            StateRefused: `wrong_state` when it is not loaded.
-        """
+        """The loaded base of an adapter. Raises StateRefused (`wrong_state`)."""
         return self._ready(adapter_id).model
 
     async def attach(self, adapter: VerifiedAdapter) -> None:
@@ -95,11 +90,7 @@ class Attachments:
         await self._note(served, "attach", **_of(adapter))
 
     async def detach(self, adapter_id: str) -> None:
-        """Free an adapter; the answers that use it end.
-
-        Raises:
-            StateRefused: `wrong_state` when it is not loaded.
-        """
+        """Free an adapter; the answers that use it end. Raises StateRefused (`wrong_state`)."""
         served = self._served.get(base_of(adapter_id) or "")
         adapter = served.adapters.pop(adapter_id, None) if served else None
         if served is None or adapter is None:

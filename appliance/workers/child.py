@@ -25,11 +25,7 @@ _WORDS: Final = 500
 
 
 class Child:
-    """A process that was started.
-
-    Attributes:
-        process: to freeze or inspect; `end` ends it.
-    """
+    """A process that was started; `end` ends it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -53,17 +49,14 @@ class Child:
         stdout: int = subprocess.DEVNULL,
         stderr: int = subprocess.PIPE,
     ) -> "Child":
-        """Start a child that runs a module; raises as `_executed`."""
         return Child(
             _executed(module, words, fds, environment, stdin=stdin, stdout=stdout, stderr=stderr)
         )
 
     def _watch(self) -> None:
-        """Wait for the end.
-
-        In a thread: the event loop's own subprocesses hand the child descriptors that the
-        confinement would
-        have to trust, and a full error pipe would hold the child up.
+        """Wait for the end in a thread: the event loop's own subprocesses hand the child
+        descriptors that the confinement would have to trust, and a full error pipe would hold
+        the child up.
         """
         tail = b""
         if self.process.stderr is not None:
@@ -139,11 +132,7 @@ class TalkingChild(Child):
 
 
 class OrderedChild(Child):
-    """A child that gets an order in memory, and answers in a pipe.
-
-    Attributes:
-        answer: the pipe.
-    """
+    """A child that gets an order in memory, and answers in a pipe."""
 
     def __init__(self, process: subprocess.Popen[bytes], answer: BinaryIO) -> None:
         super().__init__(process)

@@ -68,12 +68,7 @@ WORDS: Final = {
 def obstacle(
     facts: GgufFacts, variant: Variant, *, gpu: bool, adapter: Lora | None = None
 ) -> Obstacle | None:
-    """The first obstacle to the same bits; None where a model is covered.
-
-    Args:
-        variant: of the processor backend, checked.
-        gpu: some layers are on a GPU.
-        adapter: the one that answers with the model.
+    """The first obstacle to the same bits, for a checked `variant`; None where a model is covered.
     """
     if gpu:
         return Obstacle.GPU

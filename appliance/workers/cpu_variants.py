@@ -101,10 +101,7 @@ class HostVariant:
         self._missing = False
 
     def get(self) -> Variant:
-        """The first call takes some tenths of a second.
-
-        Raises:
-            StateRefused: `model_load_failed` when none runs here.
+        """Raises StateRefused (`model_load_failed`); the first call takes some tenths of a second.
         """
         if self._found is None:
             self._found = find_variant(library_directory())
@@ -158,7 +155,6 @@ def checked(library: Path) -> Variant | None:
 
 
 def _child(*arguments: str) -> str | None:
-    """The child's output, or None if it died."""
     done = subprocess.run(
         [sys.executable, "-I", "-m", "appliance.workers.cpu_variants", *arguments],
         env={},

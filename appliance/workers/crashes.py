@@ -81,7 +81,6 @@ class Deaths:
         return len(self._recent(self._model, now))
 
     def backoff(self, now: float) -> float:
-        """Seconds to wait before the next start."""
         count = self.lately(now)
         return _BACKOFF_S[min(max(count - 1, 0), len(_BACKOFF_S) - 1)]
 

@@ -13,11 +13,7 @@ from appliance.workers import cpu_variants
 
 @cache
 def build_of(directory: Path | None = None) -> str:
-    """The first 16 hex digits of a SHA-256 over names and contents of the libraries.
-
-    Args:
-        directory: None for this installation's.
-    """
+    """The first 16 hex digits of a SHA-256 over names and contents of the libraries."""
     place = directory or cpu_variants.library_directory()
     told = hashlib.sha256()
     for path in sorted(place.glob("*.so*")):

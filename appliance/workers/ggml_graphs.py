@@ -92,7 +92,6 @@ class Backend:
         return str(call(self.library, name, ctypes.c_char_p).decode())
 
     def quantised(self, kind: int, values: "array[float]", width: int) -> bytes:
-        """Rows of floats in a quantised type of ggml."""
         size = call(self.base, "ggml_row_size", _SIZE_T, (ctypes.c_int, kind), (_INTEGER, width))
         rows = len(values) // width
         to = ctypes.create_string_buffer(size * rows)
@@ -226,7 +225,6 @@ class Graph:
         return int(made)
 
     def compute(self, out: int, count: int) -> "array[float]":
-        """The computed values of a tensor."""
         backend, result = self._backend, array("f", bytes(4 * count))
         self._place(out, backend.plain)
         graph = (_POINTER, call(backend.base, "ggml_new_graph", _POINTER, self.context))

@@ -93,10 +93,9 @@ def choose(
     Args:
         wanted: `auto`, `cpu` or `cuda`.
         layers: to offload, or None for what fits.
-        needs: of the model, on GPUs.
-        plugins: those that are installed; called only where there is a driver.
+        plugins: called only where there is a driver.
         engine: version of llama-cpp-python.
-        probe: tries a plugin; called only where one fits.
+        probe: called only where a plugin fits.
 
     Raises:
         StateRefused: one of the `gpu_…` codes, when `cuda` is wanted.

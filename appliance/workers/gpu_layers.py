@@ -35,7 +35,6 @@ class Needs:
         layers: how many the model has, without its output.
         layer: weights of the largest one.
         kv: KV cache of one layer.
-        output: weights of the output.
         fixed: on each GPU that is used.
     """
 
@@ -63,7 +62,6 @@ class Offload:
     bytes: tuple[int, ...]
 
     def describe(self, gpus: Sequence[GpuMemory]) -> str:
-        """The numbers in MiB, for a person."""
         places = (
             f"{count} on {gpu.name} ({taken // MIB} of {gpu.free // MIB} MiB free)"
             for gpu, count, taken in zip(gpus, self.split, self.bytes, strict=True)

@@ -28,12 +28,7 @@ _LOG = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
-    """Probe a plugin on this host.
-
-    Args:
-        directory: of the engine's own libraries.
-        seconds: after which a child that hangs is ended.
-    """
+    """Probe a plugin on this host; `directory` has the engine's own libraries."""
     command = [sys.executable, "-I", "-m", "appliance.workers.gpu_probe"]
     try:
         done = subprocess.run(

@@ -40,7 +40,6 @@ class GpuWatch:
     """Asks the child; callable from any thread.
 
     Args:
-        command: starts the child.
         driver: exists while a driver is loaded.
     """
 

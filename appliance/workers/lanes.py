@@ -52,18 +52,12 @@ class Lanes:
         self._taken: dict[int, Lane] = {}
 
     async def enter(self, request: int, key: str, size: int) -> None:
-        """Wait until a request may be prepared.
-
-        Args:
-            key: of the app that asks.
-            size: bytes that cross to the worker.
-        """
+        """Wait until a request of an app's `key` may be prepared; `size` in bytes that cross."""
         lane = self._small if size <= SMALL else self._large
         await lane.turn(key)
         self._taken[request] = lane
 
     def leave(self, request: int) -> None:
-        """Note that a request is prepared, or will not be."""
         lane = self._taken.pop(request, None)
         if lane is not None:
             lane.leave()

@@ -13,11 +13,7 @@ from appliance.workers.memory_estimate import MIB, Estimate
 
 
 class Budget:
-    """Bytes that are taken, by name; callable from any thread.
-
-    Args:
-        total: bytes that all may take together.
-    """
+    """Bytes that are taken, by name; callable from any thread."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -75,11 +71,7 @@ class Budget:
         self._taken.pop(model, None)
 
     def hold(self, job: str, size: int) -> None:
-        """Take memory for a job.
-
-        Raises:
-            StateRefused: `insufficient_memory`, with the numbers.
-        """
+        """Take memory for a job; raises as `take`."""
         with self._lock:
             self._check(job, size)
             self._held[job] = size
@@ -95,7 +87,7 @@ class Budget:
             Called from any thread.
 
         Raises:
-            StateRefused: `insufficient_memory`, with the numbers; what it had taken is given back.
+            StateRefused: as `take`; what it had taken is given back.
         """
         with self._lock:
             self._cached.pop(name, None)
@@ -119,9 +111,8 @@ class Budget:
             )
 
     def _without(self, own: int, size: int) -> int:
-        """Bytes that all others take, once caches have made room for so many, least used first.
-
-        Where all caches together are not enough, none is dropped.
+        """Bytes of all others, once caches have made room for so many, least used first; none is
+        dropped where all together are not enough.
         """
         if self.taken - self.cached - own + size > self.total:
             return self.taken - own

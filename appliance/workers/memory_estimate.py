@@ -55,14 +55,12 @@ class Estimate:
 
     @property
     def total(self) -> int:
-        """The larger of the two peaks, plus 8 %."""
         always = self.weights + self.process
         while_it_loads = self.sealed + self.adapters // 2  # of adapters the sealed copies
         serving = self.kv + self.compute + self.adapters + self.words
         return (always + max(while_it_loads, serving)) * 27 // 25
 
     def describe(self) -> str:
-        """The numbers in MiB, for a person."""
         return (
             f"{self.total // MIB} MiB (weights {self.weights // MIB}, process "
             f"{self.process // MIB}, and while it is loaded a sealed copy of "
@@ -124,8 +122,8 @@ def _cell_bytes(facts: ModelFacts) -> int:
 def _step(facts: ModelFacts, config: ModelConfig) -> int:
     """The largest step of a model that writes.
 
-    The layers' intermediate results share one buffer with the logits, which come last; the masks of
-    attention stay all the time.
+    The layers' intermediate results share one buffer with the logits; the masks of attention stay
+    all the time.
     """
     sequences = config.slots + (0 if config.reproducible else config.kept_prefixes + BRANCHES)
     tokens = min(config.prefill_budget + FORCED * config.slots, _UBATCH, config.n_ctx)

@@ -98,7 +98,7 @@ class WorkerProcess:
             loading: gets the loaded share of the model, in percent.
 
         Raises:
-            StateRefused: with the worker's code when the model does not load.
+            StateRefused: with the worker's code.
         """
         inode = model.inode  # it may be closed once the worker has read it
         child = child or engine()
@@ -169,8 +169,7 @@ class WorkerProcess:
             key: id of the API key, for attribution.
 
         Raises:
-            BadRequest: with the worker's code; `context_length_exceeded` when the messages are too
-            many, whatever they say.
+            BadRequest: with the worker's code; `context_length_exceeded` for too many messages.
             WorkerLost: the worker ended meanwhile, or needed too long and was ended.
         """
         if request.asked.messages is not None:
@@ -181,16 +180,12 @@ class WorkerProcess:
         return answer
 
     async def tokenize(self, request: protocol.Tokenize, key: str) -> protocol.Tokens:
-        """Tokenise a text; raises as `prepare` does."""
         if isinstance(answer := await self._ask(request, key), protocol.Tokens):
             return answer
         raise self._broken()
 
     async def attach(self, adapter: str, sealed: Sealed) -> None:
-        """Load an adapter next to the model.
-
-        Args:
-            adapter: its digest, as requests name it.
+        """Load an adapter, named by its digest, next to the model.
 
         Raises:
             StateRefused: with the worker's code.
@@ -201,7 +196,7 @@ class WorkerProcess:
         await self._change(protocol.Attach(self.next_id(), adapter))
 
     async def detach(self, adapter: str) -> None:
-        """Free an adapter; answers with it end as detached. Raises as `attach` does."""
+        """Free an adapter; answers with it end as detached. Raises as `attach`."""
         self.adapters -= {adapter}
         await self._change(protocol.Detach(self.next_id(), adapter))
 

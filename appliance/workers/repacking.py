@@ -71,10 +71,7 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
 def loaded(
     file_bytes: int, matrices: Mapping[str, int], variant: str, wrong: Collection[str] = ()
 ) -> int:
-    """Bytes of all weights of a file that is not mapped; arguments as `copied`.
-
-    A repacked tensor is held once, in its new order.
-    """
+    """Bytes of all weights of a file that is not mapped, each once; arguments as `copied`."""
     moved = sum(
         size
         for name, size in matrices.items()

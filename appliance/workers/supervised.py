@@ -58,11 +58,8 @@ class SupervisedModel:
         )
 
     def status(self, variant: str, threads_most: int) -> Worker:
-        """A snapshot for the operator.
-
-        Args:
-            variant: the engine's processor backend, and what multiplies there.
-            threads_most: that compute when no other process needs the cores.
+        """A snapshot for the operator; `threads_most` compute when no other process needs the
+        cores.
         """
         worker = self.worker
         return Worker(

@@ -64,7 +64,6 @@ class Supervisor:
     """All workers of this server.
 
     Args:
-        clock: wall time of a load.
         record: appends an audit entry of kind "worker"; awaited before work continues.
         recheck: raises Refused when the trust policy no longer allows a model or an adapter.
         seal_again: checks and seals the stored file of a model once more.
@@ -120,14 +119,13 @@ class Supervisor:
             call()
 
     def estimate(self, model_id: str, facts: ModelFacts, adapters: int = 0) -> Estimate:
-        """The memory of a model with the settings of its id, and its adapters."""
         config, host = self._config.model(model_id), self.variant
         needs = estimate(facts, config, host.name, host.wrong)
         return replace(needs, adapters=adapters)
 
     def reserve(self, model_id: str, facts: ModelFacts) -> Estimate:
-        """Take memory for a model that is about to be sealed and started, and start its process,
-        which imports its modules meanwhile.
+        """Take memory for a model that is about to be sealed, and start its process, which imports
+        its modules meanwhile.
 
         Raises:
             StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its worker is
@@ -173,7 +171,6 @@ class Supervisor:
         return self._config.model(model_id).hold == "disk"
 
     def served(self) -> list[Verified]:
-        """The models and adapters that are loaded."""
         return [*(served.model for served in self._served.values()), *self.adapters]
 
     def find(self, model_id: str) -> SupervisedModel | None:
@@ -190,9 +187,6 @@ class Supervisor:
         self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
     ) -> SupervisedModel:
         """Begin to load a model; it counts as loaded from now on. `started` must follow.
-
-        Args:
-            loading: gets the loaded share, in percent.
 
         Raises:
             StateRefused: `wrong_state` when it is loaded, `insufficient_memory`.
@@ -216,8 +210,7 @@ class Supervisor:
         """Wait until a model can answer. Takes over its sealed file.
 
         Raises:
-            StateRefused: the worker's code when it does not load; `wrong_state` when it was
-            unloaded meanwhile.
+            StateRefused: the worker's code; `wrong_state` when it was unloaded meanwhile.
         """
         model_id = served.model.id
         try:
@@ -236,9 +229,7 @@ class Supervisor:
 
     async def stop(self, model_id: str) -> None:
         """End a model's worker and its adapters, or one adapter; running requests get an error.
-
-        Raises:
-            StateRefused: `wrong_state` when it is not loaded.
+        Raises StateRefused (`wrong_state`).
         """
         if base_of(model_id) is not None:
             return await self.adapters.detach(model_id)
@@ -267,7 +258,6 @@ class Supervisor:
             await self.stop(model_id)
 
     def cards(self) -> list[ModelCard]:
-        """The models that are loaded or restarting, for the API."""
         return [card for served in self._served.values() for card in served.cards()]
 
     def card(self, model_id: str) -> ModelCard:
@@ -279,11 +269,9 @@ class Supervisor:
         return model_id in self._served or self.adapters.find(model_id) is not None
 
     def wants(self, model_id: str) -> bool:
-        """True if the configuration loads this model at the start."""
         return self._config.model(model_id).autoload
 
     def ready(self) -> bool:
-        """True if at least one model can answer."""
         return any(s.state == "ready" for s in self._served.values())
 
     def quarantined(self) -> list[tuple[str, str]]:
@@ -321,10 +309,7 @@ class Supervisor:
         return f"{self.engine} {served.device.label if served else ''}".strip()
 
     def obstacle(self, model_id: str) -> Obstacle | None:
-        """The reason why answers of a loaded model or adapter cannot be computed again.
-
-        None where each has the same bits in any company.
-        """
+        """As `coverage.obstacle`, of a loaded model or adapter."""
         served, adapter = self._served[base_of(model_id) or model_id], self.adapters.find(model_id)
         which, gpu = adapter.digest if adapter else "", served.device.kind != "cpu"
         if which not in served.obstacles:
@@ -335,7 +320,7 @@ class Supervisor:
         return served.obstacles[which]
 
     def covers(self, model_id: str, facts: GgufFacts, adapter: Lora | None = None) -> bool:
-        """True if answers of a model, loaded or not, have the same bits in any company."""
+        """True if `coverage.obstacle` finds none for a model, loaded or not."""
         try:
             device = device_for(facts, self._config.model(model_id), self.engine_version)
         except StateRefused:
@@ -352,7 +337,6 @@ class Supervisor:
         ]
 
     def _multiplies(self, served: SupervisedModel) -> str:
-        """The backend, and all that multiplies with a model's weights there."""
         if (found := self._variant) is None:
             return ""
         matrices = served.model.facts.matrices
@@ -434,7 +418,6 @@ class Supervisor:
         )
 
     async def _keep(self, served: SupervisedModel) -> None:
-        """Deliver rows while the worker lives; restart it when it dies."""
         while served.worker is not None:
             death = await served.worker.pump()
             pid, served.worker, served.state = served.worker.pid, None, "restarting"

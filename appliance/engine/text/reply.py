@@ -146,7 +146,7 @@ class _ObjectEnd:
 
 @dataclass
 class _Calls:
-    """The state machine behind `Reply`.
+    """The state machine behind `ParsedReply`.
 
     States: `choice` (calls or an answer in a form?), `text`, `object` (a call may have begun at the
     start of the held text), `arguments` (forced: they are handed on), `brace` and `tail` (what
