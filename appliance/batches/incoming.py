@@ -59,7 +59,9 @@ class IncomingFile:
         return bool(self._id)
 
     def take(self, data: bytes) -> None:
-        """Raises:
+        """Take the next bytes.
+
+        Raises:
             BadRequest: `batch_line_too_long`, `batch_too_many_lines`.
             Overloaded: `files_full`.
             TooLarge: `request_too_large`.

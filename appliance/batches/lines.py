@@ -95,9 +95,7 @@ def numbered(parts: Iterable[FilePart]) -> Iterable[NumberedLine]:
 
 
 def read(text: bytes) -> BatchLine:
-    """Raises:
-        BadRequest: `erased`, `batch_line_invalid`.
-    """
+    """Parse a line. Raises BadRequest (`erased`, `batch_line_invalid`)."""
     if text == ERASED:
         raise BadRequest("erased", "The line was erased.")
     try:

@@ -72,7 +72,9 @@ class Preparer:
         self.fewest = min(self._costs(), default=0)
 
     def tokens(self, asked: GenerationRequest) -> list[int]:
-        """Raises:
+        """The prompt's token ids.
+
+        Raises:
             BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
             `context_length_exceeded` when it is far too long.
         """

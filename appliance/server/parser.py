@@ -33,9 +33,7 @@ class RequestParser:
         return parser
 
     def feed_data(self, data: bytes) -> None:
-        """Raises:
-            httptools.HttpParserError: it is no HTTP.
-        """
+        """Raises HttpParserError for what is no HTTP."""
         while True:
             try:
                 self._parser.feed_data(data)

@@ -52,7 +52,9 @@ class KeptConversations:
         self._now = services.clock.wall_us() // 1_000_000
 
     async def create(self, items: Sequence[Item], metadata: dict[str, str]) -> KeptConversation:
-        """Raises:
+        """Begin a conversation.
+
+        Raises:
             Forbidden: `forbidden` where none is kept.
             Overloaded: `kept_answers_full`.
             BadRequest: `invalid_value` for too much.
