@@ -90,7 +90,7 @@ def drop(
         keep: the descriptors that may be open besides /dev/null and the error pipe.
         gpu: None lets the worker reach no device.
         writes: bytes that a file may grow to. Above 0 it may also open, by their names in /proc,
-        the files in memory that it has.
+            the files in memory that it has.
 
     Returns:
         `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`, `no_new_privs`: what is in
@@ -98,7 +98,7 @@ def drop(
 
     Raises:
         StateRefused: `confinement_failed` when a required layer is missing, or a thread or an open
-        file exists that the layers would not cover.
+            file exists that the layers would not cover.
     """
     try:
         _check_alone(keep)

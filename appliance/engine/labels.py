@@ -39,7 +39,7 @@ class Labels:
 
     Raises:
         BadRequest: `labels_invalid` when a label is empty, too long or the beginning of another, or
-        the priors are not one for each.
+            the priors are not one for each.
     """
 
     def __init__(self, labels: ReadOnly[ReadOnly[int]], unscored: Unscored | None = None) -> None:

@@ -54,8 +54,7 @@ class Pooler:
         )
 
     def prepare(self, request: Prepare) -> tuple[Prepared, list[Texts]]:
-        """Raises BadRequest (`context_length_exceeded`, `request_too_large`, `wrong_model_kind`).
-        """
+        """Raises BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`."""
         asked = request.asked
         if asked.texts is None or (asked.query is not None) != self._ranks:
             raise BadRequest("wrong_model_kind", "The model is not for this.", param="model")

@@ -40,11 +40,9 @@ class Tokenizer(Protocol):
         """Token ids of a text; soon after `most` tokens it stops."""
         ...
 
-    def control_texts(self) -> Collection[str]:
-        ...
+    def control_texts(self) -> Collection[str]: ...
 
-    def detokenize(self, tokens: ReadOnly[int]) -> str:
-        ...
+    def detokenize(self, tokens: ReadOnly[int]) -> str: ...
 
     def label(self, token: int) -> bytes:
         """The bytes of a token, the name of a control token."""
@@ -76,7 +74,7 @@ class Preparer:
 
         Raises:
             BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
-            `context_length_exceeded` when it is far too long.
+                `context_length_exceeded` when it is far too long.
         """
         if asked.messages is not None:
             check_count(len(asked.messages), self.fewest, self._n_ctx)

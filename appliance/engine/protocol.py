@@ -51,7 +51,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         variant: absolute path of the CPU backend library.
         refused: its kernels that are not to be used, a bit for each.
         n_ctx: KV cells in tokens; also the longest context of one request, or the longest text of a
-        model that embeds or reranks.
+            model that embeds or reranks.
         slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
         gap_ms: target gap between two tokens of a running answer.
@@ -59,7 +59,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         prefixes: texts of prompts that all apps may share the beginning of.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
-        memory.
+            memory.
         template: the chat template that was verified; "" leaves it to the model's file.
         grammars: those that were signed with the model, by name.
         gpu: None for the processor alone.
@@ -101,7 +101,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         seed: of the first choice; choice i samples with seed + i.
         echo_from: the token of the prompt that the rows of an echo begin with.
         scope: the app that asks; what is computed for it is reused for it only, and as far as the
-        documents that it may read are the same.
+            documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
         batch: held back while there is other work.
         adapter: digest of the adapter to answer with, "" for the model alone.
@@ -260,11 +260,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         text: final; may be empty while a stop string may begin.
         tokens: tokens generated in this step.
         finish: "stop", "length" or "cancelled" on the last row; "invalid" when no token may come
-        next, or a constrained answer came out wrong in spite of its grammar; "detached" when its
-        adapter is gone.
+            next, or a constrained answer came out wrong in spite of its grammar; "detached" when
+            its adapter is gone.
         logprobs: one for each of the tokens, if asked for; for each echoed one, too.
         vector: little-endian 32-bit floats: an embedding, the score of one text, or the logarithm
-        of each label's probability.
+            of each label's probability.
         decided: how sure the model was of the token that it chose, if asked for.
         chosen: a `logprobs.CHOSEN` for each of the tokens.
         stopped: the stop text that ended it; "" where none did.

@@ -33,7 +33,7 @@ class Sequence:
         min_tokens: tokens before an end token or a stop string ends the text.
         guide: the constraint on the answer.
         echo: the prompt, where it is part of the answer. If it `scores`, nothing of its prompt may
-        come from a cache.
+            come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.
     """
 

@@ -65,8 +65,7 @@ class Service(Protocol):
         """Check a request on the reader thread; the answer, and the engine's work."""
         ...
 
-    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        ...
+    def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens: ...
 
 
 class ModelWorker:

@@ -18,7 +18,7 @@ class Disk:
     Attributes:
         reserve: below it new requests are refused.
         full_in_s: seconds until only the reserve is left, as the last hours went; None where the
-        disk does not fill, or too little was seen.
+            disk does not fill, or too little was seen.
     """
 
     free: int

@@ -116,8 +116,7 @@ class Incidents:
             return Look(self._dated(dated, now_us), began, ended)
 
     def all(self, ended: bool = True, most: int = 1_000) -> list[IncidentRecord]:
-        """Kept incidents, open ones first, then the newest; with `ended` those that are over, too.
-        """
+        """Kept incidents, open ones first, then the newest; with `ended` past ones, too."""
         wanted = sa.select(_ROWS).order_by(_ROWS.c.ended_us.is_not(None), _ROWS.c.id.desc())
         if not ended:
             wanted = wanted.where(_ROWS.c.ended_us.is_(None))

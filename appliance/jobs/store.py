@@ -178,7 +178,7 @@ class JobStore:
 
         Raises:
             StateRefused: `unknown_job_id`; `job_wrong_state` when the event does not fit, and
-            nothing was changed.
+                nothing was changed.
         """
         with self._database.begin() as connection:
             before = _read(connection, job_id)

@@ -1,10 +1,9 @@
 """The server's own log lines in a file of the data directory, and the way to read them.
 
 Rules: a line is one JSON object of `log_lines.JsonLines`, with a unique id; the file and its
-predecessor
-are bounded; no caller waits for the disk. Ids are counted, so that lines that could not be written
-leave a gap. Reading goes back from the newest line to the limit, needs no lock and no server, and
-takes a file that was cut anywhere.
+predecessor are bounded; no caller waits for the disk. Ids are counted, so that lines that could not
+be written leave a gap. Reading goes back from the newest line to the limit, needs no lock and no
+server, and takes a file that was cut anywhere.
 """
 
 import contextlib
@@ -101,8 +100,7 @@ class _File:
     """The file, written by one thread.
 
     The standard library's handler has a lock, which a write to a hanging disk would hold, also
-    against
-    the end of the process.
+    against the end of the process.
     """
 
     def __init__(self, path: Path, most: int, fares: Kept) -> None:

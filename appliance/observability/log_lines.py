@@ -67,7 +67,7 @@ class Unwaited(logging.Handler):
 
     Args:
         write: writes one line, with its end; called by that thread only, and may take its time. A
-        line that it cannot write (OSError) is lost.
+            line that it cannot write (OSError) is lost.
         most: lines that may wait.
     """
 

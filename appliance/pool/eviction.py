@@ -23,8 +23,7 @@ class Occupant(Protocol):
     """A model that takes memory; `PooledModel` is one."""
 
     @property
-    def id(self) -> str:
-        ...
+    def id(self) -> str: ...
 
     @property
     def size(self) -> int:
@@ -42,8 +41,7 @@ class Occupant(Protocol):
         ...
 
     @property
-    def busy(self) -> bool:
-        ...
+    def busy(self) -> bool: ...
 
     @property
     def pinned(self) -> bool:
@@ -61,16 +59,14 @@ class Occupant(Protocol):
         ...
 
     @property
-    def answered(self) -> bool:
-        ...
+    def answered(self) -> bool: ...
 
 
 class WantedModel(Protocol):
     """A model that requests wait for and that is not in memory; `PooledModel` is one."""
 
     @property
-    def id(self) -> str:
-        ...
+    def id(self) -> str: ...
 
     @property
     def size(self) -> int:
@@ -78,8 +74,7 @@ class WantedModel(Protocol):
         ...
 
     @property
-    def wanted_since(self) -> float:
-        ...
+    def wanted_since(self) -> float: ...
 
     @property
     def patience(self) -> float:

@@ -62,8 +62,8 @@ class Loader:
 
         Args:
             progress: gets "verifying", then "sealing" with the bytes that are hashed and sealed in
-            one pass, then "loading" with those that the engine has; there, a report that raises
-            ends nothing any more.
+                one pass, then "loading" with those that the engine has; there, a report that raises
+                ends nothing any more.
 
         Raises:
             Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.

@@ -169,7 +169,7 @@ class Pool:
         Raises:
             NotFound: `model_not_found`.
             Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`, and
-            what `Supervisor.worker` raises.
+                what `Supervisor.worker` raises.
         """
         model = self._base(model_id)  # adapters come and go with it
         if model.open:
@@ -233,8 +233,7 @@ class Pool:
         return await self._withdraw(actor, model_id, "retire", reason)
 
     async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
-        """End a model for good because it must not be trusted, from any state. Raises as `suspend`.
-        """
+        """End a model for good, from any state: it must not be trusted. Raises as `suspend`."""
         return await self._withdraw(actor, model_id, "revoke", reason)
 
     async def _withdraw(self, actor: str, model_id: str, action: str, reason: str) -> ModelRecord:

@@ -96,8 +96,7 @@ class Onlooker:
             _log.error("the certificate was not changed: %s", error.message)
 
     def _keep_looks(self, now_us: int) -> None:
-        """Keep the trend of the disk for the next start, once in a while, unless the disk is full.
-        """
+        """Keep the disk's trend for the next start, once in a while, unless the disk is full."""
         if abs(now_us - self._kept) < _KEEP_US:
             return
         self._kept = now_us

@@ -110,8 +110,7 @@ class _QuietServer(uvicorn.Server):
         """Give the last bytes this long to leave, then close the connections that are left.
 
         Nothing else ends a connection that sends half a request, never reads its answer, or leaves
-        TLS's
-        farewell unanswered, as idle kept-alive clients do.
+        TLS's farewell unanswered, as idle kept-alive clients do.
         """
         end = time.monotonic() + seconds
         while self.server_state.connections and time.monotonic() < end:

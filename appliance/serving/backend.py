@@ -34,7 +34,7 @@ class Provenance:
         grammars: SHA-256 of the signed grammars, by name.
         task: digest of the task that asked, if one did.
         retrieved: commitments to the passages in the prompt, and the state of their collection;
-        None for no collection.
+            None for no collection.
         opens: the text that opens these commitments.
         unused: fields of the request that the task does not use.
     """
@@ -127,8 +127,7 @@ class ModelBackend(Protocol):
     """One model that answers."""
 
     @property
-    def card(self) -> ModelCard:
-        ...
+    def card(self) -> ModelCard: ...
 
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
@@ -170,8 +169,7 @@ class Backends(Protocol):
         """The id that answers an app's key under a name that may have several versions."""
         ...
 
-    def slots(self, model_id: str) -> int:
-        ...
+    def slots(self, model_id: str) -> int: ...
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The backend of a model once it can answer; `place` is inside the model then.

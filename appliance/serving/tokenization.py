@@ -19,11 +19,9 @@ from appliance.workers.process import WorkerProcess
 class Elsewhere(Protocol):
     """The tokenisers of models on other hosts."""
 
-    def cards(self) -> list[ModelCard]:
-        ...
+    def cards(self) -> list[ModelCard]: ...
 
-    def slots(self, model_id: str) -> int:
-        ...
+    def slots(self, model_id: str) -> int: ...
 
     async def tokens(
         self, principal: Principal, request: GenerationRequest, *, special: bool, strings: bool

@@ -152,7 +152,7 @@ class OrderedChild(Child):
 
         Args:
             gives: descriptors whose numbers are its first arguments; those of the order and of the
-            pipe follow, then the words.
+                pipe follow, then the words.
             also: descriptors that the order names.
         """
         with contextlib.ExitStack() as handed, contextlib.ExitStack() as kept:

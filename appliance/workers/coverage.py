@@ -68,8 +68,7 @@ WORDS: Final = {
 def obstacle(
     facts: GgufFacts, variant: Variant, *, gpu: bool, adapter: Lora | None = None
 ) -> Obstacle | None:
-    """The first obstacle to the same bits, for a checked `variant`; None where a model is covered.
-    """
+    """The first obstacle to the same bits, for a checked `variant`; None for a covered model."""
     if gpu:
         return Obstacle.GPU
     if facts.kind != "generate":

@@ -101,8 +101,7 @@ class HostVariant:
         self._missing = False
 
     def get(self) -> Variant:
-        """Raises StateRefused (`model_load_failed`); the first call takes some tenths of a second.
-        """
+        """Raises StateRefused: `model_load_failed`. The first call takes tenths of a second."""
         if self._found is None:
             self._found = find_variant(library_directory())
         return self._found

@@ -84,7 +84,7 @@ class Budget:
 
         Args:
             forget: throws the cache away if it is not in use, without waiting; True if it did.
-            Called from any thread.
+                Called from any thread.
 
         Raises:
             StateRefused: as `take`; what it had taken is given back.

@@ -36,7 +36,7 @@ class Estimate:
 
     Attributes:
         sealed: the file, in sealed memory while it is loaded, and what the copying of a large
-        embedding takes beyond the weights.
+            embedding takes beyond the weights.
         weights: those in the worker's own memory.
         kv: the cache.
         compute: buffers of the largest step, and the logits that are read.

@@ -129,7 +129,7 @@ class Supervisor:
 
         Raises:
             StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its worker is
-            ending.
+                ending.
         """
         if model_id in self._ending:
             raise StateRefused("wrong_state", f"{model_id} is being unloaded.")

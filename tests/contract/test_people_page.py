@@ -1,6 +1,5 @@
 """`/people` in a browser: a person's ten tasks, a screen reader, a keyboard, and texts that would
-like
-to be script.
+like to be script.
 
 `CONTRACT_PICTURES=DIR` keeps the pictures of the walk.
 """

@@ -18,8 +18,7 @@ from appliance.wire.openai.embeddings import TextUsage
 
 
 class WhenComputed(Response):
-    """A response that is computed for as long as the client is there; `work` may raise the answer.
-    """
+    """A response that is computed while the client is there; `work` may raise the answer."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Response]]) -> None:
         super().__init__()

@@ -69,8 +69,7 @@ class ControlTexts:
         return BREAK.join([*parts, text[done:]])
 
     def _breaks(self, text: str) -> list[int]:
-        """Positions after a control token's first character; the text's end may cut the token off.
-        """
+        """Positions after a control token's first character; the text may end within the token."""
         ends = [found.end() for found in self._spelled.finditer(text)]
         last = ends[-1] if ends else 0
         for found in self._first.finditer(text, max(0, len(text) - self._longest + 1)):

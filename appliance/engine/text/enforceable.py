@@ -43,7 +43,7 @@ def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
     Raises:
         BadRequest: `invalid_schema` for a reference to another document, or when no finite document
-        can satisfy it.
+            can satisfy it.
     """
     for node in _nodes(schema):
         if "x-guidance" in node:  # what the library takes beside JSON Schema

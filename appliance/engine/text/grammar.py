@@ -292,7 +292,7 @@ class GrammarCache:
 
         Raises:
             BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks for
-            what cannot be enforced; `unknown_grammar`.
+                what cannot be enforced; `unknown_grammar`.
         """
         matcher, validator, phrases, need = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)

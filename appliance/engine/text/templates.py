@@ -75,7 +75,7 @@ class ChatTemplate:
 
         Args:
             thinking: reason first; None leaves it to the template, and a template that always
-            begins with reasoning has it ended at once by False.
+                begins with reasoning has it ended at once by False.
 
         Raises:
             BadRequest: `template_failed`; `request_too_large` beyond the limit.

@@ -25,7 +25,7 @@ class TextStream:
 
         Args:
             may_stop: False while the request asked for more tokens first; stop strings that end
-            before that point are plain text.
+                before that point are plain text.
         """
         text = self._decoder.decode(piece)
         if not self._stop:
