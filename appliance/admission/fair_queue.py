@@ -1,4 +1,5 @@
-"""Weighted fair queueing of requests on their cost in tokens.
+"""Weighted fair queueing of requests on their cost in tokens. Pure: time is in seconds of any
+steady clock.
 
 Rules:
 - Start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996) for a server with several slots, as
@@ -8,15 +9,11 @@ Rules:
 - The cost is an estimate until the answer ends; then the tag is corrected. A token written
   counts as two tokens read, as in "Fairness in Serving Large Language Models" (Sheng et al.,
   OSDI 2024).
-- A batch flow weighs a sixteenth of the key's weight: it waits longer, and it never starves.
+- A batch flow weighs a sixteenth of the key's weight.
 - When one key alone is active, a few requests more than there are slots go ahead, so that no step
   is idle.
-- The only request of a key does not wait for a slot, while fewer keys than slots run. The engine
-  makes room for it by preempting an answer of an app above its share (engine/scheduler.py). Batch
-  requests wait.
-- Within a flow the order of arrival holds.
-
-Pure: time is an argument, in seconds of any steady clock.
+- The only request of a key does not wait for a slot, while fewer keys than slots run: the engine
+  preempts an answer of an app above its share (engine/scheduler.py). Batch requests wait.
 """
 
 from collections import Counter, deque

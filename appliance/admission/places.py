@@ -5,9 +5,9 @@ Rules:
   leaving it settles the quota and lets the next request run.
 - The queues are bounded, per model and per key. A full one refuses at once, with the seconds until
   the backlog will have drained at the present rate.
-- A key's concurrency holds over all models. Requests beyond it wait; they are not refused.
-- Where the engine holds batch work back, batch requests have a queue of their own, with as many
-  places: they take no slot, no place and no concurrency from what a person waits for.
+- A key's concurrency holds over all models. Requests beyond it wait.
+- Where the engine holds batch work back, batch requests have a queue of their own: they take no
+  slot, place or concurrency of other requests.
 - Everything happens on one event loop; nothing here waits but `Place.turn`.
 """
 
@@ -42,11 +42,7 @@ class Place:
         self._when_left: Callable[[], None] = lambda: None
 
     def enter(self, left: Callable[[], None] = lambda: None) -> None:
-        """Mark the model as in use: it must not be unloaded before `leave`.
-
-        Args:
-            left: called after `leave`.
-        """
+        """Mark the model as in use: it must not be unloaded before `leave`, which calls `left`."""
         self._inside, self._when_left = True, left
         self._queue.inside += 1
 
@@ -54,7 +50,7 @@ class Place:
         """Reserve tokens of the quota.
 
         Args:
-            prompt: tokens to read, once for all choices: they share what the first one computes.
+            prompt: tokens to read, once for all choices.
             answer: tokens that all choices may write together.
 
         Raises:
@@ -185,10 +181,7 @@ class Shares:
         return Place(self, queue, principal, ticket)
 
     def count(self, principal: Principal) -> None:
-        """Count a request; a refused one counts nowhere.
-
-        Raises:
-            Overloaded: `rate_limit_exceeded`.
+        """Count a request; a refused one counts nowhere. Raises Overloaded (`rate_limit_exceeded`).
         """
         with ExitStack() as taken:
             for account in principal.accounts:
@@ -197,11 +190,7 @@ class Shares:
             taken.pop_all()
 
     def reserve(self, principal: Principal, tokens: int) -> None:
-        """Reserve tokens of both the key and the person, or of neither.
-
-        Raises:
-            BadRequest: `request_exceeds_quota`.
-            Overloaded: `rate_limit_exceeded`.
+        """Reserve tokens of both the key and the person, or of neither; raises as `Place.reserve`.
         """
         now = self.now()
         with ExitStack() as taken:

@@ -1,13 +1,12 @@
-"""Requests and tokens per minute of each key and person, as token buckets.
+"""Requests and tokens per minute of each key and person, as token buckets. Pure: time is in seconds
+of any steady clock.
 
 Rules:
 - A bucket holds one minute's worth and fills evenly.
 - Tokens are reserved as prompt plus the most that may be answered, before anything is recorded
   or computed, and settled when the answer has ended. An answer whose length was not stated may
   exceed what was reserved: then the bucket owes, and the next request waits.
-- A refusal takes nothing and says in how many seconds the request would pass.
-
-Pure: time is an argument, in seconds of any steady clock.
+- A refusal takes nothing and has the seconds after which the request would pass.
 """
 
 import math
@@ -70,10 +69,7 @@ class Quotas:
         self._tokens: dict[str, Bucket] = {}
 
     def admit(self, key: str, limits: Limits, now: float) -> None:
-        """Count one request.
-
-        Raises:
-            Overloaded: `rate_limit_exceeded`, with the seconds to wait.
+        """Count one request. Raises Overloaded (`rate_limit_exceeded`), with the seconds to wait.
         """
         if limits.rpm is not None:
             bucket = self._requests.setdefault(key, Bucket(limits.rpm, now))

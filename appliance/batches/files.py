@@ -4,7 +4,7 @@ Rules:
 - A part has a random key of its own, stored only wrapped with the log's key-encryption key; a row
   shows neither a name nor a line. A part of an uploaded file is some whole lines; of one that is
   written here, one line.
-- A file belongs to one key. Another key does not see it; no key sees one that is not whole.
+- A file belongs to one key, and does not exist for another, nor before it is whole.
 - Expired files go at the next look. An erased line leaves `ERASED` in its place.
 """
 
@@ -111,12 +111,7 @@ def lines_of(text: bytes) -> list[bytes]:
 
 
 class KeptFiles:
-    """The files of all keys. Methods block.
-
-    Args:
-        database: files.db, whose migrations include `TABLES`.
-        kek: reads the log's key-encryption key.
-    """
+    """The files of all keys, in files.db. Methods block."""
 
     def __init__(self, database: Engine, clock: Clock, kek: Callable[[], bytes]) -> None:
         self._database, self._clock, self._kek = database, clock, kek

@@ -1,7 +1,6 @@
 """A file on its way in: cut into parts at the ends of lines, within the limits of its key.
 
-Rules: no more of it is in memory than one part and one line; a file over a limit leaves nothing
-behind; one that was cut off does not exist.
+Rules: no more than one part and one line is in memory; a file over a limit leaves nothing behind.
 """
 
 from dataclasses import dataclass
@@ -15,14 +14,7 @@ PART_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True)
 class FileLimits:
-    """Limits of files that come.
-
-    Attributes:
-        file_bytes: of one file.
-        key_bytes: of all files of a key.
-        lines: of one file.
-        line_bytes: of one line.
-    """
+    """Limits of files: bytes of one, of all of a key, lines, bytes of a line."""
 
     file_bytes: int
     key_bytes: int
@@ -31,10 +23,9 @@ class FileLimits:
 
 
 class IncomingFile:
-    """One file. Methods block.
+    """One file of a key. Methods block.
 
     Args:
-        key_id: of the key that sends it.
         until_us: when it goes, unless `finish` has another time.
 
     Raises:

@@ -1,10 +1,8 @@
 """The lines of a batch: read, checked together, and written with their answers. Pure.
 
-Rules:
-- A request's id has its batch, its line and how often the line was begun before, so that after a
-  crash the log shows what was begun.
-- All lines are checked before the first one runs: their names are unique, all ask the same address
-  and one model. A line's request is judged when it runs, like any request.
+Rules: a request's id has its batch, its line and how often the line was begun before, so that after
+a crash the log shows what was begun. All lines are checked before the first one runs: their names
+are unique, all ask the same address and one model. A line's request is judged when it runs.
 
 Source: OpenAI API reference, batches: the request input and output objects.
 """
@@ -109,12 +107,8 @@ def read(text: bytes) -> BatchLine:
 
 
 class BatchCheck:
-    """Checks all lines of a file.
-
-    Attributes:
-        model: that all ask.
-        total: lines that are not empty.
-        problems: the first faults.
+    """Checks all lines of a file; `total` counts those that are not empty, `problems` has the first
+    faults.
     """
 
     def __init__(self, endpoint: str) -> None:

@@ -1,12 +1,11 @@
 """The lines of a batch under way: each asked as an app would ask, its answer kept once.
 
 Rules:
-- A line takes the way of any request: rights, quotas, tasks, routes, the log. It is asked at batch
-  priority, whatever its key has.
+- A line takes the way of any request, at batch priority, whatever its key has.
 - A refusal that time mends, such as a quota or a model that is loaded, is waited for. Any other
   is the line's answer.
 - After a restart a line without a kept answer is begun again under another id where the log shows
-  that it was begun. Its answer names the requests that were begun before.
+  that it was begun. Its answer names the earlier requests.
 - An answer that cannot be kept now, as on a full disk, is held until it can; few others begin.
 """
 
@@ -113,11 +112,8 @@ class _Expired(Exception):
 
 
 class BatchRunning:
-    """One run of a batch, from its first line without an answer.
-
-    Args:
-        job: that it is part of.
-        fresh: no line can have begun before.
+    """One run of a batch, from its first line without an answer; `fresh`: no line can have begun
+    before.
     """
 
     def __init__(
@@ -231,7 +227,6 @@ class BatchRunning:
         await self._keep(line, text, [*requests, *before], ok=reply.ok)
 
     def _fresh(self, line: int) -> tuple[str, list[str]]:
-        """An id unknown to the log, and the line's ids that it knows."""
         before: list[str] = []
         while True:
             request = request_of(self._batch.id, line, len(before))

@@ -1,10 +1,8 @@
 """The batches of all keys, and which line has its answer, in `DATA/files.db`.
 
-Rules:
-- A line's answer, its number among those answered and the time of the newest are one transaction:
-  a line has an answer once, in the output or in the errors, however often the server ends.
-- A batch records its end before it ends, so that a restart finishes it.
-- A batch's metadata, which names it for the client, is encrypted like lines.
+Rules: a line's answer and the counts of its batch are one transaction: a line has an answer once,
+in the output or in the errors, however often the server ends. A batch records its end before it
+ends, so that a restart finishes it. The client's metadata is encrypted like lines.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -72,13 +70,7 @@ _CANCELLING: Final = _ROWS.c.status == "cancelling"
 
 @dataclass(frozen=True)
 class WantedBatch:
-    """A batch as a key asks for it.
-
-    Attributes:
-        hours: until it expires.
-        keep_s: how long its files are kept.
-        metadata: the client's own words.
-    """
+    """A batch as a key asks for it; it expires after `hours`, its files after `keep_s`."""
 
     key_id: str
     endpoint: str

@@ -2,8 +2,8 @@
 
 Rules: one thread owns the context (`forward`, `follow`); the vocabulary is read-only and may be
 used from another thread (`tokenize`, `piece`). The model comes as a descriptor and is read through
-a C FILE; it is copied, and not mapped, unless it is too large for that. Callbacks of ctypes are
-made in `prepare_library`, before the confinement makes their page read-only.
+a C FILE; it is copied, and not mapped, unless it is too large for that. `Library` makes the
+callbacks of ctypes, before the confinement makes their page read-only.
 """
 
 import contextlib

@@ -4,7 +4,6 @@ Rules:
 - At least once, in order, without a gap. A syslog receiver that dies may lose what TCP has
   acknowledged, so a cursor waits `overlap_seconds` behind what was sent; after a lost connection
   everything from the cursor on is sent again, and repeats are known by sequence and leaf hash.
-- An absent receiver costs a connection attempt a minute.
 - A log without the cursor's entry is another log, as after a restore: it is sent from its
   beginning.
 - Nothing here delays an answer, unless `stop_after_minutes` says so.
@@ -211,7 +210,6 @@ class Forwarding:
         return [one.standing for one in self._forwarders]
 
     def without(self, before: int) -> list[str]:
-        """Receivers that may not have all entries before this one."""
         return [one.name for one in self.standings if one.next < before]
 
     def overdue(self, now_us: int) -> str:

@@ -3,8 +3,8 @@
 Rules:
 - The certificate of a receiver descends from the pinned CA. Without TLS a receiver is on loopback.
 - Every wait has an end. An answer of a receiver is bounded and only its status is believed.
-- `send` returns when the other side has acknowledged the bytes: an OTLP collector by its answer, a
-  syslog receiver by TCP, since that protocol has no other word for it (RFC 5425).
+- `send` returns once the bytes are acknowledged: by an OTLP collector's answer, for a syslog
+  receiver by TCP, since its protocol has no answer (RFC 5425).
 
 Sources: RFC 5425, RFC 6587; OTLP 1.5, "OTLP/HTTP".
 """

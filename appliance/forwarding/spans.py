@@ -1,10 +1,8 @@
 """Spans of answers for a collector of traces, derived from the log. Pure but for the reader.
 
-Rules:
-- A span is an intent and its outcome: nothing is measured for it, and no texts are in it.
-- It is a child of the client's span. A trace that its client does not sample gets none, and without
-  a `traceparent` an answer is a trace of its own.
-- A span that is sent again has the same ids.
+Rules: a span is an intent and its outcome, without texts. It is a child of the client's span; a
+trace that its client does not sample gets none, and without a `traceparent` an answer is a trace of
+its own. A span that is sent again has the same ids.
 
 Sources: OTLP 1.5; W3C Trace Context; OpenTelemetry's conventions for generative AI (`gen_ai.*`).
 """

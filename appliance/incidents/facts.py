@@ -1,8 +1,7 @@
 """The facts that the rules judge, as plain values.
 
-Rules: nothing here reads anything; an unknown fact has its default, which no rule finds wrong, so
-that a command without a server judges what it can see. Times are microseconds of the wall clock,
-sizes bytes.
+Rules: nothing here reads anything; no rule finds the default of an unknown fact wrong. Times are
+microseconds of the wall clock, sizes bytes.
 """
 
 from dataclasses import dataclass
@@ -163,14 +162,7 @@ class PeerFact:
 
 @dataclass(frozen=True)
 class ReceiverFact:
-    """A receiver of the log.
-
-    Attributes:
-        behind: entries that it may not have.
-        oldest_us: time of the first of them.
-        problem: why nothing is sent now.
-        since_us: since when.
-    """
+    """A receiver of the log; fields as of `forwarder.ForwardStanding`."""
 
     name: str
     to: str

@@ -2,8 +2,7 @@
 
 Rules:
 - An alarm is the same incident while its code and subject are. One that begins again within an hour
-  of its end opens the same incident and counts up `times`, so that a fault that comes and goes is
-  one line.
+  of its end opens the same incident and counts up `times`.
 - A fact that knows its own time is believed; else the first look that found it counts.
 - A database that cannot be written loses no alarm: the next look tries again.
 """

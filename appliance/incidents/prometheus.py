@@ -1,7 +1,6 @@
 """The table of alarms as rules for Prometheus, and the metrics as a dashboard for Grafana. Pure.
 
-Rules: each rule of the table is one alert with its level, its meaning and its next step;
-docs/generate.py makes the files of both. Alerts end by themselves.
+docs/generate.py makes the files of both.
 
 Sources: Prometheus 2.53, "Recording rules", "Alerting rules"; Grafana 11, dashboard JSON model.
 """

@@ -38,7 +38,7 @@ class Alarm:
         subject: such as a model's id; "" is the appliance.
         next: the next step, with the command to type.
         since_us: None while unknown.
-        incident: its number in `kept`; 0 before the first look.
+        incident: its number in `history`; 0 before the first look.
         acked_by: the person who takes care of it.
     """
 
@@ -57,7 +57,6 @@ class Rule:
     """One line of the table.
 
     Attributes:
-        means: what is wrong, for a person.
         after: the delay of the alarm, as the guide has it.
         next: the next step; `{subject}` stands for that of the alarm.
         find: what is wrong now.
@@ -524,7 +523,6 @@ def _one(text: str, form: str) -> Iterator[Told]:
 
 
 def _kind(kind: str) -> str:
-    """A word for a kind of artifact at the beginning of a sentence."""
     return {"task": "Task", "route": "Route", "dataset": "Dataset"}.get(kind, "Model")
 
 

@@ -53,12 +53,7 @@ class _Lane:
 
 
 class Jobs:
-    """The jobs of one appliance.
-
-    Args:
-        memory: where heavy jobs take theirs; None for none.
-        most_waiting: heavy jobs that may wait.
-    """
+    """The jobs of one appliance; `most_waiting` heavy ones may wait."""
 
     def __init__(
         self,
@@ -97,7 +92,7 @@ class Jobs:
         """Start a job, or watch the one that does the same.
 
         Raises:
-            Refused: what `Kind.read` and `Kind.check` raise; `job_kind_unknown`, `job_too_large`.
+            Refused: as `JobKind.read` and `JobKind.check`; `job_kind_unknown`, `job_too_large`.
             Unavailable: `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
         """
         live = self.begin(name, params, actor)
@@ -105,10 +100,8 @@ class Jobs:
         return live
 
     def begin(self, name: str, params: JsonObject, actor: str) -> Live:
-        """Start a job as `start` does, and return before it is kept and has a number.
-
-        Raises:
-            Refused, Unavailable: as `start`; the database's refusal comes with the outcome.
+        """As `start`, but return before the job is kept and has a number; the database's refusal
+        comes with the outcome.
         """
         kind, given = self.kind(name), dumps(params)
         asked = kind.read(given)
@@ -368,6 +361,5 @@ class Jobs:
 
 
 def _asked(job: StoredJob, kind: AnyKind) -> tuple[Any, bool]:
-    """A row's parameters, and whether the job needs an engine; may block."""
     params = kind.read(job.params)
     return params, kind.engine(params)

@@ -1,8 +1,8 @@
 """Definition of a job's kind, and the services of its work.
 
-Rules: parameters and result are structs, read once where they come in and kept as JSON of at most
-`MAX_JSON` bytes, as a checkpoint is; work stops only where it reports or checks, and in what it
-marks as safe to give up; a kind keeps no state of one job.
+Rules: parameters and result are structs, kept as JSON of at most `MAX_JSON` bytes, as a checkpoint
+is; work stops only where it reports or checks, and in what it marks as safe to give up; a kind
+keeps no state of one job.
 """
 
 import asyncio
@@ -116,7 +116,7 @@ class JobKind(Generic[P, R]):
         Raises:
             Stop: from `report` and `check`.
             Waits: people have to do something first; for a resumable kind.
-            ApplianceError: why it failed.
+            ApplianceError: the job failed.
         """
         raise NotImplementedError
 
@@ -152,11 +152,7 @@ class Context(Generic[P]):
         self._report, self._check, self._save = report, check, save
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Report progress, at a point where the work may stop.
-
-        Raises:
-            Stop: the job is to stop here.
-        """
+        """Report progress, at a point where the work may stop. Raises Stop."""
         self._report(phase, done, total)
         self._check()
 
@@ -165,10 +161,8 @@ class Context(Generic[P]):
         self._check()
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
-        """Await work that leaves nothing behind when it is cancelled.
-
-        Raises:
-            Stop: the job is to stop; the work was cancelled and has ended.
+        """Await work that may be cancelled at any point. Raises Stop once it was cancelled and has
+        ended.
         """
         task = asyncio.ensure_future(work)
         try:

@@ -1,7 +1,7 @@
 """A job that this process queues or runs: its progress, its watchers, and its end.
 
-Rules: reports come from any thread, everything else happens in the event loop; the newest report of
-each phase is kept, so a slow watcher holds nothing up and misses no phase.
+Rules: reports come from any thread, everything else happens in the event loop; a slow watcher holds
+nothing up.
 """
 
 import asyncio
@@ -73,7 +73,6 @@ class Live(Reports):
     """A job under way.
 
     Args:
-        params: as its kind reads them.
         resumed: its work began before.
 
     Attributes:
@@ -113,7 +112,7 @@ class Live(Reports):
 
         Raises:
             TimeoutError: it is not over yet.
-            ApplianceError: why it failed.
+            ApplianceError: the job failed.
             Unavailable: `job_paused`, `job_cancelled`, `interrupted`, `shutting_down`.
         """
         return await asyncio.wait_for(asyncio.shield(self._over), timeout)

@@ -1,10 +1,8 @@
 """One run of a job, from the entry of its start to the entry of its end.
 
-Rules:
-- The entries of a start and of an end are durable before the state changes. A kind that only reads
-  also runs while the log cannot be written.
-- Work ends, pauses or is cancelled at a safe point, never in between.
-- A result leaves only after the end is recorded and kept.
+Rules: these entries are durable before the state changes, but a kind that only reads also runs
+while the log cannot be written. Work stops at a safe point only. A result leaves only after the end
+is recorded and kept.
 """
 
 import asyncio
@@ -43,14 +41,7 @@ class Memory(Protocol):
 
 
 class Runner:
-    """Runs jobs.
-
-    Args:
-        memory: where heavy jobs take theirs; None for none.
-
-    Attributes:
-        served: a server runs them, so that the next one resumes what is left.
-    """
+    """Runs jobs; `served` by a server, the next one resumes what is left."""
 
     def __init__(self, store: JobStore, audit: AuditLog, memory: Memory | None) -> None:
         self._store, self._audit, self._memory = store, audit, memory
@@ -80,7 +71,6 @@ class Runner:
         return await self.settle(live, ended)
 
     async def _resumed(self, live: Live) -> bool:
-        """True if a pausing job was resumed before it came to a safe point."""
         job = await asyncio.to_thread(self._store.get, live.job.id)
         return live.asked in ("", "pause") and job.state is JobState.RUNNING
 
@@ -122,7 +112,6 @@ class Runner:
                 self._memory.free(owner)
 
     async def _keep_noting(self, live: Live) -> None:
-        """Keep the progress now and then, so that a list shows it after a crash."""
         noted = live.progress
         while True:
             await asyncio.sleep(_NOTE_S)

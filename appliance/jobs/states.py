@@ -93,11 +93,7 @@ _NEED_CHECKPOINT: Final = frozenset({"pause", "resume"})
 
 
 def following(state: JobState, event: str) -> JobState:
-    """The state after an event.
-
-    Raises:
-        StateRefused: `job_wrong_state` when the table does not hold it.
-    """
+    """The state after an event. Raises StateRefused (`job_wrong_state`)."""
     try:
         return TABLE[state][event]
     except KeyError:
@@ -105,11 +101,7 @@ def following(state: JobState, event: str) -> JobState:
 
 
 def actions(state: JobState, *, resumable: bool) -> tuple[str, ...]:
-    """The actions that people may take on a job now.
-
-    Args:
-        resumable: its kind can continue where it stopped.
-    """
+    """The actions that people may take on a job now."""
     allowed = TABLE[state]
     return tuple(
         action

@@ -1,8 +1,7 @@
 """The jobs in `appliance.db`.
 
-Rules: a state changes only by an event of the table in `states`, read and written in one
-transaction; each method blocks for one transaction, so the event loop calls it in a thread; of the
-jobs that ended, the newest are kept.
+Rules: a state changes only by an event of the table in `states`, in one transaction; each method
+blocks for one; of the jobs that ended, the newest are kept.
 """
 
 import json
@@ -100,13 +99,7 @@ def unkept(kind: str, title: str, actor: str, params: str) -> StoredJob:
 
 
 class JobStore:
-    """Reads and writes them.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-        keep: how many jobs that ended are kept.
-        held: ids of jobs that do not continue.
-    """
+    """Reads and writes them; keeps `keep` jobs that ended, and stops those of the ids `held`."""
 
     def __init__(
         self, database: Engine, clock: Clock, keep: int = 1_000, held: Held = frozenset

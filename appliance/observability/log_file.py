@@ -1,9 +1,8 @@
 """The server's own log lines in a file of the data directory, and the way to read them.
 
-Rules: a line is one JSON object of `log_lines.JsonLines`, with a unique id; the file and its
-predecessor are bounded; no caller waits for the disk. Ids are counted, so that lines that could not
-be written leave a gap. Reading goes back from the newest line to the limit, needs no lock and no
-server, and takes a file that was cut anywhere.
+Rules: a line is one JSON object of `log_lines.JsonLines`, with a counted id, so that lines that
+could not be written leave a gap; the file and its predecessor are bounded; no caller waits for the
+disk. Reading needs no lock and no server, and takes a file that was cut anywhere.
 """
 
 import contextlib

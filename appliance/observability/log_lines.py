@@ -1,9 +1,9 @@
 """Formats of log lines: for a person, or as one JSON object a line.
 
 Rules: a line holds what the code says and ids, never a text of a client; whatever came from outside
-passes the sanitiser. No caller waits for a line to be written: a thread writes them, plain ones up
-to a twentieth of a second later, since a thread that wakes for each costs more than the line. When
-the reader is too slow, lines are dropped; the next written line has their number.
+passes the sanitiser. No caller waits for a line: a thread writes them, plain ones up to a twentieth
+of a second later. When the reader is too slow, lines are dropped; the next written line has their
+number.
 """
 
 import contextlib

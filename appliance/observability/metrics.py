@@ -1,8 +1,8 @@
 """Counters, gauges and histograms of one appliance, and their text for Prometheus.
 
 Rules: labels are models, routes, statuses and codes, never keys, texts or addresses, so that the
-number of series is bounded and a scrape shows nothing of one app. Each `Metrics` has a registry
-of its own, without metrics of the process itself.
+number of series is bounded and a scrape shows nothing of one app. Each `Metrics` has a registry of
+its own.
 
 Source: Prometheus text exposition format 0.0.4, as prometheus-client writes it.
 """

@@ -1,7 +1,7 @@
 """Keeping the address of the LAN listener in `appliance.toml`.
 
 Rules: one line of the file is changed or added and nothing else, since its comments are a person's;
-the result must read back as meant, or the file stays as it was; the file is replaced in one step.
+the result must read back as meant; the file is replaced in one step.
 """
 
 import os

@@ -2,14 +2,12 @@
 
 Rules:
 - Head and body of a request have a time and a size; so has an answer that its client leaves unread.
-  A connection over a limit is closed, and no other notices.
-- Connections are counted, in all and per source.
+  A connection over a limit is closed, and no other notices. Connections are counted, in all and per
+  source.
 - Whatever cannot be read in only one way is refused: two lengths, a length next to a
   transfer-encoding, any coding but chunked, folded lines (RFC 9112, 5.2 and 6.3), no host or two.
-- An offer of another protocol is declined. To HTTP/1.0 nothing is chunked: a stream ends where the
-  connection does.
+- An offer of another protocol is declined. To HTTP/1.0 nothing is chunked.
 - Refusals have the shape of every error and are counted like other rejected traffic.
-- The client certificate, verified by the TLS handshake, goes into the state of each request.
 """
 
 import asyncio
@@ -58,8 +56,7 @@ class Connections:
     Attributes:
         malformed: gets source and code of an invalid request.
         counted: gets the number of open ones, when it changes.
-        sources: open connections of each address.
-        handshakes: connections of each address that still shake hands.
+        sources: open connections of each address; `handshakes`: those that still shake hands.
     """
 
     limits: ConnectionLimits

@@ -1,8 +1,7 @@
 """The ten-second look of the server: alarms that begin or end, and its own certificate.
 
-Rules: each alarm that begins or ends is one line of the log, at its level; a certificate whose
-files changed is read again, and a pair that cannot be used changes nothing; the certificate of a
-new CA takes over on its day.
+Rules: a begin or an end is one line of the log; a certificate whose files changed is read again,
+and a pair that cannot be used changes nothing; the certificate of a new CA takes over on its day.
 """
 
 import asyncio

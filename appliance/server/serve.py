@@ -402,7 +402,6 @@ def _tls_context(services: Services) -> ssl.SSLContext | None:
 
 
 def _metrics_context(services: Services) -> ssl.SSLContext | None:
-    """TLS of the port for Prometheus; None where there is none."""
     wanted, tls, data = services.config.metrics, services.config.tls, services.data
     if not wanted.port:
         return None

@@ -1,8 +1,7 @@
 """Accepting TLS connections: each is counted before its handshake costs memory.
 
 Rules: a connection counts for its source from its acceptance; one over a limit is closed before
-anything is allocated for it; a handshake has a time. The event loop's own server would start a
-handshake for everybody who connects, and report none until it is over.
+anything is allocated for it; a handshake has a time.
 """
 
 import asyncio
@@ -19,12 +18,8 @@ _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 
 
 class TlsAcceptor:
-    """Takes the place of `asyncio.Server` for one listening socket.
-
-    Args:
-        protocol: makes the protocol of a connection.
-        shared: the counts of the listener.
-        seconds: time of a handshake.
+    """Takes the place of `asyncio.Server` for one listening socket; a handshake takes at most
+    `seconds`.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""One request: authorise, prepare, intent, run, outcome; the `Backend` that answers it."""
+"""One request: authorise, prepare, intent, run, outcome; the `ModelBackend` that answers it."""

@@ -20,7 +20,7 @@ from appliance.workers.supervisor import Supervisor
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """A `Backend` over one worker; the fields are as of `Provenance`."""
+    """A `ModelBackend` over one worker; the fields are as of `Provenance`."""
 
     card: ModelCard
     model: VerifiedModel

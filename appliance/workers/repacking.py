@@ -60,7 +60,7 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
     """Bytes of the weights in another order.
 
     Args:
-        matrices: bytes of weights by type and use (`gguf_matrices.matrices`).
+        matrices: bytes of weights by type and use (`trust.gguf.matrices`).
         variant: of the CPU backend. For an unknown one, or "" for none, all weights count that
         could be: too much rather than too little.
         wrong: kernels of ours that are not used.

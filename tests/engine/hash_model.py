@@ -26,7 +26,7 @@ class Cell:
 
 
 class HashModel:
-    """Fulfils `runner.Model`; token 0 is "a", the last one ends a text."""
+    """Fulfils `loop.EngineModel`; token 0 is "a", the last one ends a text."""
 
     def __init__(self, capacity: int, slots: int, kept: int = 0, *, separate: bool = False) -> None:
         self.n_vocab = N_VOCAB

@@ -2,8 +2,8 @@
 
 usage: python -I worker_attempts.py free|confined SOCKET_FD DESCRIPTORS_FD FACTS [CASE...]
 
-It is the worker's own `main`, with the attempts in place of `Worker.serve`; "free" leaves out the
-drop, which is the control. Results go to stderr, the one descriptor that is left.
+It is the worker's own `main`, with the attempts in place of `ModelWorker.serve`; "free" leaves out
+the drop, which is the control. Results go to stderr, the one descriptor that is left.
 """
 
 import json
