@@ -25,7 +25,7 @@ async def caller_of(request: Request) -> Caller:
     """The app behind a request, as `transport.KeyGate` let it pass.
 
     Raises:
-        Unauthenticated: `invalid_api_key` when it passed no gate; no route relies on that.
+        Unauthenticated: `invalid_api_key` when it passed no gate.
     """
     principal = request.scope["state"].get("principal")
     if principal is None:

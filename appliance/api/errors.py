@@ -358,10 +358,8 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 
 def refusal_of(errors: Any) -> BadRequest:
-    """The first of pydantic's validation errors as one of ours, naming the field.
-
-    Args:
-        errors: pydantic's list of dicts with `type`, `loc`, `msg` and perhaps `ctx`.
+    """The first of pydantic's validation errors, dicts with `type`, `loc`, `msg` and perhaps `ctx`,
+    as one of ours.
     """
     first = errors[0]
     place, kind, context = tuple(first["loc"]), first["type"], first.get("ctx", {})

@@ -45,12 +45,7 @@ class _KeptDocument(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _NamedRequest:
-    """A request under its name.
-
-    Attributes:
-        place: of its answer.
-        asked: digest of route and body.
-    """
+    """A request under its name, with the place of its answer and a digest of route and body."""
 
     place: str
     asked: str

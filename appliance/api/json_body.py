@@ -147,8 +147,7 @@ class _Collector:
     """Python's garbage collector, kept away from large bodies.
 
     It would scan a million new lists again and again, for ten times as long as reading takes. After
-    reading they count as old, and most are gone before the old ones are scanned. Garbage of that
-    time counts as old, too, so that after some bodies all of it is scanned once.
+    reading they count as old, so that after some bodies all of it is scanned once.
     """
 
     def __init__(self) -> None:

@@ -34,12 +34,7 @@ class LargeBodies:
         self._lane = Lane()
 
     async def turn(self, key: str, size: int) -> None:
-        """Wait until a body may be read.
-
-        Args:
-            key: of the app that sent it.
-            size: its bytes.
-        """
+        """Wait until a body of an app's `key` and this size may be read."""
         if size > SMALL:
             await self._lane.turn(key)
             asyncio.get_running_loop().call_later(size * _REST_S, self._lane.leave)
@@ -48,11 +43,8 @@ class LargeBodies:
 def check_messages(body: Any, cards: Cards, principal: Principal) -> None:
     """Refuse a conversation whose number of messages alone does not fit.
 
-    Args:
-        principal: learns nothing of a model that it may not use.
-
-    Raises:
-        BadRequest: `context_length_exceeded`.
+    A principal learns nothing of a model that it may not use. Raises BadRequest
+    (`context_length_exceeded`).
     """
     model, messages = (
         (body.get("model"), body.get("messages")) if isinstance(body, dict) else (None, None)

@@ -23,25 +23,14 @@ _NAMED: Final = re.compile(r'(?:^|[;\s])(name|filename)="([^"\r\n]*)"', re.IGNOR
 
 @dataclass(frozen=True)
 class FormField:
-    """The head of a part.
-
-    Attributes:
-        filename: of a file; None of a text.
-    """
+    """The head of a part; `filename` is None for a text."""
 
     name: str
     filename: str | None
 
 
 class FormReader:
-    """Reads one form.
-
-    Args:
-        content_type: the header.
-
-    Raises:
-        BadRequest: `invalid_form`.
-    """
+    """Reads one form. Raises BadRequest (`invalid_form`)."""
 
     def __init__(self, content_type: str) -> None:
         found = _BOUNDARY.match(content_type)
@@ -52,10 +41,8 @@ class FormReader:
         self._parts, self._inside, self._ended = 0, False, False
 
     def feed(self, data: bytes) -> Iterator[FormField | bytes]:
-        """Take bytes; the heads of the parts that begin in them, and pieces of the newest part.
-
-        Raises:
-            BadRequest: `invalid_form`.
+        """The heads of the parts that begin in the data, and pieces of the newest part. Raises
+        BadRequest (`invalid_form`).
         """
         self._rest += data
         while not self._ended:

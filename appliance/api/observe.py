@@ -44,10 +44,8 @@ class Observer:
     metrics: Metrics
 
     def answered(self, scope: Scope, status: int, begun: float) -> None:
-        """Note one answer; a status in the scope replaces that of HTTP.
-
-        Args:
-            begun: `time.monotonic` when the request came.
+        """Note one answer that began at `time.monotonic`; a status in the scope replaces that of
+        HTTP.
         """
         state = scope.get("state", {})
         status = state.get("status", status)

@@ -39,7 +39,6 @@ class Identifies(Protocol):
         ...
 
     async def certified(self, der: bytes) -> EndUser | None:
-        """The person of a client certificate; None where it is not a person's."""
         ...
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:

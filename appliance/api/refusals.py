@@ -20,11 +20,7 @@ _LONGEST_S: Final = 2.0
 
 @dataclass(frozen=True)
 class PacedRefusals:
-    """Holds back answers of the 400s of apps that get many, while others have requests.
-
-    Args:
-        now: seconds of a steady clock.
-    """
+    """Holds back answers of the 400s of apps that get many, while others have requests."""
 
     app: ASGIApp
     now: Callable[[], float] = time.monotonic

@@ -23,11 +23,7 @@ from appliance.observability.metrics import CONTENT_TYPE
 
 @dataclass(frozen=True)
 class ScrapeApp:
-    """An ASGI app.
-
-    Args:
-        token: "" where certificates alone open it.
-    """
+    """An ASGI app; `token` is "" where certificates alone open it."""
 
     services: Services
     token: str

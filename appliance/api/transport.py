@@ -112,7 +112,6 @@ class KeyGate:
 
     Args:
         authenticate: the holder of a secret; raises Unauthenticated.
-        public: compared whole.
         by_certificate: the holder of a client certificate, by its SHA-256, where no secret came.
     """
 

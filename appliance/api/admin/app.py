@@ -49,11 +49,8 @@ _MAX_BODY_BYTES = 8 << 20  # trust metadata at its limits, in base64
 
 
 def create_admin_app(services: Services, *, served: bool = True, url: str = "") -> FastAPI:
-    """The app over these services.
-
-    Args:
-        served: False when a command uses it by itself while no server runs.
-        url: of the LAN listener; by default as configured.
+    """The app over these services; not `served` when a command uses it by itself while no server
+    runs.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.state.admin = AdminState(

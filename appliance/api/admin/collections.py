@@ -222,7 +222,7 @@ async def _record(
     more: dict[str, Json],
     digests: Sequence[str] = (),
 ) -> None:
-    """Record a change; digests of documents are one text, so that short ones are found by them."""
+    """Record a change; digests of documents are one text, so that short ones are found."""
     fields: dict[str, Json] = {"actor": person.actor, "action": action, "collection": name}
     texts = {"documents": json.dumps(list(digests)).encode()} if digests else {}
     await append(services.audit, Draft("admin", {**fields, **more}, texts))

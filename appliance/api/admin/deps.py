@@ -24,13 +24,7 @@ Handler: TypeAlias = Callable[P, R | Response | Awaitable[R | Response]]
 
 @dataclass(frozen=True)
 class AdminState:
-    """Parts that the app was made with.
-
-    Attributes:
-        served: a server runs; False when one command uses the app by itself.
-        url: of the LAN listener, also while no server runs.
-        owner_uid: owner of the data directory.
-    """
+    """Parts that the app was made with; not `served` when one command uses it by itself."""
 
     services: Services
     roles: RoleTable
@@ -87,11 +81,7 @@ async def _caller(request: Request, state: Annotated[AdminState, Depends(_state)
 
 
 def demand(person: Person, needed: Role) -> None:
-    """Refuse a person whose role is lower.
-
-    Raises:
-        Forbidden: `forbidden`.
-    """
+    """Refuse a person whose role is lower. Raises Forbidden (`forbidden`)."""
     if not allows(person.role, needed):
         raise Forbidden(
             "forbidden", f"This needs the role {needed}; uid {person.uid} has {person.role}."

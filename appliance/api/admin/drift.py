@@ -68,7 +68,6 @@ def _shown(services: Services, task: str) -> wire.Drift:
 
 
 def _advice(services: Services, found: Watch) -> tuple[str, ...]:
-    """With the newest evaluation's curve, and the price of labels as last given."""
     newest = newest_result(services.data / EVALUATIONS, found.task)
     curve = () if newest is None else evidence_reader.of_evaluation(newest[1]).curve
     price, currency = None, ""

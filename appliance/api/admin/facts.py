@@ -236,7 +236,6 @@ def _refusals(services: "Services") -> tuple[Refusals, ...]:
 
 
 def _app(services: "Services", key_id: str) -> str:
-    """The name of a key; its id where it has gone."""
     try:
         return services.keys.get(key_id).name
     except StateRefused:

@@ -264,7 +264,6 @@ def keep_certificate(
 
 
 def _shown(services: Services, envelope: bytes) -> wire.Certificate | None:
-    """A certificate in its schema; None if its signer is not trusted any more."""
     policy, evaluations = services.policy(), services.store.evaluations
     try:
         found = evaluation.verify(envelope, policy)

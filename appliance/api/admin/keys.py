@@ -25,7 +25,7 @@ def show_key(services: ServicesDep, key_id: str) -> wire.Key:
 
 @router.serves(wire.KEY_CREATE)
 def create_key(person: PersonDep, services: ServicesDep, wanted: wire.KeyCreate) -> wire.NewKey:
-    """Make a key. Its secret leaves only after its making is durably recorded."""
+    """Make a key; its secret leaves only after that is durably recorded."""
     expires = None if wanted.expires is None else microseconds(wanted.expires, "expires")
     key, secret = services.keys.create(
         wanted.name,
@@ -56,14 +56,14 @@ def limit_key(
 def rotate_key(
     person: PersonDep, services: ServicesDep, key_id: str, wanted: wire.KeyRotate
 ) -> wire.NewKey:
-    """Give a key a new secret, which leaves only after the rotation is durably recorded."""
+    """Give a key a new secret, which leaves only after that is durably recorded."""
     key, secret = services.keys.rotate(key_id, wanted.overlap * 1_000_000, person.actor)
     return wire.NewKey(**_key_of(key, services).model_dump(), secret=secret)
 
 
 @router.serves(wire.KEY_REVOKE)
 def revoke_key(person: PersonDep, services: ServicesDep, key_id: str) -> wire.Key:
-    """End a key for good. It ends even when the log cannot record it, which is then the error."""
+    """End a key for good, even when the log cannot record it, which is then the error."""
     key = services.keys.revoke(key_id, person.actor)
     return _key_of(key, services)
 

@@ -30,10 +30,8 @@ async def metrics(state: State) -> Response:
 
 
 def exposition(services: Services, unknown_roles: tuple[str, ...], *, served: bool = True) -> str:
-    """The text that Prometheus reads; blocks.
-
-    Args:
-        served: False while a command has the services by itself.
+    """The text that Prometheus reads; blocks. Not `served` while a command has the services by
+    itself.
     """
     found = services.metrics
     workers = services.supervisor.status()

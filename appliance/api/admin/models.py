@@ -64,7 +64,7 @@ def list_models(services: ServicesDep) -> wire.ModelList:
 async def import_model(
     person: PersonDep, services: ServicesDep, wanted: wire.ModelImport
 ) -> StreamingResponse:
-    """Copy, vet and verify an artifact; the answer is a stream of JSON lines."""
+    """Copy, vet and verify an artifact, as a stream of JSON lines."""
 
     def imported(made: ArtifactImported) -> wire.ModelImported:
         model = model_of(services, services.lifecycle.record(made.id))
@@ -76,14 +76,14 @@ async def import_model(
 
 @router.serves(wire.MODELS_RECHECK)
 async def recheck_models(services: ServicesDep) -> wire.ModelList:
-    """Hash and ask about every approved model now; those with which something was wrong."""
+    """Re-hash every approved model and re-check it against the policy; those that failed."""
     found = await services.sweep.run()
     return wire.ModelList(models=[model_of(services, record) for record in found])
 
 
 @router.serves(wire.MODEL)
 def show_model(services: ServicesDep, model_id: str) -> wire.ModelDetail:
-    """One artifact with its approvals and what its file says of itself."""
+    """One artifact with its approvals and the facts of its file."""
     record = services.lifecycle.record(model_id)
     needs = services.pool.model(model_id).needs
     return wire.ModelDetail(
@@ -129,7 +129,7 @@ async def approve_model(
 
 @router.serves(wire.MODEL_LOAD)
 async def load_model(person: PersonDep, services: ServicesDep, model_id: str) -> StreamingResponse:
-    """Seal, verify and start the model; the answer is a stream of JSON lines."""
+    """Seal, verify and start the model, as a stream of JSON lines."""
 
     async def work(report: Report) -> wire.Model:
         record = await services.pool.load(person.actor, model_id, report)
@@ -168,7 +168,7 @@ async def retire_model(
 async def revoke_model(
     person: PersonDep, services: ServicesDep, model_id: str, why: wire.Reason
 ) -> wire.Model:
-    """End the model for good because it must not be trusted, whatever state it is in."""
+    """End the model for good from any state: it must not be trusted."""
     record = await services.pool.revoke(person.actor, model_id, why.reason)
     return model_of(services, record)
 

@@ -29,8 +29,7 @@ class Peer:
 def peer_of(connection: Any) -> Peer | None:
     """The peer of a connected Unix socket; None for any other socket.
 
-    A peer with more than 256 supplementary groups is known by its primary one only: it gets fewer
-    rights, never more.
+    One with more than 256 supplementary groups is known by its primary one only.
     """
     if connection is None or connection.family != socket.AF_UNIX:
         return None

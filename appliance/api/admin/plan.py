@@ -16,7 +16,7 @@ router = Routes()
 
 @router.serves(wire.MODEL_PLAN)
 def plan_import(services: ServicesDep, wanted: wire.PlanRequest) -> StreamingResponse:
-    """Examine an artifact where it is; the answer is a stream of JSON lines."""
+    """Examine an artifact where it is, as a stream of JSON lines."""
     path = Path(wanted.path)
 
     def work(report: Report) -> wire.ImportPlan:

@@ -56,7 +56,6 @@ def resolve_role(
 
     Args:
         gids: its primary and supplementary groups.
-        owner_uid: owner of the data directory.
         people: groups of `[groups]` in which a directory lists the peer.
     """
     if unquestioned(uid, owner_uid):

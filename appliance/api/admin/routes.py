@@ -160,11 +160,7 @@ async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> Load
 
 
 def _said(loaded: LoadedTask, label: str) -> str:
-    """A person's correct answer as one text.
-
-    Raises:
-        StateRefused: `item_unknown` for what is no answer of the task.
-    """
+    """A person's correct answer as one text. Raises StateRefused (`item_unknown`) for no answer."""
     form = form_of(loaded)
     try:
         answer = label if form.schema is None else json.loads(label)
@@ -185,7 +181,6 @@ def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
 
 
 def _input(services: Services, found: Sample) -> dict[str, JsonValue]:
-    """The request's input from the log; empty where it was erased."""
     try:
         intent, _ = services.reader.find_request(found.request_id, found.key_id)
         prompt = services.reader.content(intent.seq, "prompt")

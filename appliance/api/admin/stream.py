@@ -66,11 +66,7 @@ def stream_task(work: Callable[[Report], Awaitable[BaseModel]]) -> StreamingResp
 def stream_job(
     jobs: Jobs, live: Live, form: type[R], shape: Callable[[R], BaseModel]
 ) -> StreamingResponse:
-    """Answer with the progress and outcome of a job.
-
-    Args:
-        shape: makes the result line of the job's result, which has the form.
-    """
+    """Answer with the progress of a job, and with its result in `shape`."""
 
     async def result() -> BaseModel:
         return shape(form.model_validate(await live.outcome()))

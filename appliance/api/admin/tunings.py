@@ -32,7 +32,7 @@ Against = Annotated[int | None, Query(ge=1, lt=1 << 53)]
 async def report(
     services: ServicesDep, job_id: JobId, against: Against = None
 ) -> wire.TuningReport:
-    """The page of a tuning, as one HTML file; with another tuning, also held against that."""
+    """The page of a tuning, as one HTML file; perhaps compared with another tuning."""
     return wire.TuningReport(html=await asyncio.to_thread(_page, services, job_id, against))
 
 
@@ -53,7 +53,7 @@ async def losses_of(services: ServicesDep, job_id: JobId) -> wire.Losses:
 
 @router.serves(wire.TUNINGS_COMPARE)
 async def compare(services: ServicesDep, wanted: wire.CompareTunings) -> wire.TuningsCompared:
-    """Tunings side by side: what they had otherwise, and what each came to."""
+    """Tunings side by side: their differences and results."""
     jobs = [(await services.jobs.get(job_id)).job for job_id in wanted.tunings]
     results = [_result(job) for job in jobs]
     pairs = zip(wanted.tunings, results, strict=True)
@@ -85,10 +85,8 @@ def _page(services: Services, job_id: int, against: int | None) -> str:
 
 
 def _side(services: Services, number: int, told: TrainingRecord) -> comparing.ComparedTuning:
-    """A tuning with its outcomes on dev, or with the reason why there are none.
-
-    Args:
-        told: its result or its record.
+    """A tuning with its outcomes on dev, or with the reason why there are none; `told` is its
+    result or record.
     """
     kept = dev_outcomes.read(_directory(services, number), told.outcomes_sha256)
     return comparing.ComparedTuning(number, told.best, kept)

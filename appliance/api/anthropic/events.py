@@ -83,7 +83,6 @@ class MessagesFormat(Format):
         return events + self._close()
 
     def closing(self) -> bytes:
-        """The receipt, the reason and the counts, and the end."""
         receipt = b""
         if self._generation.outcome is not None:
             receipt = f": receipt {self._generation.outcome.header()}\n\n".encode()
@@ -145,7 +144,6 @@ class MessagesFormat(Format):
         return events + self._about("content_block_stop")
 
     def _stopped(self, last: Delta) -> tuple[str, str | None]:
-        """The reason why the answer ended, and the text that ended it."""
         if last.finish_reason == "length":
             return "max_tokens", None
         if self._reply.calls:

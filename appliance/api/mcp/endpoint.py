@@ -115,7 +115,6 @@ async def _result(request: Request, caller: Caller, message: RpcAsked) -> McpRes
 
 
 async def _called(request: Request, caller: Caller, message: RpcAsked) -> ToolResult:
-    """The result of a tool, or its failure as a result."""
     called = message.read(ToolCalled)
     tool = TOOLS.get(called.name)
     if tool is None:

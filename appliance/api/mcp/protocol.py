@@ -62,11 +62,7 @@ class RpcRefused(Exception):
 
 @dataclass(frozen=True)
 class RpcAsked:
-    """A request that may be answered.
-
-    Attributes:
-        alone: it is of the version whose requests stand alone.
-    """
+    """A request that may be answered; `alone` if its version's requests stand alone."""
 
     message: RpcRequest
     alone: bool
@@ -91,7 +87,7 @@ def named(error: ValidationError) -> str:
 
 
 def asked(body: JsonValue, headers: Headers) -> RpcAsked | None:
-    """The request in a body; None for a notice, which wants no answer.
+    """The request in a body; None for a notice.
 
     Raises:
         RpcRefused: no message, of no version here, or at odds with its headers.
@@ -133,7 +129,6 @@ def _versions(headers: Headers, of: RpcId | None = None) -> str:
 
 
 def _check_alone(message: RpcRequest, meta: Mapping[str, JsonValue], headers: Headers) -> None:
-    """Refuse a request that does not stand alone, or is at odds with its headers."""
     if missing := [name for name in (_VERSION, _CAPABILITIES) if name not in meta]:
         what = f"params._meta has no {missing[0]}."
         raise RpcRefused(RpcError(code=INVALID_PARAMS, message=what), message.id)

@@ -46,7 +46,6 @@ class McpTool(Generic[A]):
     """A tool.
 
     Attributes:
-        arguments, result: its schemas.
         work: the result of a call; raises ApplianceError.
         forms: of the tasks that it is offered for; if empty, it takes no task.
     """

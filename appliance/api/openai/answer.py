@@ -46,11 +46,7 @@ class ClientGone(Exception):
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` until it ends or the client leaves; nothing of it runs on afterwards.
-
-    Raises:
-        ClientGone: the client left first; `work` was cancelled and has ended.
-    """
+    """Run `work` until it ends or the client leaves, which cancels it and raises ClientGone."""
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(receive))
 
     def left(_: object) -> None:

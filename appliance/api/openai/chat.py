@@ -127,7 +127,6 @@ class ChatFormat(Format):
         return b"".join(self.event([_ChatChoice(role, index)]) for index in range(self.choices))
 
     def piece(self, delta: Delta) -> bytes:
-        """The chunks of one delta's text; log-probabilities go with the first of them."""
         deltas = [self._delta(delta.index, p) for p in self._replies[delta.index].push(delta.text)]
         logprobs = chat_logprobs(delta.logprobs)
         if logprobs and not deltas:

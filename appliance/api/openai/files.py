@@ -26,10 +26,8 @@ from appliance.wire.openai.files import FileForm, FileObject, FileObjects, Remov
 
 
 async def for_app(request: Request) -> None:
-    """Refuse a person's request: a batch has the rights of the app.
-
-    Raises:
-        Forbidden: `batch_for_person`.
+    """Refuse a person's request: a batch has the rights of the app. Raises Forbidden
+    (`batch_for_person`).
     """
     principal: Principal = request.scope["state"]["principal"]
     if principal.for_people or principal.known is not None:
@@ -168,10 +166,8 @@ def check_keeps(services: Services, principal: Principal) -> None:
 def page(
     found: Sequence[One], ids: Sequence[str], after: str | None, limit: int
 ) -> tuple[Sequence[One], bool]:
-    """The part of a list after an id, and whether more follows.
-
-    Raises:
-        BadRequest: `invalid_value` for an id that is not in it.
+    """The part of a list after an id, and whether more follows. Raises BadRequest
+    (`invalid_value`).
     """
     if after is not None and after not in ids:
         raise BadRequest("invalid_value", "after: it is not in the list.", param="after")
@@ -180,7 +176,6 @@ def page(
 
 
 async def _read(request: Request, reader: FormReader, incoming: IncomingFile) -> dict[str, str]:
-    """Read a form: its file goes to the store, its texts are returned."""
     texts: dict[str, bytearray] = {}
     field: FormField | None = None
     async for data in request.stream():

@@ -78,10 +78,9 @@ def error_event(error: ApplianceError) -> bytes:
 
 
 class Format(ABC):
-    """Format of one generation; chat and completions differ in their choices.
+    """Format of one generation, whose counts and receipts are read when they are written.
 
     Args:
-        generation: its counts and receipts are read when they are written.
         request_id: the id of the answer is derived from it.
         usage: the chunks of a stream that have the token counts.
     """

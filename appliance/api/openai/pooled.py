@@ -33,12 +33,7 @@ class WhenComputed(Response):
 
 
 class PooledAnswer(WhenComputed):
-    """Collects the result of each text.
-
-    Args:
-        start: starts the work; what it raises becomes the answer.
-        write: the document, from the work and its pieces.
-    """
+    """Collects the result of each text; an error of `start` becomes the answer."""
 
     def __init__(
         self,

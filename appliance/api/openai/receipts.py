@@ -38,11 +38,7 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
 
 
 def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptResponse:
-    """The evidence of a request of a key.
-
-    Raises:
-        NotFound: `not_found`, also for the request of another key.
-    """
+    """The evidence of a request of a key. Raises NotFound (`not_found`), also for another key's."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise NotFound("not_found", "This is not the id of a request.")
     intent, outcome = reader.find_request(request_id, key_id)
@@ -59,7 +55,6 @@ def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptRespo
 
 
 def _replayable(reader: LogReader, intent: LogEntry, outcome: LogEntry | None) -> str | None:
-    """Whether `audit replay` can compute the answer again; None for a search."""
     if intent.kind != "intent":
         return None
     try:

@@ -159,11 +159,7 @@ def _failure(error: ApplianceError) -> dict[str, JsonValue]:
 
 
 class ResponsesFormat(Format):
-    """`/v1/responses`.
-
-    Args:
-        body: the request, which the response repeats in part.
-        keeping: None where the response is not kept.
+    """`/v1/responses`; the response repeats `body` in part. `keeping` is None where it is not kept.
     """
 
     prefix = "resp"
@@ -211,7 +207,6 @@ class ResponsesFormat(Format):
             await self._keeping.keep(self.response_id, told, output)
 
     async def keep_standing(self, status: _Ended, error: ApplianceError | None = None) -> None:
-        """Keep that the response waits, or ended without an answer."""
         if self._keeping is not None:
             told = msgspec.json.encode(self.standing(status, error))
             await self._keeping.keep(self.response_id, told, [])

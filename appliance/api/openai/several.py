@@ -32,7 +32,6 @@ class Several:
 
     Args:
         found: a generation of each request, or the error of one that waits for a person.
-        counts: the choices of each.
     """
 
     def __init__(self, found: Sequence[StartedAnswer | Queued], counts: Sequence[int]) -> None:
@@ -69,10 +68,7 @@ class Several:
         return Receipts(tuple(found)) if len(found) == len(self._all) else None
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The pieces of all as they come; the first failure ends them.
-
-        Raises:
-            Queued: at their end, for all of which it was raised.
+        """The pieces of all as they come; the first failure ends them. Raises Queued at their end.
         """
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 

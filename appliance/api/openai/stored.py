@@ -66,13 +66,8 @@ class Past:
 
 
 class ResponseKeeping:
-    """Keeps the response of one request.
-
-    Args:
-        past: the conversation before it.
-        given: the items of the request.
-        stores: it can be read again.
-        conversation: the one that it adds to.
+    """Keeps the response of one request, after its `past` and `given` items; `stores` makes it
+    readable.
     """
 
     def __init__(
@@ -130,10 +125,8 @@ class ResponseKeeping:
 async def keeping(
     services: Services, caller: Caller, body: ResponsesRequest, past: Past, given: Sequence[Item]
 ) -> ResponseKeeping | None:
-    """The keeping of a response; None where it is not kept.
-
-    Raises:
-        Overloaded: `kept_answers_full`, where `store` asks for it.
+    """The keeping of a response; None where it is not kept. Raises Overloaded (`kept_answers_full`)
+    where `store` asks for it.
     """
     kept, who = services.kept, caller.principal
     days = services.config.server.responses_days
