@@ -19,8 +19,6 @@ MAX_BODY = 200_000  # more than a body that is read at once may have
 
 @dataclass
 class Lan:
-    """One app, its parts, and a client that has a key."""
-
     app: FastAPI
     services: Services
     inference: FakeInference
@@ -43,7 +41,6 @@ def real_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services
 
 @contextmanager
 def keys_end_here(keys: KeyStore) -> Iterator[None]:
-    """Revoke the keys that a test made, so that the next one may use their names."""
     before = {key.id for key in keys.list()}
     yield
     for key in keys.list():

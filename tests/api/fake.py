@@ -100,7 +100,6 @@ class FakeInference:
         self._audit = audit
 
     def answers_without_models(self) -> bool:
-        """No task does."""
         return False
 
     def cards(self, principal: Principal) -> list[ModelCard]:
@@ -147,7 +146,6 @@ class FakeSupervisor:
         return [CARD.id for state in self.states if state == "suspended"]
 
     def ready(self) -> bool:
-        """Whether one can answer; nothing is loaded on demand here."""
         return "ready" in self.states
 
     def card(self, model_id: str) -> ModelCard:
@@ -169,7 +167,6 @@ class FakeSupervisor:
 def with_fakes(
     services: Services, inference: FakeInference, supervisor: FakeSupervisor | None = None
 ) -> Services:
-    """Real services with a scripted engine."""
     supervisor = supervisor or FakeSupervisor(["ready"])
     return replace(
         services,
@@ -180,5 +177,4 @@ def with_fakes(
 
 
 def worker_lost() -> ApplianceError:
-    """What a generation raises when the engine process ends."""
     return WorkerLost("worker_lost", "The engine process of the model ended.")

@@ -82,7 +82,6 @@ def routes_of(app: FastAPI) -> dict[str, set[str]]:
 
 
 def shaped(reply: httpx.Response) -> dict[str, Any]:
-    """The error of an answer, after checking its shape and the headers that all answers have."""
     body = reply.json()
     error: dict[str, Any] = body["error"]
     if speaks_anthropic(reply.request.url.path):

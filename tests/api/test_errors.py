@@ -124,7 +124,6 @@ async def test_other_http_exceptions_of_the_framework_are_not_swallowed() -> Non
 
 
 def refusal(body: Any, kind: type[BaseModel] = ChatRequest) -> BadRequest:
-    """What the app makes of a body, by the path of the framework: locations begin with `body`."""
     with pytest.raises(ValidationError) as caught:
         kind.model_validate(body)
     return refusal_of([{**e, "loc": ("body", *e["loc"])} for e in caught.value.errors()])

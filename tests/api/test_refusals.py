@@ -9,8 +9,6 @@ from appliance.api.refusals import PacedRefusals
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
-
     def __init__(self) -> None:
         self.seconds = 100.0
         self.slept: list[float] = []

@@ -33,15 +33,12 @@ def wanted(services: Services, key_id: str, lines: Sequence[dict[str, Any]]) -> 
 
 @dataclass
 class Site:
-    """An appliance whose engine says what a test tells it to."""
-
     services: Services
     inference: FakeInference
     clock: FixedClock
     key: str
 
     async def begun(self, count: int) -> StoredBatch:
-        """A batch of so many lines, whose job runs."""
         lines = [line(n) for n in range(count)]
         return await self.services.batches.create(wanted(self.services, self.key, lines))
 

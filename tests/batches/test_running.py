@@ -41,7 +41,6 @@ def serve(data: Path, event: int = -1) -> int:
 
 
 def check(data: Path, batch: str) -> list[str]:
-    """Check the files against the log; the requests that were begun before."""
     with open_services(data) as services:
         found = services.batches.store.get(batch)
         assert found.status == "completed" and (found.completed, found.failed) == (LINES, 0)

@@ -81,7 +81,6 @@ def serving(services: Services) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def contract_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """A lab data directory with the default limits."""
     data = tmp_path_factory.mktemp("contract") / "data"
     initialise(data, "lab")
     with open_services(data) as made:
@@ -126,7 +125,6 @@ def live_server(
 def reproducible_server(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 ) -> Iterator[Live]:
-    """The same, with `reproducible = true`."""
     # One thread: the mode keeps its count, and the suite shares its cores.
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     with live(tmp_path_factory.mktemp("repro"), default_model_path, config) as server:
@@ -248,7 +246,6 @@ def _read_on(process: "subprocess.Popen[str]") -> None:
 
 
 def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:
-    """Where the server listens, once the models are ready."""
     assert process.stderr is not None
     address, missing = "", set(models)
     for line in process.stderr:

@@ -20,12 +20,7 @@ _PASSED: Final = re.compile(r"^ok \d+ - (.+)$", re.MULTILINE)
 
 
 class SeenClients(msgspec.Struct):
-    """One file of tests.
-
-    Attributes:
-        clients: names of packages and their versions.
-        passed: in words, the tests that passed.
-    """
+    """One file of tests; `passed` has the tests that passed, in words."""
 
     clients: dict[str, str]
     passed: list[str]
@@ -51,11 +46,7 @@ def write(name: str, seen: SeenClients) -> None:
 
 
 def of_node(script: str, output: str) -> SeenClients:
-    """The packages of npm that a script imports, and what its output in TAP says.
-
-    Args:
-        script: its text.
-    """
+    """The packages of npm that a script imports, and what its output in TAP says."""
     lock = json.loads((NODE / "package-lock.json").read_text("utf-8"))["packages"]
     names = sorted(set(_IMPORTED.findall(script)) & _direct())
     versions = {f"{name} (npm)": lock[f"node_modules/{name}"]["version"] for name in names}

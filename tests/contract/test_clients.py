@@ -33,7 +33,6 @@ FAR = 1800  # seconds
 
 
 def run(python: Path, server: Live, directory: Path, name: str, *, record: bool) -> None:
-    """Run one file of tests there, and write down what it saw if asked to."""
     environment = {
         "PATH": os.defpath,
         "HOME": str(directory),
@@ -102,7 +101,6 @@ def generator(default_model_path: Path) -> Generator:
 
 
 def log_likelihood(generator: Generator, number: int, context: str, continuation: str) -> float:
-    """The sum over the continuation's tokens, without HTTP."""
     runner = generator._runner
     begin, whole = (
         runner.tokenize(text, add_special=False, parse_special=True)

@@ -23,7 +23,6 @@ SETS = ("MODEL", "EMBEDDER", "TASK", "CITING", "ROUTE", "COLLECTION")
 
 
 def app(server: Live, directory: Path) -> dict[str, str]:
-    """The variables of an app, those that the guide's own block sets among them."""
     given = {
         "OPENAI_BASE_URL": server.base_url,
         "OPENAI_API_KEY": server.api_key,

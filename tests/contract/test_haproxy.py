@@ -34,7 +34,6 @@ pytestmark = [
 
 
 def configured(members: list[SiteServer], port: int, at: Path) -> str:
-    """The file that is shipped, with the addresses of these."""
     text = SHIPPED.read_text()
     tls = members[0].data / "tls"
     (at / "site.pem").write_bytes(
@@ -58,13 +57,11 @@ def configured(members: list[SiteServer], port: int, at: Path) -> str:
 
 
 def approved(one: SiteServer) -> bool:
-    """Two people approved its model, one of them elsewhere."""
     return bool(one.command("model", "show", MODEL)["state"] == "approved")
 
 
 @contextmanager
 def balanced(members: list[SiteServer], at: Path) -> Iterator[str]:
-    """HAProxy before them; its address."""
     assert HAPROXY is not None
     port = free()
     (at / "haproxy.cfg").write_text(configured(members, port, at))

@@ -63,7 +63,7 @@ def pictures() -> Path | None:
 
 @dataclass
 class Walk:
-    """A person at the page, and what was seen.
+    """A person at the page.
 
     Attributes:
         clicks: of each task.
@@ -115,8 +115,6 @@ def axe() -> str:
 
 @dataclass
 class Desk:
-    """A server with the page, and the key of a person who labels and answers."""
-
     live: Live
     secret: str
 
@@ -177,7 +175,6 @@ def deferring(server: Live, directory: Path) -> None:
 
 @pytest.fixture(scope="module")
 def walk(desk: Desk, axe: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """The ten tasks, one after the other."""
     files = tmp_path_factory.mktemp("downloads")
     with chromium(need_tool("chromium")) as tab:
         tab.command("Page.setDownloadBehavior", behavior="allow", downloadPath=str(files))
@@ -371,7 +368,6 @@ def reached(tab: Tab) -> set[int]:
 
 @pytest.fixture
 def tab(desk: Desk) -> Iterator[Tab]:
-    """A browser of its own, with the page signed out."""
     with chromium(need_tool("chromium")) as opened:
         opened.look(360, 800)
         opened.open(desk.page, "#key")
@@ -419,12 +415,10 @@ class _Hostile(FakeInference):
     passage = ""
 
     def cards(self, principal: object) -> list[ModelCard]:
-        """A task with such a name."""
         del principal
         return [ModelCard(BAD, "ab" * 32, 512, 1, form="text", citations=True)]
 
     async def start(self, caller: Any, request: Any) -> FakeGeneration:
-        """Answer as of such a task, with a citation of such a document."""
         asked = replace(request, model="org/echo:1")
         generation = await super().start(caller, asked)
         at = Citation(1, self.passage, BAD, BAD, 1, 0, 5, "0" * 64, "0" * 64, BAD, 0, len(BAD))

@@ -101,7 +101,6 @@ def status_of(
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A server with the port, and the data directory of it."""
     lab, port = make_lab(tmp_path), free()
     certificates.issue(lab.data / "tls", ["localhost"], SystemClock())
     client(lab.data / "mine", days=9)

@@ -51,8 +51,6 @@ log {{ source(s); destination(d); }};
 
 @dataclass(frozen=True)
 class Daemon:
-    """A receiver of Debian: its program, configuration and arguments."""
-
     program: str
     config: str
     arguments: str

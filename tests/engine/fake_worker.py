@@ -38,7 +38,6 @@ class FakeWorker:
 
 @contextlib.asynccontextmanager
 async def fake_worker() -> AsyncIterator[FakeWorker]:
-    """A pair of server's end and worker's end; whatever is left is ended."""
     ours, theirs = socket.socketpair()
     giving, taking = socket.socketpair()
     child = subprocess.Popen(

@@ -74,7 +74,6 @@ class HashModel:
         return len({cell for cells in self.kv.values() for cell in cells.values()})
 
     def rows(self, chunk: Chunk) -> list[NDArray[np.float32]]:
-        """The scored positions' logits, then the last one's; or those of paths of labels."""
         if chunk.paths:
             return [
                 self.after(chunk, path[: end + 1])

@@ -56,8 +56,6 @@ def test_a_pause_between_two_lines_is_no_end() -> None:
 
 
 class Host:
-    """A scheduler whose steps give each sequence that samples its next token."""
-
     def __init__(self, slots: int = 4, cells: int = 400, percent: int = 5) -> None:
         self.turns, self.now = turns(percent)
         self.scheduler = Scheduler(Cells(cells, slots), 64, batches=self.turns)

@@ -25,7 +25,6 @@ def engine(*prompts: Sequence, fixed_chunks: bool = False) -> Scheduler:
 
 
 def step(scheduler: Scheduler) -> list[int]:
-    """Play the model for one step; who was given a token."""
     plan = scheduler.plan()
     answered = [chunk.sequence for chunk in plan.chunks if chunk.samples]
     for chunk in plan.chunks:
@@ -36,7 +35,6 @@ def step(scheduler: Scheduler) -> list[int]:
 
 
 def first_answers(scheduler: Scheduler, steps: int = 100) -> dict[int, int]:
-    """At which step each sequence got its first token, of so many steps."""
     began: dict[int, int] = {}
     for number in range(steps):
         for sequence in step(scheduler):

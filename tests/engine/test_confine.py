@@ -142,7 +142,6 @@ def test_the_attempts_work_without_the_drop(target: Range) -> None:
 
 
 def drop_in_a_child(before: str, keep: str = "{1, 2}") -> str:
-    """Run `confine.drop` in a child after some statements; what it reports or raises."""
     code = (
         "import os, threading\n"
         "from appliance.engine import confine\n"

@@ -33,12 +33,7 @@ COSTS = [  # seconds of a step of one token; otherwise a fixed part and each tok
 
 @dataclass
 class Host:
-    """One model on one host.
-
-    Attributes:
-        now: seconds since it started.
-        ended: app, latency of each answer.
-    """
+    """One model on one host, with the seconds since its start and (app, latency) of each answer."""
 
     one: float
     fixed: float
@@ -67,7 +62,6 @@ class Host:
         self.queue.put(ticket)
 
     def step(self) -> None:
-        """Take the next requests, compute one step, and let time pass."""
         while (ticket := self.queue.take(lambda _: True)) is not None:
             app, answer, prompt, _ = self._asked[ticket]
             number = next(self._numbers)

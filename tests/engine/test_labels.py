@@ -143,12 +143,10 @@ UNSCORED = st.builds(
 
 
 def of(labels: Sequences[tuple[int, ...]], unscored: Unscored) -> Unscored:
-    """The same with one prior a label."""
     return replace(unscored, prior=(unscored.prior * 9)[: len(labels)])
 
 
 def shares(values: Sequences[float], unscored: Unscored) -> NDArray[np.float64]:
-    """What is meant by the labels' shares."""
     weighed = unscored.power * np.array(values) + np.array(unscored.prior or (0.0,) * len(values))
     weights: NDArray[np.float64] = np.exp(weighed - weighed.max())
     found: NDArray[np.float64] = weights / weights.sum()

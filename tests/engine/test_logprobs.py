@@ -256,7 +256,6 @@ def runner(library: Library, sealed_model: SealedFile) -> ModelRunner:
 
 @pytest.fixture(scope="module")
 def scored(runner: ModelRunner) -> tuple[list[int], list[TokenLogprob]]:
-    """Prompt and answer of an echoing request, and their entries."""
     prompt = runner.tokenize(TEXT, add_special=True, parse_special=False)
     told = Logprobs(5, runner.label)
     echo = Echo(prompt, runner.label, silent=runner.special("bos"), logprobs=told)

@@ -87,7 +87,6 @@ def plain(scene: Scene) -> HashModel:
 
 
 def play(scene: Scene, make: Make = plain) -> dict[int, Answer]:
-    """Run all requests to their ends; nothing may be left."""
     model = make(scene)
     cells = Cells(scene.capacity, scene.slots, scene.kept, separate=scene.separate)
     pace = None
@@ -349,7 +348,6 @@ def first_step_texts(ask: Ask, count: int) -> list[Row]:
 
 
 def find_ending(minimum: int) -> Ask:
-    """A greedy request with the end token among its first `minimum` tokens."""
     for first in range(END):
         for second in range(END):
             ask = Ask((first, second), 30)
@@ -434,7 +432,6 @@ def test_a_request_that_ends_and_is_cancelled_at_once_reports_one_end() -> None:
 
 
 def run(engine: Engine) -> dict[int, tuple[str, int]]:
-    """Text of each request, and how many of its prompt tokens were not computed."""
     texts: dict[int, tuple[str, int]] = {}
     for _ in range(500):
         if not engine.busy():

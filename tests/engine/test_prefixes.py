@@ -268,7 +268,6 @@ def test_beginnings_of_an_app_that_agree_in_little_are_all_kept() -> None:
 
 
 def prompt(number: int, scope: str = "a") -> Sequence:
-    """Prompts of 40 tokens that share nothing."""
     tokens = list(range(100 * number, 100 * number + 40))
     return Sequence(0, tokens, Sampling(), 1, TextStream(), scope=scope)
 

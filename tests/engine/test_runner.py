@@ -173,8 +173,6 @@ def test_preemption_changes_no_logit(
 
 
 class Leaky(ModelRunner):
-    """One KV cell of the first sequence is visible to the second."""
-
     def forward(self, chunks: ReadOnly[Chunk]) -> Row:
         logits = super().forward(chunks).copy()
         if any(c.sequence.slot == 1 and c.start == 0 for c in chunks):
@@ -208,7 +206,6 @@ def separate(library: Library, sealed_model: SealedFile) -> ModelRunner:
 
 @pytest.fixture(scope="module")
 def mixed(prompts: Prompts, runner: ModelRunner) -> Prompts:
-    """Short prompts and two that are longer than the prefill budget."""
     long = runner.tokenize(
         "The quick brown fox jumps over the lazy dog. " * 15, add_special=True, parse_special=True
     )

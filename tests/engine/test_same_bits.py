@@ -64,7 +64,6 @@ class Company:
 
 
 def rows(runner: ModelRunner, length: int, chunk: int, *, company: bool = False) -> Rows:
-    """The logits after a prompt and after each of some tokens behind it."""
     asked, beside = sequence(0, length), Company(runner) if company else None
     found: list[Rows] = []
     if beside:  # cells before those of the prompt, of which some are freed in its midst
@@ -98,7 +97,6 @@ def runner(
 
 @pytest.fixture(scope="module")
 def alone(library: Library, sealed_model: SealedFile) -> dict[int, Rows]:
-    """With one thread and nobody else, by the length of the prompt."""
     single = runner_of(library, sealed_model, 1)
     return {length: rows(single, length, 64) for length in {*itertools.chain(*LENGTHS.values())}}
 

@@ -90,7 +90,6 @@ def plain(cells: Cells, budget: int, fixed_chunks: bool) -> Scheduler:
 
 
 def play(scene: Scene, make: Make = plain) -> Trace:
-    """Run a scene to its end and check the rules at each step."""
     return _Player(scene, make).run()
 
 
@@ -313,7 +312,6 @@ def test_a_cancelled_request_in_the_queue_holds_nothing() -> None:
 
 
 def ask(number: int, prompt: int, app: str, *, most: int = 500) -> Sequence:
-    """A request for `most` tokens, whose prompt no other one shares."""
     tokens = [1000 * number + i for i in range(prompt)]
     return Sequence(number, tokens, Sampling(), most, TextStream(), scope=app)
 

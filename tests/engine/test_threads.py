@@ -28,7 +28,6 @@ def processor(host: Callable[[int], float], count: int) -> float:
 
 
 def drive(threads: Threads, host: Callable[[int], float], now: float, seconds: float) -> float:
-    """Decode steps of one size for a while; the time afterwards."""
     end = now + seconds
     while now < end:
         took = host(threads.count)
@@ -39,7 +38,6 @@ def drive(threads: Threads, host: Callable[[int], float], now: float, seconds: f
 
 
 def share_at(threads: Threads, count: int, host: Callable[[int], float], now: float) -> float:
-    """Share of the next 200 steps that use `count` threads."""
     hits = 0
     for _ in range(200):
         took = host(threads.count)

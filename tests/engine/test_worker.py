@@ -159,7 +159,6 @@ def test_a_request_that_was_not_prepared_does_not_run(model_fd: int, variant: Pa
 
 
 def rendered(worker: Started) -> tuple[str, str, int]:
-    """The template that a fresh worker tells, and digest and tokens of a conversation in it."""
     ready = worker.receive()
     assert isinstance(ready, protocol.WorkerReady) and ready.vocabulary is not None
     user = ({"role": "user", "content": "Hi"},)
@@ -242,8 +241,6 @@ def test_two_threads_never_mix_their_frames() -> None:
 
 
 class Priorities:
-    """A service that says with which priority it prepares."""
-
     n_ctx, fewest, engine = 64, 0, None
     vocabulary: protocol.Vocabulary | None = None
 

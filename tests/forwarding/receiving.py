@@ -17,11 +17,7 @@ _FACTS = re.compile(r'seq="(\d+)" leaf="([0-9a-f]{64})"')
 
 @dataclass
 class Heap:
-    """What a receiver has on its disk.
-
-    Attributes:
-        kept: sequence number and leaf, in the order of their coming.
-    """
+    """A receiver's disk: sequence number and leaf, in order of arrival."""
 
     kept: list[tuple[int, str]] = field(default_factory=list)
 

@@ -23,7 +23,6 @@ def plan(**settings: Any) -> NoticePlan:
 
 
 def heard(made: NoticePlan, seen: Look, now: int, *, arrives: bool = True) -> list[str]:
-    """Codes of a message, with what became of each."""
     made.add(seen)
     notice = made.notice(seen, now)
     if notice is None:

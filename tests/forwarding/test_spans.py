@@ -40,7 +40,6 @@ def ended(seq: int, request: str, **more: Json) -> Draft:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[LogReader]:
-    """Four answers: of a trace, of none, failed, and of a trace that is not sampled."""
     new_log(tmp_path / "log")
     with open_log(tmp_path / "log") as log:
         asked = [

@@ -16,7 +16,6 @@ _PARTS = ("_bucket", "_sum", "_count")
 
 
 def series() -> set[str]:
-    """Names of all series of the product, those that the rules record among them."""
     found = {one.name for one in prometheus.RECORDED}
     for family in text_string_to_metric_families(Metrics().text()):
         found |= {family.name, family.name + "_total", *(family.name + part for part in _PARTS)}

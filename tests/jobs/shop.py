@@ -113,8 +113,6 @@ class Short(Heavy):
 
 
 class Silent(JobKind[Nothing, Counted]):
-    """Waits for what never comes, and never reports again."""
-
     form = Nothing
     name: ClassVar[str] = "silent"
     resumable: ClassVar[bool] = True
@@ -164,8 +162,6 @@ class InThread(JobKind[Nothing, Counted]):
 
 
 class Purse:
-    """Memory of 100 bytes."""
-
     def __init__(self) -> None:
         self.held: dict[str, int] = {}
 
@@ -179,8 +175,6 @@ class Purse:
 
 
 class Shop:
-    """An appliance that has nothing but jobs."""
-
     def __init__(self, directory: Path, memory: Memory | None = None, **limits: int) -> None:
         self.directory = directory
         self.count, self.heavy, self.once, self.look = Counting(), Heavy(), Once(), Looking()
@@ -198,7 +192,6 @@ class Shop:
         return shown
 
     async def held(self, kind: Counting, **params: object) -> Live:
-        """A job of a kind that was stopped in its first step."""
         kind.gate.clear()
         live = await self.jobs.start(kind.name, {"to": 3, **params}, "uid:1")
         await self.until(live.job.id, JobState.RUNNING)

@@ -469,7 +469,6 @@ asyncio.run(main())
 
 
 def _killed(directory: Path, mode: str) -> None:
-    """Have a process run jobs, and kill it without a warning."""
     arguments = [sys.executable, "-c", _KILLED, str(directory), mode]
     root = Path(__file__).parents[2]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=root) as process:

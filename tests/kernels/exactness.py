@@ -42,7 +42,6 @@ def rounded(x: NDArray[np.float32]) -> Matrix:
 
 
 def case(name: str, shape: tuple[int, int, int], dice: np.random.Generator) -> tuple[Any, ...]:
-    """Weights as floats, and inputs whose size varies from value to value."""
     width, rows, count = shape
     weights = dice.standard_normal((rows, width)) * dice.lognormal(0, 1, (rows, 1))
     inputs = dice.standard_normal((count, width)) * dice.lognormal(0, 1, (1, width))
@@ -50,7 +49,6 @@ def case(name: str, shape: tuple[int, int, int], dice: np.random.Generator) -> t
 
 
 def errors(backend: Backend, name: str) -> dict[str, list[float]]:
-    """Of one format: by what is measured, one number for each shape."""
     dice = np.random.default_rng(7)
     found: dict[str, list[float]] = {}
 
@@ -90,7 +88,6 @@ def errors(backend: Backend, name: str) -> dict[str, list[float]]:
 
 
 def adapter_errors(backend: Backend) -> dict[str, list[float]]:
-    """Of what an adapter adds: by what is measured, one number for each shape."""
     dice = np.random.default_rng(8)
     found: dict[str, list[float]] = {}
 

@@ -47,8 +47,6 @@ def test_a_text_line_cannot_steer_the_terminal() -> None:
 
 
 class Pipe:
-    """A small pipe that nobody reads until told to."""
-
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe()
         fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, 4096)

@@ -22,8 +22,6 @@ class Meal(msgspec.Struct):
 
 
 class Hungry(JobKind[Meal, Verbatim]):
-    """Holds memory until it is let go."""
-
     name: ClassVar[str] = "hungry"
     form = Meal
     heavy: ClassVar[bool] = True

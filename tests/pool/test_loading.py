@@ -34,8 +34,6 @@ def model(model_id: str = "m") -> PooledModel:
 
 
 class Script:
-    """A loader that reports once, waits for the test, and fails if it says so."""
-
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.failure: Failure = None

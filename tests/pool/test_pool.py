@@ -35,7 +35,6 @@ ACTOR = "uid:4711"
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """The first layers of the default model under three ids."""
     root = tmp_path_factory.mktemp("several")
     files = dict.fromkeys(NAMES, shallow(default_model_path, root / "shallow.gguf"))
     return make_models(root, files)
@@ -445,7 +444,6 @@ async def test_five_hundred_mixed_requests_under_a_budget_for_two_of_three(
 
 
 async def mixed_load(data: Path, each_mib: int, requests: int) -> None:
-    """Every request is answered, the budget holds at each moment, and models took turns."""
     async with opened(data, config(2 * each_mib)) as services:
         budget, most = services.supervisor.budget, 0
         seen, order, who = services.audit.size, iter(range(requests)), app(services)

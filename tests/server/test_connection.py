@@ -45,7 +45,6 @@ class Server:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
     async def say(self, data: bytes) -> bytes:
-        """Everything that comes back until the server closes."""
         reader, writer = await self.open()
         try:
             with contextlib.suppress(ConnectionError):
@@ -223,7 +222,6 @@ async def test_a_body_that_never_comes_ends_the_connection() -> None:
 
 
 async def deaf(server: Server) -> asyncio.StreamWriter:
-    """A client that asks for a lot and reads nothing."""
     _, writer = await server.open()
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(GET.replace(b"GET /", b"GET /flood"))

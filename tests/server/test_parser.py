@@ -22,8 +22,6 @@ def test_a_head_without_its_offer(headers: list[tuple[bytes, bytes]], left: byte
 
 
 class Reader:
-    """Notes what is parsed; holds back whatever offers another protocol."""
-
     def __init__(self) -> None:
         self.parser = RequestParser(self)
         self.headers: list[tuple[bytes, bytes]] = []

@@ -143,7 +143,6 @@ async def running() -> AsyncIterator[tuple[_QuietServer, "asyncio.Task[None]", i
 
 @contextlib.asynccontextmanager
 async def clients(port: int) -> AsyncIterator[list[asyncio.StreamReader]]:
-    """One that is idle after an answer, and one in the middle of its body."""
     async with contextlib.AsyncExitStack() as stack:
         readers = []
         for body in (b"abcd", b"a"):

@@ -26,11 +26,8 @@ PIECES = (Delta("Par", 1, cached=3), Delta("is", 1, "stop", cached=3))
 
 @dataclass
 class Scripted:
-    """A backend without a process.
-
-    Attributes:
-        pieces: of an answer; an error ends it.
-        hold: waits after the first piece until it is cancelled.
+    """A backend without a process; its answer has `pieces`, of which an error ends it, and waits
+    after the first one to `hold`.
     """
 
     pieces: tuple[Delta | BaseException, ...] = PIECES

@@ -36,7 +36,6 @@ class Recorded:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def recorded(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Recorded:
-    """Answers of a mixed load with two threads."""
     data = replayed.make(tmp_path_factory.mktemp("replayed"), default_model_path)
     async with replayed.serving(data, replayed.config(threads=2)) as services:
         return Recorded(data, await replayed.answers(services, ANSWERS, seed=1))

@@ -84,13 +84,6 @@ def attacked(
     seen: Counter[tuple[str, int]],
     kinds: Sequence[str] = tuple(ATTACKS),
 ) -> Iterator[None]:
-    """Each attacker sends its request again and again, at least once.
-
-    Args:
-        secrets: a key for each attacker.
-        seen: kinds and statuses of the answers so far.
-        kinds: what each attacker sends.
-    """
     over = threading.Event()
 
     def attack(name: str, secret: str) -> None:

@@ -83,11 +83,6 @@ class Server:
         return httpx.Client(base_url=self.base_url, headers=key, timeout=120)
 
     def command(self, *arguments: str, data: str = "--data") -> Any:
-        """The JSON answer of a command on this data directory.
-
-        Args:
-            data: the option that names the directory.
-        """
         command = [self.python, "-m", "appliance", *arguments, "--json"]
         done = subprocess.run(
             [*command, data, str(self.data)], capture_output=True, text=True, check=False
@@ -117,10 +112,8 @@ def serving(
     prepare: Callable[[Services], object] = _nothing,
     program: tuple[str, ...] = ("-m", "appliance"),
 ) -> Iterator[Server]:
-    """A running server with a configuration; one that a test ended is started again by it.
-
-    Args:
-        prepare: called with the parts before the server starts.
+    """A running server with a configuration, restarted if a test ended it; `prepare` gets the parts
+    before the start.
     """
     data = make_data(directory, model)
     with (data / "appliance.toml").open("a") as file:

@@ -13,7 +13,6 @@ from appliance.forwarding.receivers import open_receiver
 
 
 def forward(root: Path, config: ForwardConfig) -> None:
-    """Send the log in `root` until somebody kills this process."""
     forwarder._FIRST_S, forwarder._MOST_S, forwarder._IDLE_S = 0.01, 0.02, 0.005  # type: ignore[misc]
     reader = LogReader(root / "log")
     one = forwarder.Forwarder(

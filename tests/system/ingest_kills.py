@@ -13,7 +13,7 @@ from appliance.retrieval.collection import Settings
 
 
 async def run(data: Path, documents: Path) -> None:
-    """Start the ingest, or resume the one that was killed; say so, and end when it is done."""
+    """Start or resume the ingest; say so, and end when it is done."""
     with open_services(data) as services:
         library = services.retrieval.library
         if "c" not in library.names():

@@ -72,7 +72,6 @@ class Unexplained(AssertionError):
 
 
 def expect(reply: httpx.Response, status: int, code: str = "") -> dict[str, Any]:
-    """The document of an answer that has this status and, if it is an error, this code."""
     document: dict[str, Any] = reply.json()
     found = (document.get("error") or {}).get("code", "")
     if (reply.status_code, found) != (status, code):
@@ -382,7 +381,6 @@ class Load:
         return str(expect(reply, 200)["id"])
 
     async def batched(self) -> None:
-        """Wait until all batches have ended: each line was answered, once."""
         key = self.key("batch")
         async with httpx.AsyncClient(base_url=self.server.base_url, timeout=60) as client:
             for name in self.batches:
@@ -418,8 +416,6 @@ class Load:
 
 
 class Body:
-    """What request number so-and-so asks; the same each time."""
-
     def __init__(self, model: str, number: int) -> None:
         self.model = model
         self.choose = random.Random(number)

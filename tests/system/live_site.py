@@ -85,12 +85,10 @@ async def streamed(
 
 
 def error_of(events: list[str]) -> str:
-    """The code of the error event that ends a stream; "" for a stream that ended well."""
     last = events[-1]
     return "" if last == "[DONE]" else str(json.loads(last)["error"]["code"])
 
 
 def edges(services: Services, model: str) -> list[dict[str, Any]]:
-    """What the log says about a model, oldest first."""
     found = services.reader.search(Query(kind="model", model=model, limit=1000)).entries
     return [dict(entry.body) for entry in found]

@@ -48,12 +48,7 @@ reproducible = true
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory at one moment, in MiB that are resident.
-
-    Attributes:
-        answered: requests by then.
-        workers: the engine processes, and for each its sealed file.
-    """
+    """Memory at one moment, in resident MiB; of each worker also its sealed file."""
 
     answered: int
     seconds: float
@@ -63,12 +58,12 @@ class Sample:
 
 @dataclass
 class Run:
-    """What happened.
+    """Results of a run.
 
     Attributes:
         wrong: answers that were not those of their model alone.
         refused: requests that were not answered, by code.
-        events: what the log has of models: (event, model), how often.
+        events: of models in the log: (event, model), how often.
     """
 
     requests: int
@@ -138,11 +133,6 @@ def three_models(
 async def mixed(
     server: Server, budget_mib: float, requests: int, *, ids: Sequence[str] = IDS, word: str = ""
 ) -> Run:
-    """Send requests, `AT_ONCE` at a time, to models drawn by chance.
-
-    Args:
-        word: put in front of each prompt.
-    """
     run = Run(requests, budget_mib)
     every = max(1, requests // 50)
     begun, seen = time.monotonic(), _log_size(server)
@@ -188,7 +178,6 @@ def _sample(server: Server, answered: int, seconds: float) -> Sample:
 
 
 def _worker(pid: int) -> int:
-    """Bytes of an engine process and its sealed files; 0 for another process, or one that ended."""
     try:
         if "appliance.engine.worker" not in Path(f"/proc/{pid}/cmdline").read_text():
             return 0

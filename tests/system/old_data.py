@@ -56,7 +56,6 @@ def code_of(commit: str) -> Iterator[Path]:
 
 
 def run_old(tree: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run Python where `appliance` and `tests` are those of a commit."""
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     command = [sys.executable, "-P", *map(str, arguments)]
     return subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, text=True)

@@ -101,7 +101,6 @@ def prompt(runner: ModelRunner) -> list[int]:
 
 
 def alone(runner: Recording, adapter: str) -> tuple[list[int], Rows]:
-    """What an adapter generates with a cache of its own, and its logits."""
     engine = engine_of(runner, 0)
     sequence = ask(0, prompt(runner), adapter, [])
     engine.add(sequence)
@@ -123,8 +122,8 @@ def worst(one: Rows, other: Rows) -> float:
 
 
 def mixed(runner: Recording) -> tuple[float, list[int]]:
-    """All adapters at once, then all again over what was kept: the worst difference to `alone`,
-    and how many tokens each of the second round took over.
+    """All adapters at once, then all again over what was kept: the worst difference to `alone`, and
+    how many tokens the second round took over.
     """
     isolated = {adapter: alone(runner, adapter) for adapter in ADAPTERS}
     engine = engine_of(runner, runner.config.kept)

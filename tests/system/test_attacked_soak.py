@@ -37,7 +37,6 @@ ALONE = 6  # a round without attackers has so many times fewer requests
 
 @contextlib.contextmanager
 def probed(server: Live, times: list[float]) -> Iterator[None]:
-    """Another app sends small requests, one after the other."""
     over = threading.Event()
     failed: list[BaseException] = []
 
@@ -61,7 +60,6 @@ def probed(server: Live, times: list[float]) -> Iterator[None]:
 
 
 def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> None:
-    """The load in rounds: first a short one without attackers, then one beside them, and so on."""
     each = count // rounds
     sizes: list[Size] = []
     alone: list[float] = []

@@ -19,7 +19,6 @@ def restarts_before(live_server: Server) -> int:
 
 
 def chat(**fields: Any) -> str:
-    """A body with these fields; what is not a number in JSON is written as Python does."""
     return json.dumps({"model": ID, "messages": [USER], "max_tokens": 2, **fields})
 
 

@@ -135,14 +135,11 @@ class Night:
         services.notifier.start()
 
     def tells(self, code: str, words: str = "") -> None:
-        """As `tell` for one alarm."""
         self.tell({code: words})
 
     def tell(self, wanted: Mapping[str, str]) -> None:
-        """Each alarm is in all places, with the next step and since when.
-
-        Args:
-            wanted: words of the message of each code.
+        """Each alarm is in all places, with the next step and since when; `wanted` has words of
+        each message.
         """
         self._onlooker.look()
         place = socket_path(self.services.data)
@@ -568,7 +565,6 @@ def test_an_answer_differs(lab: LabData, caplog: pytest.LogCaptureFixture) -> No
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """The first layers of the default model, approved."""
     root = tmp_path_factory.mktemp("night")
     return make_data(root, shallow(default_model_path, root / "shallow.gguf"))
 
@@ -591,7 +587,6 @@ async def serving(
 
 
 async def kill(services: Services) -> None:
-    """Kill -9 the engine, and wait until the supervisor knows."""
     (status,) = services.supervisor.status()
     assert status.pid is not None
     os.kill(status.pid, signal.SIGKILL)

@@ -41,15 +41,12 @@ _LISTENING = re.compile(r"listening on (http://\S+)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; `line` is where its code begins."""
-
     language: str
     code: str
     line: int
 
 
 def blocks(text: str, mark: str) -> list[Block]:
-    """The marked blocks of a page, in order."""
     block = re.compile(rf"^{mark}\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [
         Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)

@@ -39,7 +39,6 @@ TERMS = {LABELS: ("--incumbent", "none", "--floor", "0.001"), TEXT: ("--incumben
 
 
 def _linked(source: str, target: str) -> None:
-    """A second name for a file, or a copy on another disk."""
     try:
         os.link(source, target)
     except OSError:
@@ -72,7 +71,6 @@ def environment(root: Path) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path, default_model_path: Path) -> Iterator[Server]:
-    """A lab that asks for evaluations, with a task whose answers are labels and one of text."""
     data = make_data(tmp_path, default_model_path, evaluated=True)
     with (data / "appliance.toml").open("a") as file:
         file.write(CONFIG)

@@ -44,10 +44,8 @@ PARTS = {
 
 @dataclass
 class Desk:
-    """A person's directory beside a lab, where blocks are typed.
-
-    Attributes:
-        names: the reader's own names for what a page calls otherwise, first to last.
+    """A person's directory beside a lab, where blocks are typed; `names` replace those of a page,
+    in order.
     """
 
     lab: LabData
@@ -113,7 +111,6 @@ class Desk:
 
 
 def rows(groups: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
-    """Asset, day, text and system of work orders, two a group, over five years."""
     drawn = random.Random(seed)
     for number in range(groups * 2):
         label = list(PARTS)[number % 2]
@@ -124,7 +121,6 @@ def rows(groups: int, seed: int) -> Iterator[tuple[str, str, str, str]]:
 
 
 def write_orders(path: Path, groups: int = 300, seed: int = 1) -> None:
-    """The table of the pages: no, asset, day, text, system."""
     lines = [f"w{n},{','.join(row)}" for n, row in enumerate(rows(groups, seed))]
     path.write_text("no,asset,day,text,system\n" + "\n".join(lines) + "\n")
 
@@ -133,7 +129,6 @@ def write_orders(path: Path, groups: int = 300, seed: int = 1) -> None:
 def desk(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path, embedder_path: Path
 ) -> Iterator[Desk]:
-    """One server with a model and an embedder, for all pages that need one."""
     for tool in ("bash", "curl"):
         need_tool(tool)
     root = tmp_path_factory.mktemp("guides")

@@ -25,7 +25,6 @@ LARGEST_ROW = 16 << 10  # bytes on disk, with its place in tables, indexes and t
 
 
 async def flood(port: int, number: int) -> None:
-    """So many requests without a good key, each answered with 401."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(address: str, count: int) -> None:

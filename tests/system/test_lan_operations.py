@@ -40,7 +40,6 @@ class Lan:
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
-        """Take what it says until it ends."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             with self.changed:
@@ -48,8 +47,6 @@ class Lan:
                 self.changed.notify_all()
 
     def wait(self, words: str, after: int = 0) -> str:
-        """The line with these words, once it was said."""
-
         def found() -> str | None:
             return next((line for line in self.said[after:] if words in line), None)
 
@@ -110,7 +107,6 @@ def lan(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> I
 
 @contextlib.contextmanager
 def begun(client: httpx.Client, tokens: int) -> Iterator[Iterator[str]]:
-    """A stream that has said something; yields its further lines."""
     body = {
         "model": ID, "prompt": f"A {SECRET_WORD} is", "max_tokens": tokens, "ignore_eos": True,
         "stream": True,

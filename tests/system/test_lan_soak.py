@@ -37,12 +37,7 @@ RESULTS = CHECKOUT / "docs" / "soak-results.md"
 
 @dataclass(frozen=True)
 class Size:
-    """What a server takes when nothing runs.
-
-    Attributes:
-        kib: resident memory of each process.
-        entries: of the audit log.
-    """
+    """What a server takes when nothing runs: resident KiB of each process, entries of the log."""
 
     requests: int
     seconds: int
@@ -52,7 +47,6 @@ class Size:
 
 
 async def rest(server: Live, load: Load) -> Size:
-    """Wait until nothing runs and every connection is closed; what it takes then."""
     while True:
         status = await asyncio.to_thread(lambda: server.run("status", "--json").document)
         workers = {w["model"]: w for w in status["workers"]}
@@ -83,7 +77,6 @@ def metrics(data: Path) -> dict[str, float]:
 
 
 def answers(data: Path) -> Counter[str]:
-    """Answers by status, as the server itself counted them."""
     found: Counter[str] = Counter()
     for name, count in metrics(data).items():
         if name.startswith("appliance_answers_total{"):
@@ -108,7 +101,6 @@ def scene(directory: Path, models: dict[str, Path]) -> Iterator[tuple[Live, Load
 
 
 def check(server: Live, load: Load, count: int, rounds: int) -> None:
-    """Warm up, then the load in rounds; sizes are compared from the first round on."""
     asyncio.run(load.run(range(-max(20, count // 20), 0)))
     asyncio.run(load.crowd())
     load.seen.clear()

@@ -48,7 +48,6 @@ def runner(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def answers(runner: Recording, adapters: list[str]) -> list[NDArray[np.float32]]:
-    """The logits of each answer; all of them wait for the same slots."""
     cells = Cells(CONTEXT.n_ctx, CONTEXT.slots, 0, separate=True)
     engine = Engine(runner, Scheduler(cells, 64, fixed_chunks=True))
     engine.adapters = frozenset(ADAPTERS)
@@ -68,7 +67,6 @@ def answers(runner: Recording, adapters: list[str]) -> list[NDArray[np.float32]]
 
 
 def interleaved() -> list[str]:
-    """All of them in no order, and the base alone again after every eighth."""
     order = list(EVERYBODY)
     random.Random(5).shuffle(order)
     return [
@@ -80,7 +78,6 @@ def interleaved() -> list[str]:
 
 @pytest.fixture(scope="module")
 def alone(runner: Recording) -> dict[str, NDArray[np.float32]]:
-    """What each says with nobody beside it."""
     return {adapter: answers(runner, [adapter])[0] for adapter in EVERYBODY}
 
 

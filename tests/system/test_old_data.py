@@ -40,7 +40,7 @@ class Old:
     """A data directory of an older release, where an installation has its own.
 
     Attributes:
-        made: what the release says of it.
+        made: the release's own words of it.
         schemas: of its databases, by their files.
         files: its files as they were.
     """
@@ -78,7 +78,6 @@ def files(data: Path) -> dict[str, bytes]:
 
 
 def schemas(data: Path) -> dict[str, int]:
-    """The schema of each database, read without a change of any file."""
     names = [*DATABASES, *releases.databases(data)]
     return {name: pragma(data / name) for name in names}
 

@@ -35,8 +35,6 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 
 class Recording(ModelRunner):
-    """Keeps the logits of every step that sampled."""
-
     def __init__(self, library: Library, fd: int) -> None:
         super().__init__(library, fd, CONFIG)
         self.rows: Rows = []
@@ -58,7 +56,6 @@ def engine(runner: Recording) -> Engine:
 
 
 def logits(engine: Engine, runner: Recording, scope: str, tokens: list[int]) -> tuple[Rows, int]:
-    """Greedy rows of one request, and how many of its tokens were taken over."""
     runner.rows.clear()
     sequence = Sequence(
         1, list(tokens), Sampling(temperature=0), TOKENS, TextStream(), ignore_eos=True, scope=scope

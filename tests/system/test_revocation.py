@@ -80,7 +80,6 @@ CASES = {
 
 
 async def revoke(site: Site, services: Services, revoked: Revoked) -> list[str]:
-    """Take metadata that revokes; the models that it ended."""
     site.sim.policy["revoked"] = {
         "keys": [],
         "serials": [],

@@ -30,7 +30,6 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
 
 @pytest.fixture
 async def served(data: Path, tmp_path: Path) -> AsyncIterator[Services]:
-    """The default model, loaded from a copy of the store that may be spoiled."""
     shutil.copytree(data, tmp_path / "data")
     with open_services(tmp_path / "data", config=SMALL) as services:
         await services.pool.load("uid:0", ID)

@@ -51,7 +51,6 @@ class Stream:
                 self._moved.notify_all()
 
     def moves_on(self) -> bool:
-        """Block until some more pieces came; False when none come."""
         with self._moved:
             end = self.pieces + PIECES
             return self._moved.wait_for(lambda: self.pieces >= end, STUCK_S)

@@ -35,7 +35,6 @@ SCHEMA = {
 
 
 def body(choose: random.Random, number: int) -> dict[str, Any]:
-    """One request: short or long, greedy or not, sometimes with a schema or several answers."""
     shared = "The pump is inspected every week. " * choose.choice([0, 0, 5, 20])
     wanted: dict[str, Any] = {
         "model": ID,
@@ -59,7 +58,6 @@ def body(choose: random.Random, number: int) -> dict[str, Any]:
 
 
 async def one(client: httpx.AsyncClient, choose: random.Random, number: int) -> str:
-    """Ask, and perhaps leave in the middle; what became of it."""
     leaves = choose.random() < 0.15
     wanted = body(choose, number)
     while (became := await attempt(client, wanted, leaves=leaves)) == "503":

@@ -26,7 +26,6 @@ def lab(tmp_path: Path) -> LabData:
 
 
 def client_pair(directory: Path) -> tuple[Path, Path]:
-    """A self-signed client certificate, which is its own CA, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
     now = datetime.now(UTC)

@@ -145,7 +145,6 @@ def _client(server: Server, secret: str) -> httpx.Client:
 
 
 def _stream_that_ends(server: Server, secret: str, meanwhile: Callable[[], str]) -> str:
-    """Read a long answer; once it runs, do something, and expect it to end with an error event."""
     body = {
         "model": ID, "messages": [{"role": "user", "content": "Count."}], "stream": True,
         "max_tokens": 460, "ignore_eos": True,

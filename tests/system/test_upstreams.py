@@ -42,7 +42,6 @@ def other(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) ->
 
 
 def settings(stock: Running, other: Running, root: Path) -> Config:
-    """Both as upstreams; the files that they need are put into the data directory."""
     return Config(
         audit=AuditConfig(ballast_mib=0),
         upstreams={

@@ -71,7 +71,6 @@ main()
 
 
 def repeated(size: int, item: str, begin: str = "", end: str = "", join: str = "") -> str:
-    """JSON text of so many bytes, made of one item again and again."""
     return begin + join.join([item] * (size // len((item + join).encode()))) + end
 
 
@@ -155,11 +154,7 @@ Make = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Case:
-    """One request.
-
-    Attributes:
-        name: place and shape.
-    """
+    """One request; its name is place and shape."""
 
     name: str
     path: str
@@ -317,11 +312,7 @@ def cases() -> Iterator[tuple[str, str, Make, str, int]]:
 
 
 def drawn(count: int, seed: int, match: str = "") -> Iterator[Case]:
-    """So many cases by chance; 0 for all.
-
-    Args:
-        match: what their names have.
-    """
+    """So many cases by chance whose names have `match`; 0 for all."""
     found = [case for case in cases() if match in _name(*case)]
     picked = random.Random(seed).sample(found, min(count or len(found), len(found)))
     for place, path, make, shape, size in picked:
@@ -344,12 +335,8 @@ def spent(server: Live) -> float:
 
 @dataclass
 class Seen:
-    """What a run saw.
-
-    Attributes:
-        took: seconds of a core by case.
-        statuses: the answers.
-        failed: the cases whose answers were faults of the server.
+    """Results of a run: seconds of a core by case, statuses, and the cases with faults of the
+    server.
     """
 
     took: dict[str, float] = field(default_factory=dict)

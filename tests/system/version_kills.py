@@ -40,7 +40,6 @@ NAME = "orders"
 
 
 def made(root: Path) -> Path:
-    """A lab that asks for evaluations, with the name `orders` at the certified version v1."""
     data = root / "data"
     initialise(data, "lab", evaluated=True)
     with open_services(data, config=SMALL) as services:
@@ -52,7 +51,6 @@ def made(root: Path) -> Path:
 
 
 def step_of(services: Services, task: str) -> None:
-    """Certify a version, have two people approve it, and point the name at it."""
     policy = load_policy(services.data / "trust")
     signed = certificate(services, task)
     found = evaluation.verify(signed, policy)
@@ -102,7 +100,6 @@ def point(services: Services, task: str) -> None:
 
 
 async def run(data: Path) -> None:
-    """To v2 and back, and v2 taken away, until somebody ends this process."""
     with open_services(data, config=SMALL) as services:
         while True:
             step_of(services, "v2")
@@ -112,10 +109,8 @@ async def run(data: Path) -> None:
 
 
 def check(data: Path) -> str:
-    """Look as a server does at its start; what was found, in a word.
-
-    Raises:
-        AssertionError: the promise is broken.
+    """Look as a server does at its start; what was found, in a word. AssertionError: a broken
+    promise.
     """
     with open_services(data, config=SMALL) as services:
         policy = load_policy(data / "trust")

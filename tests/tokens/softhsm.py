@@ -75,7 +75,6 @@ class SoftToken:
         return self.at / "seen"
 
     def kept(self) -> dict[str, bytes]:
-        """The keys of the token, to see that nothing changed."""
         found = (self.at / "tokens").rglob("*.object")
         return {path.name: path.read_bytes() for path in found if path.name != "token.object"}
 

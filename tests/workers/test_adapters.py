@@ -19,8 +19,6 @@ from tests.trust.forge import Lab, make_lab, quiet, string
 
 
 class PlayedWorker:
-    """Takes adapters, or does what the test says."""
-
     def __init__(self) -> None:
         self.adapters: frozenset[str] = frozenset()
         self.fault: BaseException | None = None

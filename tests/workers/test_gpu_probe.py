@@ -16,7 +16,6 @@ PLUGIN = Plugin("cuda13", Path("/nowhere.so"), 580, "13.0", ("90-real",), "0.3.3
 
 
 def library(directory: Path, code: str) -> Plugin:
-    """A plugin whose library runs `code` when it is registered."""
     source, target = directory / "x.c", directory / "libggml-cuda.so"
     source.write_text(
         "#include <stdlib.h>\n#include <unistd.h>\n"

@@ -16,8 +16,6 @@ ADAPTER = (64, 10, 35, 11)
 
 
 class Wrong(Backend):
-    """A library whose results have one error in one number."""
-
     error = 0.0
 
     def product(self, *arguments: Any) -> "array[float]":

@@ -51,14 +51,12 @@ def tokenize(number: int) -> Tokenize:
 
 
 async def heard(fake: FakeWorker) -> int:
-    """The id of the next request that the fake worker is given to prepare."""
     while not isinstance(message := await fake.hear(), Prepare):
         pass
     return message.id
 
 
 async def prepared(fake: FakeWorker, key: str) -> int:
-    """A request that the fake worker has prepared."""
     number = fake.process.next_id()
     task = asyncio.create_task(fake.process.prepare(ask(number), key))
     while not isinstance(message := await fake.hear(), Prepare):
@@ -125,7 +123,6 @@ async def test_tokens_reach_who_asked_and_leave_nobody_suspected() -> None:
 
 
 def descriptor(fake: FakeWorker) -> int:
-    """The inode of the next descriptor that came for the worker."""
     fds = socket.recv_fds(fake.descriptors, 1, 1)[1]
     inode = os.fstat(fds[0]).st_ino
     os.close(fds[0])
@@ -745,8 +742,6 @@ async def test_a_step_that_took_too_long_is_nobodys_fault() -> None:
 
 
 class Elsewhere:
-    """The sealed model, said to be another file."""
-
     inode = 1
 
     def __init__(self, model: SealedFile) -> None:

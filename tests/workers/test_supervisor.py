@@ -73,7 +73,6 @@ def events(services: Services) -> list[str]:
 
 
 async def kill(supervisor: Supervisor) -> None:
-    """Kill the worker and wait until the supervisor has noticed."""
     victim = pid(supervisor)
     os.kill(victim, signal.SIGKILL)
     await until(lambda: all(s.pid != victim for s in supervisor.status()))
@@ -134,7 +133,6 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_numbers_before_anyt
 
 
 def supervisor_with(services: Services, **changes: object) -> Supervisor:
-    """A supervisor of its own with another configuration."""
     config = replace(SMALL, **changes)  # type: ignore[arg-type]
 
     async def record(kind: str, fields: object) -> None:
@@ -351,7 +349,6 @@ def _replaced(supervisor: Supervisor, pid: int) -> bool:
 
 
 async def die_while_preparing(supervisor: Supervisor, key: str) -> None:
-    """The worker stands still, gets a prompt of this key, and dies."""
     _, worker = supervisor.worker(ID, key)
     os.kill(worker.pid, signal.SIGSTOP)
     request = prepare(worker.next_id(), prompt="Hello")
@@ -409,7 +406,6 @@ async def test_unloading_while_it_loads_leaves_no_worker_behind(services: Servic
 
 
 def workers() -> list[bytes]:
-    """Worker processes that this one has started and that still run."""
     # A thread or a child may end between any two reads; then it is not counted.
     gone = contextlib.suppress(FileNotFoundError, ProcessLookupError)
     children: list[str] = []

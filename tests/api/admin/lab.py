@@ -38,14 +38,12 @@ class LabData:
         return self.data / "keys" / "lab" / f"{name}.pem"
 
     def artifact(self, name: str = "tiny") -> Path:
-        """A directory with a tiny model, signed by the publisher."""
         path = self.data.parent / name
         forge.make_artifact(path)
         signing.sign_directory(path, self.key("publisher").read_bytes(), forge.quiet)
         return path
 
     def approval(self, client: AdminClient, model_id: str, name: str, key: str = "") -> bytes:
-        """A signed approval of what the server says is to be approved."""
         subject = client.call(wire.MODEL_SUBJECT, model_id=model_id)
         return approval.sign(
             ApprovalSubject(subject.digest, subject.signature_sha256),

@@ -63,7 +63,6 @@ def _asked_of(route: object) -> set[object]:
 def ask(
     socket_path: Path, method: str, path: str, body: str = "", *, uid: int = NOBODY
 ) -> tuple[int, Any]:
-    """Send a request as another user, with nothing but the standard library."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", ASK, str(uid), method, path, body, str(socket_path)],
         capture_output=True,

@@ -61,8 +61,6 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def label(client: AdminClient, queue: str, acts: Callable[[str], None]) -> Label:
-    """All that is asked of a person; what they saw."""
-
     def labelled(rater: str, choose: Callable[[str], str]) -> list[str]:
         acts(rater)
         saw = []

@@ -72,7 +72,6 @@ def test_a_body_that_is_no_base64(tmp_path: Path) -> None:
 
 
 def refusals(services: Services) -> list[object]:
-    """The codes of the updates that the log says were refused."""
     found = services.reader.search(Query(kind="admin")).entries
     return [e.body["code"] for e in found if e.body["action"] == "trust_update_refused"]
 

@@ -40,7 +40,6 @@ async def events(lan: Lan, **fields: Any) -> list[dict[str, Any]]:
 
 
 def added_up(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The message that the events make, as the SDKs put it together."""
     message: dict[str, Any] = found[0]["message"]
     for event in found[1:]:
         if event["type"] == "content_block_start":

@@ -39,7 +39,6 @@ async def lan(real_services: Services) -> AsyncIterator[Lan]:
 
 @pytest.fixture
 def manuals(lan: Lan) -> Iterator[None]:
-    """One document that the key may read, and one that it may not."""
     library = lan.services.retrieval.library
     library.create("manuals", Settings())
     key = lan.services.keys.authenticate(lan.secret).key_id

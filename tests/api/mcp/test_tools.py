@@ -27,7 +27,6 @@ async def call(lan: Lan, tool: str, secret: str = "", **arguments: object) -> di
 
 
 def failed(result: dict[str, Any]) -> str:
-    """The code of a failure, after a look at its words."""
     code: str = result["_meta"]["appliance/error"]["code"]
     assert result["isError"] and result["content"][0]["text"].startswith(f"{code}: ")
     return code

@@ -24,7 +24,6 @@ FORM = ReplyForm("hermes", frozenset({"weather", "now"}))
 
 @pytest.fixture
 def calling(lan: Lan) -> Lan:
-    """An engine that calls two functions, a character at a time."""
     lan.inference.form = FORM
     lan.inference.script = (*(Delta(c, 1) for c in TWO_CALLS), Delta("", 0, "stop"))
     return lan
@@ -36,7 +35,6 @@ def body(**fields: Any) -> dict[str, Any]:
 
 
 async def deltas(lan: Lan, **fields: Any) -> tuple[list[dict[str, Any]], list[str]]:
-    """All deltas of the one choice, and the finish reasons."""
     reply = await lan.client.post(CHAT, json=body(stream=True, **fields))
     assert reply.text.endswith("data: [DONE]\n\n"), reply.text
     events = [line[6:] for line in reply.text.splitlines() if line.startswith("data: {")]

@@ -21,8 +21,6 @@ from tests.api.fake import CARD
 
 
 class Counts:
-    """The attributes of a generation that a format reads."""
-
     card = CARD
     created = 5
     form = ReplyForm()

@@ -53,7 +53,6 @@ def config(real_services: Services) -> Config:
 
 @pytest.fixture
 def known(real_services: Services, config: Config) -> _Knowing:
-    """The people whom the login service vouches for: all."""
     aliases, clock = real_services.end_users.aliases, real_services.clock
     made = _Knowing(config, real_services.data, aliases, clock)
     made.gone = set()

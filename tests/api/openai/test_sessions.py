@@ -85,7 +85,6 @@ PATHS = (
 
 
 async def differences(lan: Lan, queries: int, *, mixed_up: bool = False) -> int:
-    """How many answers to sessions of eight keys differ from those to the keys themselves."""
     rng, services = random.Random(3), lan.services
     secrets, tokens = [], []
     names: dict[str, list[str]] = {"item": [], "queue": [], "request": [], "passage": []}

@@ -160,7 +160,6 @@ async def test_a_key_that_has_too_many_is_told(lan: Lan, monkeypatch: pytest.Mon
 
 @pytest.fixture
 async def ageing(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, FixedClock]]:
-    """A client of an appliance that keeps responses for two days."""
     initialise(tmp_path / "data", "lab")
     clock = FixedClock()
     config = Config(server=ServerConfig(responses_days=2))

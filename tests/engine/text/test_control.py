@@ -129,7 +129,6 @@ def whole(runner: ModelRunner, subject: Preparer, request: GenerationRequest) ->
 
 
 def conversation(text: str) -> GenerationRequest:
-    """A conversation with a text in every place that a client fills."""
     function = {"name": text, "description": text, "parameters": {"properties": {text: {}}}}
     call = {"id": text, "type": "function", "function": {"name": text, "arguments": {text: text}}}
     return chat(

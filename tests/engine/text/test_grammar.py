@@ -49,7 +49,6 @@ def schema(value: object) -> Constraint:
 def write(
     runner: ModelRunner, guide: Guide, seed: int, *, masked: bool = True
 ) -> tuple[str, int, int]:
-    """Text, sampled and forced tokens of an answer to random logits, at most 200 tokens."""
     random = np.random.default_rng(seed)
     tokens: list[int] = []
     sampled = forced = 0

@@ -90,10 +90,8 @@ def wishes(runner: ModelRunner, loved: bytes) -> NDArray[np.float32]:
 def written(
     runner: ModelRunner, guide: Guide, budget: int, seed: int, loved: bytes = b""
 ) -> str | None:
-    """A text of a model that opens what it can and closes nothing; None if it was cut off.
-
-    Args:
-        loved: the pieces that it would write instead, as an expression.
+    """A text of a model that opens what it can and closes nothing, or writes what the expression
+    `loved` matches; None if it was cut off.
     """
     random = np.random.default_rng(seed)
     tokens: list[int] = []

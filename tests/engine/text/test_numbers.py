@@ -73,7 +73,6 @@ def grammars(runner: ModelRunner) -> GrammarCache:
 
 
 def in_love_with_digits(runner: ModelRunner, guide: Guide, seed: int) -> str:
-    """An answer of a model that would write digits for ever, at most 300 tokens."""
     random = np.random.default_rng(seed)
     wanted = np.array([bool(re.match(rb"[\d.eE]", runner.piece(t))) for t in range(runner.n_vocab)])
     tokens: list[int] = []
