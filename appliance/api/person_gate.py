@@ -38,8 +38,7 @@ class Identifies(Protocol):
         """The person of a token."""
         ...
 
-    async def certified(self, der: bytes) -> EndUser | None:
-        ...
+    async def certified(self, der: bytes) -> EndUser | None: ...
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:
         """The rights of an app while it asks for a person."""

@@ -99,8 +99,8 @@ class SearchService:
         """The passage of a citation; recorded as a search for its id.
 
         Raises:
-            NotFound: `collection_not_found`; `not_found` where no readable document has it.
-            As `search`.
+            NotFound: `collection_not_found`; `not_found` where no readable document has it. As
+                `search`.
         """
         app, access_set = caller.principal, self.access_of(caller.principal)
         self._check_log()
