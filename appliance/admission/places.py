@@ -181,7 +181,7 @@ class Shares:
         return Place(self, queue, principal, ticket)
 
     def count(self, principal: Principal) -> None:
-        """Count a request; a refused one counts nowhere. Raises Overloaded (`rate_limit_exceeded`)."""
+        """Count a request, not a refused one. Raises Overloaded (`rate_limit_exceeded`)."""
         with ExitStack() as taken:
             for account in principal.accounts:
                 self.quotas.admit(*account, self.now())
@@ -189,7 +189,7 @@ class Shares:
             taken.pop_all()
 
     def reserve(self, principal: Principal, tokens: int) -> None:
-        """Reserve tokens of both the key and the person, or of neither; raises as `Place.reserve`."""
+        """Reserve tokens of both key and person, or of neither; raises as `Place.reserve`."""
         now = self.now()
         with ExitStack() as taken:
             for account in principal.accounts:

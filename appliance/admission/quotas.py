@@ -69,7 +69,7 @@ class Quotas:
         self._tokens: dict[str, Bucket] = {}
 
     def admit(self, key: str, limits: Limits, now: float) -> None:
-        """Count one request. Raises Overloaded (`rate_limit_exceeded`), with the seconds to wait."""
+        """Count one request. Raises Overloaded (`rate_limit_exceeded`) with seconds to wait."""
         if limits.rpm is not None:
             bucket = self._requests.setdefault(key, Bucket(limits.rpm, now))
             wait = bucket.take(1, limits.rpm, now)

@@ -159,7 +159,7 @@ def _failure(error: ApplianceError) -> dict[str, JsonValue]:
 
 
 class ResponsesFormat(Format):
-    """`/v1/responses`; the response repeats `body` in part. `keeping` is None where it is not kept."""
+    """`/v1/responses`, which repeats `body` in part; `keeping` is None where it is not kept."""
 
     prefix = "resp"
     object = "response"

@@ -68,7 +68,7 @@ class Several:
         return Receipts(tuple(found)) if len(found) == len(self._all) else None
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The pieces of all as they come; the first failure ends them. Raises Queued at their end."""
+        """The pieces of all as they come, until the first failure. Raises Queued at their end."""
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
         async def follow(one: StartedAnswer, offset: int) -> None:
