@@ -66,7 +66,7 @@ class ServedAnswer(Protocol):
 
     @property
     def form(self) -> ReplyForm:
-        """How reasoning and calls are read out of the text."""
+        """The way that reasoning and calls are read out of the text."""
         ...
 
     @property

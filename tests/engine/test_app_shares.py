@@ -1,4 +1,4 @@
-"""How apps share steps: the smallest is as fast as alone, the others are not starved."""
+"""Shares of apps in steps: the smallest is as fast as alone, the others are not starved."""
 
 from hypothesis import given
 from hypothesis import strategies as st

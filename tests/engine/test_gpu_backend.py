@@ -21,7 +21,7 @@ def test_what_does_not_map_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def refusal(backend: Path, engine: Path) -> str:
-    """What `start` says, in a process of its own: ggml's log belongs to its first loader."""
+    """The words of `start`, in a process of its own: ggml's log belongs to its first loader."""
     program = (
         "import sys; from pathlib import Path\n"
         "from appliance.engine.gpu_backend import start\n"

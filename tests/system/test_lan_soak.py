@@ -37,7 +37,7 @@ RESULTS = CHECKOUT / "docs" / "soak-results.md"
 
 @dataclass(frozen=True)
 class Size:
-    """What a server takes when nothing runs: resident KiB of each process, entries of the log."""
+    """Size of a server when nothing runs: resident KiB of each process, entries of the log."""
 
     requests: int
     seconds: int
