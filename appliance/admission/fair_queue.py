@@ -83,7 +83,6 @@ class FairQueue:
         self.waiting[ticket.key] += 1
 
     def remove(self, ticket: Ticket) -> None:
-        """Forget a waiting request."""
         self._flows[ticket.key, ticket.priority].waiting.remove(ticket)
         self._forget_one(self.waiting, ticket.key)
         self._tidy()

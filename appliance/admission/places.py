@@ -108,13 +108,11 @@ class ModelQueue:
         self.fair.put(ticket)
 
     def dispatch(self, may_run: Callable[[str], bool]) -> None:
-        """Wake all whose turn it is."""
         while (ticket := self.fair.take(may_run)) is not None:
             self._taken.add(ticket)
             self._waiting.pop(ticket).wake(True)
 
     def leave(self, ticket: Ticket, cost: int, now: float) -> None:
-        """Forget a place in whatever state it is."""
         if ticket in self._taken:
             self._taken.discard(ticket)
             self.fair.end(ticket, cost, now)

@@ -53,7 +53,6 @@ class Batches:
         jobs.add(BatchJob(parts))
 
     def answer_by(self, ask: AskLine) -> None:
-        """Set the routes that answer lines."""
         self._parts.ask = ask
         self._parts.doors.clear()
 
@@ -84,7 +83,6 @@ class Batches:
             raise
 
     async def cancel(self, batch: str, key_id: str) -> StoredBatch:
-        """End a batch; raises as `BatchStore.cancel`."""
         found = await asyncio.to_thread(self.store.cancel, batch, key_id)
         if found.job is not None:
             with contextlib.suppress(StateRefused):  # it ends already
@@ -93,7 +91,6 @@ class Batches:
         return await asyncio.to_thread(self.store.get, batch)
 
     async def adopt(self) -> None:
-        """Resume batches whose jobs ended without them."""
         for batch in await asyncio.to_thread(self.store.live):
             job = await self._job(batch)
             if job is not None and job.state in _GOES_ON:

@@ -287,7 +287,6 @@ class KeptFiles:
         return vars(lock(self._kek(), place, _TEXT, json.dumps(document).encode()))
 
     def unlocked(self, place: str, row: sa.RowMapping) -> Any:
-        """The document in such columns."""
         locked = LockedText(row["wrapped"], row["nonce"], row["sealed"])
         return json.loads(unlock(self._kek(), place, _TEXT, locked))
 

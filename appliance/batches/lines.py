@@ -128,7 +128,6 @@ class BatchCheck:
                     self.problems.append(found)
 
     def end(self) -> None:
-        """Check all lines together."""
         if not self.total:
             self.problems.append(LineProblem("batch_empty", "The file has no line."))
         halves = np.frombuffer(bytes(self._digests), dtype="<u8").reshape(-1, 2)
@@ -204,8 +203,6 @@ class _Error(msgspec.Struct):
 
 
 class _Told(msgspec.Struct):
-    """Our own words about a line."""
-
     receipt: str | None
     begun_before: Sequence[str]
 

@@ -169,7 +169,6 @@ class BatchRunning:
                     yield line
 
     async def _some(self) -> None:
-        """Wait for some answers, for a moment."""
         ended, _ = await asyncio.wait(
             self._running, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED
         )
@@ -190,7 +189,6 @@ class BatchRunning:
         return await self._job.in_thread(decide, self._batch.id, becomes, problems)
 
     async def _answer(self, line: NumberedLine) -> None:
-        """Have one line answered, and its answer kept."""
         async with self._door:
             request, found = request_of(self._batch.id, line.number, 0), None
             try:

@@ -171,26 +171,22 @@ class BatchStore:
         return found[0]
 
     def listed(self, key_id: str) -> list[StoredBatch]:
-        """The batches of a key, the newest first."""
         asked = sa.select(_ROWS).where(_ROWS.c.key_id == key_id)
         return self._all(asked.order_by(_ROWS.c.created_us.desc(), _ROWS.c.id.desc()))
 
     def live(self, key_id: str | None = None) -> list[StoredBatch]:
-        """The batches that have not ended, the oldest first."""
         asked = sa.select(_ROWS).where(_ROWS.c.status.in_(LIVE))
         if key_id is not None:
             asked = asked.where(_ROWS.c.key_id == key_id)
         return self._all(asked.order_by(_ROWS.c.created_us))
 
     def remove(self, batch: StoredBatch) -> None:
-        """Forget a batch that never began."""
         self._files.remove(batch.output)
         self._files.remove(batch.errors)
         with self._database.begin() as connection:
             connection.execute(sa.delete(_ROWS).where(_ROWS.c.id == batch.id))
 
     def given(self, batch: str, job: int) -> StoredBatch:
-        """Note the job that runs a batch."""
         return self._set(batch, job=job)
 
     def begin(self, batch: str, model: str, total: int) -> StoredBatch:
@@ -291,7 +287,6 @@ class BatchStore:
             raise StateRefused("file_in_use", f"{users[0]} reads the file.")
 
     def forget_file(self, file: str) -> None:
-        """Destroy a file, and the places that name it."""
         self._files.remove(file)
         with self._database.begin() as connection:
             for column in (_ROWS.c.output, _ROWS.c.errors):
@@ -306,7 +301,6 @@ class BatchStore:
         return {"": found} if found else {}
 
     def erase(self, ids: Collection[str]) -> None:
-        """Destroy the lines of these requests, and their answers."""
         for file, line in self._lines(ids):
             self._files.erase(file, line)
         scrub(self._database, anew=False)  # the file has always overwritten what was deleted

@@ -49,7 +49,6 @@ class Cells:
 
     @property
     def used(self) -> int:
-        """Cells that hold tokens, over all sequences and the tree."""
         return self._own + self._prefixes.cells
 
     @property

@@ -95,7 +95,6 @@ class Generator:
     def _labels(
         self, request: protocol.Prepare, tokens: list[int]
     ) -> tuple[protocol.Prepared, list[Sequence]]:
-        """The sequence that scores a request's labels."""
         asked = request.asked
         labels = Labels(
             [
@@ -162,7 +161,6 @@ class Generator:
         return self._registered.shared(tokens, (asked.messages or ())[: asked.task.common])
 
     def _with_calls(self, asked: GenerationRequest) -> GenerationRequest:
-        """The request, with calls that a grammar makes as a constraint."""
         tools, form = asked.tools, asked.constraint
         if tools is None or not (tools.forced or form):
             return asked

@@ -155,7 +155,6 @@ def _most(priors: ReadOnly[float], rest: float) -> float:
 
 
 def _parts(logs: Mapping[Tokens, float]) -> dict[Tokens, float]:
-    """Exponentials as parts of their sum."""
     likeliest = max(logs.values())
     weights = {reach: math.exp(value - likeliest) for reach, value in logs.items()}
     whole = math.fsum(weights.values())

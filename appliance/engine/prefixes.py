@@ -192,7 +192,6 @@ class Prefixes:
         return count
 
     def _find(self, sequence: Sequence) -> tuple[Node, int]:
-        """The deepest node that begins like the sequence, and how many tokens agree."""
         tokens, node, at = sequence.tokens, self._root, 0
         last = sequence.reusable
         while at < last:
@@ -254,7 +253,6 @@ class Prefixes:
         return self._ids.pop() if self._ids else None
 
     def _drop(self) -> None:
-        """Drop the least useful tail, and remember how it began."""
         leaf = self._least_useful()
         if leaf is None:
             return

@@ -156,10 +156,7 @@ class Preparer:
         return self.template.render(messages, tools, False if bound else asked.thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
-        """Most tokens that the request may generate.
-
-        Raises:
-            BadRequest: `context_length_exceeded` when prompt and answer do not fit.
+        """Most tokens that the request may generate. Raises BadRequest (`context_length_exceeded`).
         """
         room = self._n_ctx - prompt_tokens
         wanted = room if max_tokens is None else max_tokens
@@ -169,11 +166,7 @@ class Preparer:
         return wanted
 
     def check_bias(self, bias: tuple[tuple[int, float], ...]) -> None:
-        """Refuse token ids that the model does not have.
-
-        Raises:
-            BadRequest: `invalid_value` for `logit_bias`.
-        """
+        """Refuse unknown token ids. Raises BadRequest (`invalid_value`)."""
         for token, _ in bias:
             if not 0 <= token < self._tokenizer.n_vocab:
                 raise BadRequest(

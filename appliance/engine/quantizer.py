@@ -104,7 +104,6 @@ class TextModel:
         return context
 
     def compute(self, context: Any, tokens: Sequence[int]) -> None:
-        """Compute a text from its beginning. Raises StateRefused (`quantize_failed`)."""
         memory = llama.llama_get_memory(context)
         llama.llama_memory_clear(memory, True)
         batch = llama.llama_batch_init(len(tokens), 0, 1)

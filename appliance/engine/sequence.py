@@ -89,7 +89,6 @@ class Sequence:
 
     @property
     def scores_prompt(self) -> bool:
-        """True if the logits of the prompt's positions are still needed."""
         return self.echo is not None and self.echo.scores
 
     @property

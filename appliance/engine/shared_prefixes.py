@@ -60,7 +60,6 @@ class Registered:
         return found
 
     def _before(self, messages: ReadOnly[Message]) -> list[int]:
-        """Find the common beginning of all conversations with these messages before the user's."""
         one, other = (
             self._tokens(messages=(*messages, {"role": "user", "content": question}))
             for question in ("a", "Z")

@@ -86,7 +86,6 @@ class ModelWorker:
         self._large: queue.SimpleQueue[Preparable] = queue.SimpleQueue()
 
     def serve(self) -> None:
-        """Answer messages until the server closes the socket."""
         threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
         usual = threading.stack_size(_PREPARING_STACK)
         for name, prepare in (("small", self._prepare_small), ("large", self._prepare_large)):

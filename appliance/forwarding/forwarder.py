@@ -91,7 +91,6 @@ class Forwarder:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the message under way."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE_S)

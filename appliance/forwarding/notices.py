@@ -82,7 +82,6 @@ class NoticePlan:
     told_us: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, look: Look) -> None:
-        """Add the changes of one look that this destination wants."""
         for alarm in self._wanted(look.began):
             if _key(alarm) not in self.told_us:
                 self.due_began[_key(alarm)] = alarm

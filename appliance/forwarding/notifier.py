@@ -38,7 +38,6 @@ class Notifier:
             self._thread.start()
 
     def stop(self) -> None:
-        """End, after the message under way."""
         self._looks.put(None)
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE_S)

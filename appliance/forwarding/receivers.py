@@ -101,7 +101,6 @@ class _Syslog:
         self._socket.settimeout(SECONDS)
 
     def send(self, messages: Sequence[OutgoingEntry]) -> None:
-        """Send frames and wait until TCP has acknowledged them."""
         self._socket.sendall(syslog_frames(messages, self._origin, self._enterprise))
         end = time.monotonic() + SECONDS
         while self._unacknowledged():

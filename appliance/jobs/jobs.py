@@ -237,7 +237,6 @@ class Jobs:
     # inside
 
     def _same(self, kind: AnyKind, params: Any) -> Live | None:
-        """A job under way that does the same."""
         key = kind.key(params)
         for live in (*self._new, *self._live.values()) if key is not None else ():
             if live.kind is kind and kind.key(live.params) == key and not live.asked:
@@ -293,7 +292,6 @@ class Jobs:
             live.task = asyncio.create_task(self._run(live))
 
     def _pump(self, lane: _Lane) -> None:
-        """Start the next job of an idle lane."""
         if lane.running is None and lane.waiting and not self._closing:
             lane.running = lane.waiting.popleft()
             lane.running.task = asyncio.create_task(self._run(lane.running))
@@ -338,7 +336,6 @@ class Jobs:
         return self._shown(job)
 
     def _stop(self, live: Live, why: str) -> None:
-        """Stop an unwanted job."""
         live.asked = why
         lane = self._lanes[live.engine]
         if live in lane.waiting and not self._closing:

@@ -57,7 +57,6 @@ class Reports:
         self.progress = told
 
     def news(self, seen: WatcherSeen) -> list[Progress]:
-        """The reports that a watcher has not read yet."""
         trail = list(self._trail)
         found = [
             (number, told)
@@ -104,7 +103,6 @@ class Live(Reports):
 
     @property
     def over(self) -> bool:
-        """True if the job has ended or stopped."""
         return self._over.done()
 
     async def outcome(self, timeout: float | None = None) -> Verbatim:

@@ -73,7 +73,6 @@ class UsageCount:
     _open: dict[int, LogEntry] = field(default_factory=dict)
 
     def add(self, entries: Iterable[LogEntry]) -> None:
-        """Count entries of `KINDS`."""
         for entry in entries:
             if entry.kind == "intent":
                 self._open[entry.seq] = entry

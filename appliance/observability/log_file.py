@@ -170,7 +170,6 @@ def read(
 
 
 def _newest(path: Path) -> Iterator[Line]:
-    """Every line of both files, newest first."""
     for part in (path, path.with_name(path.name + ".1")):
         try:
             with part.open("rb") as file:

@@ -83,7 +83,6 @@ class Unwaited(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a line on, or count it as dropped."""
         line = self.format(record)
         with self._changed:
             if len(self._lines) < self._most:

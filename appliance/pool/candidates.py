@@ -40,7 +40,6 @@ class Catalogue:
                 yield record
 
     def missing(self, model_id: str) -> bool:
-        """True if an approved model's files are not on this host."""
         found = (record for record in self._store.inventory.records() if record.id == model_id)
         return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
@@ -80,12 +79,10 @@ class Catalogue:
         return self._read[record.digest]
 
     def size(self, model_id: str) -> int:
-        """Bytes that a model counts for; 0 when unknown."""
         needs = self.estimate(model_id)
         return needs.total if needs else 0
 
     def followers(self, model_id: str) -> list[ArtifactRecord[AdapterFacts]]:
-        """The adapters that are loaded with a model."""
         return [
             record
             for record in followers(self._store.inventory.records(), model_id)

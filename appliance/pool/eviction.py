@@ -45,7 +45,6 @@ class Occupant(Protocol):
 
     @property
     def pinned(self) -> bool:
-        """True if it always stays."""
         ...
 
     @property
@@ -70,7 +69,6 @@ class WantedModel(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes that it will count for."""
         ...
 
     @property
@@ -235,7 +233,6 @@ def _impatience(
 
 
 def _expiry(model: _Snapshot) -> float | None:
-    """When an idle model's time ends."""
     if model.keep_alive is None or not model.idle or not model.answered:
         return None
     return model.last_use + model.keep_alive

@@ -74,11 +74,6 @@ class Loads:
     def begin(
         self, model: PooledModel, actor: str, reason: str, room: Room | None = None
     ) -> LoadAttempt:
-        """Start a load, once `room` has made room.
-
-        Raises:
-            Unavailable: `shutting_down`.
-        """
         attempt = self._attempt(model, actor, reason, room)
         attempt.live = live = self._jobs.begin(
             LoadingJob.name, {"model": model.id, "reason": reason}, actor
@@ -89,7 +84,7 @@ class Loads:
         return attempt
 
     async def outcome(self, attempt: LoadAttempt, progress: Report | None = None) -> ModelRecord:
-        """Wait for the end of a load; the load continues when its watcher leaves.
+        """The record of a loaded model; the load continues when its watcher leaves.
 
         Raises:
             Refused: as `Loader.load`.

@@ -201,10 +201,8 @@ class Pool:
         return await self._loads.outcome(attempt, progress)
 
     async def unload(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
-        """End a model; a request loads it again unless `on_demand` is off.
-
-        Raises:
-            StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
+        """End a model; a request loads it again unless `on_demand` is off. Raises as
+        `Loader.unload`.
         """
         unloading = self._loader.unload(
             self._known(model_id), actor, model_id, event="unload", reason=reason
@@ -222,9 +220,7 @@ class Pool:
 
     async def suspend(self, actor: str, model_id: str, reason: str) -> ModelRecord:
         """Stop serving a model until enough people approve it again; its running answers end.
-
-        Raises:
-            StateRefused: `wrong_state`, `unknown_model_id`.
+        Raises StateRefused.
         """
         return await self._withdraw(actor, model_id, "suspend", reason)
 
@@ -243,7 +239,6 @@ class Pool:
         return await self._ending(model_id, withdrawing, f"{_DONE[action]} by {actor}")
 
     async def end(self, actor: str, model_id: str, state: str, error: Refused) -> ModelRecord:
-        """Suspend or revoke a model for what a check found."""
         ending = self._withdrawal.end(self._known(model_id), actor, model_id, state, error)
         return await self._ending(model_id, ending, f"{state}: {error.message}")
 
@@ -281,7 +276,6 @@ class Pool:
         return problems
 
     def approved(self) -> list[ModelRecord]:
-        """The approved models and adapters that are not in memory."""
         return [record for record in self._lifecycle.records() if record.state == "approved"]
 
     async def hold(self, job: str, size: int) -> None:
@@ -327,7 +321,6 @@ class Pool:
         return self._base(model_id)
 
     def _loadable(self, model_id: str) -> PooledModel:
-        """A model that a job may load. Raises StateRefused."""
         if base_of(model_id) is not None:
             message = f"{model_id} is an adapter: it is loaded with its base."
             raise StateRefused("wrong_state", message)

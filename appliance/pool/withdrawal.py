@@ -43,10 +43,8 @@ class Withdrawal:
     async def withdraw(
         self, model: PooledModel, actor: str, model_id: str, action: str, reason: str
     ) -> ModelRecord:
-        """Suspend, retire or revoke a model or an adapter of it for a person, by `action`.
-
-        Raises:
-            StateRefused: `wrong_state`, `unknown_model_id`.
+        """Suspend, retire or revoke a model or an adapter of it for a person, by `action`. Raises
+        StateRefused (`wrong_state`, `unknown_model_id`).
         """
         async with model.lock:
             record = self._store.inventory.record(model_id)

@@ -273,7 +273,6 @@ def _servers(
 def _tls_server(
     app: ASGIApp, shared: Connections, context: ssl.SSLContext | None, grace: int
 ) -> _QuietServer:
-    """A server with limits on its connections, over TLS with a context."""
     http: Any = functools.partial(LanProtocol, shared=shared)
     factory = None if context is None else lambda *_: context
     config = uvicorn.Config(

@@ -70,7 +70,6 @@ class BackgroundAnswers:
         task.add_done_callback(self._tasks.discard)
 
     def at(self, place: str) -> BackgroundAnswer | None:
-        """The answer of a place; None once it has ended."""
         return self._running.get(place)
 
     async def cancel(self, place: str) -> None:

@@ -9,8 +9,6 @@ from appliance.types import Delta, GenerationRequest, TokenLogprob
 
 
 class _Choice:
-    """The pieces of one choice so far."""
-
     def __init__(self) -> None:
         self.text: list[str] = []
         self.logprobs: list[TokenLogprob] = []
@@ -31,7 +29,6 @@ class _Choice:
 
     @property
     def mean(self) -> float:
-        """Mean log-probability of its tokens, 0 for none."""
         return self.total / self.tokens if self.tokens else 0.0
 
 

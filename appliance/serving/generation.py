@@ -56,7 +56,6 @@ class ServedAnswer(Protocol):
 
     @property
     def outcome(self) -> HasHeader | None:
-        """Receipt of the outcome, once it is durable."""
         ...
 
     @property
@@ -98,7 +97,6 @@ class ServedAnswer(Protocol):
     def __aiter__(self) -> AsyncIterator[Delta]: ...
 
     async def cancel(self) -> None:
-        """End the answer, if it has not ended."""
         ...
 
 
@@ -273,7 +271,6 @@ class Generation:
             self._give(delta)
 
     def _give(self, delta: Delta) -> None:
-        """Hand a piece out, now or once the outcome is durable."""
         if self._held is None:
             self._out.put_nowait(delta)
         else:

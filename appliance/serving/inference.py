@@ -123,7 +123,6 @@ class Inference:
             raise
 
     async def _recorded(self, admitted: Admitted, held: contextlib.AsyncExitStack) -> Generation:
-        """Record the intent and start the answer, which takes over what is held for it."""
         async with held:
             draft = intent(admitted.caller, admitted.prepared)
             shared = self._shared

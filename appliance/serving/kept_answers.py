@@ -91,7 +91,6 @@ class KeptAnswers:
         return (principal.content or self._content) == "encrypted"
 
     def digest(self, *parts: bytes) -> str:
-        """The keyed digest of some texts."""
         made = hmac.new(self._secret(b"kept answers"), digestmod=hashlib.sha256)
         for part in parts:
             made.update(len(part).to_bytes(8, "big") + part)
@@ -168,7 +167,6 @@ class KeptAnswers:
                 self.keep(place, key_id, change(found), seconds, replacing=True)
 
     def remove(self, place: str) -> bool:
-        """Destroy the answer at a place; False where there was none."""
         with self._database.begin() as connection:
             gone = connection.execute(sa.delete(_ROWS).where(_ROWS.c.place == place))
         return bool(gone.rowcount)

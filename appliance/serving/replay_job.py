@@ -132,7 +132,6 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     async def _written(
         self, job: Context[ReplayWanted], named: "list[int | bytes]"
     ) -> AnswersReplayed:
-        """A new file with the answers that can be computed again."""
         reasons = Counter[str]()
 
         def write() -> int:

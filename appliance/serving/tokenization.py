@@ -104,7 +104,6 @@ class Tokenizers:
 
     @contextlib.asynccontextmanager
     async def _worker(self, principal: Principal, card: ModelCard) -> AsyncIterator[WorkerProcess]:
-        """A place at the model, and its worker, after a load if need be."""
         with self._admitted(principal, card, self._pool.slots(card.id)) as place:
             yield (await self._pool.use(card.id, principal.key_id, place))[1]
 

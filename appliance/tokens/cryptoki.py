@@ -89,7 +89,6 @@ class Cryptoki:
         _check(self._functions[name](*words))
 
     def tokens(self) -> list[CryptokiToken]:
-        """The tokens that are present."""
         slots, count, found = (_Ulong * _MOST_SLOTS)(), _Ulong(_MOST_SLOTS), []
         self._call("C_GetSlotList", _PRESENT, slots, ctypes.byref(count))
         for slot in slots[: count.value]:

@@ -96,7 +96,6 @@ class TokenDesk:
         self._module.log_in(self._token.slot, pin, write=write)
 
     def _named(self, kind: int) -> Attributes:
-        """The attributes by which the URI names an object of a class."""
         named: Attributes = {cryptoki.LABEL: self._uri.object.encode(), cryptoki.ID: self._uri.id}
         return {cryptoki.CLASS: kind, **{name: value for name, value in named.items() if value}}
 

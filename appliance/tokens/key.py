@@ -88,7 +88,6 @@ class TokenKey:
         return signature
 
     def exchange(self, _: ec.ECDH, peer_public_key: ecdsa.PublicKey) -> bytes:
-        """The secret that it shares with another key of its curve."""
         point = peer_public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return self._asked(messages.AgreeWith(point), messages.SharedSecret).value
 

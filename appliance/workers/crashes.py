@@ -77,7 +77,6 @@ class Deaths:
         return ""
 
     def lately(self, now: float) -> int:
-        """Deaths of the model in the last ten minutes."""
         return len(self._recent(self._model, now))
 
     def backoff(self, now: float) -> float:

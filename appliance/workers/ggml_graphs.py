@@ -86,7 +86,6 @@ class Backend:
         function(self._function("ggml_backend_set_n_threads"))(self.backend, threads)
 
     def text(self, name: str) -> str:
-        """The result of a library's text function without arguments; "" if it has none."""
         if not hasattr(self.library, name):
             return ""
         return str(call(self.library, name, ctypes.c_char_p).decode())

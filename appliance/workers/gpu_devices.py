@@ -61,7 +61,6 @@ class Device:
 
     @property
     def backend(self) -> str:
-        """Path of the GPU backend library, "" on the processor."""
         return str(self.plugin.library) if self.plugin else ""
 
     @property

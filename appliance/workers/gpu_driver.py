@@ -36,7 +36,6 @@ class Driver:
 
     @property
     def major(self) -> int:
-        """The first number of the version, 0 if unknown."""
         return int(self.version.split(".")[0]) if self.version[:1].isdecimal() else 0
 
 

@@ -19,7 +19,6 @@ class Lane:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def turn(self, key: str) -> None:
-        """Wait for the turn of an app; `leave` must follow."""
         if not self._busy:
             self._busy = True
             return

@@ -38,12 +38,10 @@ class Budget:
 
     @property
     def held(self) -> int:
-        """Bytes that jobs hold."""
         return sum(list(self._held.values()))
 
     @property
     def cached(self) -> int:
-        """Bytes that caches take."""
         return sum(size for size, _ in list(self._cached.values()))
 
     @property

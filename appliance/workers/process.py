@@ -307,7 +307,6 @@ class WorkerProcess:
         return rows
 
     async def cancel(self, request: int, choices: int = 1) -> None:
-        """Forget a prepared request or end a running one."""
         if request not in self._rows:  # else it stays a suspect until its last row
             self._keys.pop(request, None)
             self._prepared.pop(request, None)

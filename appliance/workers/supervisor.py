@@ -141,14 +141,12 @@ class Supervisor:
         return needs
 
     def release(self, model_id: str) -> None:
-        """Give back the reserved memory of a model that was not started after all."""
         if model_id not in self._served:
             self._end_early(model_id)
             self.budget.give(model_id)
             self._changed()
 
     def _end_early(self, model_id: str) -> None:
-        """End a model's process that did not become its worker."""
         if child := self._early.pop(model_id, None):
             child.end()
 
@@ -228,8 +226,8 @@ class Supervisor:
         self._changed()
 
     async def stop(self, model_id: str) -> None:
-        """End a model's worker and its adapters, or one adapter; running requests get an error.
-        Raises StateRefused (`wrong_state`).
+        """End a model's worker and its adapters, or one adapter. Raises StateRefused
+        (`wrong_state`).
         """
         if base_of(model_id) is not None:
             return await self.adapters.detach(model_id)
@@ -393,7 +391,6 @@ class Supervisor:
         await self.adapters.settle(served)
 
     def load_of(self, served: SupervisedModel, variant: Variant) -> Load:
-        """The message that loads a model."""
         config, facts = served.config, served.model.facts
         return Load(
             variant=str(variant.path),

@@ -56,7 +56,6 @@ def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _nodes(schema: Any) -> list[dict[str, JsonValue]]:
-    """Every schema in a schema."""
     found: list[dict[str, JsonValue]] = []
 
     def note(node: dict[str, JsonValue]) -> dict[str, JsonValue]:

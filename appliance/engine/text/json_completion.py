@@ -106,7 +106,6 @@ class Endings:
         return bool(text.keys) and text.repeats(self._pieces[token] for token in tokens)
 
     def _leads_to_repeating(self, matcher: Any, text: JsonText, token: int) -> bool:
-        """True if a token and those that must follow it give an object a key twice."""
         if not text.begins_a_key:
             return self._repeats(text, (token,))
         after = matcher.deep_copy()

@@ -64,7 +64,6 @@ class JsonText:
         return "\\" in begun or any(key.startswith(begun) for key in self.keys)
 
     def repeats(self, pieces: Iterable[bytes]) -> bool:
-        """True if these pieces would give an object a key twice."""
         tried = self.copy()
         for piece in pieces:
             tried.feed(piece)

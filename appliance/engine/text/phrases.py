@@ -64,7 +64,6 @@ def whole(expression: str) -> str:
 
 
 def _nodes(value: Any) -> Iterator[dict[str, JsonValue]]:
-    """Every object in a schema or in several, also in texts of JSON."""
     left = [value]
     while left:
         value = left.pop()

@@ -117,7 +117,6 @@ def _expressions(schema: dict[str, JsonValue]) -> Iterator[str]:
 
 
 def _check_depth(schema: Any) -> None:
-    """Refuse deep nesting and wrong expressions, without recursion."""
     level, expressions = [schema], list[str]()
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
