@@ -55,8 +55,7 @@ class ServedAnswer(Protocol):
     def intent(self) -> HasHeader: ...
 
     @property
-    def outcome(self) -> HasHeader | None:
-        ...
+    def outcome(self) -> HasHeader | None: ...
 
     @property
     def created(self) -> int:
@@ -96,8 +95,7 @@ class ServedAnswer(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Delta]: ...
 
-    async def cancel(self) -> None:
-        ...
+    async def cancel(self) -> None: ...
 
 
 class StartedAnswer(ServedAnswer, Protocol):
