@@ -156,7 +156,7 @@ class Preparer:
         return self.template.render(messages, tools, False if bound else asked.thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
-        """Most tokens that the request may generate. Raises BadRequest (`context_length_exceeded`)."""
+        """Most tokens that it may generate. Raises BadRequest (`context_length_exceeded`)."""
         room = self._n_ctx - prompt_tokens
         wanted = room if max_tokens is None else max_tokens
         if wanted > room or (max_tokens is None and room < 1):

@@ -104,6 +104,7 @@ class TextModel:
         return context
 
     def compute(self, context: Any, tokens: Sequence[int]) -> None:
+        """Raises StateRefused (`quantize_failed`)."""
         memory = llama.llama_get_memory(context)
         llama.llama_memory_clear(memory, True)
         batch = llama.llama_batch_init(len(tokens), 0, 1)

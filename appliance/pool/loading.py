@@ -74,6 +74,7 @@ class Loads:
     def begin(
         self, model: PooledModel, actor: str, reason: str, room: Room | None = None
     ) -> LoadAttempt:
+        """Start a load, once `room` has made room. Raises Unavailable (`shutting_down`)."""
         attempt = self._attempt(model, actor, reason, room)
         attempt.live = live = self._jobs.begin(
             LoadingJob.name, {"model": model.id, "reason": reason}, actor
