@@ -78,7 +78,7 @@ class Pooler:
         return prepared, [Texts(request.id, texts)]
 
     def tokenize(self, request: Tokenize) -> Tokens:
-        """Refuse: only models that write text take prompts."""
+        """Raises BadRequest (`wrong_model_kind`): only models that write text take prompts."""
         raise BadRequest("wrong_model_kind", "The model takes no prompts.", param="model")
 
     def _measure(self, asked: GenerationRequest) -> None:

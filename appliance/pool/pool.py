@@ -220,7 +220,9 @@ class Pool:
 
     async def suspend(self, actor: str, model_id: str, reason: str) -> ModelRecord:
         """Stop serving a model until enough people approve it again; its running answers end.
-        Raises StateRefused.
+
+        Raises:
+            StateRefused: `wrong_state`, `unknown_model_id`.
         """
         return await self._withdraw(actor, model_id, "suspend", reason)
 
