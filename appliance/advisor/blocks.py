@@ -1,9 +1,7 @@
 """Weeks of a task's requests as rows of numbers, for finding drift. Pure.
 
-Rules: the first whole week is the profile: it gives the known words, the commonest answers and the
-middle of the texts, and is no block itself, so that all later weeks are measured alike; a block
-keeps counts and means and no text; a week with few requests is no block; an unobserved value is
-None.
+Rules: the first whole week is the profile, and no block itself, so that all later weeks are
+measured alike; a block keeps no text; a week with few requests is no block.
 """
 
 import math

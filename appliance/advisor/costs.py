@@ -1,9 +1,8 @@
 """Monthly cost of an option, by its parts, with P10, P50 and P90.
 
-Rules: pure arithmetic that a spreadsheet repeats; nothing is drawn: every uncertain answer takes
-its P10, P50 and P90 with the weights 0.3, 0.4 and 0.3, in all combinations, and the percentiles
-are those of that distribution; beyond eight uncertain answers those that move the cost least stay
-at their P50; a machine is bought whole, so its price does not shrink with its use.
+Rules: pure arithmetic that a spreadsheet repeats: every uncertain answer takes its P10, P50 and P90
+with the weights 0.3, 0.4 and 0.3, in all combinations; beyond eight uncertain answers those that
+move the cost least stay at their P50; a machine is bought whole.
 Source: Keefer & Bodily, Management Science 29, 1983 (three-point approximations; the weights are
 Swanson's).
 """

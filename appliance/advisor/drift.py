@@ -1,8 +1,7 @@
 """Drift of a task's requests from those that its evidence rests on. Pure.
 
-Rules: blocks are looked at in their order, once each; the first twelve are the reference; the
-result of a look never changes afterwards; an alarm stays until a person starts the watch again;
-`PROMISE` and `BLIND` state what is found and what cannot be.
+Rules: the first twelve blocks are the reference; the result of a look never changes; an alarm stays
+until a person starts the watch again; `PROMISE` and `BLIND` state what is found and what cannot be.
 """
 
 import math

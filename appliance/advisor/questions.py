@@ -1,8 +1,7 @@
 """The four questions, as a frozen record: domain, data, latency and volume, regulation.
 
 Rules: an inexact value is a range of three, its P10, P50 and P90; unknown words are refused by
-name; a price has a date and a source; the article's thresholds are defaults that the same file
-overrides.
+name; the same file overrides the article's thresholds.
 """
 
 import json

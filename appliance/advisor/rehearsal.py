@@ -1,9 +1,7 @@
 """A rehearsal of drift: weeks made of a dataset's open items, and the share of changes found.
 
-Rules: weeks are drawn from items with the expected answers; the same seed draws the same weeks; the
-reference is one split, and the later weeks are the same, with one answer doubled, or another split.
-Items of one group stay apart: real weeks differ more, so that real changes are found less often
-than here.
+Rules: the reference is one split, and the later weeks are the same, with one answer doubled, or
+another split. Items of one group stay apart: real changes are found less often than here.
 """
 
 from collections import Counter

@@ -1,10 +1,9 @@
 """Verdict: the cheapest option of those shown to be good enough, and the don'ts.
 
-Rules: an option whose interval reaches below the wanted quality is not shown to reach it; limits
-hold for all candidates together, since the best of several is flattered; costs decide only among
-shown options, and only where all of them have one, else the simplest wins; too few groups decide
-nothing; nor does an old price or one without a source; turning points are found by asking again, at
-P50, with one other answer at a time.
+Rules: limits hold for all candidates together, since the best of several is flattered; costs decide
+only among options shown to reach the wanted quality, and only where all of them have one, else the
+simplest wins; too few groups decide nothing; nor does an old price or one without a source; turning
+points are found by asking again, at P50, with one other answer at a time.
 """
 
 import math

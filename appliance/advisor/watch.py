@@ -1,10 +1,10 @@
 """The job that looks at a task's requests in the log, week by week, and its file.
 
-Rules: only whole past weeks are read, each once, so a week's result stays even when its texts are
-erased later; the appliance's own requests do not count; texts are read only of keys whose owners
-agreed to examples, and their reading is recorded; an alarm is recorded, then ends the certificates
-of routes that rest on the task and do not ask for a warning only, and suspends the task where the
-configuration says so; starting again is recorded with its reason, and the earlier file is kept.
+Rules: only whole past weeks are read, each once; the appliance's own requests do not count; texts
+are read only of keys whose owners agreed to examples, and their reading is recorded; an alarm is
+recorded, then ends the certificates of routes that rest on the task and do not ask for a warning
+only, and suspends the task where the configuration says so; starting again is recorded with its
+reason.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

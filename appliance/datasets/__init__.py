@@ -2,5 +2,5 @@
 
 Rules: an item has an id and a group; splits and every number that follows count groups; outside
 data are bounded and refused with a stable code; text of an item is data, never markup, a path or an
-instruction; a dataset is a directory that is signed like a model.
+instruction.
 """

@@ -1,8 +1,8 @@
 """Items from apps' requests: the prompts of the audit log, unlabelled.
 
-Rules: only keys whose owners agreed; erased and unkept prompts are counted and left out; the text
-is the user's, without the system's part of the prompt; personal data are masked unless the caller
-says otherwise; the group is the app and the day, because requests of one day go together.
+Rules: only keys whose owners agreed; erased and unkept prompts are counted and left out; the
+system's part of the prompt is left out; personal data are masked unless the caller says otherwise;
+the group is the app and the day, because requests of one day go together.
 """
 
 import json

@@ -1,8 +1,7 @@
 """Problems of a dataset, and its power to show a result: the report of `dataset check`.
 
-Rules: nothing is changed; every problem has a stable code, a count and the ids of examples; errors
-make results on this dataset wrong, warnings doubtful; shares of labels and groups are of each
-split; shown texts passed no sanitiser and must pass one.
+Rules: nothing is changed; errors make results on this dataset wrong, warnings doubtful; shown texts
+passed no sanitiser and must pass one.
 """
 
 import math

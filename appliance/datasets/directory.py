@@ -1,9 +1,8 @@
 """A dataset as a directory: `dataset.json`, and a file of JSON lines for each split.
 
-Rules: the directory obeys the rules of every artifact, so that it is signed, imported and approved
-in the same way; a read dataset is whole and consistent or refused; a change makes a new directory
-in one rename and removes the signature. Of a sealed split (`sealing`) only the numbers are read: no
-function here opens one; an item that a model answered is in `train` or the dataset is refused.
+Rules: a read dataset is whole and consistent or refused; a change makes a new directory in one
+rename and removes the signature. Of a sealed split (`sealing`) only the numbers are read; an item
+that a model answered is in `train` or the dataset is refused.
 """
 
 import shutil

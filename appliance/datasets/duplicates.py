@@ -1,11 +1,10 @@
 """Exact and near duplicates of texts, by an own MinHash.
 
-Rules: texts are compared in plain form (case, marks and spaces do not count); similarity is a
-Jaccard index: of the character trigrams within words where a text is short, so that typing errors
-and the order of words hardly count, and of words and pairs of neighbours between texts of at least
-`LONG` words; a pair is judged by its true similarity, never by an estimate; a pair at the threshold
-is missed with a probability below 1e-4, one 0.1 above it below 1e-7; the same texts give the same
-pairs.
+Rules: texts are compared in plain form; similarity is a Jaccard index: of the character trigrams
+within words where a text is short, so that typing errors and the order of words hardly count, and
+of words and pairs of neighbours between texts of at least `LONG` words; a pair is judged by its
+true similarity; a pair at the threshold is missed with a probability below 1e-4, one 0.1 above it
+below 1e-7; the same texts give the same pairs.
 Sources: Broder, SEQUENCES 1997; Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, 3rd ed.,
 section 3.4.
 """

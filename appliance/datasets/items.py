@@ -1,10 +1,8 @@
 """One labelled example, and its line of JSON.
 
-Rules: `id` and `group` are short texts without control characters, both mandatory; `input` has at
-least one named field; `expected` is a label, a number, or named fields, and is absent from an
-unlabelled item; `relevant` names the documents that answer a question, each with its gain;
-`teacher` names the answering model where no person answered; sizes are bounded; unknown content is
-refused.
+Rules: `id` and `group` are mandatory short texts without control characters; `input` has at least
+one named field; `expected` is a label, a number, or named fields; sizes are bounded; unknown
+content is refused.
 """
 
 import hashlib

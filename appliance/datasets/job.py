@@ -1,7 +1,7 @@
 """The check of a dataset as a job: the findings of `dataset check`, with the tokens of a model.
 
-Rules: nothing is changed; tokens are those of the model's own tokeniser, which runs where models
-run; a report keeps at most `MOST` examples of each problem, and the counts are whole.
+Rules: tokens are those of the model's own tokeniser, which runs where models run; a report keeps at
+most `MOST` examples of each problem, and the counts are whole.
 """
 
 from collections.abc import Awaitable, Callable

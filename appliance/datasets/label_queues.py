@@ -1,8 +1,7 @@
 """The queues of items that people label, in `appliance.db`.
 
-Rules: a queue keeps its items' inputs from its creation, so that raters judge the same text
-whatever happens to the dataset's directory; a label is read and written in one transaction; a queue
-that is removed takes its texts and labels with it.
+Rules: a queue keeps its items' inputs from its creation, whatever happens to the dataset's
+directory; a label is read and written in one transaction.
 """
 
 import hashlib

@@ -1,10 +1,10 @@
 """Labelling from zero: two people label the same items, each without seeing the other's labels.
 
-Rules: pure; a queue names its two raters; until both have labelled every item nothing is shown that
-depends on the other's labels, not even whether they agree, and each may change their own; then
-differences are settled by a third person, who sees no label either, or by the two together. Kappa
-compares the labels that the two gave by themselves. An item that a person puts aside comes after
-all others of theirs, and still needs a label, so that hard items are not left out of the judgement.
+Rules: pure; until both have labelled every item nothing is shown that depends on the other's
+labels, and each may change their own; then differences are settled by a third person, who sees no
+label either, or by the two together. Kappa compares the labels that the two gave by themselves. An
+item that a person puts aside comes last and still needs a label, so that hard items are not left
+out.
 """
 
 from collections import Counter

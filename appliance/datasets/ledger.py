@@ -2,12 +2,11 @@
 
 Rules:
 - A look is taken before the split is opened: its audit entry is durable first, then its row.
-- A look is keyed by the marks of what it saw. A split that shares more than `MOST` of its items or
-  groups with it inherits the look, whatever its name, version or seal.
+- A split that shares more than `MOST` of its items or groups with a look inherits it, whatever its
+  name, version or seal.
 - A split has `LOOKS` looks, and spends alpha as its first look began. A pass ends them for all but
   the task that passed and its later versions; outcomes that leave end them for all.
-- A signed specification takes one look, in one job: a resumed job keeps its look, and another job
-  cannot use the specification.
+- A signed specification takes one look, in one job.
 - Rows are only added; a verdict is written once.
 """
 

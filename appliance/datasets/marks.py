@@ -1,13 +1,12 @@
 """Marks of a sealed split's groups and items, readable only by those who have these, too.
 
 Rules:
-- A group has a mark of its name within its dataset and, where it holds enough text, a mark of its
-  content. An item has a keyed mark of its plain text and keyed bands of its near-duplicates.
+- A group has a mark of its name within its dataset and, with enough text, one of its content. An
+  item has a keyed mark of its plain text and keyed bands of its near-duplicates.
 - The key is the site's (`trust.policy_file.marks_key`): marks of its appliances compare, and
   without it no person can try texts against them.
 - Two items are the same where their texts are, or where `ALIKE` of their bands agree: at a
-  similarity of 0.9 in 99 of 100 pairs, at 0.8 in 38, at 0.7 in one; that is enough where a split is
-  inherited from one item in twenty on.
+  similarity of 0.9 in 99 of 100 pairs, at 0.8 in 38, at 0.7 in one.
 Source: Broder, SEQUENCES 1997, for the bands.
 """
 

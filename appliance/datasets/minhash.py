@@ -1,8 +1,7 @@
 """Pairs of sets that are probably alike, without comparing each with each.
 
-Rules: signatures of `BANDS` times `ROWS` minima of hashes; two sets that share a band are a
-candidate, and stay one when enough of their signatures agree; the hashes are fixed, so that the
-same sets give the same candidates; the number of examined pairs is bounded and reported.
+Rules: signatures have `BANDS` times `ROWS` minima of hashes; the hashes are fixed, so that the same
+sets give the same candidates; the number of examined pairs is bounded and reported.
 Source: Broder, SEQUENCES 1997; Indyk & Motwani, STOC 1998.
 """
 

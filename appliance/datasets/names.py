@@ -1,8 +1,8 @@
 """Names of people in texts: by a preceding title, by a list of common names, by an announcement.
 
-Rules: a given name of the list counts alone; one that is also a word, a month or a place counts
-before a family name; words in capitals count where both names are known. Names in small letters,
-nicknames, and unlisted names without an announcement are not found.
+Rules: a given name of the list that is also a word, a month or a place counts only before a family
+name; words in capitals count where both names are known. Names in small letters, nicknames, and
+unlisted names without an announcement are not found.
 """
 
 import re

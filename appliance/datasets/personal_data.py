@@ -1,10 +1,10 @@
 """Personal data in texts: found by patterns, and by check digits where there are any.
 
-Rules: a number counts only if its check digits hold; finds are named by kind and place and never
-printed whole; masking replaces a find by its kind. Data without check digits are found where
-something announces them or a list knows them: some of it is missed (`MISSED`), and nothing found
-does not prove that there is nothing. Sources: ISO 13616 (IBAN, ISO 7064 mod 97), ISO/IEC 7812-1
-(cards, Luhn), ITU-T E.123 and E.164 (telephone), and the publication of each country's number.
+Rules: a number counts only if its check digits hold; finds are never printed whole. Data without
+check digits are found where something announces them or a list knows them: some of it is missed
+(`MISSED`), and nothing found does not prove that there is nothing. Sources: ISO 13616 (IBAN, ISO
+7064 mod 97), ISO/IEC 7812-1 (cards, Luhn), ITU-T E.123 and E.164 (telephone), and the publication
+of each country's number.
 """
 
 import bisect

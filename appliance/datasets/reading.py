@@ -1,8 +1,7 @@
 """Items from JSON lines and CSV files of other programs.
 
-Rules: a file is read in pieces; lines, cells, columns, items and bytes are bounded; text is UTF-8;
-formulas are not values; the caller names the columns that make an item, and nothing is guessed
-about groups; the first fault ends the reading, with its line.
+Rules: a file is read in pieces; lines, cells, columns, items and bytes are bounded; formulas are
+not values; nothing is guessed about groups; the first fault ends the reading, with its line.
 """
 
 import contextlib

@@ -1,13 +1,10 @@
 """Sealed splits: encrypted items of a dataset, and the seal's facts about them.
 
 Rules:
-- `certify` and `test`, and `unlabelled` on request, are encrypted with AES-256-GCM under a key of
-  this seal only, which is stored only wrapped by the appliance's key-encryption key; nothing but
-  `open_part` decrypts one.
-- The seal has numbers and marks of groups, never items. It is authenticated with each ciphertext,
-  so that numbers and marks belong to these items.
-- A ledger recognises groups and items by their marks (`marks`), which are checked against the items
-  when a part is opened.
+- Splits are encrypted with AES-256-GCM under a key of this seal only, which is stored only wrapped
+  by the appliance's key-encryption key; nothing but `open_part` decrypts one.
+- The seal has numbers and marks of groups, never items. It is authenticated with each ciphertext.
+- Marks (`marks`) are checked against the items when a part is opened.
 """
 
 import hashlib

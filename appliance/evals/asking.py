@@ -2,11 +2,9 @@
 
 Rules:
 - Every answer is recorded like an app's; evaluation runs at batch priority.
-- A failure of the candidate is an outcome: an invalid output, a refusal, its own time-out, which
-  begins when it runs.
+- A failure of the candidate is an outcome, its own time-out included.
 - A failure of ours (`OURS`) says nothing about it: waiting for a place is not timed, and an item
   whose engine was lost is asked again, `TRIES` times in all.
-- A stopping server, a missing model or a log that cannot be written ends everything.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The candidates without a language model that every evaluation measures first.
 
-Rules: they see the split `train` only; at n items they see the n whose digests are smallest, so the
-choice depends on no order; answers are timed one by one, as for an app; each field of an object is
-learned by itself.
+Rules: they see the split `train` only; at n items they see the n whose digests are smallest;
+answers are timed one by one; each field of an object is learned by itself.
 """
 
 import hashlib

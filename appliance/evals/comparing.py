@@ -1,8 +1,7 @@
 """Two candidates of finished evaluations, item by item.
 
-Rules: they are compared on the same items of the same dataset, or not at all; a failure on one side
-is wrong on that side; the files of outcomes must have the digest that the result states, unless
-texts in them were erased since.
+Rules: they answered the same items of the same dataset; a failure is wrong; the files of outcomes
+must have the digest that the result states, unless texts in them were erased since.
 """
 
 from pathlib import Path

@@ -3,8 +3,8 @@
 Rules:
 - An item with the same answer on both sides is a difference of 0 whatever its label is, so that the
   interval is the one that all labels would give.
-- The queue has items under its own names, in a drawn order; it reveals no answer, and no entry
-  joins its names to those of the answers.
+- The queue has items under its own names, in a drawn order; no entry joins these names to those of
+  the answers.
 - Only the gate gets the labels; then the queue is deleted with its texts.
 - An item that was erased while it waited counts on neither side.
 """

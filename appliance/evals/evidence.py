@@ -1,11 +1,9 @@
 """Results of a task's search for items that name the documents which answer them.
 
 Rules:
-- The search is the task's own, by its collection's ranking and as the app `evaluation`, with that
-  app's rights.
+- The search is the task's own, as the app `evaluation`, with that app's rights.
 - nDCG@10 and recall@10 count the documents found; the recall of given passages counts documents
-  whose passages the model may get. A question that the search refuses finds nothing.
-- Means are weighted by group, as the metric of the task is.
+  whose passages the model may get. A refused question finds nothing.
 """
 
 from collections.abc import Sequence

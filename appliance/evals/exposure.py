@@ -1,10 +1,8 @@
 """Readers of a dataset's items: the evaluations and gates that asked or learned from them.
 
-Rules: an item was asked if outcomes, or a gate's open items for an upgrade, have it; it was learned
-if a baseline or classifier could learn from it: the split `train` of the same directory or of the
-stored dataset. An evaluation that cannot be read may have seen everything. Ids belong to a dataset,
-so an evaluation of another dataset with the same id is reported, too, with its name, and a person
-decides.
+Rules: an item was learned if a baseline or classifier could learn from it. An evaluation that
+cannot be read may have seen everything. An evaluation of another dataset with the same id is
+reported, too, with its name, and a person decides.
 """
 
 import json

@@ -1,10 +1,10 @@
 """The gate as a job: a look that compares a candidate with an incumbent.
 
 Rules:
-- Faults of the specification, the task, the dataset, an item or the key are found before the look;
-  an item is opened in this job's memory only, and no message reveals one.
-- Candidate and incumbent answer the same items through the path of apps, at batch priority. An item
-  that could not be asked counts on neither side.
+- Faults are found before the look; an item is opened in this job's memory only, and no message
+  reveals one.
+- Both sides answer the same items through the path of apps, at batch priority. An item that could
+  not be asked counts on neither side.
 - While the split has looks left, only verdict and coarse intervals leave; items stay encrypted.
 """
 

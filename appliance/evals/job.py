@@ -1,10 +1,8 @@
 """Evaluation as a job: every candidate of a task on every item of a split.
 
 Rules:
-- Candidates are those of the plan, which is made at the first start and kept. All of them answer
-  the same items; sealed splits cannot be named.
-- Outcomes are kept item by item, so that a stopped evaluation resumes where it was, with the same
-  task, dataset and models or not at all.
+- All candidates of the plan answer the same items; sealed splits cannot be named.
+- A stopped evaluation resumes at its item, with the same task, dataset and models or not at all.
 - The result names task, dataset, models and outcomes by digest.
 """
 

@@ -1,8 +1,8 @@
 """The verdict of a gate, from specification and answers. Pure.
 
-Rules: the margin and alpha are the specification's, and a look spends its share of alpha; groups
-weigh the same and intervals count groups; each floor and the comparison must pass; a failure is a
-score of 0, on either side; reported figures are rounded outward to the point.
+Rules: a look spends its share of alpha; groups weigh the same and intervals count groups; each
+floor and the comparison must pass; a failure is a score of 0, on either side; reported figures are
+rounded outward to the point.
 Sources: `statistics.verdict`, `statistics.groups.paired_difference`; Bonferroni for the looks;
 Berger (Technometrics 24, 1982) for the floors.
 """

@@ -1,7 +1,6 @@
 """Scores and tables that describe answers; no gate uses them. Pure.
 
-Rule: a failure (a timeout, a refusal, a crash, an answer that breaks the form) scores 0 and is
-never left out.
+Rule: a failure scores 0 and is never left out.
 
 Sources: token F1 after SQuAD (Rajpurkar et al., 2016, arXiv:1606.05250); macro-F1 as the mean of
 each class's F1 (Opitz and Burst, 2019, arXiv:1911.03347).

@@ -1,8 +1,8 @@
 """Nearest neighbours by an embedding model, as a candidate.
 
-Rules: training texts are embedded through the path of apps and recorded like their requests;
-questions and training texts go through the same model without a prefix, written as a classifier of
-the task reads them; of a large split `train` the items with the smallest digests are learned.
+Rules: training texts are embedded through the path of apps; questions and training texts go through
+the same model without a prefix, written as a classifier of the task reads them; of a large split
+`train` the items with the smallest digests are learned.
 """
 
 from array import array

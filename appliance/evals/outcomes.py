@@ -1,7 +1,7 @@
 """One candidate's outcome on one item, as a line of JSON, and the digest of all of them.
 
-Rules: every item of the split has exactly one outcome; a failure is an outcome with a code and a
-score of 0; lines are canonical, so that equal outcomes have equal digests.
+Rules: every item of the split has exactly one outcome, a failure included; lines are canonical, so
+that equal outcomes have equal digests.
 """
 
 import hashlib

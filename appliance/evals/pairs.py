@@ -1,7 +1,7 @@
 """Candidate's and incumbent's outcome on one item, as a line of JSON: a leaf of the outcomes' tree.
 
-Rules: lines are canonical and are in the order of the items' ids, so that equal outcomes have one
-root; the tree is that of RFC 6962, so that one line can be proved without the others.
+Rules: lines are canonical and in the order of the items' ids, so that equal outcomes have one root;
+the tree is that of RFC 6962.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,9 +1,9 @@
 """The plan of an evaluation: its candidates and their order, decided once at its start.
 
 Rules:
-- The battery comes first: candidates without a language model, then nearest neighbours by an
-  embedding model, then the task's own classifier or blend, then the task as written under its
-  model, with other numbers of examples, and without a forced form of answers.
+- Order: candidates without a language model, nearest neighbours by an embedding model, the task's
+  own classifier or blend, the task as written under its model, with other numbers of examples, and
+  without a forced form of answers.
 - A candidate that cannot be measured is a note of the report.
 - The plan is kept with the job, with the digests of models, for a resumed job.
 """

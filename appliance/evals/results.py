@@ -1,8 +1,7 @@
 """From outcomes of all candidates to the result of a job and its page. Pure but for the clock.
 
-Rules: all candidates answered the same items, or there is no result; the result names its inputs by
-digest; language models are compared with logistic regression on all training items, where that can
-be learned.
+Rules: all candidates answered the same items, or there is no result; language models are compared
+with logistic regression on all training items, where that can be learned.
 """
 
 from collections.abc import Mapping, Sequence

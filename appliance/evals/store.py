@@ -1,9 +1,8 @@
 """The files of evaluations: `DATA/evaluations/JOB/`, one file of outcomes for each candidate.
 
-Rules: outcomes are appended and made durable in batches, so that an evaluation resumes at the item
-where it stopped; a line that a crash cut short is dropped, and its item is answered again; the
-result is next to them, so that it outlives the record of the job; texts of an item can be erased,
-and then its scores stay; all of it lies encrypted (`host/at_rest.py`).
+Rules: outcomes are made durable in batches; a line that a crash cut short is dropped, and its item
+is answered again; the result is next to them, so that it outlives the record of the job; texts of
+an item can be erased, and its scores stay; all of it lies encrypted (`host/at_rest.py`).
 """
 
 import json

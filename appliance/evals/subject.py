@@ -1,10 +1,9 @@
 """The task and the items of an evaluation, read and checked against each other.
 
 Rules:
-- An artifact named by an id was approved, and is hashed again from its stored bytes; a directory is
-  a draft, and the result says so. A draft that is signed must still be what was signed.
-- Few-shot examples are items of the split `train`, or the evaluation is refused: an answer in the
-  prompt measures nothing.
+- An approved artifact is hashed again from its stored bytes; a directory is a draft, and the result
+  says so. A signed draft must still be what was signed.
+- Few-shot examples are items of the split `train`, or the evaluation is refused.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Summary of candidates' outcomes: quality with intervals, speed, slices, comparisons. Pure.
 
-Rules: quality is the mean over items weighted by group, with its interval over groups; candidates
-are compared on the same items; of several comparisons with one baseline, all hold together with the
-stated confidence (Bonferroni); speed is next to quality and is never mixed into it.
+Rules: quality is the mean over items weighted by group, with its interval over groups; of several
+comparisons with one baseline, all hold together with the stated confidence (Bonferroni); speed is
+never mixed into quality.
 """
 
 import itertools

@@ -1,8 +1,7 @@
 """Read access to documents. Pure.
 
-Rules: only the API keys, the groups of keys, the groups of verified people or the "everyone" on its
-list may read a document; an empty list is readable by no app. A caller's rights are a set of
-grantees, made for one query and never kept.
+Rules: an access list names API keys, groups of keys, groups of verified people or "everyone"; an
+empty list is readable by no app. A caller's rights are made for one query and never kept.
 """
 
 import re

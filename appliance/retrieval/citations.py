@@ -4,11 +4,9 @@ Rules:
 - A quotation counts when its words are in the cited passage, letter by letter and in order; only
   the white space between words may differ, and brackets around a number, since passages are shown
   with others (`neutral`). Without a number, any passage may have it.
-- Only passages that were found for this caller are compared, so a quotation of a document that the
-  caller may not read cannot be verified.
-- A quotation that does not verify is removed from the text, with its mark, and counted. So is a
-  mark without a quotation, and a quotation too short to prove anything.
-- The caller decides on an answer without one verified quotation.
+- Only passages that were found for this caller are compared.
+- A quotation that does not verify is removed, with its mark, and counted. So is a mark without a
+  quotation, and a quotation too short to prove anything.
 - The work is linear in the lengths of answer and passages, whatever a model writes. Patterns are
   single signs, and a passage is read once.
 """

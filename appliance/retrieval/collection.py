@@ -2,13 +2,12 @@
 
 Rules:
 - A document comes in with its text, chunks and vectors in one transaction, or not at all.
-- Only the current version of a document is searched. Earlier ones keep their text, so that a
-  passage of an old answer can be shown again, until the document is removed.
+- Only the current version of a document is searched. Earlier ones keep their text, for passages of
+  old answers, until the document is removed.
 - Every change raises the generation, which answers are recorded with.
-- Texts, headings, values and vectors lie encrypted (`schema.TEXTS`); no index of words is on the
-  disk.
-- Removing a document overwrites its bytes in the file: SQLite zeroes what it frees, and the log of
-  writes is emptied.
+- Texts, headings, values and vectors lie encrypted (`schema.TEXTS`); no index of words is on disk.
+- Removing a document overwrites its bytes: SQLite zeroes what it frees, and the log of writes is
+  emptied.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
 """Commitments in the log to passages and citations, opened only by a nonce. Pure.
 
 Rules:
-- A digest of a short text can be guessed. So an entry has HMACs under a random nonce of one search,
-  and neither ids nor digests.
+- A digest of a short text can be guessed. So an entry has HMACs under a random nonce of one search.
 - The nonce goes to the app with its answer. The appliance keeps it, with the ids and digests, as a
   text of the entry: encrypted, and erased with the other texts.
 

@@ -1,8 +1,7 @@
 """Vectors of queries and passages, by an embedding model that the appliance serves.
 
-Rules: the model is asked through the path of every request, so its use is recorded and takes turns;
-a collection is only asked with the model, by digest, that made its vectors; the model's prefix is
-put before a query or a passage.
+Rules: the model is asked through the path of every request; a collection is only asked with the
+model, by digest, that made its vectors.
 """
 
 import asyncio

@@ -4,8 +4,6 @@ Rules:
 - A file whose digest is known is not read again; its access list is updated.
 - A file that cannot be read is refused with a code in the job's report, and the rest continues.
 - Only the collection has values of metadata: the job's record and the log have a number.
-- Each document is in the collection as a whole or not at all, so a stopped job resumes at the next
-  one.
 """
 
 import hashlib

@@ -1,8 +1,7 @@
 """The rows of each term, with counts: the full-text index of a collection, in memory.
 
-Rules: made of the texts of chunks by SQLite's tokeniser, and never on the disk, where it would show
-their words; rows rise within a term; a removed row is gone from every term. Numbers only: eight
-bytes for a term in a row.
+Rules: made by SQLite's tokeniser, and never on the disk, where it would show the words; rows rise
+within a term. Numbers only: eight bytes for a term in a row.
 """
 
 from collections.abc import Iterable, Mapping

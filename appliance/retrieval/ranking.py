@@ -1,11 +1,9 @@
 """Candidates of a search and their order. Pure numbers over a caller's readable chunks.
 
 Rules:
-- Every statistic (number of chunks, their lengths, a term's chunks) counts readable chunks only, so
-  that a score reveals nothing about the others.
-- A chunk's score is computed from that chunk only, in 64-bit floats, and does not depend on its
-  neighbours in memory. So is the rough one, from numbers of 8 bits, by which the candidates are
-  chosen.
+- Every statistic counts readable chunks only, so that a score reveals nothing about the others.
+- A chunk's score, also the rough one in numbers of 8 bits that chooses candidates, does not depend
+  on its neighbours in memory.
 - Equal scores are ordered by document and place, never by a document's arrival.
 
 Sources: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009);

@@ -1,8 +1,7 @@
 """The process that reads one document: confined before the first byte of it, and then it ends.
 
 Order: the reader of the format is imported, all rights are dropped as in a worker of models, the
-document is read from descriptor 0, and text and structure are written to descriptor 1. It has no
-network, opens no file, starts no process, and has limits of memory and of processor time.
+document is read from descriptor 0, and text and structure are written to descriptor 1.
 
 usage: python -I -m appliance.retrieval.reader MEDIA SECONDS < DOCUMENT
 """

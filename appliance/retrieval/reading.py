@@ -1,10 +1,8 @@
 """Reads a document in a process of its own.
 
-Rules:
-- One process a document, so that a document affects the reader of no other.
-- Its answer has a greatest size. Its time is processor time, so that a busy machine refuses no good
-  document; a process that neither computes nor waits for the processor is ended.
-- The outcome is always a text or a refusal.
+Rules: one process a document; its time is processor time, so that a busy machine refuses no good
+document; a process that neither computes nor waits for the processor is ended; the outcome is
+always a text or a refusal.
 """
 
 import contextlib

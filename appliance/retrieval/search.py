@@ -1,14 +1,12 @@
 """The search of one collection: passages that a caller may read, best first.
 
 Rules:
-- The access set acts on the candidates of both generators, before anything is scored; an unreadable
-  chunk has no influence on the passages, their scores or their number.
-- One search reads one state of the database, lists of access included, so that a withdrawn right is
-  gone at the next query.
-- The id of a passage reveals nothing of other documents: version digest, begin and end. Nor does
-  the searched state: it is a digest of the caller's readable documents.
+- The access set acts before anything is scored; an unreadable chunk has no influence on the
+  passages, their scores or their number.
+- One search reads one state of the database, lists of access included.
+- The id of a passage and the searched state reveal nothing of other documents.
 - The index takes its memory from the budget of all memory before it is made. Models and jobs
-  displace it, since it can be made again; where it does not fit, the search is refused.
+  displace it; where it does not fit, the search is refused.
 """
 
 import hashlib

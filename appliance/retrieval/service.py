@@ -2,9 +2,8 @@
 
 Rules:
 - The key's groups and the access lists of the moment decide each search.
-- The record of a search is durable before its passages leave: commitments to the passages, and the
-  state of the collection. The query is the client's text, which can be erased, together with the
-  text that opens the commitments.
+- The record of a search is durable before its passages leave. The query is the client's text, which
+  can be erased, together with the text that opens the commitments.
 - Few searches run at once, and few wait, of one key fewer; each counts as a request of its quota.
 """
 

@@ -1,8 +1,7 @@
 """The words of a query as the index of a collection writes them.
 
-Rules: the index's own tokeniser makes them, so that query and document agree; words without content
-are left out, unless nothing else is there, and so is the part before or after an apostrophe
-(d'huile, doesn't); each word counts once.
+Rules: the index's own tokeniser makes them; words without content are left out, unless nothing else
+is there, and so is the part before or after an apostrophe (d'huile, doesn't).
 """
 
 import re

@@ -1,11 +1,10 @@
 """Choice of a collection's search, measured on questions whose answers are known. A job.
 
 Rules:
-- A question counts documents, not chunks: nDCG@10 and recall@10 over the first ten documents.
-- Questions are the unit of every interval, or their groups where a dataset names these. With fewer
-  than 50 nothing is decided.
+- A question counts documents, not chunks: nDCG@10 and recall@10.
+- Questions, or their groups, are the unit of every interval. With fewer than 50 nothing is decided.
 - The best is taken by its mean; fusion, which costs both, only where it is better than either.
-- The questions are the customer's text: the log and the job keep their number and digest only.
+- The log and the job keep the questions' number and digest only: they are the customer's text.
 """
 
 import hashlib

@@ -1,11 +1,11 @@
 """A monitor that may be looked at after every label: is the error rate above a bound?
 
-Rules: one bet a group, with the share of its items that were wrong; every stake is fixed before the
-group is seen; half of the capital bets from the first group on, and of the other half one part in
-`STARTS` begins at each group, so that losses of good months do not hide a rate that rises later; a
-group's weight does not depend on its labels; the evidence is the mean of the capital over all
-stakes; under a true rate of at most `bound` it reaches 1 / delta with probability at most delta,
-however often it is looked at; the state is JSON.
+Rules: one bet a group, with its share of wrong items; every stake is fixed before the group is
+seen; half of the capital bets from the first group on, and of the other half one part in `STARTS`
+begins at each group, so that losses of good months do not hide a rate that rises later; a group's
+weight does not depend on its labels; the evidence is the mean of the capital over all stakes; under
+a true rate of at most `bound` it reaches 1 / delta with probability at most delta, however often it
+is looked at.
 Sources: Ville 1939; Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024, "Estimating means of
 bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021; Shin, Ramdas & Rinaldo,
 "E-detectors", arXiv 2203.03532, for the restarts, here with a finite capital.

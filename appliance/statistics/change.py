@@ -1,10 +1,9 @@
 """Have the last weeks changed? Conformal evidence on blocks that may be looked at every week.
 
 Rules: a block is a week, never a day or an item, because days of a week go together; while nothing
-changes, blocks are exchangeable, so the last ones are as likely as any others to differ most, and
-`rank` is exact; the part of `delta` for each look is fixed before, so all looks of a year together
-give a false alarm with probability at most `delta`; a small difference is no alarm, whatever its
-rank; a constant statistic is ignored.
+changes, blocks are exchangeable, and `rank` is exact; the part of `delta` for each look is fixed
+before, so all looks of a year together give a false alarm with probability at most `delta`; a small
+difference is no alarm, whatever its rank; a constant statistic is ignored.
 Sources: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2nd ed., 2022; Westfall &
 Young, Resampling-Based Multiple Testing, 1993 (the maximum over statistics); Vovk & Wang, Ann.
 Stat. 49, 2021 (e-values: here 1 / level where the rank is within the level, else 0).

@@ -1,8 +1,7 @@
 """Means over items that are weighted by group, and their intervals.
 
-Rules: every group weighs the same, however many items it has, unless a name says otherwise; a
-group's items are averaged first, and the intervals see groups only; closed forms only, so that a
-bare Python can compute them again; an interval has a width even when all groups agree.
+Rules: every group weighs the same unless a name says otherwise; the intervals see groups only;
+closed forms only, so that a bare Python can compute them again.
 """
 
 import hashlib

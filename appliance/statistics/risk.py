@@ -1,8 +1,7 @@
 """A threshold whose accepted error is bounded for this calibration, with confidence 1 - delta.
 
-Rules: thresholds were fixed before the outcomes were seen, on another split; they are tried from
-the most cautious on, and the first failure ends the search (fixed-sequence testing), so that no
-share of delta is spent on their number; every observation is its own group.
+Rules: thresholds were fixed on another split; the first failure ends the search (fixed-sequence
+testing), so that no share of delta is spent on their number; every observation is its own group.
 Sources: Clopper & Pearson, Biometrika 26, 1934; Maurer, Hothorn & Lehmacher 1995 for the fixed
 sequence; Angelopoulos et al., Ann. Appl. Stat. 19, 2025, "Learn then Test".
 """

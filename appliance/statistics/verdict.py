@@ -1,8 +1,7 @@
 """The verdict of a comparison: is the candidate worse than the incumbent by more than a margin?
 
-Rules: the margin was fixed before the outcomes were seen; pass needs the lower limit above minus
-the margin, fail the upper limit below it, everything else is underpowered; fewer than `FEWEST`
-groups are always underpowered; an underpowered verdict has the needed number of groups.
+Rules: pass needs the lower limit above minus the margin, fail the upper limit below it, everything
+else is underpowered; so are fewer than `FEWEST` groups.
 Source: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority, 2nd ed., 2010.
 """
 

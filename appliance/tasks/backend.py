@@ -2,11 +2,9 @@
 
 Rules:
 - The prompt, the form and the sampling are the task's; `asked` takes an app's part.
-- In a blend the classifier reads the same input first, so that the model scores only labels that
-  may win.
+- In a blend the classifier answers first, so that the model scores only labels that may win.
 - Labels and values are decided before the first byte leaves. JSON and text may stream.
-- An answer that breaks the form is an error, never an answer.
-- On request, the model is asked within the same request whether its answer is right.
+- An answer that breaks the form is an error.
 """
 
 import asyncio

@@ -3,14 +3,13 @@
 Rules:
 - Passages are searched under the rights of the app that asks, for each request; the first input
   field is the question. Without a passage the model does not run and the answer is a refusal.
-- An answer leaves whole: each quotation in it is in a passage of this request; any other is removed
-  and counted; an answer without one left is replaced by the refusal.
-- With `quotes` the engine lets the model write only one sentence of a passage with its number, or
-  the refusal, so that a small model cites, too.
+- An answer leaves whole: a quotation in no passage of this request is removed and counted; an
+  answer without one left is replaced by the refusal.
+- With `quotes` the model can write only one sentence of a passage with its number, or the refusal.
 - A passage never begins a line of the prompt, has no mark that looks like ours, and its control
   tokens are text, so that it cannot pass for the task's own words or for another passage.
-- The log commits to passages and citations and never has a passage's text, so that removal from a
-  collection is complete. Computed prompts are reused under the same rights only.
+- The log never has a passage's text, so that removal from a collection is complete. Computed
+  prompts are reused under the same rights only.
 """
 
 import json

@@ -1,10 +1,7 @@
 """A task that a classifier answers: no language model runs.
 
-Rules:
-- Refusals, records, counts and answers are as for a model; no token is read or written.
-- It computes in a thread of its own, so that the loop answers others meanwhile.
-- Time and memory are bounded by the task's input limits: a longer value is refused, and a
-  classifier reads no more than the first characters of a text (`ngrams.MOST_CHARACTERS`).
+Rules: refusals, records, counts and answers are as for a model; it computes in a thread of its own;
+a classifier reads no more than the first characters of a text (`ngrams.MOST_CHARACTERS`).
 """
 
 import asyncio

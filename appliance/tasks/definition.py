@@ -1,10 +1,8 @@
 """`task.toml`: a task, as its author wrote it.
 
 Rules:
-- An unknown key or value is refused, with its place in the file: it could change the task's
-  meaning.
-- The definition is complete: everything that an answer depends on is in the task's directory or is
-  named by its digest.
+- An unknown key or value is refused, with its place in the file.
+- Everything that an answer depends on is in the task's directory or is named by its digest.
 - No label is the beginning of another, because scores of labels are compared token by token.
 
 docs/tasks.md has the format.

@@ -1,10 +1,7 @@
 """A first `task.toml` with its files, from labelled items. Pure but for `write`.
 
-Rules:
-- Fields, labels, types and lengths are read from the items. A person's decision is in the file with
-  a comment.
-- Examples are items of the split `train`, handed in by the caller.
-- Either a task is written that `task check` accepts, or nothing.
+Rules: fields, labels, types and lengths are read from the items; a person's decision has a comment
+in the file; either a task is written that `task check` accepts, or nothing.
 """
 
 import json

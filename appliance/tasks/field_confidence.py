@@ -1,9 +1,8 @@
 """Confidence in each field of an answer, from the token-by-token decisions. Pure.
 
 Rules:
-- A decision belongs to the field whose value it writes or ends: the first that ends after it
-  begins. A token without an alternative in the schema is no decision, so that names of fields and
-  punctuation do not count.
+- A decision belongs to the first field that ends after it begins. A token without an alternative in
+  the schema is no decision.
 - Numbers come from a confined process that is not trusted: any non-number counts as the worst.
 """
 

@@ -2,7 +2,7 @@
 
 Rules:
 - An app sends the fields as a JSON object, or plain text where the task has one required field. A
-  JSON object is never taken as text: a text that is one goes into its field.
+  JSON object is never taken as text.
 - The template sees the input fields only, in a sandbox; its output is bounded.
 - A field that is missing, unknown or too long is refused by name. Nothing is cut.
 """

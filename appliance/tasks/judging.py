@@ -1,8 +1,7 @@
 """P(True): the model's probability that its own answer is right.
 
 Rules:
-- The question follows the answer's conversation, whose computation is used again, so that only
-  answer and question are computed.
+- The question follows the answer's conversation, whose computation is used again.
 - Nothing is sampled: of the raw probabilities of "yes" and "no", that of "yes" counts.
 - The call is part of the answer's request: its tokens count there, and it ends with it.
 

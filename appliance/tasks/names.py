@@ -1,8 +1,8 @@
 """Names that apps use in place of the ids of tasks, and the version that answers under each.
 
 Rules: a name answers by its newest pointer, or not at all; the store decides whether that task may
-serve, as for any other; a name never hides an artifact of the same id. A canary that may not serve
-leaves its apps to the live version.
+serve; a name never hides an artifact of the same id. A canary that may not serve leaves its apps to
+the live version.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """An app's request to a task: its input only, without settings that the task has made.
 
 Rules: a request with a setting of its own is refused by name, except for settings without meaning
-for a form without sampling. Agents always send a system message: the task has its own, so the app's
-is not used, and the answer and the log say so.
+for a form without sampling. The app's system message, which agents always send, is not used, and
+the answer and the log say so.
 """
 
 from typing import Final

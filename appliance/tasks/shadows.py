@@ -1,9 +1,9 @@
 """Shadow versions: they answer apps' requests under a name, after the apps were answered.
 
-Rules: no app ever gets the answer of a shadow; it is recorded like every answer, under the key id
-`shadow` and the app's request id with `-shadow`, with the content retention of the app; it runs at
-batch priority, one at a time; requests beyond the queue are dropped and counted. A failed answer of
-a shadow counts as a failure, not as one that was not requested.
+Rules: no app ever gets the answer of a shadow; it is recorded under the key id `shadow` and the
+app's request id with `-shadow`, with the content retention of the app; it runs at batch priority,
+one at a time; requests beyond the queue are dropped and counted. A failed answer counts as a
+failure, not as one that was not requested.
 """
 
 import asyncio

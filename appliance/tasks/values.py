@@ -1,12 +1,10 @@
 """Answers as values alone: one a line in the order of the schema, and the JSON that they stand for.
 
-Values alone are several times fewer tokens than their JSON.
-
 Rules:
 - Every property is a scalar: text, number, integer, boolean, a constant or one of a list, or null.
 - A line holds the value as JSON would, but text is without quotes: `\\`, line feed, carriage return
   and tab are escaped by a backslash. An empty line is null where the schema allows null.
-- The form is unambiguous: reading a written value gives it again, or it is refused.
+- Reading a written value gives it again, or it is refused.
 """
 
 import json

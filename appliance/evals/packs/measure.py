@@ -1,8 +1,7 @@
 """A model on a pack: asked through the path of apps, with a summary of its outcomes.
 
-Rules: the model is asked by itself, without the task's prompt; choices are scored as labels, all
-else is greedy; a frozen text is scored, not asked, and its outcome holds the sum of its
-log-probabilities; outcomes are kept like those of a task, so that a stopped evaluation resumes.
+Rules: the model is asked without the task's prompt; choices are scored as labels, all else is
+greedy; a frozen text is scored, and its outcome holds the sum of its log-probabilities.
 """
 
 import json

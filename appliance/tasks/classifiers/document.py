@@ -1,8 +1,7 @@
 """A classifier as one JSON document, `classifier.json`, and back.
 
-Rules: the document is complete, without code or another file; matrices are little-endian 32 bit
-floats in base64, a quarter of their size as digits; every size is checked before use, only finite
-numbers are taken, and unknown content is refused.
+Rules: matrices are little-endian 32 bit floats in base64; every size is checked before use, only
+finite numbers are taken, and unknown content is refused.
 """
 
 import base64

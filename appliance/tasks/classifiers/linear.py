@@ -1,7 +1,7 @@
 """Multinomial logistic regression over n-grams of a text.
 
 Rules: the weights are penalised by half their squares over `STRENGTH`, the intercepts are not;
-training items are sorted first, so that their order does not matter; two labels at least.
+training items are sorted first.
 Sources: Cox, J. R. Stat. Soc. B 20, 1958; for texts Genkin, Lewis & Madigan, Technometrics 49,
 2007.
 """

@@ -1,8 +1,8 @@
 """The labels of the nearest training texts, by the vectors of an embedding model.
 
-Rules: distance is by cosine; the `NEAREST` vote with weights that fall with the distance; at equal
-distance the smaller label votes first; every label has a little probability. The caller embeds
-texts, with the model and the prefix that embedded the training texts.
+Rules: the `NEAREST` by cosine vote with weights that fall with the distance; at equal distance the
+smaller label votes first; every label has a little probability. The caller embeds texts, with the
+model and the prefix of the training texts.
 Source: Cover & Hart, IEEE Trans. Inf. Theory 13, 1967; Dudani, IEEE Trans. SMC 6, 1976.
 """
 

@@ -2,8 +2,8 @@
 
 Rules: words are runs of at least two letters or digits in lower case, one and two of them;
 character n-grams of two to four are within a word with a blank on each side, and occur in at least
-two texts; term frequency is logarithmic, both blocks have length 1; the features that most texts
-have are kept when there are too many.
+two texts; term frequency is logarithmic, both blocks have length 1; of too many features the
+commonest are kept.
 Sources: Salton & Buckley, Inf. Process. Manag. 24, 1988; the smoothed inverse document frequency
 and the forms of n-grams are those of scikit-learn, with which this is compared.
 """
