@@ -69,7 +69,6 @@ class WeekObserved:
 
     @cached_property
     def places(self) -> list[int]:
-        """Hashes of its text's words."""
         return [_place(word) for word in _words(self.text or "")]
 
     @cached_property
@@ -98,7 +97,7 @@ class Profile:
             raise ValueError("words")
 
     def known_words(self) -> bytes:
-        """A bit for each hash of a known word. Raises ValueError."""
+        """Raises ValueError."""
         try:
             return zlib.decompress(self.words)
         except zlib.error as error:

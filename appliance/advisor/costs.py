@@ -141,7 +141,7 @@ class Case:
         }
 
     def _extra(self, values: Values, requests: Value, busy: Value) -> Value:
-        """Watt-hours beyond idling: as answered, else by the measured joules."""
+        """As answered, else by the measured joules."""
         if self.questions.costs.watts_busy.high > 0:
             return (values["costs.watts_busy"] - values["costs.watts_idle"]) * busy
         return requests * (self.candidate.joules or 0.0) / 3600
@@ -276,7 +276,6 @@ def _ranges(questions: Questions, facts: MeasuredFacts) -> dict[str, Range]:
 def _percentiles(
     total: Callable[[Values], Value], fixed: Mapping[str, float], uncertain: Mapping[str, Range]
 ) -> Percentiles:
-    """P10, P50 and P90 over all combinations of the three points of each uncertain number."""
     points = np.array(list(itertools.product(*uncertain.values())))
     weights = np.array(
         [math.prod(each) for each in itertools.product(WEIGHTS, repeat=len(uncertain))]

@@ -67,7 +67,6 @@ class WindowFinding:
 
     @property
     def e_value(self) -> float:
-        """1 / level at an alarm, else 0."""
         return 1 / self.level if self.alarm else 0.0
 
     def sentence(self) -> str:
@@ -102,7 +101,6 @@ class Watch:
 
     @property
     def alarm(self) -> WindowFinding | None:
-        """The first finding that was an alarm."""
         return next((each for each in self.findings if each.alarm), None)
 
     @property

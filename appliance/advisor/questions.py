@@ -252,7 +252,6 @@ class Questions:
 
     @property
     def settled(self) -> "Questions":
-        """With every range at its P50."""
         found = self
         for name, value in self.ranges.items():
             if not value.known:
@@ -260,7 +259,6 @@ class Questions:
         return found
 
     def having(self, name: str, value: Range) -> "Questions":
-        """With another range under a name."""
         part, _, attribute = name.rpartition(".")
         if part.startswith("prices."):
             chosen = part.removeprefix("prices.")

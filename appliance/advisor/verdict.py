@@ -210,7 +210,7 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """Why prices prevent a verdict; "" otherwise."""
+    """"" without a reason."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:
@@ -462,7 +462,6 @@ def _none_shown(
 
 
 def _local(advice: Recommendation) -> Option | None:
-    """The chosen option, or else the cheapest local one."""
     if advice.verdict != "cloud":
         return advice.chosen
     here = [o for o in advice.options if o.option != "cloud" and o.state == "shown"]
@@ -487,7 +486,6 @@ def _having(questions: Questions, name: str, value: float) -> Questions:
 
 
 def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[FlipTold]:
-    """The nearest changes of single answers that change the verdict."""
     found = []
     may = questions.regulation.data_may_leave
     other = replace(questions, regulation=replace(questions.regulation, data_may_leave=not may))
@@ -567,7 +565,6 @@ def _rounded(value: float) -> float:
 
 
 def _of_chosen(chosen: Option | None) -> list[str]:
-    """Describe the chosen cascade's certificate and the joules of an answer."""
     if chosen is None or chosen.case is None or chosen.case.price is not None:
         return []
     candidate, found = chosen.case.candidate, []
@@ -590,7 +587,6 @@ def _of_chosen(chosen: Option | None) -> list[str]:
 
 
 def _holds_for(questions: Questions, advice: Recommendation) -> list[str]:
-    """For whom the measured shares hold."""
     measured = [o.quality for o in advice.options if o.quality is not None]
     if not measured:
         return []

@@ -267,7 +267,6 @@ def _observed(parts: WatchParts, entry: LogEntry, read: list[Json], *, whole: bo
 def _looked_into(
     parts: WatchParts, entry: LogEntry, seen: WeekObserved, read: list[Json]
 ) -> WeekObserved:
-    """From the request's intent, from people, and from texts by agreement."""
     seen = replace(seen, overridden=parts.overridden(str(entry.body.get("request_id", ""))))
     try:
         intent = parts.reader.entry(int(str(entry.body["intent"])))

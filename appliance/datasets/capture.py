@@ -50,7 +50,6 @@ def item(
 
 
 def _asked(prompt: bytes) -> str | None:
-    """The last message of the user, or the prompt of a completion."""
     try:
         value = json.loads(prompt)
     except ValueError:
@@ -75,7 +74,6 @@ def _text(content: Any) -> str | None:
 
 
 def _fields(text: str) -> dict[str, Scalar]:
-    """The fields of a task's JSON object, else one text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

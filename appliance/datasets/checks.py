@@ -203,7 +203,7 @@ def _split_facts(items: Sequence[Item]) -> SplitFacts:
 
 
 def _certifiable(groups: int) -> float | None:
-    """The smallest error rate, in percent steps, that so many groups without an error certify."""
+    """In percent steps."""
     bounds = [percent / 100 for percent in range(1, 51)]
     return next((bound for bound in bounds if groups_without_error(bound) <= groups), None)
 
@@ -248,7 +248,6 @@ def _groups(dataset: Dataset) -> list[DataProblem]:
 
 
 def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list[DataProblem]:
-    """Items whose text, or nearly, is in an earlier split."""
     exact: list[Any] = []
     near: list[Any] = []
     earlier: list[int] = []

@@ -68,12 +68,10 @@ class Dataset:
 
     @property
     def items(self) -> Iterator[Item]:
-        """All items of open splits."""
         for name in SPLITS:
             yield from self.splits.get(name, ())
 
     def facts(self) -> DatasetFacts:
-        """For lists and records."""
         sealed = dict(self.seal.parts) if self.seal else {}
         items = {name: len(part) for name, part in self.splits.items() if part}
         groups = {
@@ -128,7 +126,7 @@ def read_artifact(artifact: Artifact) -> Dataset:
 
 
 def _seal(artifact: Artifact) -> Seal | None:
-    """Read the seal; each sealed split has its one file."""
+    """Each sealed split has its one file."""
     seal = None
     if sealing.FILE in artifact.sizes:
         seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))
@@ -210,7 +208,6 @@ def seal(path: Path, dataset: Dataset, key: SealKey, splits: Sequence[str] = SEA
 
 
 def _kept(path: Path) -> dict[str, Path]:
-    """The files of a directory that are not the dataset's own open ones."""
     ours = {FILE, names.SIGNATURE_FILE, *map(split_file, SPLITS)}
     with open_artifact(path) as artifact:
         return {name: path / name for name in artifact.sizes if name not in ours}
@@ -271,7 +268,6 @@ def _check(dataset: Dataset) -> None:
 
 
 def _check_sealed_groups(dataset: Dataset) -> None:
-    """Refuse a group of an open split that is in a sealed one."""
     if dataset.seal is None:
         return
     where = {mark: name for name, part in dataset.seal.parts.items() for mark in part.names}

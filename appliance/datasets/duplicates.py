@@ -161,7 +161,7 @@ class _Features(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """Equal where texts are alike in everything that is compared."""
+        """Equal where texts are alike."""
         if self.words is None:
             return self.trigrams.tobytes()
         return b"words" + self.words.tobytes()
@@ -204,11 +204,7 @@ def _jaccard(first: Hashes, second: Hashes) -> float:
 def _candidates(
     texts: Sequence[_Features], least: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], bool]:
-    """Pairs that share a band and whose signatures agree in at least the share `least`.
-
-    Returns:
-        The pairs as `first * len(texts) + second`, the shares, and whether the search was complete.
-    """
+    """As `minhash.candidates`."""
     long = np.array([text.words is not None for text in texts], dtype=bool)
     by_word = np.flatnonzero(long)
     words = [text.words for text in texts if text.words is not None]

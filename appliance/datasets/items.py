@@ -73,7 +73,6 @@ class Item:
 
     @property
     def label(self) -> str:
-        """The expected answer as one comparable text."""
         return answer_text(self.expected)
 
     def line(self) -> bytes:

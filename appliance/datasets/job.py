@@ -68,12 +68,7 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
         self._parts = parts
 
     def check(self, params: CheckWanted) -> None:
-        """A dataset that is there, and a model that can be asked.
-
-        Raises:
-            DatasetRefused: `dataset_unreadable`.
-            NotFound: `model_not_found`.
-        """
+        """Raises DatasetRefused (`dataset_unreadable`), NotFound (`model_not_found`)."""
         if "/" in params.data and not Path(params.data).is_dir():
             raise DatasetRefused("dataset_unreadable", f"{params.data[:200]} is no directory.")
         if params.model:

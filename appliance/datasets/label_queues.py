@@ -222,10 +222,8 @@ class LabelQueues:
             return _read(connection, name)
 
     def put_aside(self, name: str, new: PutAside) -> StoredLabelQueue:
-        """Put an item aside, behind this person's earlier ones.
-
-        Raises:
-            DatasetRefused: `label_queue_unknown`, or as `Labelling.admit_aside`.
+        """Behind this person's earlier ones; DatasetRefused (`label_queue_unknown`, as
+        `admit_aside`).
         """
         row = {"queue": name, **new._asdict()}
         with self._database.begin() as connection:
@@ -236,7 +234,7 @@ class LabelQueues:
             return _read(connection, name)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """By queue, the number of these items."""
+        """By queue."""
         with self._database.begin() as connection:
             return _count(connection, ids)
 
@@ -254,7 +252,6 @@ class LabelQueues:
             return tuple(str(item) for (item,) in rows)
 
     def erase(self, ids: Collection[str]) -> None:
-        """Remove these items from every queue, with their labels."""
         sql = text("DELETE FROM label_items WHERE item IN :ids OR origin IN :ids")
         with self._database.begin() as connection:
             connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))

@@ -87,12 +87,10 @@ class Labelling:
 
     @property
     def done(self) -> dict[str, int]:
-        """Number of labelled items by person."""
         return {name: len(said) for name, said in self._said.items()}
 
     @property
     def compared(self) -> bool:
-        """True if both raters have labelled every item."""
         return all(len(self._said[name]) == len(self.items) for name in self.raters)
 
     def differences(self) -> tuple[RaterDifference, ...]:
@@ -101,9 +99,7 @@ class Labelling:
         return tuple(pair for pair in self._differences() if pair.item not in settled)
 
     def kappa(self) -> Kappa:
-        """Agreement beyond chance. Raises DatasetRefused (`labels_unfinished`,
-        `label_queue_empty`).
-        """
+        """Raises DatasetRefused (`labels_unfinished`, `label_queue_empty`)."""
         self._demand_compared()
         if not self.items:
             raise DatasetRefused("label_queue_empty", "All items of the queue were erased.")
@@ -111,11 +107,7 @@ class Labelling:
         return cohen_kappa([first[i] for i in self.items], [second[i] for i in self.items])
 
     def answers(self) -> dict[str, str]:
-        """Labels of settled items: agreed upon, or decided afterwards.
-
-        Raises:
-            DatasetRefused: `labels_unfinished`.
-        """
+        """Agreed upon, or decided afterwards. Raises DatasetRefused (`labels_unfinished`)."""
         self._demand_compared()
         first, second = (self._said[name] for name in self.raters)
         found = {item: label for item, label in first.items() if second[item] == label}
@@ -148,10 +140,8 @@ class Labelling:
         return dict(Counter(one.reason for one in waiting))
 
     def admit_aside(self, new: PutAside) -> None:
-        """Check that a person may put an item aside.
-
-        Raises:
-            DatasetRefused: `item_unknown`, `label_settled` for a labelled one, and as `next_item`.
+        """Raises DatasetRefused: `item_unknown`, `label_settled` for a labelled one; as
+        `next_item`.
         """
         if new.item not in self.asked_of(new.rater):
             raise _unknown_item(new.item)
@@ -159,11 +149,7 @@ class Labelling:
             raise DatasetRefused("label_settled", f"{new.item!r} has a label already.")
 
     def asked_of(self, rater: str) -> tuple[str, ...]:
-        """The items for a person to label: all, or for a third person the differences.
-
-        Raises:
-            DatasetRefused: as `next_item`.
-        """
+        """All, or for a third person the differences; raises as `next_item`."""
         check_rater(rater)
         if rater in self.raters:
             return self.items

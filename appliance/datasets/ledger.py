@@ -226,9 +226,8 @@ class LookLedger:
             )
 
     def counted(self, job: int) -> tuple[int, int] | None:
-        """Looks taken at what a job looked at, and those left for its task, as of now.
-
-        None where the job took none.
+        """Looks taken at the job's split, and those left for its task; None where the job took
+        none.
         """
         looks, look = self.beside(job)
         if look is None:
@@ -408,7 +407,6 @@ def _sharing(connection: Connection, marks: SplitMarks) -> list[LedgerLook]:
 
 
 def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[str]]:
-    """For each look the marks of shared groups."""
     found: dict[str, set[str]] = defaultdict(set)
     for some in _chunks(sorted(marks)):
         for mark, look in connection.execute(
@@ -419,7 +417,6 @@ def _by_groups(connection: Connection, marks: Iterable[str]) -> dict[str, set[st
 
 
 def _by_items(connection: Connection, marks: SplitMarks) -> dict[str, list[str]]:
-    """For each look the shared items."""
     held: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for some in _chunks(sorted({mark for item in marks.items for mark in parts(item)})):
         for mark, look, item in connection.execute(

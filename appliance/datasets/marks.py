@@ -41,7 +41,6 @@ class SplitMarks:
 
     @property
     def groups(self) -> frozenset[str]:
-        """Both marks of the groups."""
         return self.names | self.contents
 
 

@@ -67,7 +67,6 @@ def _announced(words: list[str]) -> bool:
 
 
 def _listed(run: str, offset: int) -> Iterator[tuple[int, int]]:
-    """Names of the list in a run of words with capitals."""
     words = [(match[0], *match.span()) for match in re.finditer(_WORD, run)]
     at = 0
     while at < len(words):
@@ -105,7 +104,6 @@ def _family(word: str) -> bool:
 
 
 def _title(word: str) -> str:
-    """A word as the list writes it."""
     return word.title() if word.isupper() else word
 
 

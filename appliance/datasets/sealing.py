@@ -72,7 +72,6 @@ class SealedPart:
 
     @property
     def marks(self) -> SplitMarks:
-        """The ledger's key."""
         return SplitMarks(frozenset(self.names), frozenset(self.contents), self.keyed)
 
     def document(self) -> dict[str, int | list[str]]:

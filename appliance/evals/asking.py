@@ -72,7 +72,7 @@ class Asking:
     patient: bool = False
 
     async def outcome(self, item: Item) -> Outcome:
-        """Raises ApplianceError: the server stops, the model is not there, or the log cannot be
+        """Raises ApplianceError: the server stops, the model is missing, or the log cannot be
         written.
         """
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
@@ -255,7 +255,6 @@ def guessed(task: Task, item: Item, guess: Guess, seconds: float) -> Outcome:
 
 
 def _not_the_candidates(error: ApplianceError) -> bool:
-    """True if an error says nothing about the candidate."""
     if isinstance(error, WorkerLost):
         return False
     return isinstance(error, Unavailable | NotFound)

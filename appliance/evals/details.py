@@ -116,7 +116,6 @@ def _share(parts: Iterable[tuple[Outcome, int, int]]) -> GroupMean | None:
 
 
 def _belongs(output: LabelForm, level: str, outcome: Outcome) -> float:
-    """1 if the answer has the same parent label as the expected one."""
     if outcome.answer not in output.labels:
         return 0.0
     return float(output.at(level, outcome.answer) == output.at(level, outcome.expected))

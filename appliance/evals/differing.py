@@ -141,7 +141,7 @@ def _queue(
     items: Sequence[Item],
     names: Mapping[str, str],
 ) -> StoredLabelQueue:
-    """The queue of a gate, made the first time; its entry is durable before."""
+    """Made the first time; its entry is durable before."""
     wanted = subject.signed.said
     if (found := queue_of(parts, job.id)) is None:
         by_id = {item.id: item for item in items}
@@ -164,7 +164,6 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 
 def _settled(parts: LookParts, queue: StoredLabelQueue, items: int) -> dict[str, str]:
-    """The label of each item that is left in a queue."""
     parts.labels.check(queue.name)
     work = queue.labelling
     left = work.differences() if work.compared else ()

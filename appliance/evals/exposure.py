@@ -82,7 +82,6 @@ class _Named(msgspec.Struct):
 
 
 def _names(params: str) -> tuple[str, str]:
-    """Task and dataset of an evaluation, or of a gate's specification."""
     try:
         given = msgspec.json.decode(params, type=_Named)
         if not given.specification:

@@ -103,7 +103,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         )
 
     def left_behind(self, made: Judgement[GateResult]) -> dict[str, str]:
-        """The statement, and the open items that were asked."""
         return {"statement.json": made.statement, REPLAY: made.answers or "{}"}
 
     def left(self, subject: GateSubject, shares: tuple[int, ...]) -> dict[str, float]:
@@ -148,7 +147,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return Asking(loaded.task, inference, label, asker=PADDED, alias=alias, patient=True)
 
     def _check_sides(self, job: Context, subject: GateSubject, measured: GateMeasured) -> None:
-        """End a gate (`gate_interrupted`) in which too many items could not be asked."""
+        """Ends with `gate_interrupted` if too many items could not be asked."""
         wanted, items = subject.signed.said, len(measured.candidate)
         sides = {wanted.task: measured.candidate}
         if subject.incumbent is not None:
@@ -158,7 +157,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         self.check_asked(job, subject, lost, items, heard)
 
     def _check_labels(self, job: Context, subject: GateSubject) -> None:
-        """End a gate (`gate_interrupted`) whose queue was removed, or whose engine changed."""
         if differing.removed(self.parts, job):
             message = "The queue of its labels was removed. The look counts."
             self.interrupt(job, subject, message)
@@ -259,7 +257,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
 def _judged(
     subject: GateSubject, number: int, measured: GateMeasured, files: LookFiles
 ) -> GateFound:
-    """The verdict; its outcomes are kept."""
+    """Its outcomes are kept."""
     every = pairs.pair(measured.candidate, measured.incumbent, measured.agreed)
     paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
     write_pairs(files, paired)
@@ -313,7 +311,6 @@ def _concluded(
 
 
 def _qualities(wanted: Specification, look: int, measured: GateMeasured) -> Mapping[str, Coarse]:
-    """Each side's coarse quality, the classifier first."""
     if measured.agreed:
         return {}  # nobody knows what is right where the two agree
     sides = {

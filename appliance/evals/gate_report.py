@@ -76,7 +76,7 @@ def sentence(judged: GatePageFacts) -> str:
 
 
 def _more(found: GateFound) -> str:
-    """The number of groups that would decide, where one is known."""
+    """Where a number is known."""
     if not found.groups_needed or found.groups_range is None:
         why = "it looks more than 2 points worse, or does not look as if it reached a floor"
         return f"No number of groups is known to, because {why}: improve the candidate."

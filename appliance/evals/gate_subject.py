@@ -56,7 +56,7 @@ def baseline_of(task: TaskFacts) -> str:
 
 
 def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy) -> None:
-    """Check a specification against the store; the task's terms are those of its signed bytes."""
+    """The task's terms are those of its signed bytes."""
     task = store.inventory.record(wanted.task)
     if task.kind != catalogue.KIND or task.state not in _USABLE:
         raise other(f"{wanted.task} is {task.state} and no task that can be evaluated")
@@ -106,7 +106,6 @@ def issued(parts: LookParts) -> list[GateCertificate]:
 
 
 def _check_yearly(parts: LookParts, wanted: Specification, policy: TrustPolicy) -> None:
-    """Check the policy's limit on the false certificates of a year."""
     allowed = policy.tasks.yearly_delta
     if allowed is None:
         return

@@ -88,12 +88,7 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
         self._parts = parts
 
     def check(self, params: EvaluationWanted) -> None:
-        """Check names, and that the split is open.
-
-        Raises:
-            EvaluationRefused: `evaluation_invalid`.
-            NotFound: `model_not_found`.
-        """
+        """Raises EvaluationRefused (`evaluation_invalid`), NotFound (`model_not_found`)."""
         parameters.check(params)
         for model in params.models:
             self._parts.backends.card(model)
@@ -169,7 +164,6 @@ class _Round:
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     async def packs(self, candidates: Iterable[Candidate]) -> dict[str, PacksMeasured]:
-        """Each model on each pack, by model."""
         models = dict.fromkeys(c.model for c in candidates if c.kind == "model")
         found = {}
         for number, model in enumerate(models):
@@ -186,7 +180,6 @@ class _Round:
         return found
 
     async def retrieval(self) -> evidence.Retrieval | None:
-        """Measure the task's search on the items that name their documents."""
         task, search = self._subject.loaded.task, self._parts.documents
         known = [item for item in self._subject.items if item.relevant]
         if search is None or not isinstance(task.output, Text) or not task.output.collection:
@@ -252,7 +245,7 @@ class _Round:
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
-        """Build the asking of a candidate, and the number of items at once."""
+        """With the number of items at once."""
         loaded = self._subject.loaded
         if candidate.kind == "model":
             loaded = replace_answerer(loaded, candidate.model, candidate.digest)
@@ -327,7 +320,7 @@ def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> Loade
 async def _embedded(
     inference: Inference, label: str, model: str, texts: Sequence[str]
 ) -> list[bytes]:
-    """Vectors of texts; b"" for one that is too long for the model."""
+    """b"" for a text that is too long for the model."""
     request = GenerationRequest(model=model, texts=tuple(texts))
     try:
         _, generation = await started(inference, f"{label}-embed", request)

@@ -168,7 +168,6 @@ def judged_again(certificate: GateCertificate, pairs: Sequence[ItemPair]) -> Gat
 
 
 def _needed(parts: Sequence[Verdict]) -> tuple[int | None, Range]:
-    """The number of groups that would decide all open parts, and its range."""
     found = [each.needed for each in parts if each.outcome == "underpowered"]
     known = [each for each in found if each is not None]
     if len(known) < len(found):

@@ -44,12 +44,12 @@ class NearestAnswers:
 
     @property
     def document(self) -> bytes | None:
-        """Coefficients as a task's file; None for answers that are objects or all alike."""
+        """None for answers that are objects or all alike."""
         held = self.labels.get(WHOLE)
         return write(held) if isinstance(held, NeighbourModel) else None
 
     async def answer(self, text: str) -> Guess | None:
-        """An answer with its confidence; None where the text is too long."""
+        """None where the text is too long."""
         (data,) = await self.embed([text])
         if not data:
             return None

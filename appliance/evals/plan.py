@@ -64,9 +64,7 @@ class EvaluationPlan(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     def check(self, subject: EvaluationSubject) -> None:
-        """Refuse to continue with another task or dataset: EvaluationRefused
-        (`evaluation_changed`).
-        """
+        """Refuse another task or dataset: EvaluationRefused (`evaluation_changed`)."""
         if (self.task, self.data) != (subject.loaded.digest, subject.data_digest):
             raise EvaluationRefused(
                 "evaluation_changed", "The task or the dataset is not what the evaluation began on."

@@ -343,7 +343,6 @@ def _sliced(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section:
 
 
 def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
-    """The search's results and the answers' quotations."""
     parts: list[ReportTable] = []
     found = evaluated.retrieval
     if found is not None:

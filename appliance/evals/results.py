@@ -139,7 +139,7 @@ def _made_of(subject: EvaluationSubject, measured: Mapping[str, Measured]) -> di
 
 
 def _confusion(labels: Sequence[str], outcomes: Sequence[Outcome]) -> Sequence[Sequence[int]]:
-    """Counts of the labels alone: other answers are among the failures."""
+    """Other answers are among the failures."""
     _, counts = metrics.confusion(
         labels, [o.expected for o in outcomes], [o.answer for o in outcomes]
     )

@@ -34,9 +34,7 @@ class OutcomeFiles:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, number: int, pack: str = "") -> list[Outcome]:
-        """Read outcomes so far, on the items or on a pack. Raises EvaluationRefused
-        (`outcomes_invalid`).
-        """
+        """Outcomes so far. Raises EvaluationRefused (`outcomes_invalid`)."""
         path = self._path(number, pack)
         if not path.exists():
             return []
@@ -109,7 +107,6 @@ class OutcomeTexts:
 
 
 def _erased(line: bytes, ids: Collection[str]) -> bytes:
-    """A line without the texts of these items; one that cannot be read stays."""
     try:
         found = parse(line)
     except EvaluationRefused:

@@ -183,5 +183,4 @@ def _reliability(outcomes: Outcomes) -> tuple[tuple[float, GroupMean], ...]:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share does not exceed."""
     return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]

@@ -45,7 +45,6 @@ def verify(collection: OpenCollection) -> VerifiedCollection:
 
 
 def _chunks(connection: Any, problems: list[str]) -> int:
-    """Every chunk against its text."""
     version, content, count = 0, b"", 0
     every = 'SELECT id, version, start, "end", sha256, body FROM chunks ORDER BY version, start'
     rows = connection.execute(sealed_columns(every, *CHUNKS.c)).fetchall()

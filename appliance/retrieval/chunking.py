@@ -126,7 +126,6 @@ def _split(text: bytes, start: int, end: int, cut: bytes | None) -> Iterator[tup
 
 
 def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Without the white space at its ends, if anything is left."""
     content = text[start:end]
     if kept := content.strip():
         start += len(content) - len(content.lstrip())
@@ -134,7 +133,7 @@ def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterator[_Piece]:
-    """A long piece in parts of at most the budget, cut between words where possible."""
+    """Cut between words where possible."""
     begun, tokens, last = start, 0, start
     for found in re.finditer(rb"\S+", text[start:end]):
         word_start, word_end = start + found.start(), start + found.end()
@@ -151,7 +150,7 @@ def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterato
 
 
 def _bits(text: bytes, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
-    """A word, in parts of at most the budget; cut between characters."""
+    """Cut between characters."""
     while estimate(text[start:end]) > budget:
         size = budget  # in bytes: a byte is one token at most
         cut = start + size
@@ -165,7 +164,6 @@ def _bits(text: bytes, start: int, end: int, budget: int) -> Iterator[tuple[int,
 def _packed(
     text: bytes, pieces: Sequence[_Piece], heading: str, budget: int, overlap: int
 ) -> Iterator[TextChunk]:
-    """The pieces of one section, as many to a chunk as fit."""
     held: list[_Piece] = []
     fresh = False
     for piece in pieces:
@@ -180,7 +178,6 @@ def _packed(
 
 
 def _tail(pieces: Sequence[_Piece], overlap: int) -> list[_Piece]:
-    """The last pieces within the overlap."""
     kept: list[_Piece] = []
     for piece in reversed(pieces):
         if sum(p.tokens for p in kept) + piece.tokens > overlap:

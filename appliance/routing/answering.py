@@ -160,7 +160,6 @@ class RoutedInference(Inference):
         return walk
 
     def count(self, principal: Principal) -> None:
-        """Count a request that took no place. Raises Overloaded."""
         self._shared.shares.count(principal)
 
     async def record(self, draft: Draft) -> None:
@@ -279,7 +278,6 @@ class Walk:
         return (await self._sent()).get(group_from, "")
 
     async def _sent(self) -> dict[str, str]:
-        """Input fields as the first available task reads them."""
         content = content_of(self.request)
         loaded = await first_task(self._standing.route, self._use.parts.tasks)
         return {} if loaded is None else values_of(loaded.task, content)
@@ -351,7 +349,6 @@ class Walk:
         return []
 
     async def _may(self, pieces: list[Delta]) -> bool:
-        """True if the current stage may give this answer, whose facts are then in `about`."""
         route, stage, last = self._standing.route, self._stage, pieces[-1]
         if stage is None:
             return False
@@ -380,7 +377,7 @@ class Walk:
         return True
 
     def _score(self, about: TaskAnswer | None) -> int | None:
-        """Confidence of an answer that may be given; None for one that may not."""
+        """None for an answer that may not be given."""
         standing = self._standing
         if standing.certificate is None or standing.function is None:
             self._why = standing.why

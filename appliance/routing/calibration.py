@@ -81,7 +81,6 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         return needs_engine(self.parts, *filter(None, (wanted.small, wanted.larger)))
 
     async def judgement(self, job: Context, subject: RouteSubject) -> Judgement[CalibrationResult]:
-        """Plan on open items; take the look where they say that it may certify something."""
         part, number = subject.split.part, await job.in_thread(self._number, subject)
         terms = terms_of(subject.signed.said, number, company=subject.company)
         items = tuple(i for i in subject.split.dataset.splits["dev"] if i.labelled)
@@ -183,7 +182,6 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         return sorted(done, key=lambda o: o.item)
 
     def _stages(self, subject: RouteSubject) -> list[tuple[LoadedTask, Inference]]:
-        """The measured stages, each with the inference that answers for it."""
         found = []
         for stage, loaded in zip(
             (subject.route.small, *subject.route.larger),
@@ -252,7 +250,7 @@ async def observe(
 
 
 def _lost(subject: RouteSubject, seen: Iterable[Observed]) -> tuple[dict[str, int], int]:
-    """Count the unasked items of those that no rule keeps from the first stage."""
+    """Of those that no rule keeps from the first stage."""
     asked_for = [each for each in seen if not each.ruled]
     return {subject.signed.said.route: sum(bool(each.unasked) for each in asked_for)}, len(
         asked_for
@@ -470,7 +468,6 @@ def _result(
     dev: Sequence[Observed],
     certificate: str,
 ) -> CalibrationResult:
-    """Result of a look, shares of the sealed split to the point."""
     blank = _blank(subject, verdict.needed)
     curve = certifying.curve(plan.function, dev, subject.signed.said.weight or "groups")
     figures, more = report.figures(verdict, blank.weight), _more(subject, verdict.needed)

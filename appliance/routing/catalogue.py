@@ -129,7 +129,6 @@ class ApprovedRoutes:
         return found
 
     def of_other_engine(self, policy: TrustPolicy) -> list[str]:
-        """Approved routes whose certificate can be carried over to the engine that serves."""
         found = []
         for record in filter(self._serves, self._store.inventory.records_of(RouteFacts)):
             terms = record.facts.terms
@@ -138,15 +137,14 @@ class ApprovedRoutes:
         return found
 
     def suspend(self, certificate_id: str, reason: str) -> None:
-        """Take a certificate out of use; the next request sees it."""
+        """The next request sees it."""
         self.certificates.suspend(certificate_id, reason)
         self._known.clear()
 
     def ending_with_drift(self, task_id: str) -> list[tuple[str, str]]:
         """Certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
 
-        Their routes begin with the task and do not ask for a warning only. Raises PolicyRefused:
-        the trust policy cannot be read.
+        Raises PolicyRefused: the trust policy cannot be read.
         """
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
@@ -168,7 +166,6 @@ class ApprovedRoutes:
         return found
 
     def alarms(self, policy: TrustPolicy) -> list[Told]:
-        """One for each approved route whose certificate is suspended."""
         found = []
         for record in self._store.inventory.records_of(RouteFacts):
             if record.state == ModelState.APPROVED:

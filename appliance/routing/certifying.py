@@ -560,7 +560,7 @@ def _unshown(
     terms: CertificationTerms,
     origins: tuple[Origin, ...],
 ) -> SealedVerdict:
-    """Nothing is certified: because of errors, or because of too few groups.
+    """Nothing is certified, because of errors or too few groups.
 
     Args:
         seen: open and sealed items, drawn; the sealed ones alone were unlucky.
@@ -575,7 +575,7 @@ def _unshown(
 def _needed(
     start: int, function: Confidence, seen: Sequence[Observed], terms: CertificationTerms
 ) -> GroupsNeeded | None:
-    """Number of groups needed at the planned start, by the items drawn and seen."""
+    """By the items drawn and seen."""
     counted = [o.counted(function, company=terms.company) for o in seen]
     inside = [each for each in counted if each.score >= start]
     errors = sum(not each.right for each in inside)
@@ -617,7 +617,7 @@ def _difference(
 
 
 def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
-    """Name the stage that is better on items the first one doubts, at 5 %."""
+    """At 5 %."""
     if not doubtful or any(o.larger is None for o in doubtful):
         return "people"
     found = grouped.paired_difference(

@@ -27,15 +27,13 @@ class Deferring:
     async def __call__(
         self, caller: Caller, request: GenerationRequest, route: RouteDefinition, why: str
     ) -> Deferred:
-        """Keep a request; what the app is told.
+        """Keep a request and return the error for the app.
 
         Returns:
-            `task_queued` with the item; `task_deferred` while no task of the route is here, so that
-            the input has no fields and an answer no form.
+            `task_queued` with the item; `task_deferred` while no task of the route is here.
 
         Raises:
             ApplianceError: as `content_of`, `values_of` and `People.put`.
-        Keep a request and return the error for the app.
         """
         loaded = await first_task(route, self._tasks)
         if loaded is None or route.queue is None:

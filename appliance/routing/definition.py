@@ -139,7 +139,6 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def larger(self) -> tuple[StageDefinition, ...]:
-        """Stages that answer whatever reaches them, in their order."""
         return tuple(stage for stage in self.stages[1:] if stage.kind != "queue")
 
     @property

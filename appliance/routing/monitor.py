@@ -177,7 +177,7 @@ class Monitors:
         self._bases: dict[str, Basis | None] = {}
 
     def note(self, answer: Accepted) -> None:
-        """Count and draw the answers that a first stage was let give; called in the event loop."""
+        """Called in the event loop."""
         certificate = answer.standing.certificate
         kept = answer.caller.principal.content in (None, "encrypted")
         if certificate is None:
@@ -220,7 +220,6 @@ class Monitors:
             await asyncio.sleep(_LOOK_S)
 
     def next(self, route: str) -> Sample | None:
-        """The oldest answer of a route that waits for a label, or is asked again."""
         until = sa.func.max(_SAMPLES.c.due_us, _SAMPLES.c.again_us)
         wanted = (
             sa.select(_SAMPLES.c.id, _SAMPLES.c.request_id, _SAMPLES.c.key_id, until)
@@ -270,7 +269,7 @@ class Monitors:
             raise StateRefused("item_unknown", f"No sample {sample} of {route} waits for a label.")
 
     def overridden(self, request_id: str) -> bool | None:
-        """True if a person's label differs from the answer; None where there is no label."""
+        """None where there is no label."""
         wanted = sa.select(_SAMPLES.c.answer, _SAMPLES.c.label).where(
             _SAMPLES.c.request_id == request_id, _SAMPLES.c.label != ""
         )
@@ -300,7 +299,6 @@ class Monitors:
             )
 
     def settle(self) -> None:
-        """Settle the days that are over, find missing labels, and raise alarms."""
         now, grace_us = self._clock.wall_us(), self._grace_days() * _DAY_US
         self._keep_counts(now)
         with self._database.begin() as connection:
@@ -482,7 +480,6 @@ class Monitors:
 
 
 def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
-    """Select samples that still hold a text of one of these requests."""
     return _SAMPLES.c.request_id.in_(ids) & (_SAMPLES.c.answer != _ERASED)
 
 
@@ -567,7 +564,6 @@ def _keep_monitor(
 
 
 def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, str]]:
-    """Certificates that end now, with their routes and reasons."""
     found = []
     for certificate, state, unwatched, _ in connection.execute(sa.select(_MONITORS)).all():
         monitor = betting.read(json.loads(state))

@@ -147,11 +147,7 @@ class DeferredItem:
         }
 
     def item(self) -> Item:
-        """The labelled item of a dataset; the group is the app and the day.
-
-        Raises:
-            DatasetRefused: it is larger than an item may be.
-        """
+        """The group is the app and the day. Raises DatasetRefused: larger than an item may be."""
         moment = iso(self.created_us)
         value = {
             "id": self.request_id,
@@ -277,7 +273,7 @@ class People:
     def note_reading(
         self, actor: str, items: Sequence[DeferredItem], *, again: bool = False
     ) -> None:
-        """Record that somebody reads the texts of items, before they leave.
+        """Record a reading of items' texts, before they leave.
 
         Args:
             again: also items that were read lately since the server started; a screen that
@@ -351,7 +347,6 @@ class People:
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()
 
     def _like(self, made: DeferredItem) -> DeferredItem | None:
-        """The item of the same request that is not older than a day and has not expired."""
         asked = (
             sa.select(_ITEMS)
             .where(_ITEMS.c.same == made.same, _ITEMS.c.state != "expired")
@@ -400,7 +395,6 @@ def may_see(who: Principal, item: DeferredItem) -> bool:
 
 
 def _of(ids: Collection[str]) -> "sa.ColumnElement[bool]":
-    """Select items that still hold a text of one of these requests, or are one of these."""
     mine = _ITEMS.c.request_id.in_(ids) | _ITEMS.c.id.in_(ids)
     return mine & (_ITEMS.c.input != "{}")
 

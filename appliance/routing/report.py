@@ -147,7 +147,6 @@ def _curve(result: CalibrationResult) -> Figure | None:
 
 
 def _certified(result: CalibrationResult) -> tuple[str, float, float] | None:
-    """The certified threshold's place on the curve of the open items."""
     threshold = result.threshold
     if threshold is None or result.verdict != "certified":
         return None
@@ -161,7 +160,6 @@ def _help(result: CalibrationResult) -> Section | None:
 
 
 def _promise(result: CalibrationResult) -> Section | None:
-    """For whom the certificate holds."""
     if result.verdict != "certified":
         return None
     whom = "groups like the sealed ones, each counting once,"

@@ -64,7 +64,7 @@ def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
 
 
 def _foreign(text: str, scripts: frozenset[str]) -> float:
-    """The share of a text's letters that are in none of these scripts; 0 without letters."""
+    """0 without letters."""
     seen = text[:: len(text) // _LOOKED_AT + 1]
     found = Counter(map(_script, filter(str.isalpha, seen)))
     total = sum(found.values())
@@ -72,5 +72,5 @@ def _foreign(text: str, scripts: frozenset[str]) -> float:
 
 
 def _script(letter: str) -> str:
-    """Name a letter's script, by the first word of its Unicode name."""
+    """By the first word of its Unicode name."""
     return unicodedata.name(letter, "").partition(" ")[0].lower()

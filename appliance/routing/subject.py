@@ -92,7 +92,6 @@ class Drawn:
     sizes: Mapping[str, int]
 
     def effective(self, weight: str) -> float:
-        """Effective number of groups of one size."""
         return effective_groups(self.sizes.values()) if weight == "answers" else len(self.sizes)
 
 
@@ -126,7 +125,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
 
 
 def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) -> RouteDefinition:
-    """The stored route, whose stages and terms are those of the specification."""
+    """Its stages and terms are those of the specification."""
     record = parts.store.inventory.record(wanted.route)
     if record.kind != catalogue.KIND or record.state not in _USABLE:
         raise other(f"{wanted.route} is {record.state} and no route that can be calibrated")
@@ -152,7 +151,6 @@ def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) ->
 
 
 def _check_group(small: LoadedTask, group_from: str) -> None:
-    """A request's group comes from something that a request has."""
     known = (KEY, PERSON, *small.task.fields)
     if group_from and group_from not in known:
         raise TaskRefused("route_stage_unfit", f"group_from is none of {', '.join(known)}.")

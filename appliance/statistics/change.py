@@ -132,7 +132,7 @@ def _smallest(count: int, window: int) -> float:
 
 
 def _differences(values: Floats, chosen: Floats) -> Floats:
-    """Difference of the means of each chosen set of rows and of the others, per column."""
+    """Per column, for each chosen set of rows."""
     count, window = len(values), int(chosen[0].sum())
     total, squares = chosen @ values, chosen @ np.square(values)
     rest = count - window

@@ -170,7 +170,6 @@ class TaskBackend:
         return await asyncio.to_thread(labelled.judged, classifier, output, text)
 
     def _beside(self, other: list[float]) -> Unscored:
-        """Part of a blend that may stay unscored."""
         weight = self.loaded.task.candidate.weight or 0.0
         return Unscored(TOLERANCE, weight, prior(other, weight))
 
@@ -182,11 +181,7 @@ class TaskBackend:
 
 
 async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta:
-    """The last piece of an answer, with the model's judgement of it if requested.
-
-    Args:
-        written: the answer as the model wrote it.
-    """
+    """With the model's judgement if requested; `written` is the answer as the model wrote it."""
     judging = prepared.judging if isinstance(prepared, PreparedTask) else None
     if judging is None or last.about is None:
         return last

@@ -66,7 +66,7 @@ class TaskBackends:
         return _card(entry, self._model_card(entry) if entry.model else None)
 
     def resolve(self, model_id: str, app: str) -> str:
-        """The id of the task that answers an app under a name; any other id as it is."""
+        """An id that is no name stays."""
         if self._names is None or self._tasks.entry(model_id) is not None:
             return model_id
         if (found := self._names.answers(model_id, app)) is not None:

@@ -144,7 +144,6 @@ class CitedBackend:
         await self.task.model.cancel(inner(prepared))
 
     def _told(self, last: Delta, text: str, prepared: _PreparedCited) -> Delta:
-        """The last piece: a text's proven part, or the refusal."""
         cited = verified(text, prepared.passages)
         told = CitedFrom(
             collection=self.collection,
@@ -164,7 +163,7 @@ class CitedBackend:
         return replace(last, text=shown, finish_reason=finish, about=about)
 
     def _room(self, bare: GenerationRequest) -> int:
-        """Estimated tokens of the context for passages."""
+        """By estimate."""
         said = sum(estimate(str(turn["content"]).encode()) for turn in bare.messages or ())
         answer = bare.max_tokens or min(_UNSTATED, self.card.n_ctx // 4)
         return self.card.n_ctx - answer - said - estimate(_HEAD.encode())
@@ -212,7 +211,7 @@ def _block(number: int, passage: Passage) -> str:
 def _shown(
     turns: Sequence[Mapping[str, JsonValue]], passages: Sequence[Passage]
 ) -> tuple[dict[str, JsonValue], ...]:
-    """With the passages before the words of the last turn."""
+    """Before the words of the last turn."""
     *before, last = map(dict, turns)
     if passages:
         last = {**last, "content": f"{shown(passages)}\n\n{last['content']}"}
@@ -222,7 +221,6 @@ def _shown(
 def _retrieved(
     query: SearchQuery, found: SearchHits, passages: Sequence[Passage]
 ) -> dict[str, Json]:
-    """Describe a search for the log, in the order of the numbers."""
     return {
         "collection": query.collection,
         "generation": found.generation,

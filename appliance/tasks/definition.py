@@ -65,12 +65,10 @@ class LabelForm(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form
     levels: dict[_FieldName, _Length | dict[str, _Label]] = msgspec.field(default_factory=dict)
 
     def at(self, level: str, label: str) -> str:
-        """A label's parent."""
         rule = self.levels[level]
         return label[:rule] if isinstance(rule, int) else rule.get(label, label)
 
     def written(self, label: str) -> str:
-        """The model's text for a label."""
         return self.codes[self.labels.index(label)] if self.codes else label
 
 

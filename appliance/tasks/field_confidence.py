@@ -77,11 +77,7 @@ def _lines(schema: ObjectSchema, text: str) -> Ends:
 
 
 def _members(text: str) -> Ends:
-    """Fields of a JSON object, each ended by a comma or brace.
-
-    Raises:
-        ValueError, IndexError: it is none.
-    """
+    """Raises ValueError or IndexError: it is no JSON object."""
     found: list[tuple[str, int]] = []
     at = _skip(text, text.index("{") + 1)
     while text[at] != "}":

@@ -101,7 +101,7 @@ class Renderer:
 
     @property
     def prefix(self) -> tuple[Message, ...]:
-        """The turns that are the same for every input; the engine computes them once."""
+        """The engine computes these turns once."""
         return self._prefix
 
     def messages(self, values: Values) -> tuple[Message, ...]:

@@ -66,7 +66,6 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """As pages show it."""
         return self.name.replace("_", " ")
 
 

@@ -23,7 +23,6 @@ class TaskNames:
         self._verified: dict[tuple[str, int], Signed[TaskPointer]] = {}
 
     def entries(self) -> list[CatalogueEntry]:
-        """Live versions, each under its name."""
         found = ((name, self.live(name)) for name in self._pointers.names())
         return [replace(entry, id=name) for name, entry in found if entry is not None]
 
@@ -49,7 +48,7 @@ class TaskNames:
         return self._serving(signed.said.live)
 
     def shadow(self, name: str) -> tuple[str, CatalogueEntry] | None:
-        """The shadow version of a name, and its pointer's id."""
+        """With its pointer's id."""
         signed = self.pointer(name)
         if signed is None or signed.said.shadow is None:
             return None
@@ -57,7 +56,7 @@ class TaskNames:
         return None if found is None else (signed.id, found)
 
     def pointer(self, name: str) -> Signed[TaskPointer] | None:
-        """The pointer of a name under the policy in force; None where none holds."""
+        """Under the policy in force; None where none holds."""
         newest = self._pointers.newest(name)
         if newest is None:
             return None
@@ -73,7 +72,7 @@ class TaskNames:
         return known
 
     def _serving(self, version: TaskVersion) -> CatalogueEntry | None:
-        """The entry of an approved version with the pointer's digest."""
+        """Of an approved version with the pointer's digest."""
         entry = self._tasks.entry(version.task)
         return entry if entry is not None and entry.digest == version.digest else None
 

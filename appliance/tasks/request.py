@@ -43,7 +43,7 @@ def unused(request: GenerationRequest) -> tuple[str, ...]:
 
 
 def _check_parameters(request: GenerationRequest) -> None:
-    """Refuse settings that would change the task; `task_parameter` names the field."""
+    """`task_parameter` names the field."""
     brought = {
         "tools": request.tools,
         "response_format": request.constraint,

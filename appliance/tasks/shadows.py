@@ -64,7 +64,7 @@ class Shadows:
         self._dropped: Counter[str] = Counter()
 
     def note(self, generation: Generation) -> None:
-        """Take an app's answer; called in the event loop, without waiting."""
+        """Called in the event loop, without waiting."""
         if generation.text is None or generation.caller.principal.key_id in OWN:
             return
         found = self._names.shadow(generation.asked.model)
@@ -91,7 +91,6 @@ class Shadows:
             self._queue.task_done()
 
     async def settled(self) -> None:
-        """Wait until everything taken is kept."""
         await self._queue.join()
 
     def tally(self, pointer: str) -> ShadowTally:

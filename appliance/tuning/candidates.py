@@ -63,10 +63,10 @@ class Candidates:
         return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
 
     def told(self) -> list[TunedCandidate]:
-        """For the record and the result: each with its interval, and compared with the first.
+        """Each with its interval, and compared with the first.
 
         The first is the untuned model where it was measured, else the simplest candidate. Beside
-        the metric, which is weighted by group, is the plain mean over items.
+        the metric is the plain mean over items.
         """
         named = [(one.kind, one.outcomes, one.weight) for one in self.found]
         every = [(UNTUNED, self.untuned, None), *named] if self.untuned else named

@@ -42,7 +42,7 @@ class Scored:
 
     @property
     def written(self) -> bool:
-        """True if each token is the most likely, so that the model would write this answer."""
+        """True if each token is the most likely."""
         return bool(self.given) and self.best == self.given
 
 

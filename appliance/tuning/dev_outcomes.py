@@ -60,7 +60,6 @@ class DevOutcomes(msgspec.Struct, frozen=True):
                 if name in items]  # fmt: skip
 
     def document(self) -> bytes:
-        """Canonical bytes of the file."""
         return msgspec.json.encode(self) + b"\n"
 
 

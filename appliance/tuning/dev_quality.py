@@ -95,7 +95,7 @@ async def _shares(
 
 
 def _read(output: JsonForm, loaded: LoadedTask, text: str | None) -> str | None:
-    """The answer as an app gets it; None where the form is broken."""
+    """None where the form is broken."""
     if text is None or output.encoding == "json":
         return text
     try:

@@ -70,9 +70,7 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         self._parts = parts
 
     def check(self, params: TuneWanted) -> None:
-        """Check settings, task, dataset, tuning set and base.
-
-        Raises:
+        """Raises:
             TuningRefused: `tuning_invalid`, `tuning_method`, `tuning_set_missing`,
                 `tuning_architecture`.
             StateRefused: `unknown_model_id`.
@@ -104,7 +102,6 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         return self._parts.memory(self._parts.facts(base), params.settings).total
 
     async def run(self, job: Context[TuneWanted]) -> AdapterTuned | TuningPlanned:
-        """The adapter, or the plan of its work."""
         asked, chosen = job.params, job.params.settings
         begun, meter = time.monotonic(), EnergyMeter()
 

@@ -142,7 +142,7 @@ def file_of(
 
 
 async def _seed(run: TuningRun, number: int, untrained: Sequence[Scored]) -> Trained:
-    """The run of a seed, counted from the settings' one."""
+    """Counted from the settings' seed."""
     chosen = run.order.settings
     chosen = msgspec.structs.replace(chosen, seed=chosen.seed + number)
     return await _train(run, msgspec.structs.replace(run.order, settings=chosen), "", untrained)

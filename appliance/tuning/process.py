@@ -86,7 +86,7 @@ def _started(base: Sealed, order: messages.TrainingOrder, directory: Path) -> Or
 
 
 def _frame(answer: BinaryIO) -> bytes | None:
-    """The body of the next frame, which may be as large as a checkpoint; None at the end."""
+    """May be as large as a checkpoint; None at the end."""
     header = answer.read(messages.HEADER.size)
     if len(header) < messages.HEADER.size:
         return None

@@ -128,11 +128,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
         self._again = again
 
     def check(self, params: QuantizeWanted) -> None:
-        """Known types, two directories, a source of plain numbers.
-
-        Raises:
-            TuningRefused: `tuning_invalid`, `quantize_type`, `quantize_source`.
-        """
+        """Raises TuningRefused (`tuning_invalid`, `quantize_type`, `quantize_source`)."""
         if params.dev < 1 or not params.most_kld > 0:
             raise TuningRefused("tuning_invalid", "Parameters: dev and most_kld are above 0.")
         chosen(params.to, params.importance)
@@ -236,7 +232,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     async def _answers(
         self, weights: Weights, subject: EvaluationSubject, learning: bool = False
     ) -> _Answered:
-        """Answer dev with the weights; with the rows of train that a matrix is made of."""
+        """`learning`: with the rows of train that a matrix is made of."""
         parts = self._parts
         async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
             stop = await examples.stop_token(served)
@@ -322,7 +318,6 @@ class _Making:
 
 
 def _vetted(name: str, made: tuple[int, Result]) -> _Making:
-    """The file in sealed memory, read like an imported one."""
     sealed = seal_and_close(made[0], f"{name}.gguf")
     try:
         with _mapped(sealed) as data:

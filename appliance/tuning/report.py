@@ -136,7 +136,7 @@ def _facts(facts: TrainingRecord) -> tuple[Fact, ...]:
 
 
 def _losses(facts: TrainingRecord) -> Figure | None:
-    """The loss of each step of the exported seed, and the losses on dev of all seeds."""
+    """Losses of the exported seed, and those on dev of all seeds."""
     ordered = sorted(facts.seeds, key=lambda one: one.seed != facts.seed)
     drawn = []
     steps = tuple((point.step, point.loss) for point in ordered[0].losses)
@@ -240,7 +240,6 @@ def _held(held: PairedTunings | None) -> Section | None:
 
 
 def _fields(facts: TrainingRecord) -> Section | None:
-    """Of a task of fields."""
     if not facts.fields:  # a record of before has none
         return None
     rows = tuple(

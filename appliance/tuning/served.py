@@ -75,7 +75,7 @@ class Served:
         self._vocabulary = vocabulary
 
     async def begin(self) -> int | None:
-        """The token that begins a text, None where the model has none."""
+        """None where the model has none."""
         if not self._vocabulary.adds_bos:
             return None
         (token,) = await self.text(self._vocabulary.bos)
@@ -88,7 +88,7 @@ class Served:
     async def conversation(
         self, turns: Sequence[Mapping[str, str]], *, constrained: bool = False
     ) -> tuple[int, ...]:
-        """The tokens of a conversation, ready for the next answer.
+        """Ready for the next answer.
 
         Args:
             constrained: for an answer that follows a grammar, without room for reasoning.
@@ -114,7 +114,7 @@ class Served:
     async def distributions(
         self, prompts: Sequence[Sequence[int]], labels: Sequence[str], adapter: str = ""
     ) -> list[list[float]]:
-        """The logarithm of each label's probability after each prompt."""
+        """Logarithms of each label's probability."""
 
         async def one(prompt: Sequence[int]) -> list[float]:
             needs = TaskNeeds(labels=tuple(labels))

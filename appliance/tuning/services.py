@@ -42,7 +42,6 @@ class TuningParts:
     clock: Clock
 
     def memory(self, facts: GgufFacts, chosen: TuneSettings) -> plan.MemoryPlan:
-        """The trainer's memory, and the worker's next to it."""
         adapter = plan.adapter_numbers(facts, chosen) * 2
         worker = served.memory(facts, chosen.longest, self.variant(), adapter)
         return plan.memory(facts, chosen, worker.total)

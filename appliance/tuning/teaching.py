@@ -111,12 +111,7 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
         self._parts = parts
 
     def check(self, params: TeachWanted) -> None:
-        """Two directories, a teacher that can answer, and its terms.
-
-        Raises:
-            TuningRefused: `tuning_invalid`, `teacher_licence`.
-            NotFound: `model_not_found`.
-        """
+        """Raises TuningRefused (`tuning_invalid`, `teacher_licence`); NotFound."""
         counts = (params.limit, params.held - 1, params.shots or 0)
         if min(counts) < 0 or not 0 <= params.least <= 1 or len(params.licence) > 1_000:
             raise TuningRefused(
@@ -185,7 +180,7 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
         one: _Teacher,
         items: Sequence[Item],
     ) -> list[Outcome]:
-        """The teacher's answers, kept as they come."""
+        """Kept as they come."""
         task = one.loaded.task
         tasks = TaskBackends(self._parts.backends, Drafts({task.id: one.loaded}))
         inference, slots = self._parts.inference(tasks), tasks.slots(task.id)
@@ -213,11 +208,7 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
 
 
 def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, digest: str) -> _Teacher:
-    """The task under the teacher, the items that judge it, and those that it answers.
-
-    Raises:
-        TuningRefused: `tuning_rows` where either set of items is empty.
-    """
+    """Raises TuningRefused: `tuning_rows` without items that judge, or to answer."""
     loaded = replace_answerer(subject.loaded, wanted.teacher, digest)
     people = [item for item in subject.items if item.teacher is None]
     if wanted.shots is not None:
@@ -235,7 +226,7 @@ def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, diges
 
 
 def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
-    """Agreement of the teacher with people, by the task's metric."""
+    """By the task's metric."""
     answers = {one_said.item: one_said.answer for one_said in said}
     task = one.loaded.task
     found = [outcome(task, item, answers.get(item.id)) for item in one.held]
@@ -243,11 +234,7 @@ def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
 
 
 def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetTaught) -> None:
-    """Write the dataset with the taught items, next to the given one.
-
-    Raises:
-        TuningRefused: `tuning_checkpoint` when the disk refuses.
-    """
+    """Raises TuningRefused: `tuning_checkpoint` when the disk refuses."""
     said = f"{len(found.items)} items of train were answered by {told.teacher.id}."
     try:
         shutil.rmtree(path, ignore_errors=True)

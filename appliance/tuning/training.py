@@ -101,11 +101,7 @@ class SeedFiles:
         return self._read(_CHECKPOINT, _CheckpointMeta)
 
     def keep(self, kept: "_CheckpointMeta") -> None:
-        """Replace the last checkpoint, which stays if the disk refuses.
-
-        Raises:
-            TuningRefused: `tuning_checkpoint` when the disk refuses.
-        """
+        """Replace the last checkpoint. Raises TuningRefused (`tuning_checkpoint`)."""
         self._write(_CHECKPOINT, msgspec.msgpack.encode(kept))
 
     def tell(self, steps: Sequence[Curve], *, again: bool = False) -> None:

@@ -95,7 +95,7 @@ def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _likelihood(outcomes: Sequence[Outcome]) -> dict[str, float | int]:
-    """Mean negative log-likelihood of a text; pieces that failed are counted apart."""
+    """Pieces that failed are counted apart."""
     told = [json.loads(o.answer) for o in outcomes if o.answer is not None]
     nats = sum(each["micronats"] for each in told) / 1e6
     tokens, size = sum(each["tokens"] for each in told), sum(each["bytes"] for each in told)
@@ -108,7 +108,6 @@ def _likelihood(outcomes: Sequence[Outcome]) -> dict[str, float | int]:
 
 
 def _scored(item: PackItem, told: CandidateReply) -> tuple[str, float]:
-    """The answer in a reply, and whether it is right."""
     text = told.text or ""
     if item.kind == "choice":
         values = array("f", told.vector)

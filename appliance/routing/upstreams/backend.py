@@ -87,11 +87,7 @@ class _Exchange:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, ask: Callable[[], Awaitable[T]], until: float) -> T:
-        """Wait for the host until a time of the loop.
-
-        Raises:
-            TimeoutError: it is late, or the call was cancelled.
-        """
+        """Raises TimeoutError: it is late, or the call was cancelled."""
         if self.cancelled:
             raise TimeoutError
         async with asyncio.timeout_at(until) as self._waiting:
@@ -213,7 +209,7 @@ class UpstreamBackend:
             call.cancel()
 
     def _claim(self, prepared: PreparedRequest) -> UpstreamPeer | None:
-        """The host that a request was meant for, once."""
+        """Once."""
         if (host := self._meant.pop(prepared.number, None)) is not None:
             host.meant -= 1
         return host
@@ -301,7 +297,6 @@ class UpstreamBackend:
     async def _receipt(
         self, host: UpstreamPeer, answer: StreamedAnswer | PooledReply, call: _Exchange, end: float
     ) -> PeerReceipt | None:
-        """The receipt that came with an answer, checked where possible."""
         asked = partial(
             receipts.checked, host.connection, answer.id, answer.receipt, self.upstream.genesis
         )
@@ -336,7 +331,7 @@ class UpstreamBackend:
         end: float,
         answer: PooledReply,
     ) -> AsyncGenerator[Delta, None]:
-        """Yield each text's result; the last one has the finish reason, or `cancelled`."""
+        """The last one has the finish reason, or `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
         form, name = pooled.form(prepared.request), _name(prepared)
         most = pooled.most(prepared.request, self.card.n_embd, config.answer_kib << 10)
@@ -363,7 +358,7 @@ class UpstreamBackend:
         end: float,
         answer: StreamedAnswer,
     ) -> AsyncGenerator[Delta, None]:
-        """The pieces of one answer; the last ones have finish reasons, or `cancelled`."""
+        """The last pieces have finish reasons, or `cancelled`."""
         asked, request = prepared.asked, prepared.request
         held: list[Delta] = []
         told = 0
@@ -421,7 +416,7 @@ def _about(host: UpstreamPeer) -> dict[str, Json]:
 
 
 def _recorded(prepared: PreparedRequest, host: UpstreamPeer, number: int) -> FirstHop | None:
-    """The intent's record of a hop; None where it needs entries of its own."""
+    """None where the hop needs entries of its own."""
     first = prepared.first
     same = number == 1 and first is not None and first.recorded and first.sent == _about(host)
     return first if same else None
@@ -465,7 +460,6 @@ def _cancelled(request: GenerationRequest) -> list[Delta]:
 
 
 def _form(request: GenerationRequest) -> ReplyForm:
-    """Rules for reading reasoning and calls out of the text that `stream` makes of them."""
     if request.messages is None:
         return ReplyForm()
     if request.tools is None:

@@ -71,7 +71,7 @@ class UpstreamBackends:
         )
 
     def upstream(self, model_id: str) -> ConfiguredUpstream | None:
-        """The approved upstream that answers under an id; None where something else does."""
+        """None where something else answers under the id."""
         found = self._upstreams.all.get(model_id)
         return found if found is not None and found.approved and not found.hidden else None
 

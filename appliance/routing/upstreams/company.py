@@ -43,7 +43,6 @@ class Company:
 
     @property
     def calls(self) -> bool:
-        """True if a quiet moment has to decide."""
         return self._evidence >= -math.log(ERROR)
 
     def clear(self) -> None:

@@ -132,11 +132,11 @@ class Connection:
         call: str = "",
         most: int = _MOST_PROBE,
     ) -> tuple[T, Mapping[bytes, bytes]]:
-        """Send a request once; its answer, a JSON document, and its headers; raises as `stream`.
+        """Send a request once; raises as `stream`.
 
         Args:
             body: None for a GET.
-            call: our name for it, as in `stream`; "" for none.
+            call: as in `stream`; "" for none.
             most: bytes of the answer.
         """
         method = "GET" if body is None else "POST"
@@ -170,7 +170,7 @@ class Connection:
     async def _sent(
         self, path: str, body: bytes, more: dict[str, str], method: str = "POST"
     ) -> AsyncIterator[Exchange]:
-        """A connection whose request was sent, once the head of its answer is there."""
+        """Once the head of the answer is there."""
         lines = {**self._headers, **more, "content-length": str(len(body))}
         head = f"{method} {self._root}{path} HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -55,10 +55,8 @@ class Exchange(asyncio.Protocol):
         self._transport.write(request)
 
     async def answered(self) -> None:
-        """Wait for the head of the answer.
-
-        Raises:
-            UpstreamLost: `upstream_invalid`, `upstream_lost`, `upstream_certificate`.
+        """Wait for the head; UpstreamLost (`upstream_invalid`, `upstream_lost`,
+        `upstream_certificate`).
         """
         while not self._head and self._why is None:
             await self._next()
@@ -90,7 +88,7 @@ class Exchange(asyncio.Protocol):
 
     @property
     def certificate(self) -> str:
-        """Hex SHA-256 of the certificate that the host showed; "" without TLS."""
+        """Hex SHA-256 of the host's certificate; "" without TLS."""
         tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
         shown = None if tls is None else tls.getpeercert(binary_form=True)
         return "" if shown is None else hashlib.sha256(shown).hexdigest()

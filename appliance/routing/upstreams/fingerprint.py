@@ -87,7 +87,6 @@ class Fingerprint:
 
     @classmethod
     def decode(cls, data: bytes) -> "Fingerprint":
-        """Decode the bytes of `encode`."""
         found = json.loads(data)
         rows = tuple(tuple((str(t), int(v)) for t, v in row) for row in found["rows"])
         ids = tuple(tuple(map(int, one)) for one in found["ids"])
@@ -187,7 +186,7 @@ def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...
 
 
 def _distance(one: Row, other: Row) -> int:
-    """The largest difference, in millionths; a missing token counts as the last one given."""
+    """In millionths; a missing token counts as the last one given."""
     return max(_beyond(dict(one), dict(other)), _beyond(dict(other), dict(one)))
 
 

@@ -109,7 +109,7 @@ class HostHealth:
 
     @property
     def reach(self) -> Reach:
-        """State of the breaker: half-open while a probe is under way."""
+        """Half-open while a probe is under way."""
         if self._until is None:
             return "closed"
         return "half-open" if self._probing else "open"
@@ -126,12 +126,11 @@ class HostHealth:
 
     @property
     def probed_ago(self) -> float | None:
-        """Seconds since a probe ended; None before one did."""
+        """None before a probe ended."""
         return None if self._probed == -math.inf else self._now() - self._probed
 
     @property
     def usable(self) -> bool:
-        """True if requests may be sent."""
         late = bool(self.suspect) and self._now() - self._since >= SUSPECT_S
         return self._until is None and not self.tripped and not late
 
@@ -168,7 +167,7 @@ class HostHealth:
             self._failures, self._wait, self.problem = 0, _FIRST_S, ""
 
     def failed(self, why: str, *, gone: bool, last: bool) -> None:
-        """A request found no connection, or no whole answer.
+        """No connection, or no whole answer.
 
         Args:
             gone: nothing listens there, or its certificate is another.
@@ -189,7 +188,6 @@ class HostHealth:
         self.held, self._sought = True, self._now()
 
     def release(self) -> None:
-        """Send requests again: the probe ended, with a finding or without."""
         self.held = self._probing = False
 
     def restore(self) -> None:

@@ -69,7 +69,6 @@ class UpstreamPeer:
 
     @property
     def why(self) -> str:
-        """Empty without a reason."""
         return self.health.tripped or self.health.suspect or self.health.problem
 
 
@@ -110,12 +109,12 @@ class ConfiguredUpstream:
 
     @property
     def slots(self) -> int:
-        """Slots of its usable hosts, of one at least."""
+        """Of its usable hosts, of one at least."""
         return self.config.slots * max(1, sum(host.usable for host in self.hosts))
 
     @property
     def fresh_us(self) -> int:
-        """Greatest age of an agreement at the start of the appliance, in microseconds."""
+        """Greatest age of an agreement at the start, in microseconds."""
         return 2_000_000 * self.config.probe_seconds
 
     def take(self, made: "ConfiguredUpstream") -> list[UpstreamPeer]:
@@ -146,7 +145,6 @@ class ConfiguredUpstream:
         """The host to ask; None where there is none.
 
         Args:
-            prefix: how the prompt begins.
             meant: overrides the host for its beginning.
         """
         usable = [host for host in self._left(tried) if not host.health.held]
@@ -163,7 +161,7 @@ class ConfiguredUpstream:
         tried: Collection[UpstreamPeer] = (),
         meant: UpstreamPeer | None = None,
     ) -> UpstreamPeer | None:
-        """The host to ask, as soon as one is not held; None where none can be asked."""
+        """As soon as one is not held; None where none can be asked."""
         while (host := self.choose(prefix, tried, meant)) is None and self._left(tried):
             await self._changed.wait()
         return host
@@ -176,7 +174,6 @@ class ConfiguredUpstream:
         self.tell()
 
     def tell(self) -> None:
-        """Wake everybody who waits for a host to change."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -238,7 +235,7 @@ class ConfiguredUpstream:
     async def seen(
         self, host: UpstreamPeer, prompts: Sequence[str] = fingerprint.ALL
     ) -> Fingerprint:
-        """The fingerprint that a host has now; raises as `Connection.ask`."""
+        """Raises as `Connection.ask`."""
         try:
             async with asyncio.timeout(self.config.idle_seconds):
                 return await self._seen(host, prompts)
@@ -271,7 +268,7 @@ class ConfiguredUpstream:
 
 
 def _weight(url: str, prefix: bytes) -> bytes:
-    """Rendezvous hashing (Thaler and Ravishankar 1998): a host that goes moves only its own."""
+    """Rendezvous hashing (Thaler and Ravishankar 1998): a removed host moves only its own."""
     return hashlib.blake2b(prefix + url.encode(), digest_size=8).digest()
 
 

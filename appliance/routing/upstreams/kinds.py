@@ -259,7 +259,7 @@ def conversation(kind: EngineKind, model: str, request: GenerationRequest) -> Fi
 
 
 def _alternatives(request: GenerationRequest) -> int | None:
-    """Number of alternatives to ask for; to rank choices, only the tokens themselves."""
+    """To rank choices, only the tokens themselves."""
     if request.task.labels:
         return ALTERNATIVES
     return 0 if request.logprobs is None and ranked(request) else request.logprobs
@@ -278,7 +278,7 @@ def _sampling(kind: EngineKind, sampling: Sampling) -> Fields:
 
 
 def _offered(kind: EngineKind, tools: Tools) -> Fields:
-    """The functions on offer; where one must be called, only the permitted ones."""
+    """Where a function must be called, only the permitted ones."""
     forced = tools.forced
     functions = [one for one in tools.functions if not forced or one["name"] in forced]
     found: Fields = {"tools": [{"type": "function", "function": one} for one in functions]}
@@ -290,7 +290,7 @@ def _offered(kind: EngineKind, tools: Tools) -> Fields:
 
 
 def _spoken(request: GenerationRequest) -> list[Fields]:
-    """The messages as the API has them: the arguments of calls are text."""
+    """The arguments of calls are text."""
     return [
         {**turn, "tool_calls": [_called(call) for call in turn["tool_calls"]]}
         if turn.get("tool_calls")

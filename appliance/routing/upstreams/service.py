@@ -104,7 +104,6 @@ class Upstreams:
         return self.all[name]
 
     def refresh(self, upstream: ConfiguredUpstream) -> None:
-        """Check again what was learnt and which hosts are approved today."""
         learnt = self._records.fingerprint(upstream.name)
         upstream.hidden = self._taken(upstream.name)
         upstream.known = None if learnt is None else Fingerprint.decode(learnt)
@@ -151,7 +150,7 @@ class Upstreams:
         return upstream
 
     def approve(self, actor: str, name: str, url: str, envelope: bytes) -> ValidApproval:
-        """Take one approval of one host; blocks.
+        """Blocks.
 
         Raises:
             StateRefused: `upstream_unknown`, `upstream_unlearnt`.
@@ -274,7 +273,6 @@ class Upstreams:
         await asyncio.gather(*self._probing, return_exceptions=True)
 
     async def hop(self, fields: Mapping[str, Json]) -> object:
-        """Make an entry of a hop durable, and count it once it ended."""
         if fields["event"] != "sent":
             self.count(fields)
         return await append(self._audit, Draft("hop", dict(fields)))
@@ -296,7 +294,7 @@ class Upstreams:
             host.health.release()
 
     async def _known(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> bool:
-        """True if it agreed shortly before the appliance started, and is the same process."""
+        """True if it agreed shortly before the start, and is the same process."""
         if host.record is None:
             return False
         kept = await asyncio.to_thread(self._records.agreed, host.record.digest)
@@ -309,7 +307,7 @@ class Upstreams:
     async def _remember(
         self, upstream: ConfiguredUpstream, host: UpstreamPeer, found: HostProbe
     ) -> None:
-        """Keep that a host agreed, or forget it where it did not."""
+        """Forget a host that did not agree."""
         doubted = bool(host.health.suspect or host.health.tripped)
         if host.record is None or not (doubted or found.verdict is ProbeVerdict.SAME):
             return
@@ -401,7 +399,7 @@ class Upstreams:
 
 
 def _keep(host: UpstreamPeer, known: Iterable[UpstreamPeer]) -> None:
-    """Keep the state of a host that is the one that people approved before."""
+    """Keep the state of a host that people approved before."""
     for one in known:
         if one.url == host.url and one.record is not None and one.record == host.record:
             one.health.times = host.health.times
@@ -457,7 +455,6 @@ def _draft(
 
 
 def _change(before: tuple[str, str], after: tuple[str, str]) -> str:
-    """Describe a host's change by its reasons for suspicion and for tripping; "" for nothing."""
     if bool(before[0]) == bool(after[0]) and bool(before[1]) == bool(after[1]):
         return ""
     if after[1]:

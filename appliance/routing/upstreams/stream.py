@@ -237,7 +237,7 @@ class StreamedAnswer:
 
     @property
     def finish(self) -> str | None:
-        """The finish reasons, once all are there."""
+        """None until all are there."""
         found = [choice.finish for choice in self._choices if choice.finish is not None]
         return ",".join(found) if len(found) == len(self._choices) else None
 
@@ -356,7 +356,7 @@ class StreamedAnswer:
 
 
 def _finish(reason: str | None) -> str | None:
-    """Our word for a finish reason; the answer itself shows its calls."""
+    """The answer itself shows its calls."""
     if reason is not None and reason not in _FINISHES:
         told = visible(reason)[:40]
         message = f"The upstream ended its answer with {told!r}."
@@ -365,7 +365,7 @@ def _finish(reason: str | None) -> str | None:
 
 
 def _written(call: _ToolCall, *, whole: bool) -> str:
-    """A call as our models write it; one that `length` cut off stays incomplete."""
+    """One that `length` cut off stays incomplete."""
     begin = f'{OPEN}{{"name": {json.dumps(call.name)}, "arguments": '
     arguments = "".join(call.parts).strip() or "{}"
     try:

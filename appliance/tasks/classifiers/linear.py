@@ -61,7 +61,7 @@ def fit_linear(texts: Sequence[str], labels: Sequence[str], strength: float = ST
 
 
 def _fit(matrix: Sparse, target: NDArray[np.int64], labels: int, strength: float) -> Floats:
-    """Weights, and the intercepts as the last row."""
+    """The intercepts are the last row."""
     rows, columns = matrix.shape
     penalty = 1 / (strength * rows)
     here = np.arange(rows)

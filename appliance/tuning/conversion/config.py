@@ -44,11 +44,7 @@ class DecoderConfig:
     tied: bool
 
     def pairs(self, name: str, file_type: int) -> dict[str, bytes]:
-        """For the header.
-
-        Args:
-            file_type: llama.cpp's number.
-        """
+        """Header pairs; `file_type` is llama.cpp's number."""
         own = f"{self.architecture}."
         return {
             "general.architecture": text(self.architecture),

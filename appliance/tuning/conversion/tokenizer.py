@@ -80,7 +80,6 @@ def pairs(
 
 
 def _known(tokenizer: Members, model: Members) -> str:
-    """Identify the tokenizer."""
     if model.get("type") != "BPE":
         raise _refused(f"it is of the type {str(model.get('type'))[:40]}, not BPE")
     for key in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"):
@@ -140,7 +139,6 @@ def _looks_special(content: str) -> bool:
 def _tokens(
     ids: dict[str, int], added: dict[int, tuple[str, int]], vocabulary: int
 ) -> tuple[list[str], list[int]]:
-    """By their ids."""
     every = {number: (content, _NORMAL) for content, number in ids.items()} | added
     if not every or min(every) < 0 or max(every) >= vocabulary:
         raise _refused(f"its ids are not those of {vocabulary} tokens")

@@ -36,7 +36,6 @@ class PairedProduct(Function):  # type: ignore[misc] # torch has no types here
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Of x, down and the ups."""
         x, down, *ups = ctx.saved_tensors
         of_x = gradient @ ctx.whole if ctx.needs_input_grad[0] else None
         parts = gradient.split([len(up) for up in ups], -1)

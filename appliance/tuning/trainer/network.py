@@ -174,7 +174,6 @@ class Network:
         return [matrix for part in linears for matrix in (part.down, *part.ups)]
 
     def named(self) -> dict[str, Tensor]:
-        """By their names in an adapter's file."""
         return {
             name: matrix.detach()
             for _, parts in self._layers
