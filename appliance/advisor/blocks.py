@@ -51,8 +51,6 @@ class WeekObserved:
 
     Attributes:
         text: the input, where its key agreed and it was kept; likewise `answer`.
-        missed: whether no passage was found.
-        overridden: whether a person gave another answer.
     """
 
     time_us: int

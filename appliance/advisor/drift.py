@@ -82,11 +82,8 @@ class Watch:
     """The known weeks of a task.
 
     Attributes:
-        task: its id.
         profile: of the first week; None before it is over.
-        blocks: the weeks after it.
         findings: two for each look, the oldest first.
-        last_week: the last week that was read.
         begun: first block of the year of the present looks.
         reference: blocks from there on before its first look.
     """

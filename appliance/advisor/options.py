@@ -24,14 +24,11 @@ class OptionMeasured:
 
     Attributes:
         option: one of `OPTIONS`, or `cloud`.
-        documents_s: documents a second; None: not measured.
         seconds: that 95 of 100 answers take.
-        memory: bytes.
         joules: of the host's processors for a document; None: unknown.
         coverage: share that a cascade answers itself.
         rest: `people`, or `larger`, a larger stage, answers the rest.
         bound: largest share of wrong answers by its certificate; None without one.
-        certificate_groups: groups of this certificate.
     """
 
     option: str
@@ -53,9 +50,7 @@ class RequestTimes:
     """Arrival of requests.
 
     Attributes:
-        days: from the first to the last.
         busiest_hour: most requests within one hour of the clock.
-        at_once: most concurrent ones.
         utilisation: share of the time in which at least one was answered.
     """
 
@@ -77,11 +72,8 @@ class MeasuredFacts:
     Attributes:
         groups: independent groups of the evidence.
         tried: candidates measured on the same open items.
-        examples: labelled items to learn from.
         agreement: of two labels of one text; None: unknown.
         curve: learning curve of the simplest classifier: items and quality, ascending.
-        host_memory: bytes.
-        made_of: digests and ids of the evaluations.
     """
 
     task: str = ""

@@ -72,8 +72,6 @@ class Data:
     Attributes:
         examples, groups: labelled items, and independent groups of them; None: as measured.
         label_minutes: a person's minutes for one label.
-        hour: cost of an hour of such a person.
-        raters: people who label each item.
         relabel: items that are labelled again for each retraining.
         agreement: of two people on an item; None: by the data's labels.
     """
@@ -93,7 +91,6 @@ class ExpectedLoad:
 
     Attributes:
         requests_day: None: from the log of this appliance.
-        days_month: days of a month with requests.
         busiest_hour: requests in it; None: from the log, else all of a day within eight hours.
         seconds: that 95 of 100 answers may take.
         tokens_in, tokens_out: of a request, for a model paid by the token.
@@ -112,7 +109,6 @@ class Regulation:
     """Rules on data that may leave and on proof that is due.
 
     Attributes:
-        data_may_leave: whether data may leave the organisation's network.
         bound: error rate that a certificate has to exclude; None: no certificate needed.
         delta: allowed probability of a wrong certificate.
     """
@@ -127,10 +123,7 @@ class Costs:
     """This appliance's costs; None where unknown.
 
     Attributes:
-        machine: price of one machine.
-        years: of its life.
         watts_idle, watts_busy: without `watts_busy`, measured joules of an evaluation count.
-        kwh: price of a kilowatt-hour.
         pue: factor of power for cooling and supply.
         staff_hours: a month.
         staff_hour: cost of one.
@@ -157,9 +150,7 @@ class Price:
         million_in, million_out: of a million tokens.
         month: fixed monthly price.
         staff_hours: a month.
-        as_of, source: when and where the price was read.
         quality: score on the same items as (low, value, high); None if not measured.
-        groups: of this measurement.
         seconds: that 95 of 100 answers take; None: not measured.
     """
 
@@ -181,10 +172,8 @@ class ToldOption:
 
     Attributes:
         quality: low, value and high of the share of right answers on the same items.
-        groups: of this measurement.
         seconds: that 95 of 100 answers take.
         coverage: share that a cascade answers itself.
-        source: person, date and place of the measurement.
     """
 
     option: str = ""

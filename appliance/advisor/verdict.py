@@ -57,7 +57,6 @@ class Option:
     Attributes:
         state: `shown`, `open` (its interval holds the wanted quality), `below`, `unmeasured` or
             `excluded`.
-        why: a sentence.
         groups_needed: further groups until it is likely to be shown; None without such a number.
         certify: groups for a certificate; None where none is needed or none is enough.
     """
@@ -81,17 +80,14 @@ class Recommendation:
 
     Attributes:
         verdict: an option of `NAMES`, or `try_tuning`, `not_enough_data`, `people` or `blocked`.
-        donts: `no_language_model`, `no_fine_tuning`.
         more: missing data; 0 for another verdict.
         told_apart: whether the costs of the chosen option and the next one do not overlap.
-        tornado: of the chosen option.
         full_throughput: the verdict if machines were costed as if they were always busy.
         utilisation: share of the machine's computing time, of the chosen option or else of the
             cheapest local one; None: unknown.
         break_even: requests a day from which this option is not dearer than the named one that is
             paid by the token; None for never.
         retraining: cost of its labels; None where an hour has no price.
-        notes: one sentence each.
     """
 
     verdict: str

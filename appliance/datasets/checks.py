@@ -56,7 +56,7 @@ class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         largest_group: its share of the items.
-        smallest_effect: smallest difference of two candidates that the groups show.
+        smallest_effect: of two candidates, that the groups show.
         certifies_without_error: smallest error rate that they certify.
         labels, majority: counts, and the share of the commonest, where answers are few.
         time: the first and the last; None without times.
@@ -101,7 +101,6 @@ class CheckFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Facts of a dataset, besides its problems.
 
     Attributes:
-        summary: as in lists and records.
         personal_data: places by kind.
     """
 

@@ -30,7 +30,6 @@ class CheckWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         data: id of an approved dataset, or a directory on the host.
         model: whose tokens are counted; "" counts none.
-        near: similarity from which two texts are near-duplicates.
     """
 
     data: str
@@ -40,13 +39,7 @@ class CheckWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class CheckParts:
-    """Services that a check needs.
-
-    Attributes:
-        read: the dataset of an id or a directory.
-        context: tokens of a model's context.
-        tokens: counts those of a text for a model.
-    """
+    """Services that a check needs."""
 
     read: Callable[[str], Dataset]
     context: Callable[[str], int]

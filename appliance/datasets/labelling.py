@@ -59,14 +59,7 @@ class RaterDifference(NamedTuple):
 
 @dataclass(frozen=True)
 class Labelling:
-    """Items, their labels, and those put aside.
-
-    Attributes:
-        items: ids in the order of labelling.
-        raters: the two people who label every item.
-        given: by time.
-        aside: by time.
-    """
+    """Items in their order, labels and items put aside by time."""
 
     items: tuple[str, ...]
     labels: tuple[str, ...]

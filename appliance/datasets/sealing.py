@@ -38,11 +38,8 @@ class SealKey:
     """A key for one seal.
 
     Attributes:
-        id: of the seal.
         key: encrypts its splits; only in memory.
-        marks: the site's key of marks.
         wrapped: `key`, encrypted by the key-encryption key.
-        kek: id of the key-encryption key.
     """
 
     id: str
@@ -57,9 +54,7 @@ class SealedPart:
     """A seal's statement about one split.
 
     Attributes:
-        groups: number of independent groups.
         names, contents: the marks of its groups, sorted.
-        strata: the strata that occur.
         keyed: the marks of its items, sorted; none in a seal of the first format.
     """
 

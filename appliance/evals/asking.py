@@ -55,9 +55,7 @@ class Asking:
 
     Attributes:
         label: names the evaluation in the log.
-        timeout: seconds that an answer may take.
         read: extracts the answer from the text.
-        asker: for the log.
         alias: an item's id as the log has it.
         patient: report an unavailable engine, after all tries, as an outcome, too.
     """
@@ -96,7 +94,6 @@ class CandidateReply:
     Attributes:
         text: None where the candidate failed, with the code of the failure.
         vector: of the last piece with one.
-        about: the task's facts on its answer.
         shares: labels with their probabilities.
     """
 

@@ -26,11 +26,8 @@ class CandidateDetails:
 
     Attributes:
         adherence: share of answers that have the task's form; None for free text.
-        macro_f1: of labels; the mean of each label's F1.
         levels: of labels; share of answers with the expected parent, by level of the task.
-        fields: share of right values, by field.
         normalised, token_f1: of free text.
-        refusals: answers that begin like a refusal.
         evidence: of a task with a collection, the share of answers with a verified quotation.
         verified: of the answers that quote, the share of verified quotations and marks.
         citation_precision: of the answers with verified quotations to items that name their

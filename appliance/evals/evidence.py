@@ -33,7 +33,7 @@ class Sought:
 
     Attributes:
         given: share of its documents among the passages for the model.
-        generation: searched state of the collection; 0 without a search.
+        generation: of the collection; 0 without a search.
     """
 
     group: str

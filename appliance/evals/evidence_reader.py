@@ -78,8 +78,7 @@ class TaskEvidence(msgspec.Struct, frozen=True):
 
     Attributes:
         candidate: name of the task's own candidate; None where it was not measured.
-        candidates: all, measured on the same items.
-        label_agreement: how often two labels of one text agree; None where no text has two.
+        label_agreement: of two labels of one text; None where no text has two.
         gate_groups: sealed groups of the newest gate; 0 without one.
     """
 

@@ -34,7 +34,6 @@ class GatePageFacts:
     Attributes:
         qualities: the classifier first.
         certificate: its id; None without one.
-        made_of: digests and versions.
         issued: alpha of this appliance's other certificates of gates of the last year.
         rows: of train; 0 without it.
     """

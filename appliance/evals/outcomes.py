@@ -28,18 +28,16 @@ class Outcome:
     """One item's outcome.
 
     Attributes:
-        expected: the right answer as one text.
         answer: None where the candidate failed.
         micros: the score in millionths.
-        microseconds: from the request to the end of the answer.
-        tokens: generated ones.
+        microseconds: from request to the answer's end.
         failure: the stable code of why there is no answer, else "".
         confidence_micros: in millionths; None where the candidate has none.
         cited: quotations in the answer that are in a passage; None where answers do not cite.
         cited_right: those of them from a document which the item names as relevant; None where it
             names none.
         cited_removed: quotations and marks that were taken out of the answer.
-        erased: whether its texts were erased; the score stays.
+        erased: whether its texts were erased.
         ranked: of a task of labels the likeliest `RANKED`, the first first, with probabilities in
             millionths; None where the candidate gives none.
     """

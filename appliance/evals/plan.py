@@ -54,7 +54,6 @@ class EvaluationPlan(msgspec.Struct, frozen=True):
     """Measurements of an evaluation, and those it cannot make.
 
     Attributes:
-        task, data: digests.
         notes: sentences for the report.
     """
 
@@ -73,12 +72,7 @@ class EvaluationPlan(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes plans.
-
-    Attributes:
-        digest_of: the digest of a model or adapter in the store.
-        tokens: counts them.
-    """
+    """Makes plans."""
 
     backends: Backends
     digest_of: Callable[[str], str]

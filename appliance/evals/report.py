@@ -39,15 +39,11 @@ class Evaluated:
 
     Attributes:
         baseline: name of the compared candidate without a language model.
-        comparisons: of the other candidates with it.
         ceiling: agreement of repeated labels, which no score can pass for long; None if unknown.
         confusions: columns and counts by candidate, of the form `labels`.
-        labels: of that form.
         made_of: digests and versions, for the last table.
-        memory: bytes by candidate.
         notes: candidates that could not be measured, and why.
         flips: of the best compared candidate and the baseline.
-        packs: by model.
         retrieval: of the task's search; None if unknown.
         language_models: names of the candidates that are one, or an adapter or blend of one.
     """

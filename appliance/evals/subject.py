@@ -62,10 +62,8 @@ class EvaluationSubject:
     """The measured task, split and candidates.
 
     Attributes:
-        data_digest: of the dataset.
         drafts: those of "task" and "dataset" that were read from a directory.
         train: for baselines and examples.
-        items: for every candidate.
         ceiling: agreement of two labels of one text; None where no text has two.
     """
 

@@ -29,8 +29,6 @@ class Summary:
     Attributes:
         documents_per_second: by the wall time of all answers.
         p50, p95: seconds of one answer.
-        wrong: items that are not wholly right.
-        failures: count by code.
         slices: quality by stratum, where items have one.
         calibration_error: of the confidence; None where the candidate has none.
         reliability: for parts of about equal size, the least sure first, the mean confidence and

@@ -40,11 +40,7 @@ class ChartEstimate:
 
 @dataclass(frozen=True)
 class Placed:
-    """A candidate of the chart of quality against speed.
-
-    Attributes:
-        speed: documents per second, above 0.
-    """
+    """A candidate of the chart of quality against speed, in documents per second, above 0."""
 
     speed: float
     quality: ChartEstimate

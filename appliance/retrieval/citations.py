@@ -40,11 +40,7 @@ _NUMBERED: Final = re.compile(r"\[(\d{1,6})\]")
 
 @dataclass(frozen=True)
 class Cited:
-    """An answer whose quotations are all verified.
-
-    Attributes:
-        removed: quotations and marks that were taken out.
-    """
+    """An answer whose quotations are all verified."""
 
     text: str
     citations: tuple[Citation, ...]

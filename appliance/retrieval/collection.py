@@ -65,7 +65,6 @@ class Settings:
 
     Attributes:
         embedder: id of the model that makes its vectors; "" for none.
-        query_prefix, passage_prefix: for the embedder.
         ranking: bm25, vectors or fusion.
         budget, overlap: of chunks, in estimated tokens.
     """

@@ -45,9 +45,7 @@ class Extracted(msgspec.Struct, frozen=True):
     """Text read from a document.
 
     Attributes:
-        text: UTF-8.
         pages: 0 where the format has none.
-        empty_pages: pages without text, such as scans.
     """
 
     text: bytes

@@ -30,11 +30,9 @@ class ChunkIndex:
 
     Attributes:
         ids, documents, lengths: of each row; the length counts words.
-        starts: where each row begins in its text.
         order: rank of each row by document name and position.
         codes, scales: of the vector of each row, by `ranking.quantised`; no row at all without an
             embedder.
-        postings: the rows of each term.
     """
 
     generation: int

@@ -44,7 +44,6 @@ class IngestWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     Attributes:
         path: a file or a directory on the host.
         access: readers of new or changed documents; None keeps lists.
-        metadata: of every document of this job.
         kept: the collection's number for these values while the job waits and runs.
     """
 

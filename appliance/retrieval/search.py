@@ -50,7 +50,6 @@ class SearchHits:
     Attributes:
         generation: searched state of the collection: counted for a reader of all of it; for others
             a digest of their documents, so that it stays when other documents change.
-        ranking: used for this search.
         documents: number of readable ones.
         readable: digest of these, in this state of the collection.
         nonce: opens the log's commitments to the passages.

@@ -75,11 +75,11 @@ _UNFIT: Final = frozenset(
 
 @dataclass(frozen=True)
 class Accepted:
-    """An answer that a first stage was let give: what a monitor draws from.
+    """An accepted answer of a first stage, which a monitor draws from.
 
     Attributes:
-        confidence_micros: what it scored.
-        group: whose request it was, as the route says; "" where that is not reported.
+        confidence_micros: its score.
+        group: of the request, by the route; "" where none is reported.
     """
 
     standing: RouteStanding
@@ -95,8 +95,7 @@ class RoutingParts:
     """Services that routes need.
 
     Attributes:
-        targets: what answers for a stage.
-        accepted: called with each answer that a first stage was let give.
+        accepted: called with each accepted answer of a first stage.
     """
 
     routes: ApprovedRoutes
@@ -108,11 +107,8 @@ class RoutingParts:
 class RoutedInference(Inference):
     """Answers for apps.
 
-    Args:
-        parts: the rest is as of `Inference`.
-
     Attributes:
-        shares: how many answers came from each stage, by route and stage, since the server started.
+        shares: answers by route and stage since the server started.
     """
 
     def __init__(

@@ -126,7 +126,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
 
 @dataclass(frozen=True)
 class OpenReplay:
-    """Answers to open items under the engine of the certificate.
+    """Answers to open items under the certificate's engine.
 
     Attributes:
         answers: by item, as `calibration.replayed` gives them.

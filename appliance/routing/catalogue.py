@@ -36,13 +36,13 @@ FRESH_S: Final = 5.0
 
 @dataclass(frozen=True)
 class RouteStanding:
-    """A route that can be asked, and what its first stage may answer.
+    """A route, and what lets its first stage answer.
 
     Attributes:
         digest: of the signed route.
-        policy: version of the trust policy that it was verified under.
-        certificate, function: what lets the first stage answer; None where nothing does.
-        why: code of the reason that nothing does; "" otherwise.
+        policy: version of the verifying trust policy.
+        certificate, function: None where nothing lets it answer.
+        why: code of the reason for that; "" otherwise.
     """
 
     route: RouteDefinition

@@ -91,11 +91,11 @@ class Observed:
         time: ISO 8601; "" for none.
         features: of the first stage's answer; None where it gave none.
         small, larger: whether each was right; `larger` is None without a second stage.
-        small_us, larger_us: microseconds that each took.
-        told, larger_told: digests of their answers; "" where none was kept.
+        small_us, larger_us: microseconds of each.
+        told, larger_told: digests of their answers; "" for none.
         size: items of its group in the split.
-        ruled: whether a rule of the route keeps it from the first stage, so that it was not asked.
-        unasked: code of a reason of ours for which it has no answer; "" where it has one.
+        ruled: whether a rule keeps it from the first stage, so that it was not asked.
+        unasked: code of our reason for no answer; "" otherwise.
     """
 
     item: str
@@ -169,10 +169,10 @@ class CertificationPlan:
 
 @dataclass(frozen=True)
 class Uncertifiable:
-    """Why there is nothing to open a sealed split for.
+    """Why no look is taken.
 
     Attributes:
-        needed: groups that a sealed split should have in all; None: no number helps.
+        needed: groups of a sealed split in all; None: no number helps.
     """
 
     reason: Reason
@@ -209,8 +209,8 @@ class SealedVerdict:
         coverage: share of the groups that it accepts.
         limit: upper limit of the accepted error at the threshold, or at the first one that failed.
         difference: route minus second stage: value, lower and upper limit; None without one.
-        avoided: share of the second stage's seconds that are not spent, with its interval.
-        needed: groups in all that would do; None where no number is known to.
+        avoided: saved share of the second stage's seconds, with its interval.
+        needed: groups in all that would be enough; None for no known number.
     """
 
     reason: Reason
@@ -300,12 +300,12 @@ def plan(
 
 
 class _Grid(NamedTuple):
-    """Thresholds, the most cautious first, and what they would do.
+    """Thresholds, the most cautious first.
 
     Attributes:
-        coverage, errors: of each threshold: share that it accepts, share of those that is wrong.
+        coverage, errors: of each threshold: accepted share, and its wrong share.
         start: the first one of a search; None where each has more errors than the bound.
-        least: the least cautious one whose errors are within the bound.
+        least: the least cautious one within the bound.
     """
 
     coverage: dict[int, float]

@@ -215,11 +215,11 @@ def counted(function: Confidence, found: Features, *, right: bool, company: bool
 
 @dataclass(frozen=True)
 class ChosenFunction:
-    """A fitted function, and what others would have been worth.
+    """A fitted function.
 
     Attributes:
-        areas: area under the risk-coverage curve of each candidate, on items that it was not
-            fitted to; smaller is better.
+        areas: under each candidate's risk-coverage curve, on items that it was not fitted to;
+            smaller is better.
     """
 
     function: Confidence

@@ -42,12 +42,12 @@ Script: TypeAlias = Literal[
 
 
 class RouteRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an input goes by what it is. All conditions that are stated must hold.
+    """Where an input goes by what it is. All stated conditions must hold.
 
     Attributes:
         to: first stage that may answer; `defer` for none.
         field: input field to examine; "" for all of them, one a line.
-        longer_than: more characters than this.
+        longer_than: in characters.
         scripts: more than a tenth of its letters are in none of these scripts.
         contains: one of these texts is in it, case aside.
         keys: the app's key has one of these names.
@@ -67,13 +67,11 @@ class StageDefinition(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         kind: `task`: a task of the store answers; `upstream`: the task's prompt and form are sent
             to an engine on another host; `queue`: a person answers.
-        task, digest: the task, and the digest that it must have; of a queue, none.
+        task, digest: the task and its required digest; of a queue, none.
         upstream, model: of an upstream, its name in the configuration and the model's name there.
         p_true: of the first stage: a second call asks its model whether its answer is right.
-        at_once: concurrent requests of this route; more go to the next stage.
-        task, digest: the task and its required digest; of a queue, none.
         seconds: how long an answer may take before the next stage is asked.
-        at_once: requests of this route that the stage answers at once; more go to the next stage.
+        at_once: concurrent requests of this route; more go to the next stage.
         hours: of a queue, how long an item waits for a person.
     """
 

@@ -110,7 +110,6 @@ class DeferredItem:
     """An item of the queue; times in microseconds since the epoch.
 
     Attributes:
-        task: the name that the app asked under.
         answer, actor: a person's; None before.
         same: equal for the same request of the same key; None in items of older versions.
     """

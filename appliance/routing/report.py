@@ -35,8 +35,7 @@ class RoutePageFacts:
     """Data of a page.
 
     Attributes:
-        deltas: in millionths, of the certificates of routes that this appliance keeps of the last
-            year, this one among them.
+        deltas: of this appliance's certificates of routes of the last year, in millionths.
     """
 
     wanted: RouteSpecification

@@ -47,7 +47,7 @@ class CalibrationParts:
 
     Attributes:
         changed: called when a certificate was kept.
-        upstream: what answers for a stage on another host; raises Unavailable while it is away.
+        upstream: raises Unavailable while a stage's engine on another host is away.
     """
 
     look: LookParts
@@ -61,7 +61,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
     """The calibrated route, before the split is opened.
 
     Attributes:
-        small, larger: the tasks of the first two stages; `larger` is None without a second one.
+        small, larger: tasks of the first two stages; `larger` is None without a second.
         covered: whether the first one's model answers with the same bits in any company.
     """
 

@@ -31,13 +31,10 @@ _FEWEST_OPTIONS: Final = 2
 
 @dataclass(frozen=True)
 class TaskDraft:
-    """A person's decisions; the rest comes from the items.
+    """A person's decisions; the rest, and None, is taken from the items.
 
     Attributes:
         model: its id; None for a classifier.
-        form: None: by the items' answers.
-        encoding: None: the shortest for every answer.
-        metric: None: the usual one of the form.
     """
 
     id: str

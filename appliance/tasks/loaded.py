@@ -33,7 +33,6 @@ class LoadedTask:
     Attributes:
         digest: of its signed directory.
         schema: of the form `fields`; empty otherwise.
-        example_ids: ids of the prompt's items.
         classifier: of a classifier or a blend.
         classifier_digest: SHA-256 of its file; "" without one.
         policy: version of the verifying trust policy; 0 for a draft.

@@ -23,7 +23,6 @@ class AnsweredItem:
     """One item as a metric sees it.
 
     Attributes:
-        expected: a label, JSON with sorted names, or text.
         compare: rules of right values, by field; `text` for an answer of the form text.
         likeliest: labels, the likeliest first; a candidate may name only one.
     """

@@ -48,11 +48,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Gap:
-    """The mean loss a token of both sides.
-
-    Attributes:
-        error: standard error of the difference, over the tokens in pairs.
-    """
+    """Mean loss a token of both sides; `error` is the difference's standard error, in pairs."""
 
     trained: float
     served: float

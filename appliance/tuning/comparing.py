@@ -31,7 +31,7 @@ class ComparedTuning:
     """A compared tuning.
 
     Attributes:
-        best: the kind of candidate that is best on dev.
+        best: kind of the best candidate on dev.
         kept: its outcomes, or why there are none, as the rest of a sentence about it.
     """
 

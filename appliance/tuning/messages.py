@@ -20,13 +20,12 @@ class TrainingOrder(msgspec.Struct, frozen=True):
     """A training to do.
 
     Attributes:
-        dev: for choosing and for comparison with the server.
+        dev: for choosing and comparing.
         frozen: text that the untrained model scores, for comparison with the server.
         threads: their number may change weights in the last digits.
         most_bytes: address space that may be mapped beyond what is mapped at the drop.
         trial: most steps of a timing; 0 trains.
         checkpoint: a trainer's; empty for the beginning.
-        every_s: seconds between two checkpoints.
     """
 
     settings: TuneSettings
@@ -41,11 +40,7 @@ class TrainingOrder(msgspec.Struct, frozen=True):
 
 
 class TrainerReady(msgspec.Struct, tag="ready", frozen=True):
-    """The base is read and the trainer is confined.
-
-    Attributes:
-        rows_sha256: `rows.digest`.
-    """
+    """The base is read and the trainer is confined."""
 
     base_sha256: str
     rows_sha256: str
@@ -102,7 +97,6 @@ class Done(msgspec.Struct, tag="done", frozen=True):
 
     Attributes:
         best: the step after which they were taken.
-        peak_bytes: peak memory of the process.
     """
 
     matrices: dict[str, FloatMatrix]

@@ -25,11 +25,11 @@ _SAMPLE: Final = 12
 
 @dataclass(frozen=True)
 class Tried:
-    """Measurements of the first phase.
+    """Measurements of the first phase, in seconds.
 
     Attributes:
-        read: seconds to read the rows and to score the untrained model and the other texts.
-        row: seconds of the proof for a row of dev.
+        read: of the rows and the scores of the untrained model and the other texts.
+        row: of the proof for a row of dev.
     """
 
     trial: Trial

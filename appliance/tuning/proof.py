@@ -40,7 +40,6 @@ class AdapterProof:
     Attributes:
         gap: in nats a token, on dev.
         sure: places where the trainer's best token leads clearly; the server agrees in all.
-        stopped: share of answers that end by themselves.
     """
 
     gap: checks.Gap

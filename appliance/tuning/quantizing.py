@@ -62,7 +62,6 @@ class QuantizeWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         task, data: directories on the host.
-        dev: most items of dev.
         most_kld: allowed divergence from the source, in nats a token.
         importance: use an importance matrix, where train has rows.
     """

@@ -22,7 +22,6 @@ class TokenRow(msgspec.Struct, frozen=True, array_like=True):
     """One example in tokens.
 
     Attributes:
-        item: its id in the dataset.
         prompt: as the server renders it, ready for the answer.
         answer: with the token that ends it.
     """

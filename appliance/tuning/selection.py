@@ -33,8 +33,8 @@ class Made:
     """One file, measured next to its source.
 
     Attributes:
-        tokens_s: speed of prompts and answers of dev in the engine that serves.
-        plain: the file of the same type without an importance matrix, if made, too.
+        tokens_s: of prompts and answers of dev.
+        plain: the same type without an importance matrix, if made.
     """
 
     type: str
@@ -51,7 +51,6 @@ class PickVerdict:
     """Verdict on a quantised file.
 
     Attributes:
-        flips: share of the items whose answer changed.
         reason: why it does not pass; "" where it does.
     """
 

@@ -22,11 +22,7 @@ class TuningParts:
     """Services that a tuning needs.
 
     Attributes:
-        tuning_set: where it is installed.
-        facts: of a model in the store.
         seal: verifies a model and holds it in sealed memory.
-        variant: of the engine's processor backend.
-        engine: name and version.
         busy: whether requests run; the trainer waits for them.
     """
 

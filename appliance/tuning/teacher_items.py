@@ -32,11 +32,7 @@ FORM, CONTRADICTS, JUDGES = "form", "contradicts", "judges"
 
 @dataclass(frozen=True)
 class Taught:
-    """Result of a teacher's answers.
-
-    Attributes:
-        dropped: answers by the reason.
-    """
+    """Result of a teacher's answers; `dropped` are by reason."""
 
     items: tuple[Item, ...]
     dropped: Mapping[str, int]

@@ -69,8 +69,8 @@ class TeachWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         licence: by what terms its outputs may train another model.
         shots: solved items of train in its prompt; None for the task's.
         limit: most unlabelled items, the first by digest; 0 for all.
-        held: most items of train by which it is judged.
-        least: the least share of these that agree with people.
+        held: most items of train that judge it.
+        least: least share of these that agree with people.
     """
 
     task: str

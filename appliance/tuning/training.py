@@ -212,12 +212,8 @@ async def train(
 
 @dataclass(frozen=True)
 class Trial:
-    """Time of a few real steps.
-
-    Attributes:
-        begin: seconds until the first one, including the untrained model's scores.
-        token: seconds a token.
-        peak: peak memory of the trainer, in bytes.
+    """Seconds until the first step with the untrained model's scores, seconds a token, and peak
+    bytes.
     """
 
     begin: float

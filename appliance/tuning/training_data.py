@@ -23,8 +23,6 @@ class TrainingItems:
     """The task, and items with their rows.
 
     Attributes:
-        items, rows: of train.
-        stop: the token that ends an answer.
         begin: the token that begins a text, None where the model has none.
     """
 

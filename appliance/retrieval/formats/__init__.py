@@ -15,12 +15,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class DocumentFormat:
-    """One format.
-
-    Attributes:
-        title: for people.
-        endings: of its files' names.
-    """
+    """One format, with a title for people and the endings of file names."""
 
     title: str
     endings: tuple[str, ...]

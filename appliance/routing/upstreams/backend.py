@@ -70,11 +70,7 @@ class _Prepared(PreparedRequest):
 
 
 class _Exchange:
-    """A request under way.
-
-    Attributes:
-        begun: whether a piece of an answer came.
-    """
+    """A request under way."""
 
     def __init__(self) -> None:
         self.cancelled = False

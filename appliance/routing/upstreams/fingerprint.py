@@ -64,10 +64,10 @@ class Fingerprint:
 
     Attributes:
         ids: of each text; empty where the engine gives none.
-        rows: for each prompt its likeliest first tokens, with log-probabilities in millionths.
-        system: what it says of its weights, where its kind says something.
+        rows: each prompt's likeliest first tokens, with log-probabilities in millionths.
+        system: its claim about its weights, where its kind has one.
         tolerance: in millionths.
-        width: numbers of a vector, of a model that embeds; 0 of any other.
+        width: length of a vector; 0 without vectors.
     """
 
     ids: tuple[tuple[int, ...], ...]

@@ -47,7 +47,6 @@ class HostProbe:
     """Finding of a probe.
 
     Attributes:
-        why: what differs, or what failed.
         exact: whether the difference is one that company cannot make.
         distances: of each prompt, in millionths.
         tolerance: of the fingerprint, likewise.

@@ -36,7 +36,7 @@ class UpstreamPeer:
     """One host.
 
     Attributes:
-        record: what people approve of it; None before anything was learnt.
+        record: for approvals; None before anything was learnt.
         looked: whether it was probed since the appliance started.
         meant: waiting requests that are intended for it.
     """

@@ -49,13 +49,10 @@ class Upstreams:
 
     Args:
         data: base of the configuration's paths.
-        policy, fresh: read the trust policy, and what the time says about it.
         taken: whether an artifact has a name.
-        wall_us: Unix time in microseconds.
 
     Attributes:
         policy: version of the trust policy of the last check.
-        config: as they are configured now.
         unread: why the newest reload changed nothing; "" after one that did.
         all: those that can be used as they are configured, by name.
         broken: why the others cannot, by name.

@@ -88,11 +88,9 @@ class Wanted:
     """Form that an answer must have.
 
     Attributes:
-        most_tokens: of each choice.
-        prompt: about how many tokens the prompt has.
+        prompt: estimated tokens.
         names: functions that may be called.
         calls: most calls of a choice; None for any number.
-        must_call: whether each choice has a call.
         receipt: whether another appliance's receipt comes with it.
     """
 

@@ -25,9 +25,7 @@ class LabelDecision:
     """Decision on a text.
 
     Attributes:
-        against: the next label.
         features: of the text; the sum of all of them and `start` is the difference of the scores.
-        start: of the intercepts.
     """
 
     answer: str

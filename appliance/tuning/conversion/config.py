@@ -27,7 +27,6 @@ class DecoderConfig:
 
     Attributes:
         inner: width of the layers between.
-        tied: whether the output is the table of tokens again.
     """
 
     architecture: str

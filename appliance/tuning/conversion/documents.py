@@ -20,11 +20,7 @@ _DIGITS: Final = 18
 
 @dataclass(frozen=True)
 class Members:
-    """An object of a file; its members raise TuningRefused (`convert_source`).
-
-    Attributes:
-        file: its name, for messages.
-    """
+    """An object of a file, `file` by name; its members raise TuningRefused (`convert_source`)."""
 
     file: str
     members: Mapping[str, object]

@@ -62,10 +62,8 @@ class TrainingState:
     """Where training is.
 
     Attributes:
-        step: finished steps.
         moments: the optimiser's two running means, shaped as the parameters.
         best: the parameters at the best evaluation.
-        waited: evaluations since then.
     """
 
     parameters: list[Tensor]
