@@ -25,6 +25,7 @@ class OptionMeasured:
     Attributes:
         option: one of `OPTIONS`, or `cloud`.
         seconds: that 95 of 100 answers take.
+        memory: bytes.
         joules: of the host's processors for a document; None: unknown.
         coverage: share that a cascade answers itself.
         rest: `people`, or `larger`, a larger stage, answers the rest.
@@ -74,6 +75,7 @@ class MeasuredFacts:
         tried: candidates measured on the same open items.
         agreement: of two labels of one text; None: unknown.
         curve: learning curve of the simplest classifier: items and quality, ascending.
+        host_memory: bytes.
     """
 
     task: str = ""

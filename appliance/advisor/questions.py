@@ -72,6 +72,7 @@ class Data:
     Attributes:
         examples, groups: labelled items, and independent groups of them; None: as measured.
         label_minutes: a person's minutes for one label.
+        hour: cost of an hour of such a person.
         relabel: items that are labelled again for each retraining.
         agreement: of two people on an item; None: by the data's labels.
     """
@@ -91,6 +92,7 @@ class ExpectedLoad:
 
     Attributes:
         requests_day: None: from the log of this appliance.
+        days_month: days of a month with requests.
         busiest_hour: requests in it; None: from the log, else all of a day within eight hours.
         seconds: that 95 of 100 answers may take.
         tokens_in, tokens_out: of a request, for a model paid by the token.
@@ -123,7 +125,9 @@ class Costs:
     """This appliance's costs; None where unknown.
 
     Attributes:
+        machine: price of one, which lives for `years`.
         watts_idle, watts_busy: without `watts_busy`, measured joules of an evaluation count.
+        kwh: price of a kilowatt-hour.
         pue: factor of power for cooling and supply.
         staff_hours: a month.
         staff_hour: cost of one.

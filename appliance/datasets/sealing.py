@@ -40,6 +40,7 @@ class SealKey:
     Attributes:
         key: encrypts its splits; only in memory.
         wrapped: `key`, encrypted by the key-encryption key.
+        kek: id of the key-encryption key.
     """
 
     id: str

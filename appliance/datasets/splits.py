@@ -32,6 +32,7 @@ class SplitRule:
     """The split of a dataset, as its manifest states it.
 
     Attributes:
+        by: "group", "time" or "given".
         shares: by split, of a split by group; they add up to 1.
         starts: of a split by time, beginnings of dev, certify and test, each ISO 8601.
         together: similarity from which near-duplicates stay in one split; None: they need not.

@@ -90,7 +90,7 @@ def _scored(task: Task, one: Outcome, label: str) -> Outcome:
 
 
 def queue_of(parts: LookParts, job: int) -> StoredLabelQueue | None:
-    """None before the gate's queue is made, and once it is deleted."""
+    """The gate's queue; None before it is made, and once it is deleted."""
     return next((queue for queue in parts.labels.list() if queue.job == job), None)
 
 

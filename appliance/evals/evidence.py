@@ -102,7 +102,7 @@ async def seek(search: Evidence, task: Task, item: Item) -> Sought:
 
 
 def summed(task: Task, found: Sequence[Sought]) -> Retrieval | None:
-    """None where no item names its documents."""
+    """All items together; None where no item names its documents."""
     if not found or not isinstance(task.output, Text):
         return None
     each = [one.group for one in found]

@@ -145,10 +145,9 @@ def judge(
 
 
 def judged_again(certificate: GateCertificate, pairs: Sequence[ItemPair]) -> GateFound:
-    """The findings from the outcomes of a certificate, by the interval that it names.
+    """The findings from a certificate's outcomes, by the interval that it names.
 
-    An older certificate's number of needed groups is no part of its verdict, and is copied; it has
-    no limits of its floors.
+    An older certificate's number of needed groups is copied; it has no limits of its floors.
     """
     found = certificate.found
     again = judge(

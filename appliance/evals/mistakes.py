@@ -55,7 +55,7 @@ def mistakes(
 
 
 def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
-    """Inputs of the measured split by item, and the reason if there are none."""
+    """Inputs of the measured split by item, or the reason for none."""
     result = read_result(evaluations, number)
     if not result.data:
         return {}, "the evaluation was made by a version that did not name its dataset"

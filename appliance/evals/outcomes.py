@@ -90,7 +90,7 @@ def ranked(shares: Iterable[tuple[str, float]]) -> tuple[tuple[str, int], ...]:
 
 
 def parse(line: bytes) -> Outcome:
-    """Raises EvaluationRefused (`outcomes_invalid`)."""
+    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
         outcome = msgspec.convert(value, Outcome)

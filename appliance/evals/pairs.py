@@ -90,7 +90,7 @@ def pair(
 
 
 def parse(line: bytes) -> ItemPair:
-    """Raises EvaluationRefused (`outcomes_invalid`)."""
+    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
     value = strict_json.parse(line, _invalid, limit=_MOST)
     try:
         found = msgspec.convert(value, ItemPair)

@@ -128,14 +128,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def read_report(evaluations: Path, job_id: int) -> str:
-    """Raises EvaluationRefused (`report_missing`)."""
+    """The page. Raises EvaluationRefused (`report_missing`)."""
     return _read(evaluations, job_id, REPORT)
 
 
 def read_result(evaluations: Path, job_id: int) -> EvaluationResult:
-    """Raises EvaluationRefused: `report_missing`; `outcomes_invalid` where it cannot be read as
-    one.
-    """
+    """The result. Raises EvaluationRefused (`report_missing`, `outcomes_invalid`)."""
     text = _read(evaluations, job_id, RESULT)
     try:
         return EvaluationResult.model_validate(json.loads(text))

@@ -73,7 +73,7 @@ class Comparison:
 
 
 def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
-    """Raises EvaluationRefused (`evaluation_empty`).
+    """Summarise a candidate. Raises EvaluationRefused (`evaluation_empty`).
 
     Args:
         seconds: wall time of all answers together.
@@ -104,9 +104,7 @@ def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
 def compare(
     first: str, ones: Outcomes, second: str, others: Outcomes, confidence: float = 0.95
 ) -> Comparison:
-    """Compare item by item; other items on one side raise EvaluationRefused
-    (`outcomes_incomplete`).
-    """
+    """Compare item by item. Raises EvaluationRefused: `outcomes_incomplete` for other items."""
     by_item = {outcome.item: outcome for outcome in others}
     if len(ones) != len(others) or {outcome.item for outcome in ones} != set(by_item):
         raise EvaluationRefused(

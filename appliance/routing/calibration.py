@@ -210,7 +210,7 @@ async def observe(
 
     Args:
         label: names the requests in the log.
-        p_true: whether the first is asked, too, whether its answer is right.
+        p_true: also ask the first whether its answer is right.
         named: an item's id as the log has it.
         patient: report a stage that is away after all tries, instead of ending the job.
     """

@@ -134,7 +134,7 @@ class Observed:
 
 
 def parse(line: bytes) -> Observed:
-    """Raises EvaluationRefused (`outcomes_invalid`)."""
+    """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
     try:
         seen = msgspec.json.decode(line, type=Observed)
     except msgspec.MsgspecError as error:
@@ -245,8 +245,8 @@ def plan(
     """Fix function and thresholds on open items, or say why a look would be wasted.
 
     Args:
-        groups: how many will be drawn of the sealed split.
-        noise: share of wrong labels that even the best answerer would be charged with.
+        groups: number to draw of the sealed split.
+        noise: share of wrong labels, which the best answerer is charged with, too.
         effective: groups of one size that weigh as those of the sealed split do.
     """
     enough = groups_without_error(terms.error, terms.delta)

@@ -36,7 +36,7 @@ def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
 
 
 def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> list[Observed] | None:
-    """None where the outcomes that were signed are not here."""
+    """A certificate's outcomes; None where the signed ones are not here."""
     gate = parts.look
     look = gate.ledger.of_certificate(certificate.origin)
     try:

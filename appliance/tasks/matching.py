@@ -119,7 +119,7 @@ def fields_right(
 
 
 def object_of(answer: Answer) -> dict[str, JsonValue] | None:
-    """None where the answer is no JSON object."""
+    """The answer's JSON object; None where it is none."""
     try:
         value = json.loads(answer or "")
     except (ValueError, RecursionError):

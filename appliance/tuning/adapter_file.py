@@ -42,7 +42,7 @@ def zeros(facts: GgufFacts, rank: int) -> Matrices:
 
 
 def write(matrices: Matrices, *, architecture: str, name: str, alpha: float) -> bytes:
-    """Raises TuningRefused: `tuning_not_finite` for a number that 16 bits cannot hold."""
+    """The file's bytes. Raises TuningRefused: `tuning_not_finite` for a number beyond 16 bits."""
     pairs = {
         "general.type": _text("adapter"),
         "general.architecture": _text(architecture),

@@ -51,7 +51,7 @@ class PackItem:
 
 @lru_cache
 def items(pack: str) -> tuple[PackItem, ...]:
-    """Raises EvaluationRefused (`pack_changed`)."""
+    """Items of a pack. Raises EvaluationRefused (`pack_changed`)."""
     if pack == "frozen":
         return tuple(
             PackItem(f"frozen-{language}-{number:02}", language, "text", chunk, "")

@@ -56,7 +56,7 @@ class DocumentTooLarge(UpstreamLost):
 
 
 def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
-    """None without TLS. Raises UsageError (`certificate_unusable`)."""
+    """The TLS context; None without TLS. Raises UsageError (`certificate_unusable`)."""
     if not config.ca:
         return None
     return certificates.pinned(data, config.ca, config.certificate, config.key)

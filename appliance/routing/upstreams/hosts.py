@@ -76,11 +76,10 @@ class ConfiguredUpstream:
     """One upstream.
 
     Args:
-        hosts: in the order of the configuration.
-        genesis: first keys of the logs of other appliances, by which their receipts are checked.
+        genesis: first keys of other appliances' logs, for their receipts.
 
     Attributes:
-        hidden: whether an artifact of this appliance has its name, and answers in its place.
+        hidden: whether an artifact here has its name, and answers in its place.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class Linear:
 
 
 def fit_linear(texts: Sequence[str], labels: Sequence[str], strength: float = STRENGTH) -> Linear:
-    """Raises ValueError: numbers differ, or there are fewer than two labels."""
+    """Fit to labelled texts. Raises ValueError: other numbers, or fewer than two labels."""
     names = tuple(sorted(set(labels)))
     if len(texts) != len(labels) or len(names) < 2:
         raise ValueError("a regression needs a label for each text, and two labels")
