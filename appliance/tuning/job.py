@@ -70,7 +70,9 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         self._parts = parts
 
     def check(self, params: TuneWanted) -> None:
-        """Raises:
+        """Check the parameters.
+
+        Raises:
             TuningRefused: `tuning_invalid`, `tuning_method`, `tuning_set_missing`,
                 `tuning_architecture`.
             StateRefused: `unknown_model_id`.

@@ -46,7 +46,6 @@ def measured(
     seconds: float | None = 0.5,
     coverage: float | None = None,
 ) -> OptionMeasured:
-    """With a symmetric interval."""
     quality = Quality(value, value - half, value + half, groups)
     return OptionMeasured(option, f"the {option}", quality, speed, seconds, coverage=coverage)
 
@@ -60,10 +59,8 @@ def facts(
 def asked(
     *parts: str, load: str = "requests_day = 400", domain: str = "quality = 0.85"
 ) -> Questions:
-    """Of a file made of these parts."""
     return read("\n".join((f"[load]\n{load}\n[domain]\n{domain}", *parts)))
 
 
 def without_machine(questions: Questions) -> Questions:
-    """With the machine's cost unknown."""
     return replace(questions, costs=replace(questions.costs, machine=None))

@@ -72,8 +72,6 @@ def _written(words: list[str], label: str, *, ordered: bool) -> str:
 
 @dataclass
 class Source:
-    """Weeks one after the other, from the profile on."""
-
     random: np.random.Generator
     known: Profile
     mood: float

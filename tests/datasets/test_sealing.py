@@ -23,7 +23,6 @@ MARKS = bytes(range(1, 33))
 
 
 def key(kek: bytes = KEK, name: str = "ab" * 16) -> SealKey:
-    """As the appliance makes it."""
     secret = bytes(32)
     return SealKey(
         name, secret, content.wrap(kek, sealing.key_id(name), secret), content.kek_name(kek), MARKS

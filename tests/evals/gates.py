@@ -117,5 +117,4 @@ def edited(envelope: bytes, change: Callable[[dict[str, Any]], object]) -> bytes
 
 
 def block(**values: Any) -> Callable[[dict[str, Any]], object]:
-    """A change of the block `evaluation`."""
     return lambda statement: statement["predicate"]["evaluation"].update(values)

@@ -24,7 +24,6 @@ GROUPS = 52
 
 
 def sealing_key(services: Services) -> SealKey:
-    """As from the admin socket."""
     kek = LogFiles(services.data / "audit").key_encryption_key()
     name, secret = secrets.token_hex(16), secrets.token_bytes(32)
     wrapped = content.wrap(kek, sealing.key_id(name), secret)
@@ -66,7 +65,6 @@ def write_dataset(
 
 
 def add_dataset(services: Services, path: Path, **more: Any) -> str:
-    """Seal, sign, import and approve a dataset; returns its id."""
     write_dataset(path, seal=sealing_key(services), **more)
     signing.sign_directory(path, key(services.data, "publisher"), quiet)
     services.lifecycle.import_model("uid:0", path, None, quiet)
@@ -83,7 +81,6 @@ def add_task(services: Services, path: Path, text: str = TASK, model: str | None
 
 
 def terms(services: Services, task: str, data: str, **changes: Any) -> Specification:
-    """From the records, as `eval gate` fills it in."""
     inventory = services.store.inventory
     facts = inventory.record(task).facts
     assert isinstance(facts, TaskFacts)
@@ -110,5 +107,4 @@ def terms(services: Services, task: str, data: str, **changes: Any) -> Specifica
 
 
 def envelope(services: Services, wanted: Specification, name: str = "publisher") -> bytes:
-    """Signed by a person of the lab."""
     return wanted.sign(key(services.data, name))

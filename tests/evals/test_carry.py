@@ -30,7 +30,6 @@ OTHER = "llama-cpp-python 0.3.99"
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Services]:
-    """With an approved task that passed its gate on `orders-data`."""
     initialise(tmp_path / "data", "lab", evaluated=True)
     with open_services(tmp_path / "data", config=SMALL) as services:
         add_dataset(services, tmp_path / "orders-data")

@@ -65,7 +65,6 @@ def lab(data: Path) -> Iterator[Services]:
 
 
 async def gate(services: Services, wanted: Specification) -> tuple[int, ApplianceError | None]:
-    """The number of its job, and its error."""
     params = {"specification": envelope(services, wanted).decode()}
     live = await services.jobs.start("gate", params, "uid:0")
     try:
@@ -96,8 +95,6 @@ Label = Callable[[Services, str], list[str]]
 
 @pytest.fixture
 def label(monkeypatch: pytest.MonkeyPatch) -> Label:
-    """Label all; return the shown inputs."""
-
     def labelled(services: Services, rater: str) -> list[str]:
         monkeypatch.setattr(Person, "name", rater)
         saw = []

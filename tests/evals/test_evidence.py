@@ -25,7 +25,6 @@ def item(number: int, text: str, **relevant: int) -> Item:
 
 
 async def search(app: Principal, query: SearchQuery) -> SearchHits:
-    """A document for each word."""
     assert app == ASKER and query.collection == "manuals" and query.wanted == 100
     if query.text == "too long":
         raise BadRequest("context_length_exceeded", "Too long.")

@@ -26,7 +26,6 @@ ASKED = read("[domain]\nquality = 0.6\n")
 
 
 def answered(right: int, groups: int) -> list[Outcome]:
-    """One item a group."""
     return [
         Outcome(f"i{n}", f"g{n}", "a", "a" if n < right else "b", 1_000_000 * (n < right), 1)
         for n in range(groups)
@@ -34,7 +33,6 @@ def answered(right: int, groups: int) -> list[Outcome]:
 
 
 def both(groups: int, **right: int) -> tuple[str, str]:
-    """Texts of the evaluation's page and of the advisor for the same outcomes."""
     outcomes = {name.replace("_", " "): answered(count, groups) for name, count in right.items()}
     compared = compare_all("logistic regression", outcomes)
     summaries = [summarise(name, each, 1) for name, each in outcomes.items()]

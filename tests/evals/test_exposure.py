@@ -20,7 +20,6 @@ def train_of(dataset: str) -> frozenset[str] | None:
 
 
 def evaluation(root: Path, number: int) -> list[str]:
-    """With outcomes; the ids of its items."""
     made = outcomes(4, of=4)
     OutcomeFiles(root / str(number)).append(0, made)
     return [outcome.item for outcome in made]
@@ -64,7 +63,6 @@ def test_a_line_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
 
 
 def test_what_a_gate_asked_and_what_its_regression_learned_from(tmp_path: Path) -> None:
-    """Items of the stored dataset's train, and its open items."""
     signed_terms = json.dumps({"specification": signed(wanted()).decode()})
     (tmp_path / "3").mkdir()
     (tmp_path / "3" / REPLAY).write_text('{"d1": "digest"}')

@@ -45,7 +45,6 @@ from tests.tasks.example import CLASSIFIER, coefficients
 
 @pytest.fixture(scope="module")
 def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
-    """Tasks need an evaluation; with the model, two tasks and datasets."""
     root = tmp_path_factory.mktemp("gate")
     data = make_data(root, default_model_path, evaluated=True)
     with open_services(data, config=SMALL) as services:
@@ -99,7 +98,6 @@ def looks(services: Services, data: str) -> int:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first items of each pack."""
     monkeypatch.setattr(gates, "pack_items", lambda name: items(name)[:8])
 
 
@@ -251,8 +249,6 @@ class Killed(BaseException):
 
 
 class Job:
-    """Its process dies where a test wants."""
-
     actor, resumed, created_us = "uid:0", False, 0
 
     def __init__(self, number: int, params: dict[str, Any]) -> None:

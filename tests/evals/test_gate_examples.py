@@ -17,7 +17,6 @@ REGRESSION = "logistic regression"
 
 
 def answers(items: list[Item]) -> tuple[list[Item], dict[str, list[str]]]:
-    """Items of `test`, and each candidate's answers."""
     train = [item for item in items if item.split == "train"]
     tests = [item for item in items if item.split == "test"]
     texts = [item.text for item in tests]

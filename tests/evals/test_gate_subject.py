@@ -40,7 +40,6 @@ from tests.trust.test_certified_tasks import change_policy
 
 @pytest.fixture(scope="module")
 def lab_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a task and a sealed dataset, and no model."""
     root = tmp_path_factory.mktemp("subjects")
     initialise(root / "data", "lab", evaluated=True)
     with open_services(root / "data", config=SMALL) as services:
@@ -56,7 +55,6 @@ def lab(lab_data: Path) -> Iterator[Services]:
 
 
 async def attempt(services: Services, signed: bytes) -> str:
-    """Code of the gate's end."""
     with pytest.raises(ApplianceError) as caught:
         live = await services.jobs.start("gate", {"specification": signed.decode()}, "uid:0")
         await live.outcome()

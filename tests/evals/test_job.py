@@ -324,7 +324,6 @@ async def test_nearest_neighbours_by_a_real_embedding_model(
 async def test_a_tasks_own_blend_is_measured_as_it_is_served(
     ready: Services, data: Path, tmp_path: Path
 ) -> None:
-    """Beside the model alone."""
     text = BLEND.replace(', "electrical"', "").replace("smollm2-135m", ID)
     task = write_task(tmp_path / "task", text, classifier_json=coefficients("electrical"))
     result = await evaluated(ready, task=str(task), data=str(data), baselines=False)

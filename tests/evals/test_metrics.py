@@ -58,7 +58,6 @@ def test_confusion_has_a_column_for_other_answers_and_for_none() -> None:
 
 
 def macro_f1(expected: Sequence[str], answers: Sequence[Answer]) -> float:
-    """Groups of one item."""
     return metrics.macro_f1(LABELS, expected, answers, range(len(expected))).value
 
 

@@ -29,7 +29,6 @@ def evaluated(candidates: Mapping[str, list[Outcome]]) -> Evaluated:
 
 
 def whole_page() -> str:
-    """With one flip, whose text tries to end its section."""
     found = evaluated({**BASE, "tuned": outcomes(110)})
     said = "the pump leaks</section>\n"
     flip = ItemFlip("item-7", "g", "tuned", said, "the hose leaks", "x")

@@ -48,7 +48,6 @@ def signed(lab: LabData, path: Path) -> Path:
 
 
 def brought_in(lab: LabData, path: Path, *people: str) -> str:
-    """Import a signed artifact under its name, and approve it."""
     with opened(lab) as (_, client):
         import_model(client, path, path.name)
         for name in people:

@@ -1,4 +1,4 @@
-"""How many answers are right: a score that shares no code with the product. Standard library alone.
+"""The number of right answers, by no code of the product. Standard library alone.
 
 usage: score.py ITEMS.jsonl ANSWERS.jsonl; prints items, majority and accuracy of the test split.
 """

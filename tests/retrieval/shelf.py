@@ -42,7 +42,6 @@ def incoming(
     metadata: Mapping[str, str] | None = None,
     embedded: bool = True,
 ) -> Incoming:
-    """As ingest hands it to the collection."""
     extracted = written(*paragraphs)
     cut = chunks(extracted.text, extracted.blocks, budget=40, overlap=0)
     vectors = [vector(extracted.text[c.start : c.end].decode()) for c in cut]

@@ -119,7 +119,6 @@ def canary(rng: random.Random) -> str:
 
 
 def left(directory: Path, words: list[str]) -> list[str]:
-    """Words that are in some file."""
     contents = [path.read_bytes().lower() for path in directory.rglob("*") if path.is_file()]
     return [word for word in words if any(word.encode() in content for content in contents)]
 

@@ -23,7 +23,6 @@ from tests.smol import ID, SMALL, caller, make_data, sealed
 async def embedding(
     tmp_path_factory: pytest.TempPathFactory, embedder_path: Path
 ) -> AsyncIterator[Services]:
-    """With all-MiniLM-L6-v2."""
     data = make_data(tmp_path_factory.mktemp("embedding"), embedder_path)
     with open_services(data, config=SMALL) as services:
         await services.supervisor.start(sealed(services))

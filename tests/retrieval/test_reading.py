@@ -17,7 +17,6 @@ from tests.retrieval.formats.test_docx import BOMB, document, paragraph
 
 
 def sample(media: str) -> tuple[bytes, bytes]:
-    """A small document, and its text."""
     module = importlib.import_module(f"tests.retrieval.formats.test_{media}")
     assert hasattr(module, "SAMPLE"), f"{module.__name__} lacks SAMPLE: a document, and its text"
     found: tuple[bytes, bytes] = module.SAMPLE

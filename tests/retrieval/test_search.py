@@ -171,8 +171,6 @@ def shown(passages: Sequence[Passage]) -> list[tuple[str, float]]:
 
 
 class World:
-    """A changing collection, and its known state."""
-
     def __init__(self, shelf: OpenCollection, rng: random.Random) -> None:
         self.shelf, self.rng = shelf, rng
         self.texts: Texts = {}

@@ -64,7 +64,6 @@ pytestmark = [pytest.mark.xdist_group("routes"), pytest.mark.asyncio(loop_scope=
 async def lab(
     certified: Certified, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    """None of its answers is drawn by chance."""
     data = certified.copy(tmp_path_factory.mktemp("answering"))
     config = replace(SMALL, routes=RoutesConfig(sample_percent=0))
     with open_services(data, config=config) as services:

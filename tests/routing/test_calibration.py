@@ -56,7 +56,6 @@ pytestmark = [pytest.mark.xdist_group("routes"), pytest.mark.asyncio(loop_scope=
 async def lab(
     certified: Certified, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    """Later tests take the certificate away."""
     data = certified.copy(tmp_path_factory.mktemp("calibration"))
     with open_services(data, config=SMALL) as services:
         yield services
@@ -299,7 +298,6 @@ async def test_items_with_times_pass_a_backtest(lab: Services, tmp_path: Path) -
 async def test_a_killed_calibration_resumes_with_its_look(
     route_data: Path, certified: Certified, tmp_path: Path, point: str
 ) -> None:
-    """No item is asked twice."""
     data, file = copied(route_data, tmp_path), tmp_path / "specification.json"
     with open_services(data, config=SMALL) as services:
         file.write_bytes(envelope(services, terms(services)))

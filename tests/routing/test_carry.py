@@ -41,7 +41,6 @@ OLD, NOW = "llama-cpp-python 0.2.1 build old", "llama-cpp-python 0.3.99 build ne
 
 @pytest.fixture
 async def upgraded(certified: Certified, tmp_path: Path) -> AsyncIterator[Services]:
-    """The certificate is for another engine."""
     with open_services(certified.copy(tmp_path), config=SMALL) as services:
         kept, policy = services.routes.certificates, load_policy(services.data / "trust")
         (found,) = kept.of(terms(services).route_digest, policy)
@@ -203,10 +202,6 @@ def kept_of(plan: CertificationPlan, dev: list[certifying.Observed], **terms: An
 
 
 def upgrade(seed: int, open_: int, groups: int) -> tuple[Carried | None, Carried | None] | None:
-    """A calibration of planted items: as it is carried over, and with its own threshold.
-
-    None where it certifies nothing.
-    """
     generator = np.random.default_rng(seed)
     dev = planted.drawn(generator, open_)
     plan = certifying.plan(dev, TERMS, groups)
@@ -279,7 +274,6 @@ def test_older_answers_tell_their_own_threshold_alone() -> None:
 
 
 def test_a_threshold_behind_one_that_fails_is_not_looked_at() -> None:
-    """The first threshold fails, whatever the later ones."""
     generator = np.random.default_rng(3)
     plan = planted.fixed()
     seen = planted.drawn(generator, 1_000)

@@ -73,7 +73,6 @@ def fixed(seed: int = 1, dev: int = 400, sealed: int = 1_000, **more: float) -> 
 
 
 def coverage_of(plan: CertificationPlan, threshold: int) -> float:
-    """True coverage of a threshold."""
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -133,7 +132,6 @@ GRID = np.round(np.arange(0.05, 1.0001, 0.025), 3)
 
 
 def naive(u: np.ndarray, bad: np.ndarray) -> float:
-    """The largest coverage whose error on these items is below the bound."""
     return max((c for c in GRID if bad[u <= c].mean() <= ERROR), default=0.0)
 
 
@@ -398,7 +396,6 @@ def test_nothing_is_certified_where_the_sealed_items_are_worse() -> None:
 
 
 def test_a_route_must_not_be_worse_than_its_second_stage() -> None:
-    """Few errors, all of which the second stage avoids."""
     strict = replace(TERMS, margin=0.001)
     plan = fixed()
     seen = drawn(np.random.default_rng(9), 1_000, larger=1.0)
@@ -453,7 +450,6 @@ def test_what_does_not_hold_in_the_time_after_is_unstable() -> None:
 
 
 def lost(count: int, groups: int) -> tuple[int, Counter[str]]:
-    """Certificates of a stable source without times, and their results with times."""
     reasons: Counter[str] = Counter()
     for seed in range(count):
         generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""How sure an answer is: features, functions, and coefficients from outside."""
+"""Confidence in answers: features, functions, and coefficients from outside."""
 
 import itertools
 import math

@@ -19,7 +19,6 @@ LOOKS, DRAWS = 4, 40
 
 
 def observed(name: str) -> dict[str, list[Observed]]:
-    """A regression fitted to `train`, on the other splits."""
     items = [item for item in read_items(example_set(name)) if item.labelled]
     train = [item for item in items if item.split == "train"]
     model = fit_linear([item.text for item in train], [item.label for item in train])

@@ -54,7 +54,6 @@ digest = "{digest}"
 
 
 def dataset(services: Services, path: Path) -> None:
-    """Work orders with fields."""
     path.mkdir()
     manifest = {"format": 1, "version": 1, "name": path.name, "splits": {}}
     (path / "dataset.json").write_text(json.dumps(manifest))

@@ -50,7 +50,6 @@ class World:
         )  # fmt: skip
 
     def alarm(self, *alarm: str) -> None:
-        """Once for each certificate."""
         if alarm[0] not in {taken for taken, _, _ in self.alarms}:
             self.alarms.append((alarm[0], alarm[1], alarm[2]))
 
@@ -416,7 +415,6 @@ def run(rate: float, groups: int, each: int, generator: np.random.Generator, *, 
 def alarms(
     count: int, rate: float, groups: int, each: int = 1, *, days: bool = True
 ) -> tuple[float, float]:
-    """The share of runs with an alarm, and the median of labels until it."""
     generator = np.random.default_rng(11)
     found = [run(rate, groups, each, generator, days=days) for _ in range(count)]
     raised = [labels for labels in found if labels]

@@ -22,7 +22,6 @@ from tests.trust.statements.test_route import certificate, found
 
 @pytest.mark.parametrize("company", [False, True])
 def test_both_certificates_follow_from_the_outcomes(tmp_path: Path, company: bool) -> None:
-    """The calibration's own, and the one carried over under a raised threshold."""
     seen, terms, made = world(company=company)
     own = certificate(terms, made)
     check_outcomes(route.verify(own, policy()), seen)
@@ -44,7 +43,6 @@ def test_both_certificates_follow_from_the_outcomes(tmp_path: Path, company: boo
 
 
 def others(seen: list[Observed], made: RouteCertificate) -> Iterator[RouteCertificate]:
-    """Certificates with other statements about these outcomes."""
     for changes in (
         {"limit_micros": 10_000},
         {"coverage_micros": 990_000},

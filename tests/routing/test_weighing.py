@@ -17,7 +17,6 @@ BUSY = 50
 
 
 def basis(weight: str = "answers", groups: int = 300, wrong: int = 6) -> Basis:
-    """A certificate on groups of one item each; the first are wrong."""
     answers = tuple(SealedAnswer(f"g{n}", 1, n < wrong) for n in range(groups))
     return Basis(weight, BOUND, DELTA, 0.04, answers)
 

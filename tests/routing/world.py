@@ -64,7 +64,6 @@ def item(number: int, split: str, **more: Any) -> dict[str, Any]:
 
 
 def coefficients(*words: dict[str, tuple[str, ...]]) -> str:
-    """A regression fitted to these words."""
     pairs = [(f"replace {w}", label) for each in words for label in each for w in each[label]]
     return document.write(fit_linear([t for t, _ in pairs], [n for _, n in pairs])).decode()
 
@@ -107,7 +106,6 @@ def write_dataset(
 
 
 def approved(services: Services, path: Path, *, only_import: bool = False) -> str:
-    """Sign, import and approve; returns the id."""
     signing.sign_directory(path, key(services.data, "publisher"), quiet)
     services.lifecycle.import_model("uid:0", path, None, quiet)
     if not only_import:
@@ -118,7 +116,6 @@ def approved(services: Services, path: Path, *, only_import: bool = False) -> st
 def write_route(
     services: Services, path: Path, more: str = "", tail: str = "", head: str = ""
 ) -> str:
-    """Sign, import and approve a route over the two tasks; returns its id."""
     digests = {
         name: services.store.inventory.record(task).digest or ""
         for name, task in (("small", SMALL_ID), ("large", LARGE_ID))
@@ -130,7 +127,6 @@ def write_route(
 
 
 def make_lab(root: Path) -> Path:
-    """A data directory with both tasks, the route and a sealed dataset."""
     data = root / "data"
     initialise(data, "lab")
     with open_services(data, config=SMALL) as services:
@@ -176,7 +172,6 @@ def certify(data: Path) -> Certified:
 
 
 def terms(services: Services, **changes: Any) -> RouteSpecification:
-    """From the records, as `route calibrate` fills it in."""
     record = services.store.inventory.record
     small, larger = changes.get("small", SMALL_ID), changes.get("larger", LARGE_ID)
     given: dict[str, Any] = {
@@ -208,7 +203,6 @@ def terms(services: Services, **changes: Any) -> RouteSpecification:
 
 
 def envelope(services: Services, wanted: RouteSpecification, name: str = "publisher") -> bytes:
-    """Signed by a person of the lab."""
     return wanted.sign(key(services.data, name))
 
 
@@ -231,7 +225,6 @@ def asked(text: str, model: str = ROUTE_ID) -> GenerationRequest:
 
 
 async def answer(services: Services, caller: Caller, text: str, model: str = ROUTE_ID) -> Delta:
-    """The last piece of a one-piece answer."""
     generation = await services.inference.start(caller, asked(text, model))
     try:
         pieces = [piece async for piece in generation]
@@ -242,7 +235,6 @@ async def answer(services: Services, caller: Caller, text: str, model: str = ROU
 
 
 def entries(services: Services, **wanted: Any) -> list[dict[str, Any]]:
-    """Newest audit entries with these fields."""
     found = [dict(entry.body) for entry in services.reader.tail(3_000)]
     return [body for body in found if all(body.get(k) == v for k, v in wanted.items())]
 

@@ -1,4 +1,4 @@
-"""Whether the last weeks changed: simulated years, days that go together, and controls."""
+"""Changes of the last weeks: simulated years, days that go together, and controls."""
 
 import math
 from collections.abc import Callable
@@ -42,7 +42,6 @@ def blocks(
 
 
 def looks(values: Floats, first: int, last: int) -> list[WindowLook]:
-    """From one week to another."""
     found = (
         look(values[:count], window, LEAST)
         for count in range(LEAST + first, LEAST + last + 1)
@@ -67,7 +66,6 @@ def look_at_large(values: Floats, window: int, reference: int) -> WindowLook | N
 
 
 def alarm(values: Floats, first: int = 1, last: int = LOOKS) -> bool:
-    """From one week to another."""
     for count in range(LEAST + first, LEAST + last + 1):
         for window in (SHORT, LONG):
             found = look_at_large(values[:count], window, LEAST)

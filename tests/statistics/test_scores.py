@@ -10,7 +10,6 @@ from appliance.statistics import scores
 
 
 def calibration(confidence: Sequence[float], right: Sequence[bool]) -> float:
-    """Groups of one."""
     return scores.calibration_error(confidence, right, range(len(right))).value
 
 

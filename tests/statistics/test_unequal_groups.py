@@ -30,8 +30,6 @@ _allowed = cache(allowed_errors)
 
 
 class World(NamedTuple):
-    """Each item's group, its place in the order of confidence, whether it is wrong."""
-
     groups: np.ndarray
     places: np.ndarray
     wrong: np.ndarray
@@ -49,7 +47,6 @@ def world(kind: str, count: int, spread: float, generator: np.random.Generator) 
 
 @cache
 def truth(kind: str, spread: float) -> dict[float, float]:
-    """Share of wrong answers at each coverage."""
     found = world(kind, 20_000, spread, np.random.default_rng(0))
     return {c: float(found.wrong[found.places <= c].mean()) for c in GRID}
 

@@ -35,7 +35,6 @@ def oracle() -> Iterator[Oracle]:
 
 @pytest.mark.slow
 def test_the_oracles_themselves(oracle: Oracle) -> None:
-    """The file has their answers, and other questions get like answers."""
     for entry in VECTORS:
         question = {k: v for k, v in entry.items() if k != "value"}
         assert vectors.near(entry["ask"], vectors.ask_oracle(oracle, question), entry["value"])

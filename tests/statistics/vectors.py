@@ -77,7 +77,6 @@ def some_text(draw: random.Random) -> tuple[str, str]:
 
 
 def questions(seed: int, rounds: int) -> Iterator[dict[str, Any]]:
-    """Of every kind, the same for a seed."""
     draw = random.Random(seed)
     for _ in range(rounds):
         a, b = 10 ** draw.uniform(-0.3, 5), 10 ** draw.uniform(-0.3, 5)

@@ -76,12 +76,10 @@ _ORDERS = {
 
 
 def coefficients(without: str = "") -> str:
-    """A regression fitted to a few work orders."""
     pairs = [(text, name) for name, texts in _ORDERS.items() if name != without for text in texts]
     fitted = fit_linear([text for text, _ in pairs], [name for _, name in pairs])
     return document.write(fitted).decode()
 
 
 def by_vectors(embedder: str) -> str:
-    """Three vectors of the model with this digest."""
     return document.write(fit_neighbours(np.eye(3), sorted(_ORDERS), embedder)).decode()

@@ -37,7 +37,6 @@ DIGEST = "16399c58348341f1727030d1fc312a7fb25819f69fcbb6d15fd0687f698a49c4"
 
 @pytest.fixture
 async def own(smol_data: Path, tmp_path: Path) -> AsyncIterator[Services]:
-    """With the model loaded."""
     data = tmp_path / "own"
     shutil.copytree(smol_data, data)
     with open_services(data, config=SMALL) as services:

@@ -78,7 +78,6 @@ def cited(services: Services, model: ModelBackend, toml: str = TASK) -> CitedBac
 async def said(
     services: Services, *pieces: str, app: Principal = APP, asked: GenerationRequest = ASKED
 ) -> tuple[str, CitedFrom, Scripted]:
-    """An app's answer when the model writes this."""
     script = [Delta(piece, 1) for piece in pieces]
     model = Scripted(pieces=(*script, Delta("", 0, "stop")))
     over = cited(services, model)
@@ -252,8 +251,6 @@ def test_packing_keeps_the_best_that_fit() -> None:
 
 @pytest.fixture
 async def asking(ready: Services) -> AsyncIterator[Inference]:
-    """Recorded like any."""
-
     class Models(LocalWorkers):
         async def open(self, model_id: str, key_id: str, place: Any) -> Any:
             found = await super().open(ID, key_id, place)
@@ -277,7 +274,6 @@ def task() -> LoadedTask:
 
 
 def quoting() -> LoadedTask:
-    """With answers that are one quotation."""
     return loaded(TASK.replace('form = "text"', 'form = "text"\nquotes = true'))
 
 

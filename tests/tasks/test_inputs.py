@@ -1,4 +1,4 @@
-"""What an app sends: fields or text, checked by name, rendered in a sandbox."""
+"""An app's input: fields or text, checked by name, rendered in a sandbox."""
 
 import json
 

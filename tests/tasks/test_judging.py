@@ -55,8 +55,6 @@ async def test_the_model_is_asked_about_the_answer_that_is_given(
 
 @dataclass(frozen=True)
 class Leaving:
-    """The client leaves during the second question."""
-
     model: ModelBackend
     leave: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 

@@ -74,7 +74,6 @@ async def opened(smol_data: Path, tuning_set: Path) -> AsyncIterator[Services]:
 
 @pytest.fixture
 def orders(tmp_path: Path, excavators_path: Path) -> Path:
-    """Work orders of two systems, as planners wrote them."""
     path = write_data(tmp_path / "orders", train=1, dev=1)
     lines = [json.loads(line) for line in excavators_path.read_text().splitlines()]
     for split, count in (("train", 64), ("dev", 24)):

@@ -19,7 +19,6 @@ _LOSSES = [
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """On licence notices, one seed, with a learning curve."""
     plain: dict[str, Any] = {
         "_type": "https://appliance.invalid/training/v1",
         "base": {"id": "smollm2-135m", "oms_root": "ab" * 32, "gguf_sha256": "cd" * 32},

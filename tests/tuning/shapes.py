@@ -7,7 +7,6 @@ MIB = 1 << 20
 
 
 def facts(width: int = 576, inner: int = 1536, layers: int = 30) -> GgufFacts:
-    """Of the default model, with the tensors that count."""
     shapes = {
         "attn_q": (width, 576), "attn_k": (width, 192), "attn_v": (width, 192),
         "attn_output": (576, width), "ffn_gate": (width, inner), "ffn_up": (width, inner),

@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.tune, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class BesideSite:
-    """A served lab with a sealed dataset, a classifier and a task of the model."""
-
     def __init__(self, root: Path, gguf: Path) -> None:
         self.data = make_data(root, gguf, evaluated=True)
         with open_services(self.data) as services:

@@ -35,7 +35,6 @@ def made(task: definition.Task, items: list[Item], **answers: list[str]) -> Cand
 
 
 def orders() -> list[Item]:
-    """A customer's words in every field of an item."""
     return [
         Item(f"Acme order {n}", f"Acme site {n // 2}", {"text": f"Acme secret {n}"}, LABELS[n % 2])
         for n in range(4)

@@ -200,7 +200,6 @@ async def test_of_two_at_once_the_second_waits(
 
 
 async def ended(services: Services, pretended: Path, params: dict[str, Any], **parts: Any) -> str:
-    """Code of a tuning's end; it leaves nothing."""
     tuning = kind(services, pretended)
     known = {"facts": lambda _: shapes.facts(), **parts}  # the file need not be read for these
     services.jobs._kinds["tune"] = TuningJob(replace(tuning._parts, **known))

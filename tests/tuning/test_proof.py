@@ -27,8 +27,6 @@ pytestmark = [pytest.mark.tune, pytest.mark.timeout(900)]
 
 
 class Planted:
-    """One trained adapter, and the engine to compare it with."""
-
     def __init__(self, model: VerifiedModel, read: TrainingItems, best: training.Trained) -> None:
         self.model, self.given, self.best = model, read, best
 

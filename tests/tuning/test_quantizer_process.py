@@ -56,7 +56,6 @@ def _open() -> set[str]:
 
 @pytest.fixture
 def weights() -> dict[str, Floats]:
-    """Of a decoder of two layers."""
     random = np.random.default_rng(9)
     return {
         str(tensor.name): (

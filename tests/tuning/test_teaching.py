@@ -18,7 +18,6 @@ TERMS = "Apache-2.0: outputs are free"
 
 @pytest.fixture
 def waiting(data: Path) -> Path:
-    """The dataset with four unanswered items."""
     lines = [{**item(n, "u"), "expected": None} for n in range(100, 104)]
     kept = [{k: v for k, v in line.items() if v is not None} for line in lines]
     (data / "unlabelled.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in kept))

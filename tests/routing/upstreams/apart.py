@@ -35,8 +35,6 @@ _OTHERS = ("192.0.2.1", "198.51.100.7", "10.87.3.2")
 
 @dataclass
 class Far:
-    """An engine host at the end of a cable: an appliance, and a relay before it."""
-
     number: int
     process: subprocess.Popen[bytes]
 
@@ -72,12 +70,10 @@ class Far:
 
 
 def address(number: int, end: int = 2) -> str:
-    """Of an engine host, or of the front host at the other end of its cable."""
     return f"10.87.{number}.{end}"
 
 
 def far(number: int, data: Path) -> Far:
-    """In a namespace of its own, joined before it begins."""
     begin = "unshare", "-n", "sh", "-c", 'read _ && exec "$@"', "sh"
     serve = sys.executable, "-m", "appliance", "serve", "--data", data
     with (data.parent / f"engine{number}.log").open("wb") as log:

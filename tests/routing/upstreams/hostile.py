@@ -34,8 +34,6 @@ Parts = Iterator[bytes | float | None]
 
 @dataclass(frozen=True)
 class Told:
-    """A host's knowledge of the request that it answers."""
-
     canary: str
     id: str
 
@@ -44,7 +42,6 @@ class Told:
         return {"id": self.id, "model": "m", "choices": [choice], **more}
 
     def events(self, **more: Any) -> list[Any]:
-        """Of a whole answer."""
         words = [self.event(word) for word in ("this ", "is ", self.canary)]
         return [*words, self.event(finish="stop"), self.event(choices=[], **more), "[DONE]"]
 
@@ -80,7 +77,6 @@ def _whole(told: Told) -> bytes:
 
 
 def _raw(told: Told, **fields: str) -> bytes:
-    """An event whose choice has these members unchanged."""
     members = "".join(f', "{name}": {value}' for name, value in fields.items())
     return f'data: {{"id": "{told.id}", "choices": [{{"index": 0{members}}}]}}\n\n'.encode()
 

@@ -22,7 +22,6 @@ def config(*urls: str, **more: Any) -> Config:
 
 
 def approve(services: Services, name: str = BIG, *people: str) -> None:
-    """Approve all unapproved hosts of an upstream."""
     upstream = services.upstreams.get(name)
     for host in [host for host in upstream.hosts if not host.approved]:
         for person in people or APPROVERS:
@@ -38,7 +37,6 @@ def approve(services: Services, name: str = BIG, *people: str) -> None:
 
 @contextlib.asynccontextmanager
 async def ready(data: Path, settings: Config) -> AsyncIterator[Services]:
-    """With a learnt, approved and probed upstream."""
     if not data.exists():
         initialise(data, "lab")
     with open_services(data, config=settings) as services:
@@ -66,7 +64,6 @@ def chat(text: str = "What is wrong?", **more: Any) -> GenerationRequest:
 
 
 async def answer(services: Services, who: Caller, asked: GenerationRequest) -> list[Delta]:
-    """The pieces of a whole answer; raises its other ends."""
     generation = await services.inference.begin(who, asked)
     try:
         return [delta async for delta in generation]

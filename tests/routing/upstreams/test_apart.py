@@ -19,7 +19,6 @@ _CABLE = ("ip", "link", "add", "name", "front1", "type", "veth", "peer", "name",
 
 
 def alone() -> list[str]:
-    """A command's prefix for namespaces of its own, or a skipped test."""
     for tool in ("ip", "nsenter"):
         need_tool(tool)
     rights = [] if os.geteuid() == 0 else ["-r"]

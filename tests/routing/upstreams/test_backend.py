@@ -55,7 +55,6 @@ async def test_an_answer_and_what_the_log_says(tmp_path: Path) -> None:
 
 
 async def test_each_answer_to_a_request_has_an_id_of_its_own(tmp_path: Path) -> None:
-    """Several prompts are one request, and engines make ids of its name."""
     async with (
         Engine(named=True).serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,
@@ -329,7 +328,6 @@ async def test_requests_that_wait_are_meant_for_all_hosts_alike(tmp_path: Path) 
 
 
 async def test_a_request_without_a_piece_is_sent_to_another_host_once(tmp_path: Path) -> None:
-    """One intent, one outcome, one more hop."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,

@@ -68,7 +68,6 @@ def test_other_weights_call_within_three_probes() -> None:
 
 
 def test_other_weights_call_without_noise() -> None:
-    """Of an engine without noise; of four prompts, as in older versions."""
     for prompts, most in ((16, 1), (4, 4)):
         company, tries = Company(), 0
         while not company.calls:

@@ -33,7 +33,6 @@ def server(directory: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
 
 
 async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
-    """Code of a probe's end; "" for an answer."""
     config = UpstreamConfig(urls=(engine.url,), model="m", idle_seconds=5, **more)
     connection = Connection(engine.url, config, tls_context(config, directory), "")
     try:
@@ -89,7 +88,6 @@ async def test_the_client_certificate(issued: Path) -> None:
 
 
 def client(directory: Path, *, days: int) -> None:
-    """A client certificate of an authority of its own."""
     directory.mkdir()
     now = datetime.now(UTC)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]

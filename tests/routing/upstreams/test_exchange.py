@@ -20,8 +20,6 @@ Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def host(answers: Answers) -> AsyncIterator[Connection]:
-    """A host with given answers, and our connection to it."""
-
     open_ones: list[asyncio.Task[None]] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,7 +72,6 @@ def told(*parts: bytes) -> Answers:
 
 
 async def test_a_second_answer_behind_the_first_is_nobodys() -> None:
-    """In one segment."""
     seen: list[bytes] = []
 
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -34,8 +34,6 @@ REQUESTS, AT_ONCE, SLOTS = 200, 24, 8
 
 
 class Process:
-    """An engine in a process of its own, always on the same port."""
-
     def __init__(self, log: Path) -> None:
         self.log, self.port = log, 0
         self._process: asyncio.subprocess.Process | None = None
@@ -58,7 +56,6 @@ class Process:
             await self._process.wait()
 
     def received(self) -> list[str]:
-        """Ids of its requests."""
         lines = self.log.read_text().split() if self.log.exists() else []
         return [line.rpartition("-")[0] for line in lines if line.startswith("req-")]
 
@@ -131,7 +128,6 @@ def check(services: Services, ended: dict[str, str], one: Process, two: Process)
 
 
 async def rounds(tmp_path: Path, count: int) -> list[int]:
-    """Kill an engine so many times; results of `check`."""
     lasted: list[int] = []
     async with processes(tmp_path) as (one, two):
         wanted = config(one.url, two.url, slots=SLOTS)
@@ -163,7 +159,6 @@ async def test_an_engine_is_killed_twenty_times(tmp_path: Path) -> None:
 
 
 async def test_what_begins_alike_goes_to_one_host(tmp_path: Path) -> None:
-    """Other beginnings go elsewhere, too."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,

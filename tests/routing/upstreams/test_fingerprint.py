@@ -69,7 +69,6 @@ def test_some_differences_are_none_of_company(other: Fingerprint) -> None:
 
 
 def test_the_first_prompts_are_compared_with_what_was_learnt_of_all_and_the_other_way() -> None:
-    """An older version's four prompts still hold."""
     more = replace(SEEN, ids=(*SEEN.ids, (7,)), rows=(*SEEN.rows, ROW))
     for known, seen in ((more, SEEN), (SEEN, more)):
         assert compare(learnt(VLLM, [known]), seen).verdict is ProbeVerdict.SAME

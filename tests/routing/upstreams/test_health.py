@@ -53,7 +53,6 @@ def seeks(health: HostHealth) -> bool:
 
 
 def made() -> tuple[HostHealth, Clock]:
-    """It agreed just now."""
     clock = Clock()
     health = HostHealth(TIMES, clock)
     assert state(health) == "unreachable" and health.due and not usable(health)
@@ -272,8 +271,6 @@ def test_a_host_that_agreed_shortly_before_a_restart_is_asked_at_once() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Events in any order; the rules hold after each."""
-
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()

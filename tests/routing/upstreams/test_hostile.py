@@ -54,8 +54,6 @@ def settings(hostile: Host, fair: Host) -> Config:
 
 
 class App:
-    """An app that asks, each time with a canary of its own."""
-
     def __init__(self, services: Services, name: str) -> None:
         self._services, self._name, self._asked = services, name, 0
 
@@ -142,7 +140,6 @@ class Watched:
 
 
 async def client(url: str, secret: str, name: str, end: float, seen: Watched) -> None:
-    """Whole answers, streams, and abandoned streams, of both upstreams in turns."""
     headers = {"authorization": f"Bearer {secret}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
         for number in itertools.count():

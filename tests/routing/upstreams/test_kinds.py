@@ -146,8 +146,6 @@ def test_bodies_with_tools_choices_and_biases() -> None:
 
 
 def test_prompts_that_begin_alike_have_one_beginning() -> None:
-    """For any seed and any other settings."""
-
     def beginning(seed: int, **more: Any) -> bytes:
         return asked(KINDS["vllm"], "m", request(**more), seed, 5).beginning
 

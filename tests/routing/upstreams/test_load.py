@@ -37,8 +37,6 @@ KIND = {"kind": "openai", "probe_seconds": EACH_S, "connect_ms": 20_000, "idle_s
 
 
 class Watch:
-    """One host of an appliance, probed by time."""
-
     def __init__(self, services: Services) -> None:
         self.services, self.clock = services, Clock()
         self.upstream: ConfiguredUpstream = services.upstreams.get(BIG)
@@ -48,7 +46,6 @@ class Watch:
         self.quiet = 0
 
     async def look(self) -> None:
-        """The next probe."""
         self.clock.now += EACH_S
         assert self.upstream.due(self.host)
         self.quiet += self.host.health.wants_quiet
@@ -63,14 +60,12 @@ class Watch:
         return most + 1
 
     async def again(self) -> None:
-        """A person has it probed."""
         await self.services.upstreams.probe("uid:0", BIG)
         assert self.host.state == "ready"
 
 
 @asynccontextmanager
 async def load(services: Services, engine: Engine) -> AsyncIterator[list[str]]:
-    """Clients that ask without a pause; yields their answers."""
     answers: list[str] = []
 
     async def client(number: int) -> None:

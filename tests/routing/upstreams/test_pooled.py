@@ -62,7 +62,6 @@ def told(request: Request) -> dict[str, Any]:
 async def served(
     data: Path, does: str = "embed", **more: Any
 ) -> AsyncIterator[tuple[Engine, Services]]:
-    """With an upstream that embeds or reranks."""
     async with (
         Engine(reply=told).serve() as engine,
         ready(data, config(engine.url, does=does, **more)) as services,

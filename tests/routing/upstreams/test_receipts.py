@@ -70,7 +70,6 @@ class Peer(Engine):
         await writer.drain()
 
     def told(self, name: str) -> str:
-        """Record an answer; return its receipt."""
         assert self.audit is not None
         (asked,) = self.audit.append(intent(f"req-{name}")).result()
         fields: dict[str, Json] = {"intent": asked.seq, "request_id": f"req-{name}", "status": "ok"}
@@ -127,7 +126,6 @@ async def test_a_host_that_fails_amid_its_answer_is_in_the_outcome(tmp_path: Pat
 
 
 async def test_an_answer_of_this_host_names_no_other(tmp_path: Path) -> None:
-    """Nor does the receipt of one that was refused before it had a host."""
     async with (
         Engine(mode="full").serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,

@@ -34,7 +34,6 @@ from tests.routing.upstreams.site import (
 
 
 def write(data: Path, *urls: str, begin: str = "", **more: Any) -> None:
-    """`site.config` as a file."""
     given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
     lines = [begin, f'[upstreams."{BIG}"]', f"urls = {json.dumps(urls)}"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in given.items()]
@@ -226,7 +225,6 @@ async def test_the_server_reads_them_at_sighup(tmp_path: Path) -> None:
 
 
 async def test_a_request_is_not_sent_again_to_the_same_host_after_a_reload(tmp_path: Path) -> None:
-    """The earlier host is another object then; its URL is the same."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         engine.mode, engine.gate = "whole", asyncio.Event()
         asking = asyncio.create_task(answer(services, caller(), chat()))

@@ -275,7 +275,6 @@ async def test_a_revoked_approval_ends_the_host(
 
 
 async def test_an_approval_holds_while_it_is_asked_again(tmp_path: Path) -> None:
-    """Requests run meanwhile."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         upstream = services.upstreams.get(BIG)
 

@@ -51,8 +51,6 @@ HOST = 'kind = "upstream"\nupstream = "big"\nmodel = "there"\n'
 
 @dataclass
 class Sorter(Engine):
-    """An engine that knows all words."""
-
     def _pieces(self, body: dict[str, Any]) -> list[Any]:
         text = str(body["messages"][-1]["content"])
         known = ((word, name) for each in (COMMON, RARE) for name in each for word in each[name])
@@ -62,7 +60,6 @@ class Sorter(Engine):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A classifier, a task on another host, people."""
     root = tmp_path_factory.mktemp("stage")
     initialise(root / "data", "lab")
     with open_services(root / "data", config=SMALL) as services:
@@ -89,7 +86,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @asynccontextmanager
 async def serving(data: Path, **more: Any) -> AsyncIterator[tuple[Services, Sorter]]:
-    """With its engine, learnt, approved and probed."""
     async with Sorter().serve() as engine:
         given = {"kind": "vllm", "model": "there", "idle_seconds": 5, **more}
         config = replace(SMALL, upstreams={BIG: UpstreamConfig(urls=(engine.url,), **given)})

@@ -237,7 +237,6 @@ def fragment(arguments: str, name: str | None = None, index: int = 0) -> dict[st
 
 
 async def all_of(answer: StreamedAnswer, data: bytes) -> list[tuple[int, str]]:
-    """The text of each choice."""
     pieces, _ = await answer.feed(data)
     answer.last()
     texts: dict[int, str] = {}

@@ -22,7 +22,6 @@ TEXT = "A pump leaks."
 async def asking(
     data: Path, kind: str = "vllm", **more: Any
 ) -> AsyncIterator[tuple[Engine, Services, httpx.AsyncClient]]:
-    """An app of an appliance with one upstream."""
     async with (
         Engine().serve() as engine,
         ready(data, config(engine.url, kind=kind, **more)) as services,

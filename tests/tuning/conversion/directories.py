@@ -21,7 +21,6 @@ Weights = dict[str, NDArray[Any]]
 
 
 def config(architecture: str, **more: Any) -> dict[str, Any]:
-    """With members that a converter ignores."""
     name = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[architecture]
     return {
         "architectures": [name], "model_type": architecture, "hidden_act": "silu",
@@ -64,7 +63,6 @@ CUTTERS: dict[str, tuple[Any, list[dict[str, Any]], bool]] = {
 
 
 def tokenizer(kind: str = "smollm", **more: Any) -> dict[str, Any]:
-    """All bytes, a merge, and a few tokens with a meaning."""
     normaliser, parts, whole = CUTTERS[kind]
     vocabulary = {letter: n for n, letter in enumerate([*letters(), "th"])}
     added = [

@@ -110,7 +110,6 @@ def publisher(name: str) -> str:
 
 
 async def tokens_of(path: Path) -> list[tuple[int, ...]]:
-    """Of texts and a conversation, by the engine that serves."""
     base = sealed(path)
     model: Any = SimpleNamespace(sealed=base, facts=vet(path.read_bytes()))
     async with serving(model, 128, HostVariant().get(), 1) as served:

@@ -83,7 +83,6 @@ def changed(
     name: str,
     change: Callable[[NDArray[np.uint8]], None],
 ) -> Path:
-    """With the bytes of one tensor changed."""
     data = bytearray(path.read_bytes())
     reader = Reader(bytes(data[:MAX_METADATA]), len(data))
     header = read_header(reader)
