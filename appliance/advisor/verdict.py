@@ -206,7 +206,7 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """"" without a reason."""
+    """ "" without a reason."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:
