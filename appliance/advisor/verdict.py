@@ -206,7 +206,7 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """ "" without a reason."""
+    """The reason for which prices prevent a verdict; empty without one."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:
@@ -518,7 +518,6 @@ def _flips(questions: Questions, facts: MeasuredFacts, verdict: str) -> list[Fli
 def _turning(
     asked: Callable[[float], Questions], facts: MeasuredFacts, name: str, value: Range, verdict: str
 ) -> list[FlipTold]:
-    """Turning points of a number that is multiplied or divided."""
     found = []
 
     def changed(at: float) -> bool:

@@ -218,7 +218,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         items: Sequence[Item],
         files: LookFiles,
     ) -> list[Outcome]:
-        """As many at once as the model has slots."""
         task = loaded.task.id
 
         def report(done: int) -> None:

@@ -245,7 +245,6 @@ class _Round:
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
-        """With the number of items at once."""
         loaded = self._subject.loaded
         if candidate.kind == "model":
             loaded = replace_answerer(loaded, candidate.model, candidate.digest)

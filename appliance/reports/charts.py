@@ -265,7 +265,6 @@ def _labels(names: Sequence[str]) -> tuple[list[list[str]], float]:
 
 
 def _beside(right: float, middle: float, words: Sequence[str]) -> list[str]:
-    """Lines of a label that end at `right`, around a height."""
     first = middle - _LINE * (len(words) - 1) / 2
     return [
         svg.text(right, first + _LINE * number, line, anchor="end")

@@ -372,7 +372,6 @@ class OpenCollection:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction that raises the generation."""
         with self._database.begin() as connection:
             yield connection
             _set(connection, "generation", str(generation(connection) + 1))
@@ -458,7 +457,6 @@ class OpenCollection:
         return int(number), int(version)
 
     def _retire(self, connection: Connection, document: int) -> None:
-        """Take a document's chunks out of the search."""
         gone = text("DELETE FROM chunks WHERE document = :document")
         connection.execute(gone, {"document": document})
 

@@ -120,7 +120,6 @@ def _facts(connection: Connection, after: int) -> Ints:
 def _postings(
     connection: Connection, before: ChunkIndex, kept: Bools, ids: Ints, fresh: Ints
 ) -> Layered:
-    """Known ones are kept, and new ones are added."""
     if kept.all():
         found = before.postings
     else:

@@ -142,7 +142,6 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         done: int,
         total: int,
     ) -> tuple[str, str, str]:
-        """Returns the file's result."""
         try:
             if len(file.name) > MOST_NAME or _HIDDEN.search(file.name):
                 raise CollectionRefused("document_unreadable", "Its name is too long, or no text.")

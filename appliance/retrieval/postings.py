@@ -152,7 +152,6 @@ def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
 
 
 def _read(cursor: Any, ids: Ints) -> Postings:
-    """Occurrences by term, counted."""
     terms: dict[str, int] = {}
     starts: list[Ints] = [np.zeros(1, np.int64)]
     rows: list[NDArray[np.int32]] = []

@@ -46,7 +46,6 @@ def main() -> None:
 
 
 def _rehearse(module: object) -> None:
-    """Import and load lazy parts."""
     builder = Builder()
     builder.add("paragraph", "\u00e4 \u3042")
     msgspec.msgpack.encode(Reading(builder.done()))

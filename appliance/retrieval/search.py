@@ -182,7 +182,6 @@ class Searcher:
             return index
 
     def _take(self, size: int) -> None:
-        """Take memory for the index, or mark it as used."""
         if self._memory is None:
             return
         try:

@@ -123,7 +123,6 @@ def read(data: bytes) -> list[JudgedQuestion]:
 
 
 def _question(line: bytes) -> JudgedQuestion:
-    """A question, or an item of a dataset that names its documents."""
     value = msgspec.json.decode(line)
     if not isinstance(value, dict) or "input" not in value:
         return msgspec.convert(value, JudgedQuestion)
@@ -209,7 +208,6 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
 def _score(
     shelf: Shelf, question: JudgedQuestion, vector: Floats | None, name: str
 ) -> tuple[float, float]:
-    """nDCG and recall of one question among the first ten documents."""
     found = shelf.searcher.search(ADMIN, question.query, MOST_PASSAGES, vector=vector, by=name)
     names = [passage.document for passage in found.passages]
     relevant = question.relevant

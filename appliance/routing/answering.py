@@ -163,7 +163,8 @@ class RoutedInference(Inference):
 
 
 class Walk:
-    """One request on its way through the stages. Counts of tokens are of all hops.
+    """One request on its way through the stages. Counts of tokens are of all hops;
+    receipts and seed are of the newest.
 
     Attributes:
         about: facts about the answer, once it is decided.

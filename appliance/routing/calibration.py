@@ -117,7 +117,6 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         self._calibration.changed()
 
     def _number(self, subject: RouteSubject) -> int:
-        """Number of the look that is taken now, or of the one that is resumed."""
         behind = ledgers.spent(self.parts.ledger.looks(subject.split.part.marks))
         mine = [look for look in behind if look.id == subject.signed.id]
         return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
@@ -137,7 +136,6 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         files.begin(self.answering)
 
     def _check_seen(self, job: Context, subject: RouteSubject, seen: Sequence[Observed]) -> None:
-        """End a look (`gate_interrupted`) in which too many items could not be asked."""
         heard = any(each.told or each.larger_told for each in seen)
         self.check_asked(job, subject, *_lost(subject, seen), heard)
 
@@ -355,7 +353,6 @@ _V = TypeVar("_V", Uncertifiable, SealedVerdict)
 
 
 def _in_all(found: _V, reach: float) -> _V:
-    """A verdict on the groups that count, with the groups needed in all."""
     if found.needed is None or not reach:
         return replace(found, needed=None)
     low, likely, high = found.needed

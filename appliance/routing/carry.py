@@ -1,9 +1,9 @@
 """A route's certificate, carried over to another engine: its stages must answer as they did.
 
-Rules: equal answers to open items bound a change. The kept outcomes are judged again, in the fixed
-order, with the bound that the change leaves at each threshold: the threshold may rise, never fall.
-Certificates without that, or whose outcomes are gone, keep theirs or are not carried over. A
-carried certificate is watched as its origin is.
+Rules: open items with the same answers and acceptance bound a change. The kept outcomes are judged
+again, in the fixed order, with the bound that the change leaves at each threshold: the threshold
+may rise, never fall. Older certificates, and those whose outcomes are gone, keep theirs or are not
+carried over. A carried certificate is watched as its origin is.
 """
 
 import asyncio

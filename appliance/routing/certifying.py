@@ -575,7 +575,6 @@ def _unshown(
 def _needed(
     start: int, function: Confidence, seen: Sequence[Observed], terms: CertificationTerms
 ) -> GroupsNeeded | None:
-    """By the items drawn and seen."""
     counted = [o.counted(function, company=terms.company) for o in seen]
     inside = [each for each in counted if each.score >= start]
     errors = sum(not each.right for each in inside)
@@ -617,7 +616,7 @@ def _difference(
 
 
 def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
-    """At 5 %."""
+    """The better stage on these items, at 5 %."""
     if not doubtful or any(o.larger is None for o in doubtful):
         return "people"
     found = grouped.paired_difference(

@@ -452,7 +452,6 @@ class Monitors:
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()[:32] if group else ""
 
     def _miss(self, connection: Connection, certificate: str, now: int) -> None:
-        """Find whether too many labels are missing, and ask some of the overdue ones again."""
         mine = _SAMPLES.c.certificate == certificate
         due = connection.execute(
             sa.select(_SAMPLES).where(

@@ -4,7 +4,8 @@ Rules:
 - Only texts that the log keeps may wait here.
 - One item has one answer, in the form of the task, and none after its deadline, whatever the clock
   says later.
-- The same request of the same key names the same item for a day, so that a retry makes no second.
+- The same request of the same key names the same unexpired item for a day, so that a retry makes no
+  second.
 - The queue, and each key's part of it, is bounded.
 - The log records who read and who answered each item; an answer's words are a text of its entry.
 - Answers are labels of items in doubt: they say nothing about accepted answers.
@@ -341,7 +342,7 @@ class People:
             connection.execute(sa.update(_ITEMS).where(_of(ids)).values(**gone))
 
     def _digest(self, *asked: Any) -> str:
-        """The keyed digest of a request; the order of its fields makes no difference."""
+        """The order of fields makes no difference."""
         said = json.dumps(asked, sort_keys=True).encode()
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()
 

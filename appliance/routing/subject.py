@@ -157,7 +157,6 @@ def _check_group(small: LoadedTask, group_from: str) -> None:
 
 
 def _check_stages(small: LoadedTask, larger: LoadedTask | None, *, p_true: bool = False) -> None:
-    """The first stage gives labels or fields, and the second takes and gives the same."""
     output = small.task.output
     if not isinstance(output, LabelForm | JsonForm):
         raise TaskRefused(

@@ -25,9 +25,7 @@ class Local(Protocol):
 
     async def __call__(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
-    ) -> Generation:
-        """Over other backends where they are named."""
-        ...
+    ) -> Generation: ...
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,6 @@ def with_candidate(data: bytes, candidate: TaskAnswerer) -> bytes:
 
 
 def _lines(candidate: TaskAnswerer) -> str:
-    """Its keys, without defaults."""
     default = TaskAnswerer()
     pairs = {name: getattr(candidate, name) for name in candidate.__struct_fields__}
     return "".join(

@@ -113,7 +113,7 @@ def _pair(one: ComparedTuning, first: ComparedTuning, confidence: float) -> Pair
 
 
 def _apart(ours: DevOutcomes, theirs: DevOutcomes) -> str:
-    """ "" where both were measured on the same."""
+    """The reason why two were not measured on the same; empty where they were."""
     if (ours.data, ours.split) != (theirs.data, theirs.split):
         return f"their datasets differ: {ours.data[:_DIGITS]} and {theirs.data[:_DIGITS]}"
     if (ours.task, ours.rules) != (theirs.task, theirs.rules):

@@ -136,7 +136,6 @@ def _facts(facts: TrainingRecord) -> tuple[Fact, ...]:
 
 
 def _losses(facts: TrainingRecord) -> Figure | None:
-    """Losses of the exported seed, and those on dev of all seeds."""
     ordered = sorted(facts.seeds, key=lambda one: one.seed != facts.seed)
     drawn = []
     steps = tuple((point.step, point.loss) for point in ordered[0].losses)

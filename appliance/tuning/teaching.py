@@ -226,7 +226,6 @@ def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, diges
 
 
 def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
-    """By the task's metric."""
     answers = {one_said.item: one_said.answer for one_said in said}
     task = one.loaded.task
     found = [outcome(task, item, answers.get(item.id)) for item in one.held]

@@ -3,7 +3,8 @@
 Rules:
 - The key's rights to the upstream are checked again here, also to keep its texts there.
 - A hop is durable in the log before its request is sent, and so is its end before the whole answer
-  is returned: the first hop in the request's intent and outcome, every other as entries of its own.
+  is returned: the first host in the request's intent, and in its outcome if that host answered; all
+  else as entries of their own.
 - A request goes to another host if it was not sent, and once if it was sent and no piece of an
   answer came; all hops share one budget and one deadline.
 - Everything but a whole answer is an error with a code.
@@ -205,7 +206,6 @@ class UpstreamBackend:
             call.cancel()
 
     def _claim(self, prepared: PreparedRequest) -> UpstreamPeer | None:
-        """Once."""
         if (host := self._meant.pop(prepared.number, None)) is not None:
             host.meant -= 1
         return host

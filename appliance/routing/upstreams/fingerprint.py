@@ -180,7 +180,6 @@ def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
 
 
 def _begins(known: tuple[tuple[int, ...], ...], seen: tuple[tuple[int, ...], ...]) -> bool:
-    """True if one begins as the other, and neither is empty."""
     both = min(len(known), len(seen))
     return known[:both] == seen[:both] and bool(known) == bool(seen)
 

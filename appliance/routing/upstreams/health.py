@@ -4,7 +4,8 @@ Rules:
 - A second difference trips a host; one makes it suspect: still asked, for a limited time.
 - Company moves log-probabilities by as much as other weights do. So a difference counts only when
   nothing of ours ran there during the probe; differences during requests call for such a moment.
-- Only a probe, never a request, takes back a host that failed; the time until the next doubles.
+- Only a probe, never a request, takes back a host that failed; the time until the next one doubles
+  up to a limit. One probe at a time.
 - Slowness during running answers is no failure, nor is a failed probe of a host that sent a piece
   of an answer lately. Simultaneous failures count once.
 - The last usable host stays, unless it refuses, shows another certificate, or trips.

@@ -259,7 +259,6 @@ class ConfiguredUpstream:
         return Fingerprint(tuple(ids), tuple(rows), system)
 
     async def _pooled(self, host: UpstreamPeer, prompt: str) -> pooled.Floats:
-        """The vector of a prompt, or its scores with two documents, one a row."""
         request = fingerprint.probe_texts(self.config.model, self.does, prompt)
         asked = kinds.asked(self.kind, self.config.model, request, 0, 0)
         told, _ = await host.connection.document(asked.path, asked.body, pooled.form(request))

@@ -84,7 +84,6 @@ async def checked(
 
 
 def _proved(proof: bytes, request: str, receipt: PeerReceipt, genesis: Sequence[bytes]) -> str:
-    """The origin of the log that proves a receipt. Raises UpstreamLost."""
     why = ""
     for key in genesis:
         try:

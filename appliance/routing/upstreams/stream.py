@@ -166,7 +166,6 @@ class _StreamedChoice:
         return logprobs
 
     def _called(self, parts: list[Call]) -> int:
-        """Add to the calls; return the number of bytes."""
         size = 0
         for part in parts:
             name, arguments = part.function.name, part.function.arguments or ""

@@ -66,7 +66,6 @@ def convert(order: ConversionOrder, out: int) -> ConversionResult:
 
 
 def _stored(order: ConversionOrder) -> dict[str, Stored]:
-    """The tensors of all files, as the index has them where there is one."""
     found: dict[str, Stored] = {}
     for file, fd in order.files.items():
         if not file.endswith(".safetensors"):

@@ -147,7 +147,6 @@ def _tokens(
 
 
 def _merges(model: Members, ids: dict[str, int]) -> list[str]:
-    """As in llama.cpp, the first one first."""
     found = []
     for entry in model.member("merges", list):
         pair = entry.split(" ") if isinstance(entry, str) else entry

@@ -225,7 +225,6 @@ class Training:
         )
 
     def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
-        """In the order of the rows."""
         with torch.no_grad():
             return self._scored(rows, prefix)
 
