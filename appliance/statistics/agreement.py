@@ -38,9 +38,6 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
 
     The standard error is that of Fleiss, Cohen & Everitt (Psychol. Bull. 72, 1969). Raters that use
     one and the same label throughout have kappa 0.
-
-    Raises:
-        ValueError: different numbers of items, or none.
     """
     if len(first) != len(second) or not first:
         raise ValueError("two raters judge the same items")

@@ -57,9 +57,6 @@ class Monitor:
         Args:
             wrong: share of the group's labelled items that were wrong.
             weight: of the group, as a share of the heaviest: the bet part of each stake.
-
-        Raises:
-            ValueError: the share or the weight is not within 0 and 1.
         """
         if not (0 <= wrong <= 1 and 0 <= weight <= 1):
             raise ValueError("a share and a weight are within 0 and 1")

@@ -42,9 +42,6 @@ def fit_isotonic(scores: Sequence[float], right: Sequence[bool]) -> Isotonic:
 
     Sources: Ayer et al., Ann. Math. Stat. 26, 1955; Zadrozny & Elkan, KDD 2002. Equal scores are
     one point. Between the steps it is linear, as scikit-learn's is.
-
-    Raises:
-        ValueError: scores and outcomes differ in length, are missing or not finite.
     """
     x, y = _pair(scores, right)
     points, inverse, weight = np.unique(x, return_inverse=True, return_counts=True)

@@ -31,11 +31,7 @@ class GroupMean(NamedTuple):
 
 
 def group_means(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
-    """Means of the groups in the order of their first items.
-
-    Raises:
-        ValueError: values and groups differ in length, or there are none.
-    """
+    """Means of the groups in the order of their first items."""
     if len(values) != len(groups) or not len(values):
         raise ValueError("every value needs its group, and at least one value")
     collected: dict[Hashable, list[float]] = defaultdict(list)
@@ -55,9 +51,6 @@ def mean(
     little of how groups vary. Where each group has one item it is the number of groups. By
     enumeration and simulation at 50 to 455 groups a limit errs no more often than it says
     (`tests/statistics/test_means.py`).
-
-    Raises:
-        ValueError: as `group_means`, or a value outside [0, 1].
     """
     means = _shares(values, groups)
     n = len(means)
@@ -155,9 +148,6 @@ def paired_difference(
     beyond it, as a one-sided test at 5 % does. By exact enumeration and simulation at 50 to 2,000
     groups each limit errs at most 1.2 times as often as it says, and less than it says in the mean
     (`tests/statistics/test_noninferiority.py`).
-
-    Raises:
-        ValueError: as `group_means`, or a value outside [0, 1].
     """
     if method_of(first, second, groups) == "two-pseudo-groups":
         return _outward(first, second, groups, confidence, 2)
@@ -235,9 +225,6 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
     """The sum of parts over that of wholes, one of each a group, with its interval.
 
     By linearisation (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3).
-
-    Raises:
-        ValueError: parts and wholes differ in number, or the wholes' sum is 0.
     """
     n, whole = len(parts), math.fsum(wholes)
     if n != len(wholes) or whole <= 0:
@@ -264,9 +251,6 @@ def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[
 
     The item with the smallest SHA-256 over seed, group and id is drawn, so that an announced draw
     can be checked without this program. Indices come in the order of the items.
-
-    Raises:
-        ValueError: ids and groups differ in length, or two items of a group share an id.
     """
     if len(ids) != len(groups) or len(set(zip(ids, groups, strict=True))) != len(ids):
         raise ValueError("every item has an id of its own and a group")
@@ -280,13 +264,10 @@ def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[
 def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[int]:
     """As `draw_one_each`, of groups that are drawn in proportion to how many items they have.
 
-    The largest group always is, one with half as many items with probability 1/2: each item has
-    the same chance, and no two are of one group, so that a share of what is drawn is the share of
-    all items (Lahiri's method, Bull. Int. Stat. Inst. 33, 1951). The SHA-256 over seed and
-    group, as a fraction, is compared with the group's share of the largest.
-
-    Raises:
-        ValueError: as `draw_one_each`.
+    The largest group always is, one with half as many items with probability 1/2: each item has the
+    same chance, and no two are of one group, so that a share of what is drawn is the share of all
+    items (Lahiri's method, Bull. Int. Stat. Inst. 33, 1951). The SHA-256 over seed and group, as a
+    fraction, is compared with the group's share of the largest.
     """
     sizes = Counter(groups)
     most = max(sizes.values(), default=0)

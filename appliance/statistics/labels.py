@@ -61,9 +61,6 @@ def fitted_weight(
 
     Returns:
         One of `WEIGHTS`; of equals the least.
-
-    Raises:
-        ValueError: there are no items, or not as many on each side.
     """
     items = list(zip(ones, others, right, strict=True))
     if not items:

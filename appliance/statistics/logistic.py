@@ -37,10 +37,6 @@ def fit(rows: Sequence[Sequence[float]], right: Sequence[bool], penalty: float =
     Args:
         penalty: half of it times the squares of the standardised weights is added to the negative
             log-likelihood.
-
-    Raises:
-        ValueError: rows and outcomes differ in number, are missing or not finite; the penalty is
-            not positive.
     """
     x, y = np.asarray(rows, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if x.ndim != 2 or len(x) != len(y) or not len(x) or not np.isfinite(x).all():

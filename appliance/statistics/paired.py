@@ -30,11 +30,7 @@ class Pairs(NamedTuple):
 
 
 def count(first: Sequence[bool], second: Sequence[bool]) -> Pairs:
-    """The table of two answerers, item by item.
-
-    Raises:
-        ValueError: the sequences differ in length or are empty.
-    """
+    """The table of two answerers, item by item."""
     if len(first) != len(second) or not first:
         raise ValueError("paired outcomes need the same items on both sides")
     together = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
@@ -54,11 +50,7 @@ def mcnemar(first: int, second: int) -> float:
 
 
 def tango(pairs: Pairs, confidence: float = 0.95) -> Interval:
-    """The score interval (Tango, Stat. Med. 17:891, 1998), by bisection to 1e-12.
-
-    Raises:
-        ValueError: there are no pairs, or `confidence` is no probability.
-    """
+    """The score interval (Tango, Stat. Med. 17:891, 1998), by bisection to 1e-12."""
     if not 0 < confidence < 1:
         raise ValueError("confidence is a probability")
     n = _positive(pairs)

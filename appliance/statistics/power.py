@@ -27,9 +27,6 @@ def smallest_effect(
     Args:
         spread: standard deviation of the groups' differences; the square root of the share of
             discordant items where every item is its own group (Connor, Biometrics 43, 1987).
-
-    Raises:
-        ValueError: no groups, or a spread that is not positive.
     """
     if groups < 1 or spread <= 0:
         raise ValueError("groups and spread are positive")
@@ -48,9 +45,6 @@ def groups_for_difference(
     Args:
         difference: believed candidate minus incumbent (Blackwelder, Control. Clin. Trials 3, 1982,
             with the groups' differences in place of proportions).
-
-    Raises:
-        ValueError: the margin is negative or the spread is not positive.
     """
     if margin < 0 or spread <= 0:
         raise ValueError("a margin is not negative and a spread is positive")

@@ -18,11 +18,7 @@ class Interval(NamedTuple):
 
 
 def wilson(k: float, n: float, confidence: float = 0.95) -> Interval:
-    """The score interval (Wilson, J. Am. Stat. Assoc. 22, 1927). `n` may be an effective size.
-
-    Raises:
-        ValueError: not 0 <= k <= n, or `confidence` is no probability.
-    """
+    """The score interval (Wilson, J. Am. Stat. Assoc. 22, 1927). `n` may be an effective size."""
     _check(k, n, confidence)
     if n == 0:
         return Interval(0.0, 1.0)
@@ -40,9 +36,6 @@ def corrected(k: float, n: float, confidence: float = 0.95) -> Interval:
 
     By exact enumeration at 50 to 2,000 trials a limit errs no more often than it says, where
     Wilson's errs up to 1.4 times as often. `n` may be an effective size.
-
-    Raises:
-        ValueError: not 0 <= k <= n, or `confidence` is no probability.
     """
     _check(k, n, confidence)
     if n == 0:
@@ -52,11 +45,7 @@ def corrected(k: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def trials(value: float, limit: float, confidence: float = 0.95) -> float:
-    """The number of trials with this proportion and this limit of `corrected` next to it.
-
-    Raises:
-        ValueError: the limit is the proportion, or one of both is no proportion.
-    """
+    """The number of trials with this proportion and this limit of `corrected` next to it."""
     if not (0 <= value <= 1 and 0 <= limit <= 1) or value == limit:
         raise ValueError("a proportion and a limit next to it are needed")
     if limit > value:
@@ -77,9 +66,6 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
 
     A fractional `k` of an effective size `n` is allowed (Korn & Graubard, Surv. Methodol. 24,
     1998).
-
-    Raises:
-        ValueError: not 0 <= k <= n, or `confidence` is no probability.
     """
     _check(k, n, confidence)
     tail = (1 - confidence) / 2
@@ -88,20 +74,13 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
 
 def upper_limit(k: float, n: float, delta: float) -> float:
     """The one-sided exact upper limit: a larger true rate shows at most `k` with less than `delta`.
-
-    Raises:
-        ValueError: not 0 <= k <= n, or `delta` is no probability.
     """
     _check(k, n, delta)
     return 1.0 if k >= n else beta_quantile(1 - delta, k + 1, n - k)
 
 
 def lower_limit(k: float, n: float, delta: float) -> float:
-    """The one-sided exact lower limit, the mirror image of `upper_limit`.
-
-    Raises:
-        ValueError: not 0 <= k <= n, or `delta` is no probability.
-    """
+    """The one-sided exact lower limit, the mirror image of `upper_limit`."""
     _check(k, n, delta)
     return 0.0 if k <= 0 else beta_quantile(delta, k, n - k + 1)
 

@@ -56,9 +56,6 @@ def certify(
         thresholds: strictly falling, fixed before `wrong` was known.
         rooms: the bound at each threshold, where they differ, fixed without `wrong`, too; a
             threshold without room is skipped.
-
-    Raises:
-        ValueError: lengths differ, thresholds do not fall, or a probability is none.
     """
     if len(confidence) != len(wrong):
         raise ValueError("every confidence needs its outcome")

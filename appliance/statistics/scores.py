@@ -24,9 +24,6 @@ def calibration_error(
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).
     Chance's part of each gap is taken off (Kumar, Liang & Ma, NeurIPS 2019).
-
-    Raises:
-        ValueError: a confidence is no probability, or one lacks its outcome.
     """
     if len(confidence) != len(right) or not len(right):
         raise ValueError("every confidence needs its outcome, and at least one")

@@ -24,11 +24,7 @@ def normal_cdf(z: float) -> float:
 
 
 def beta_cdf(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function, the distribution function of Beta(a, b).
-
-    Raises:
-        ValueError: a parameter is not positive.
-    """
+    """The regularised incomplete beta function, the distribution function of Beta(a, b)."""
     if not (a > 0 and b > 0):
         raise ValueError("the parameters of a beta distribution are positive")
     if x <= 0:
@@ -42,11 +38,7 @@ def beta_cdf(x: float, a: float, b: float) -> float:
 
 
 def beta_quantile(p: float, a: float, b: float) -> float:
-    """The `p` quantile of Beta(a, b): Newton steps, kept inside a bracket that halves.
-
-    Raises:
-        ValueError: `p` is no probability, or a parameter is not positive.
-    """
+    """The `p` quantile of Beta(a, b): Newton steps, kept inside a bracket that halves."""
     if not 0 <= p <= 1:
         raise ValueError("a quantile belongs to a probability")
     if p in (0, 1):
@@ -69,11 +61,7 @@ def beta_quantile(p: float, a: float, b: float) -> float:
 
 
 def binomial_cdf(k: int, n: int, p: float) -> float:
-    """The probability of at most `k` successes in `n` trials.
-
-    Raises:
-        ValueError: `n` is negative or `p` is no probability.
-    """
+    """The probability of at most `k` successes in `n` trials."""
     if n < 0 or not 0 <= p <= 1:
         raise ValueError("a binomial distribution has n >= 0 and 0 <= p <= 1")
     if k < 0:

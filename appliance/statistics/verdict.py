@@ -34,9 +34,6 @@ def not_worse(estimate: GroupMean, margin: float, alpha: float = ALPHA) -> Verdi
     Args:
         estimate: of `groups.paired_difference`.
         alpha: of the needed groups.
-
-    Raises:
-        ValueError: the margin is negative.
     """
     if margin < 0:
         raise ValueError("a margin is not negative")
