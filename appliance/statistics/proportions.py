@@ -73,7 +73,7 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def upper_limit(k: float, n: float, delta: float) -> float:
-    """The one-sided exact upper limit: a larger true rate shows at most `k` with less than `delta`."""
+    """One-sided exact upper limit: a larger true rate shows at most `k` with less than `delta`."""
     _check(k, n, delta)
     return 1.0 if k >= n else beta_quantile(1 - delta, k + 1, n - k)
 
