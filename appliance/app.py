@@ -130,7 +130,6 @@ class Services:
     started_us: int
 
     def policy(self) -> TrustPolicy:
-        """The trust policy in force."""
         return load_policy(self.data / "trust")
 
 

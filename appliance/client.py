@@ -1,8 +1,8 @@
 """The typed client of the admin socket: one method for all endpoints of `wire.admin`.
 
-Rules: every answer is checked against its endpoint; every failure is an error of `errors.py`
-with the code that the server gave; a change is never sent twice. The client blocks: a program
-with an event loop calls it from a thread (it may be shared by threads).
+Rules: every answer is checked against its endpoint; every failure is an error of `errors.py` with
+the server's code; a change is never sent twice. The client blocks: a program with an event loop
+calls it from a thread (threads may share it).
 """
 
 import json
@@ -71,7 +71,7 @@ class AdminClient:
         answer_seconds: how long any answer but those of long work may take; None is without end.
 
     Attributes:
-        private: whether it is a command's own copy.
+        private: it is a command's own copy.
 
     Every method raises:
         ServerUnreachable: `server_unreachable` when nothing answers.
@@ -98,7 +98,6 @@ class AdminClient:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back."""
         self._http.close()
 
     @overload
@@ -134,7 +133,7 @@ class AdminClient:
         names: Mapping[str, Named],
         report: Report,
     ) -> R:
-        """The answer of the server; what answers in its place overrides this."""
+        """Override this to answer in the server's place."""
         path, query = at.filled(names)
         options: dict[str, Any] = {"params": query or None}
         if request is not None and at.method == "GET":
@@ -164,7 +163,6 @@ class AdminClient:
 
 
 def _result(kind: type[R], lines: Iterator[str], report: Report) -> R:
-    """The result at the end of lines of progress."""
     for text in lines:
         line = _parsed(wire.StreamLine, text.encode())
         if line.error:

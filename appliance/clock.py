@@ -1,6 +1,6 @@
 """Time, injected: nothing else in the product reads a clock for what it records or decides.
 
-Order never comes from here: it comes from sequence numbers. Durations for scheduling may use
+Order never comes from here but from sequence numbers. Durations for scheduling may use
 `time.monotonic` directly, since nothing is recorded or decided for good from them.
 """
 
@@ -13,7 +13,7 @@ class Clock(Protocol):
     """Where wall time comes from."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch."""
+        """Since the Unix epoch."""
         ...
 
 
@@ -21,7 +21,6 @@ class SystemClock:
     """The host's clock."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch."""
         return time.time_ns() // 1_000
 
 
@@ -32,11 +31,10 @@ class FixedClock:
     now_us: int = 1_764_000_000_000_000
 
     def wall_us(self) -> int:
-        """The microseconds that were set."""
         return self.now_us
 
     def advance(self, seconds: float) -> None:
-        """Move the clock; negative values step back."""
+        """Negative values step back."""
         self.now_us += int(seconds * 1_000_000)
 
 

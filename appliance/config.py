@@ -729,7 +729,7 @@ class Config:
     groups: Mapping[str, PeopleGroupConfig] = field(default_factory=dict)
 
     def model(self, model_id: str) -> ModelConfig:
-        """The settings of one model: its own table, else the default's."""
+        """Its own table, else the default's."""
         return self.models.get(model_id) or self.models.get("default") or ModelConfig()
 
     def secrets(self) -> Iterator[str]:
@@ -792,8 +792,8 @@ def load_config(data: Path) -> Config:
     """Read `DATA/appliance.toml`.
 
     Raises:
-        UsageError: `data_missing` when the directory is not initialised, `config_invalid`
-            when the file is not TOML, has an unknown key or a value out of range.
+        UsageError: `data_missing` without the file, `config_invalid` when it is not TOML, has an
+            unknown key or a value out of range.
     """
     try:
         text = (data / FILE_NAME).read_text(encoding="utf-8")
@@ -805,11 +805,7 @@ def load_config(data: Path) -> Config:
 
 
 def parse_config(text: str) -> Config:
-    """Turn the text of the file into a checked configuration.
-
-    Raises:
-        UsageError: `config_invalid`.
-    """
+    """Check the text of the file. Raises UsageError (`config_invalid`)."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -864,7 +860,7 @@ def parse_config(text: str) -> Config:
 
 
 def _roles(table: _Table, directories: Collection[str], groups: Collection[str]) -> RolesConfig:
-    """The roles; groups of people that there are, where there is a directory."""
+    """The roles, checked against the groups of people where there is a directory."""
     made, where = _section(RolesConfig, table, "admin.roles."), "admin.roles."
     _check_directory(made.directory, directories, where)
     for role in Role:
@@ -877,7 +873,6 @@ def _roles(table: _Table, directories: Collection[str], groups: Collection[str])
 
 
 def _receiver(name: str, table: _Table) -> ForwardConfig:
-    """A receiver of the log, complete. Raises UsageError (`config_invalid`)."""
     where = f"forward.{name}."
     made = _section(ForwardConfig, table, where)
     _check_name(name, where)
@@ -893,7 +888,6 @@ def _receiver(name: str, table: _Table) -> ForwardConfig:
 
 
 def _destination(name: str, table: _Table) -> NotifyConfig:
-    """A destination of messages, complete. Raises UsageError (`config_invalid`)."""
     where = f"notify.{name}."
     made = _section(NotifyConfig, table, where)
     _check_name(name, where)
@@ -908,7 +902,6 @@ def _destination(name: str, table: _Table) -> NotifyConfig:
 
 
 def _peer(name: str, table: _Table) -> PeerConfig:
-    """Another appliance, complete. Raises UsageError (`config_invalid`)."""
     where = f"peers.{name}."
     made = _section(PeerConfig, table, where)
     _check_name(name, where)
@@ -921,7 +914,6 @@ def _peer(name: str, table: _Table) -> PeerConfig:
 
 
 def _login(name: str, table: _Table, directories: Collection[str]) -> OidcConfig:
-    """A login service, complete. Raises UsageError (`config_invalid`)."""
     where = f"oidc.{name}."
     made = _section(OidcConfig, table, where)
     _check_name(name, where)
@@ -942,7 +934,6 @@ def _login(name: str, table: _Table, directories: Collection[str]) -> OidcConfig
 
 
 def _directory(name: str, table: _Table, logins: Collection[str]) -> LdapConfig:
-    """A directory of people, complete. Raises UsageError (`config_invalid`)."""
     where = f"ldap.{name}."
     made = _section(LdapConfig, table, where)
     _check_name(name, where)
@@ -958,7 +949,6 @@ def _directory(name: str, table: _Table, logins: Collection[str]) -> LdapConfig:
 
 
 def _cards(name: str, table: _Table, directories: Collection[str]) -> PersonCertificatesConfig:
-    """Certificates of people, complete. Raises UsageError (`config_invalid`)."""
     where = f"certificates.{name}."
     made = _section(PersonCertificatesConfig, table, where)
     _check_name(name, where)
@@ -980,7 +970,7 @@ def _check_lan(url: str, key: str, where: str, otherwise: str = "") -> None:
 
 
 def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:
-    """A group of people, of sources that there are. Raises UsageError (`config_invalid`)."""
+    """A group of people, of sources that there are."""
     where = f"groups.{name}."
     made = _section(PeopleGroupConfig, table, where)
     _check_name(name, where)
@@ -1015,11 +1005,7 @@ def _refuse_missing(missing: Sequence[str], where: str) -> None:
 
 
 def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
-    """The upstreams, each with what it cannot be without.
-
-    Raises:
-        UsageError: `config_invalid`.
-    """
+    """The upstreams, each with what it cannot be without."""
     found = {}
     for name in tables:
         where = f"upstreams.{name}."

@@ -1,17 +1,16 @@
 """SQLite through SQLAlchemy Core: one driver, checked pragmas, additive migrations.
 
 Rules:
-- The driver is pysqlite3, never the standard library's sqlite3: that one carries SQLite's
-  WAL-reset corruption bug on current Debian, and two copies of SQLite in one process drop
-  each other's POSIX locks.
-- WAL with synchronous=FULL. Pragmas are read back after they are set; a database that does
-  not take them is refused.
+- The driver is pysqlite3, never the standard library's sqlite3: that one carries SQLite's WAL-reset
+  corruption bug on current Debian, and two copies of SQLite in one process drop each other's POSIX
+  locks.
+- WAL with synchronous=FULL. Pragmas are read back; a database that does not take them is refused.
 - Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock; long
   ones that only read are those of `reading`.
-- Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is
-  never edited and only adds. A newer release's database is refused; `application_id` names it.
+- Migrations are a list of SQL scripts; `user_version` counts how many have run. A script is never
+  edited and only adds. A newer release's database is refused; `application_id` names it.
 - The file is never opened and closed by other means in a process that holds it (POSIX locks).
-- A path is taken as it is, whatever characters it has: `%41`, `?` and `#` mean nothing in it.
+- A path is taken as it is: `%41`, `?` and `#` mean nothing in it.
 """
 
 import contextlib
@@ -66,7 +65,7 @@ def open_database(path: Path, migrations: Sequence[str], *, erases: bool = False
     Args:
         path: the file; its directory must exist. Created with mode 0600.
         migrations: SQL scripts, oldest first.
-        erases: whether what is deleted is overwritten with zeros.
+        erases: deleted content is overwritten with zeros.
 
     Raises:
         StateRefused: `database_unusable` when SQLite is too old or a pragma does not hold,
@@ -139,37 +138,35 @@ def scrub(engine: Engine, *, anew: bool = True) -> None:
 class SealedText(TypeDecorator[str]):
     """A text that lies encrypted where its database has a cipher (`seal`).
 
-    Marks of what is not there (empty, `{}`, or begun by NUL) lie as they are.
+    Marks of absence (empty, `{}`, or begun by NUL) lie as they are.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """The text as it lies."""
         if value in (None, "", "{}") or str(value).startswith("\0"):
             return value
         return _cipher(dialect).seal_line(str(value).encode()).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """The text. Raises StateRefused (`content_unavailable`) without its key."""
+        """Raises StateRefused (`content_unavailable`) without the text's key."""
         if value is None or not value.startswith(MARK.decode()):
             return value
         return _cipher(dialect).open_line(value.encode()).decode()
 
 
 class SealedBytes(TypeDecorator[bytes]):
-    """The same for bytes; only what is empty lies as it is."""
+    """The same for bytes; only empty ones lie as they are."""
 
     impl = LargeBinary
     cache_ok = True
 
     def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
-        """The bytes as they lie."""
         return None if value is None else _cipher(dialect).seal(value)
 
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
-        """The bytes. Raises as `SealedText`."""
+        """Raises as `SealedText`."""
         return None if value is None else _cipher(dialect).open(value)
 
 
@@ -232,7 +229,7 @@ def _bytes(cipher: TextCipher, said: bytes) -> bytes:
 
 
 def _sealing(table: TableClause, column: ColumnClause[Any], anew: bool) -> str:
-    """SQL that encrypts the plain values of a column; all names are our own words."""
+    """All names are our own words."""
     name = f'"{column.name}"'
     if isinstance(column.type, SealedBytes):
         function, marks = "sealed_bytes", f"length({name}) = 0"
@@ -257,10 +254,7 @@ def check_pragma(statements: Any, name: str, value: str | int) -> None:
 
 
 def schema_of(connection: Connection, path: Path, known: int) -> int:
-    """Count the migrations that a database has had.
-
-    Args:
-        known: how many this release has.
+    """Count the migrations that a database has had; `known` are this release's.
 
     Raises:
         StateRefused: `database_newer` when it had more, with the release that ran them.
@@ -277,7 +271,6 @@ def schema_of(connection: Connection, path: Path, known: int) -> int:
 
 
 def _stamp(release: str) -> int:
-    """The three numbers of a release as one."""
     major, minor, patch = map(int, re.findall(r"\d+", release)[:3])
     return (major << _BITS | minor) << _BITS | patch
 

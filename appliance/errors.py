@@ -1784,7 +1784,6 @@ class ApplianceError(Exception):
 
     @property
     def hint(self) -> str:
-        """Next step."""
         return CODES[self.code].hint
 
 

@@ -1,8 +1,8 @@
 """The facts of an artifact, by its kind, as a record keeps them and people read them. Pure.
 
-Rules: the files of an artifact are read once, when they are vetted, and what they say is one of
-these; a field that older releases did not write stays absent; facts that this release cannot read
-are kept as they are. JSON of all of them: an object whose `kind` says which.
+Rules: the files of an artifact are read once, when they are vetted; a field that older releases did
+not write stays absent; facts that this release cannot read are kept as they are. JSON of all of
+them: an object whose `kind` says which.
 """
 
 import contextlib
@@ -23,9 +23,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
         n_ctx_train: context that the model was trained for, in tokens.
         n_head_kv: KV heads; the largest number where layers differ.
         head_dim_k: elements of one key head; the largest where layers differ.
-        has_template: whether it has a chat template.
-        name: the model's own name, may be empty.
-        kind: what the model is for.
+        has_template: it has a chat template.
+        name: may be empty.
         matrices: bytes of the weights that matrix products read, by type.
         layer_bytes: those of the largest layer.
         output_bytes: those of the output, which may be the input embedding used again.
@@ -64,7 +63,6 @@ class _Tagged(Struct, frozen=True, omit_defaults=True, tag_field="kind"):
 
     @property
     def kind(self) -> str:
-        """Its kind."""
         return str(self.__struct_config__.tag)
 
 
@@ -161,7 +159,7 @@ class DatasetFacts(_Tagged, frozen=True, kw_only=True, tag="dataset"):
     """Facts of a dataset.
 
     Attributes:
-        items, groups: how many each split has.
+        items, groups: of each split.
         sealed: the splits that are sealed.
     """
 
@@ -179,12 +177,12 @@ class UnreadFacts(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """Its kind; "" before it was vetted."""
+        """Empty before it was vetted."""
         return str(self.table.get("kind", ""))
 
     @property
     def name(self) -> str:
-        """Its own name; may be empty."""
+        """May be empty."""
         return str(self.table.get("name", ""))
 
 

@@ -1,9 +1,9 @@
 """The one sanitiser for untrusted text on its way to a person's eyes.
 
-Prompts, model output, file names and certificate subjects are data. Before any of them
-reaches a terminal, a log line or a table it passes `visible`: control characters, bidirectional
-overrides, zero-width and other invisible characters become visible escapes, so that text can
-neither move the cursor nor pretend to be other text.
+Prompts, model output, file names and certificate subjects are data. Before they reach a terminal, a
+log line or a table they pass `visible`: control characters, bidirectional overrides, zero-width and
+other invisible characters become visible escapes, so that text can neither move the cursor nor
+pretend to be other text.
 """
 
 import unicodedata
@@ -19,7 +19,6 @@ def visible(text: str, *, limit: int = 2_000, newlines: bool = False) -> str:
     """Text that is safe to print.
 
     Args:
-        text: anything.
         limit: most characters of `text` that are kept; an ellipsis marks the cut.
         newlines: keep "\\n" and "\\t" as they are.
     """

@@ -1,4 +1,4 @@
-"""Value types that several packages share. Plain data: no behaviour that needs another module."""
+"""Value types that several packages share: plain data, without other modules."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,6 @@ class KeyUsage:
     completion_tokens: int = 0
 
     def plus(self, other: "KeyUsage") -> "KeyUsage":
-        """The sum."""
         return KeyUsage(
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
@@ -107,8 +106,8 @@ class Told:
     """One thing that is wrong, as the part that found it tells it.
 
     Attributes:
-        subject: what it is about, such as the id of a task; "" is the appliance.
-        since_us: since when; None where that part does not know.
+        subject: such as the id of a task; "" is the appliance.
+        since_us: None where that part does not know.
     """
 
     subject: str
@@ -141,13 +140,13 @@ class EndUser:
 
     Attributes:
         subject: stable name in its source; of a claim the words of the app, cleaned.
-        source: `claim`, or the way in which the person is known: `oidc:NAME`, `certificate:NAME`.
+        source: `claim`, `oidc:NAME` or `certificate:NAME`.
         alias: the name in the log: the subject, or a keyed pseudonym of it.
         name: for people to read; "" where the source tells none.
-        groups: those of `[groups]` that the person is in; a claim has none.
+        groups: those of `[groups]`; a claim has none.
         until_us: from then on the person is not known any more; 0 for a claim.
         groups_from: the directory that says the groups, as `ldap:NAME`; "" where the source does.
-        cost_centre: where what is asked for this person is booked; "" for nowhere.
+        cost_centre: where this person's requests are booked; "" for nowhere.
     """
 
     subject: str
@@ -161,11 +160,11 @@ class EndUser:
 
     @property
     def verified(self) -> bool:
-        """True if a source of people vouches for it."""
+        """A source of people vouches for the person."""
         return self.source != CLAIM
 
     def fields(self) -> dict[str, Json]:
-        """The fields of an entry."""
+        """For an entry."""
         said: dict[str, Json] = {"end_user": self.alias, "end_user_from": self.source}
         if self.verified:
             said |= {"end_user_groups": [*sorted(self.groups)], "end_user_until_us": self.until_us}
@@ -176,7 +175,7 @@ class EndUser:
         return said
 
     def texts(self) -> dict[str, bytes]:
-        """The subject, for where texts can be erased; nothing where the log has it by itself."""
+        """The subject, where texts can be erased; nothing where the log has it by itself."""
         return {} if self.alias == self.subject else {"end_user": self.subject.encode()}
 
 
@@ -185,19 +184,17 @@ class Principal:
     """The app behind an API key.
 
     Attributes:
-        key_id: public id of the key, part of every audit record of the app.
-        name: the name that an admin gave it.
-        models: model ids that it may use; empty means all.
-        limits: what it may use of them.
+        key_id: public id, in every audit record of the app.
+        models: ids that it may use; empty means all.
         content: what the log keeps of its texts; None is the log's own rule.
-        tasks_only: whether it may use tasks only, no model by itself.
-        answers: whether people behind it answer what waits in the queue.
-        padded: whether the log tells sizes and times of its requests by coarse steps only, so that
-            they do not tell what was answered.
-        for_people: whether it is answered only for verified people.
-        person: the end user for whom it asks, where it names one; a claim changes no answer.
+        tasks_only: it may use no model by itself.
+        answers: people behind it answer what waits in the queue.
+        padded: the log tells sizes and times of its requests by coarse steps only, so that they do
+            not tell what was answered.
+        for_people: it is answered only for verified people.
+        person: the end user whom it names, if any; a claim changes no answer.
         granted: models that this person's groups give; None where nothing limits the person.
-        person_limits: what each verified person may use, through all keys together.
+        person_limits: of each verified person, through all keys together.
     """
 
     key_id: str
@@ -215,18 +212,18 @@ class Principal:
 
     @property
     def known(self) -> EndUser | None:
-        """The end user where a source of people vouches for them; None for a mere claim."""
+        """None for a mere claim."""
         return self.person if self.person is not None and self.person.verified else None
 
     @property
     def owner(self) -> tuple[bytes, ...]:
-        """Whose the answers are: the key's, and for a verified person theirs alone."""
+        """Owner of the answers: the key, and for a verified person that person alone."""
         key, person = self.key_id.encode(), self.known
         return (key,) if person is None else (key, f"{person.source}|{person.subject}".encode())
 
     @property
     def accounts(self) -> tuple[tuple[str, Limits], ...]:
-        """Whose quotas a request takes from: the key's, and those of the verified person."""
+        """Quotas that a request takes from: the key's, and those of the verified person."""
         key, person = (self.key_id, self.limits), self.known
         if person is None:
             return (key,)
@@ -237,7 +234,6 @@ class Principal:
         return max(1, -(-number // step)) * step if self.padded else number
 
     def may_use(self, model: str) -> bool:
-        """True if the key allows this model id."""
         granted = self.granted is None or model in self.granted
         return granted and (not self.models or model in self.models)
 
@@ -248,10 +244,10 @@ class Principal:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Where an audit entry is in the log: what the client may keep as evidence.
+    """Where an audit entry is in the log: evidence that the client may keep.
 
     Attributes:
-        seq: sequence number of the entry, from 0.
+        seq: from 0.
         leaf: RFC 6962 leaf hash of the entry, 32 bytes.
         size: tree size of the signed checkpoint that covers it.
     """
@@ -300,7 +296,7 @@ class TokenLogprob(NamedTuple):
 
     Attributes:
         token: its bytes; the name of a control token.
-        logprob: natural logarithm of the probability; None where nothing comes before it.
+        logprob: natural logarithm; None where nothing comes before it.
         top: the most likely tokens at this place and their values, best first.
         offset: where its text begins in the answer, in characters.
     """
@@ -318,10 +314,10 @@ class Decision(NamedTuple):
 
     Attributes:
         offset: where the token begins in the answer, in bytes.
-        logprob: logarithm of its probability.
+        logprob: of the token.
         margin: logarithm of how many times the second token's probability the likeliest one has,
             of those that may come.
-        entropy: of the distribution over the tokens that may come, in nats.
+        entropy: over the tokens that may come, in nats.
         mass: logarithm of the probability that these have together; the rest is masked.
     """
 
@@ -337,7 +333,6 @@ class Decided:
     """The decisions of one field of an answer.
 
     Attributes:
-        name: of the field.
         tokens: how many decisions there were, at least one.
         least, mean: of the logarithms of their probabilities.
         quantiles: of the same, at 10, 25 and 50 %.
@@ -382,7 +377,7 @@ class Tools:
     Attributes:
         functions: each with name, description and parameters (a JSON schema of an object).
         forced: names of which one must be called; empty lets the model decide.
-        parallel: whether one answer may hold several calls.
+        parallel: one answer may hold several calls.
     """
 
     functions: tuple[dict[str, Any], ...]
@@ -412,15 +407,13 @@ class TaskNeeds:
 
     Attributes:
         labels: texts whose probabilities after the prompt are wanted in place of an answer.
-        unscored: what of the labels may stay unscored, to save tokens; None scores all of each.
-        distribution: whether the probabilities of a task's labels are wanted; no other answer will
-            do.
-        decisions: whether it is wanted how sure the model is of what the form of the answer leaves
-            it to choose.
-        p_true: with `decisions`, whether a task's model is asked, too, whether its answer is right.
+        unscored: labels that may stay so, to save tokens; None scores all of each.
+        distribution: the probabilities of a task's labels are wanted; no other answer will do.
+        decisions: the model's certainty where the form of the answer leaves it a choice is wanted.
+        p_true: with `decisions`, a task's model is asked, too, if its answer is right.
         common: leading messages that are a signed task's own, the same for every app.
-        readable: digest of the documents that the caller may read, where passages of them are in
-            the messages: what is computed of such a prompt is reused for the same digest only.
+        readable: digest of the documents that the caller may read, where their passages are in the
+            messages: results of such a prompt are reused for the same digest only.
     """
 
     labels: tuple[str, ...] = ()
@@ -436,13 +429,13 @@ class TaskNeeds:
 class GenerationRequest:
     """One request for text, vectors or scores, as the API hands it to the use-case.
 
-    Exactly one of `messages` (chat: rendered by the model's template), `prompt` (text),
-    `tokens` (ids) and `texts` is set.
+    Exactly one of `messages` (chat: rendered by the model's template), `prompt` (text), `tokens`
+    (ids) and `texts` is set.
 
     Attributes:
         messages: role and content; calls in a history have their arguments as an object.
         texts: one vector each is wanted; with `query` one score each for it.
-        max_tokens: most tokens to generate; None means as many as the context leaves.
+        max_tokens: None means as many as the context leaves.
         sampling: its seed is not used: see `seed`.
         seed: None lets the use-case draw one; the effective seed is in the audit record. Choice
             i draws from seed + i.
@@ -451,10 +444,9 @@ class GenerationRequest:
         n: choices to answer with.
         best_of: choices to generate, of which the n likeliest are the answer; None is n.
         logprobs: alternatives to tell with each token's log-probability; None tells nothing.
-        echo: whether the answer begins with the prompt, and its log-probabilities if any.
-        tools: functions on offer, with `messages` only.
-        thinking: of models that can think; None leaves it to the template.
-        task: what it needs of the model where it is for a task or a route.
+        echo: the answer begins with the prompt, and its log-probabilities if any.
+        tools: with `messages` only.
+        thinking: None leaves it to the template.
         request_id: the request in the log, as the use-case sets it.
     """
 
@@ -482,17 +474,16 @@ class GenerationRequest:
     request_id: str = ""
 
     def needing(self, **changes: Any) -> "GenerationRequest":
-        """The same with other needs of its task."""
         return replace(self, task=replace(self.task, **changes))
 
     @property
     def choices(self) -> int:
-        """Number of choices the engine generates."""
+        """Choices that the engine generates."""
         return self.best_of or self.n
 
     @property
     def kind(self) -> ModelKind:
-        """Kind of model that can answer."""
+        """The kind that can answer."""
         if self.texts is None:
             return "generate"
         return "embed" if self.query is None else "rerank"
@@ -503,7 +494,7 @@ class Hop:
     """One stage of a route that is asked for a request; goes into the audit record as it is.
 
     Attributes:
-        route, digest: id and digest of the route.
+        route, digest: of the route.
         stage: its name in the route.
         number: of the hop in the request, from 1.
         certificate: what lets the first stage answer; "" where nothing does.
@@ -520,10 +511,8 @@ class Hop:
 
 @dataclass(frozen=True)
 class ClientIds:
-    """The names that others gave a request: its client, a proxy before us, the trace it is part of.
-
-    Attributes:
-        x_request_id, x_client_request_id, traceparent: values of these headers; "" without one.
+    """The names that others gave a request: its client, a proxy before us, its trace; "" without
+    the header.
     """
 
     x_request_id: str = ""
@@ -536,7 +525,7 @@ class ClientIds:
         return self.x_client_request_id or self.x_request_id
 
     def fields(self) -> dict[str, Json]:
-        """The names that there are, as the log keeps them."""
+        """As the log keeps them."""
         return {name: value for name, value in vars(self).items() if value}
 
 
@@ -549,8 +538,7 @@ class Caller:
         ip: address of the peer.
         route: the path that was called.
         retry: value of `x-stainless-retry-count`, 0 when absent.
-        hop: of a route, which stage is asked.
-        client: the names that others gave the request.
+        hop: of a route.
     """
 
     principal: Principal
@@ -562,11 +550,11 @@ class Caller:
     client: ClientIds = ClientIds()
 
     def named(self) -> dict[str, Json]:
-        """The fields of an entry about the end user; none where the app names none."""
+        """Fields of an entry about the end user; none where the app names none."""
         return {} if self.principal.person is None else self.principal.person.fields()
 
     def texts(self) -> dict[str, bytes]:
-        """The texts of an entry about the end user."""
+        """Texts of an entry about the end user."""
         return {} if self.principal.person is None else self.principal.person.texts()
 
 
@@ -576,7 +564,7 @@ class Routed:
 
     Attributes:
         route, version, digest: which route.
-        stage: name of the stage that answered.
+        stage: that answered.
         certificate: what let the first stage answer; "" for a later one.
         hops: how many stages were asked.
     """
@@ -646,11 +634,10 @@ class CitedFrom:
     """Proof of an answer's source.
 
     Attributes:
-        collection: where the documents are.
-        generation: the state of it that was searched.
+        generation: the searched state of the collection.
         passages: how many the model was given.
         removed: quotations and marks that were taken out, since they are in none of these.
-        refused: whether the answer is a refusal, because nothing in it was proven.
+        refused: the answer is a refusal, because nothing in it was proven.
         nonce: opens what the log says of passages and citations; the app keeps it.
         commitments: what the log says of the citations, in their order.
     """
@@ -671,18 +658,18 @@ class TaskAnswer:
 
     Attributes:
         task, version, digest: which task answered.
-        stage: what answered: the id of a model, or "classifier" where none did.
+        stage: the id of the model that answered, or "classifier" where none did.
         kind: of the candidate: model, classifier or blend.
-        candidate: digest of what answered: of the model, else of the classifier's coefficients.
+        candidate: digest of the model that answered, else of the classifier's coefficients.
         confidence: probability of the answer in the distribution; None where the form has none.
         distribution: each label and its probability.
-        cited: what proves it; None where the task has no collection.
+        cited: proof; None where the task has no collection.
         mass: logarithm of the raw probability that all labels had together in the model; None
             where no model answered.
-        decided: of an answer in fields, how sure the model was of each, where that was asked for.
+        decided: of an answer in fields, the model's certainty of each, where it was asked for.
         p_true: the probability that the model gives to its answer being right, where it was asked.
         routed: of an answer by a route.
-        unused: what the app sent and the task does not use.
+        unused: fields of the app that the task does not use.
     """
 
     task: str
@@ -750,7 +737,7 @@ class PeerReceipt:
     origin: str = ""
 
     def fields(self) -> dict[str, Json]:
-        """Fields for the log: `standing` is `checked`, or `kept` where nobody has."""
+        """For the log: `standing` is `checked`, or `kept` where nobody has."""
         found: dict[str, Json] = {"seq": self.seq, "leaf": self.leaf, "size": self.size}
         if self.origin:
             return {**found, "standing": "checked", "origin": self.origin}
@@ -774,7 +761,7 @@ class Answerer:
     receipt: PeerReceipt | None = None
 
     def fields(self) -> dict[str, Json]:
-        """Fields for the log."""
+        """For the log."""
         found: dict[str, Json] = {
             "upstream": self.upstream, "host": self.host, "digest": self.digest
         }  # fmt: skip
@@ -783,7 +770,7 @@ class Answerer:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of an answer: text that will not change any more, or what one text gave.
+    """A piece of an answer: text that will not change any more, or the result for one text.
 
     Attributes:
         tokens: how many were generated for it.
@@ -794,10 +781,10 @@ class Delta:
             label's probability.
         cached: tokens of the prompt whose KV entries were reused.
         about: on the last piece of a task's answer.
-        prompt: tokens of the prompt, told with the last piece by what could not count them before.
-        decided: how sure the model was of its tokens, where that was asked for.
+        prompt: tokens of the prompt, on the last piece of what could not count them before.
+        decided: the model's certainty of its tokens, where it was asked for.
         by: which host on the network answers, on the first and the last pieces of its answer.
-        stopped: on the last piece, the stop text that ended it; "" where none did.
+        stopped: on the last piece, the stop text that ended it, or "".
     """
 
     text: str
@@ -819,21 +806,19 @@ class ModelCard:
     """The API's facts about a model that is being served, or would be loaded for a request.
 
     Attributes:
-        loaded: whether it is in memory.
+        loaded: it is in memory.
         digest: of the artifact: the adapter's, if it is one.
-        kind: what it is for.
         n_embd: numbers in a vector of a model that embeds.
-        parent: id of the base, of an adapter.
-        base_digest: of the base, of an adapter.
+        parent, base_digest: of the base, of an adapter.
         fewest: tokens that a message takes at least; 0 where that is unknown.
-        form: of a task, the form of its answers: labels, fields or text; "" for a model.
+        form: of a task's answers: labels, fields or text; "" for a model.
         worker: of a task, id of the model whose worker answers.
         stages: of a route, the tasks and upstreams that it asks.
         upstream: the kind of the engine on another host that answers; "" where it is here.
-        tools: whether a chat may offer functions.
-        json_schema: whether an answer may be held to a JSON schema.
-        licence: of the model that answers, as its file states it; "" where it does not.
-        citations: of a task, whether its answers cite documents; None where that is unknown.
+        tools: a chat may offer functions.
+        json_schema: an answer may be held to a JSON schema.
+        licence: of the model that answers, as its file states it, or "".
+        citations: of a task, its answers cite documents; None where that is unknown.
     """
 
     id: str
@@ -857,23 +842,22 @@ class ModelCard:
 
     @property
     def use(self) -> ModelUse:
-        """An app's use of the model."""
         if self.stages:
             return "route"
         return "task" if self.form else _USES[self.kind]
 
     @property
     def engine(self) -> str:
-        """Id of the model whose worker answers: its own, the base's, or the one of a task."""
+        """The model whose worker answers: its own, the base's, or the one of a task."""
         return self.worker or self.parent or self.id
 
     @property
     def computed_here(self) -> bool:
-        """True if a worker of this host answers, which sets batch work aside for other work."""
+        """A worker of this host answers, which sets batch work aside for other work."""
         return not self.upstream and (bool(self.worker) or not self.form)
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the model's and its adapter's digests, as answers carry it."""
+        """Of the model's and its adapter's digests, as answers carry it."""
         digests = [self.base_digest, self.digest] if self.parent else [self.digest]
         return "_".join(["fp", *(digest[:16] for digest in digests)])

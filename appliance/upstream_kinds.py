@@ -24,23 +24,23 @@ class EngineKind:
         sampling: fields of `Sampling` that it takes besides temperature, top_p and the penalties,
             and their names there.
         constraints: kinds of constraints that it enforces, and the fields that ask for them.
-        token_prompts: whether a prompt may be token ids.
-        choices: whether it takes `n`, and each choice has its own index in the stream.
+        token_prompts: a prompt may be token ids.
+        choices: it takes `n`, and each choice has its own index in the stream.
         lengths: of `min_tokens` and `ignore_eos`, those that it takes.
         tools: of `tools`, `tool_choice` and `parallel_tool_calls`, those that it honours.
         thinking: makes the fields that have a model think or not; None where it cannot be told.
-        new_ids: whether each answer has an id of its own.
+        new_ids: each answer has an id of its own.
         tokenize: where `/tokenize` takes a text; None without it.
         templates: where it renders messages, if `/tokenize` takes none.
         pools: what it does besides text.
-        logistic: whether its scores are between 0 and 1.
+        logistic: its scores are between 0 and 1.
         too_long: its words for a text of several that is too long.
-        logprobs: whether completions tell log-probabilities.
+        logprobs: completions tell log-probabilities.
         probe: more fields of a probe.
         tolerance: log-probabilities of one build differ by no more, in nats.
-        fingerprint: whether `system_fingerprint` names the weights.
+        fingerprint: `system_fingerprint` names the weights.
         metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
-        receipts: whether its answers come with a receipt.
+        receipts: its answers come with a receipt.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What the appliance's speed is measured with: see README.md in this directory."""
+"""Measures the appliance's speed: see README.md in this directory."""

@@ -24,7 +24,7 @@ _CHOICE_ROUNDS = 3
 
 
 def choose_peer() -> None:
-    """Run a short `indep` load on each build in turn, and keep the faster as the peer."""
+    """Keep the build that is faster under a short `indep` load, each in turn, as the peer."""
     place = peer.obtain()
     measured: dict[str, list[float]] = {build: [] for build in peer.BUILDS}
     with Workshop():  # nothing else measures meanwhile
@@ -39,7 +39,7 @@ def choose_peer() -> None:
 
 
 def run(checks: list[Check], models: list[str], repeat: int, scale: float) -> int:
-    """Run checks and merge each into the results as soon as it is there; the exit status."""
+    """Run checks, merging each into the results at once; the exit status."""
     failed = 0
     with Workshop() as workshop:
         for check in checks:

@@ -1,8 +1,5 @@
-"""Our server without its audit log, its model or both: the difference is what they cost (P6).
-
-The log keeps nothing and answers at once; the model computes nothing (null_engine.py). Nothing in
-the product can ask for this: the composition root is given another class here, workers another
-program, and everything else is `appliance serve`.
+"""Our server without its audit log, its model or both (P6): only here the composition root is given
+another class, workers another program.
 
 usage: python -m benchmarks.ablated [--no-log] [--no-model] --port N
 """
@@ -37,17 +34,14 @@ class MemoryLog(AuditLog):
 
     @classmethod
     def open(cls, directory: Path, **_: Any) -> "MemoryLog":
-        """A log that is always empty."""
         return cls()
 
     def append(self, *drafts: Draft) -> "Future[tuple[Receipt, ...]]":
-        """Receipts of nothing."""
         future: Future[tuple[Receipt, ...]] = Future()
         future.set_result(tuple(self._receipt() for _ in drafts))
         return future
 
     def new_epoch(self) -> "Future[tuple[Receipt, ...]]":
-        """Nothing is encrypted."""
         return self.append(Draft("epoch", {}))
 
     def _receipt(self) -> Receipt:
@@ -56,26 +50,22 @@ class MemoryLog(AuditLog):
 
     @property
     def latched(self) -> str | None:
-        """Never."""
         return None
 
     @property
     def unwritable(self) -> str | None:
-        """Never."""
         return None
 
     @property
     def alarm(self) -> str | None:
-        """Nothing to look at."""
         return None
 
     @property
     def size(self) -> int:
-        """Nothing is durable."""
         return 0
 
     def close(self) -> None:
-        """Nothing to commit."""
+        pass
 
 
 def main() -> None:
@@ -94,7 +84,6 @@ def main() -> None:
 
 
 def _start(command: list[str], **how: Any) -> "subprocess.Popen[bytes]":
-    """Start a program, and in place of a worker one without a model."""
     if _WORKER in command:
         command = [command[0], "-I", str(_NULL), *command[command.index(_WORKER) + 1 :]]
     return _popen(command, **how)

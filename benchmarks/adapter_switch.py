@@ -1,9 +1,8 @@
-"""What it costs to change the adapter between two steps.
+"""The cost of changing the adapter between two steps: the difference of medians of decode steps
+that keep the adapter and that take the next one of a ring.
 
-Decode steps in turns of the pattern "stay" (the same adapter again) and "switch" (the next one of a
-ring): a switch costs the difference of their medians. llama.cpp plans its buffers anew at the first
-step after a change. The adapters are random ones of rank 16 for every attention and feed-forward
-matrix of three kinds. Each repetition has a model, a context and adapters of its own.
+Adapters are random, of rank 16, for every attention and feed-forward matrix of three kinds. Each
+repetition has its own model, context and adapters.
 
 usage: python -m benchmarks.adapter_switch [--model MODEL] [--repeat N] [--adapters N]
 """
@@ -37,9 +36,7 @@ _STEPS = 60
 
 
 def measure(base: Path, answers: int, adapters: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of steps that stay, and of steps that switch, for so many answers at once.
-
-    Each of the adapters is switched to: there are at least as many steps of each kind.
+    """Milliseconds of steps that stay, and of steps that switch, at least once to each adapter.
 
     Runs in a process of its own: llama.cpp's library and its models stay until that ends.
     """

@@ -1,9 +1,9 @@
-"""What a batch costs those who ask meanwhile, before it starves and after.
+"""The cost of a batch for concurrent requests, before it starves and after.
 
-Rules: windows with a batch under way and windows without one take turns (A B, B A), with requests
-at the same moments and other words of the same number. Where it waits for others, requests come
-at half of the rate of one at a time; where it starves, so many clients at once that none of its
-lines would run, and `after_seconds = 1` stands for ten minutes.
+Rules: windows with and without a batch take turns (A B, B A), with requests at the same moments and
+other words of the same number. Where the batch waits for others, requests come at half of the rate
+of one at a time; where it starves, from so many clients that none of its lines would run, and
+`after_seconds = 1` stands for ten minutes.
 
 usage: python -m benchmarks.beside_batch [--pairs 4] [--window 25]
 (8 minutes on a machine that does nothing else; writes results/beside_batch.md)
@@ -39,7 +39,7 @@ TARGETS: Final = {"waits": 1.1, "starves": 1.3}
 
 @contextlib.contextmanager
 def batch(server: Server, name: str) -> Iterator[None]:
-    """A batch of another app under way, which is cancelled at the end.
+    """A batch of another app, cancelled at the end.
 
     Raises:
         BenchError: it ended before.
@@ -106,7 +106,7 @@ def pairs(server: Server, how: str, count: int, seconds: float) -> list[Pair]:
 
 
 def figures(how: str, found: Sequence[Pair]) -> list[Figure]:
-    """The ratios of one way; the p95 of whole answers is what is promised."""
+    """The promise is about the p95 of whole answers."""
     made = []
     for share in (0.95, 0.5):
         name = f"{how}: whole answer, p{share * 100:.0f}"
@@ -117,7 +117,7 @@ def figures(how: str, found: Sequence[Pair]) -> list[Figure]:
 
 
 def main() -> int:
-    """Measure; the exit status says whether it was possible, not whether the target is met."""
+    """Measure; the exit status says that it was possible, not that the target is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.beside_batch")
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--window", type=float, default=25.0, help="seconds of a window")

@@ -1,15 +1,12 @@
-"""What a training costs those who ask meanwhile, and what they leave of it.
+"""The cost of a training for concurrent requests, and what they leave of it.
 
 Rules:
 - One server with the default model runs a real job of `tune`. Windows in which the job trains and
-  windows in which it is paused alternate: A B, B A, A B. All else is the same.
-- In both windows of a pair chat requests come at the same moments, whether earlier ones were
-  answered or not. They have as many words, but other ones, so that no prefix is found again.
-- The rate is a share of the rate at which one request follows another, measured first.
-- A ratio is made of all answers with the training and all without; its interval draws the two
-  requests of one moment together. The ratios of the single pairs are kept beside it.
-- It ends by itself: no pair begins for which there is no time, and an alarm ends what hangs. What
-  was measured until then is kept.
+  windows in which it is paused alternate: A B, B A, A B.
+- In both windows of a pair chat requests come at the same moments, whatever was answered, with
+  other words of the same number, so that no prefix is found again.
+- A ratio is of all answers; its interval draws the two requests of one moment together.
+- No pair begins for which there is no time, and an alarm ends a hang. Earlier windows are kept.
 
 usage: python -m benchmarks.beside_training [--seconds N] [--window N] [--share N] [--rows N]
 """
@@ -68,7 +65,7 @@ class TimeOver(BenchError):
 
 
 class Sample(NamedTuple):
-    """The trainer at one moment: whether it is stopped, its processor time, its steps so far."""
+    """The trainer at one moment: stopped or not, its processor time, its steps so far."""
 
     at: float
     frozen: bool
@@ -109,7 +106,7 @@ class Pair:
 
 
 def moments(pair: int, rate: float, seconds: float) -> list[float]:
-    """When requests come, by the number of the pair alone."""
+    """Moments of requests, by the number of the pair alone."""
     rng = random.Random(f"moments {pair}")
     at, found = rng.expovariate(rate), []
     while at < seconds:
@@ -119,7 +116,7 @@ def moments(pair: int, rate: float, seconds: float) -> list[float]:
 
 
 def asks(model: str, pair: int, side: str, at: Sequence[float]) -> list[Ask]:
-    """The requests of a window; the words depend on the window, how many they are does not."""
+    """Words depend on the window, their number does not."""
     return [
         Ask(chat(model, words(f"{pair} {side} {number}", _PROMPT), _ANSWER), moment)
         for number, moment in enumerate(at)
@@ -127,16 +124,13 @@ def asks(model: str, pair: int, side: str, at: Sequence[float]) -> list[Ask]:
 
 
 def order(pair: int) -> tuple[bool, bool]:
-    """Whether the job trains in the first and in the second window of a pair."""
+    """True for the window of a pair in which the job trains."""
     return (True, False) if pair % 2 == 0 else (False, True)
 
 
 def during(samples: Sequence[Sample], begin: float, end: float, step_tokens: float) -> Training:
-    """The trainer between two moments.
-
-    Args:
-        samples: of one trainer. What one says holds until the next, so that it does not matter how
-            often a busy machine lets us look.
+    """The trainer between two moments. A sample holds until the next, so that it does not matter
+    how often a busy machine lets us look.
 
     Raises:
         BenchError: it was not there all the time.
@@ -202,7 +196,7 @@ def _of(twins: Sequence[tuple[float, float]], share: float) -> tuple[float, floa
 
 
 def figures(pairs: Sequence[Pair], quiet: Training) -> list[Figure]:
-    """What the sheet says."""
+    """The figures of the sheet."""
     made = []
     kinds: tuple[tuple[str, Callable[[Answer], float]], ...] = (
         ("first token", lambda answer: answer.ttft),
@@ -228,7 +222,7 @@ def figures(pairs: Sequence[Pair], quiet: Training) -> list[Figure]:
 
 
 class Watch:
-    """Looks at the trainer of a server, in a thread: fifty times a second one file of /proc."""
+    """Looks at the trainer of a server, in a thread, fifty times a second."""
 
     def __init__(self, server: Server, losses: Path) -> None:
         self._server, self._losses = server, losses
@@ -246,13 +240,13 @@ class Watch:
         self._thread.join()
 
     def trainer(self) -> int | None:
-        """Its process; None while there is none."""
+        """None while there is none."""
         with contextlib.suppress(OSError):
             return next((pid for pid in self._server.pids() if _trains(pid)), None)
         return None
 
     def steps(self) -> int:
-        """Steps that the job has told since it was started or resumed."""
+        """Told by the job since it was started or resumed."""
         with contextlib.suppress(OSError):
             return self._losses.read_bytes().count(b"\n")
         return 0
@@ -275,10 +269,10 @@ class Watch:
 
 
 def looked_at(pid: int) -> tuple[bool, float]:
-    """Whether a process is stopped, and its processor time in seconds (proc_pid_stat(5)).
+    """True if a process is stopped, and its processor time in seconds (proc_pid_stat(5)).
 
-    One of the lowest priority stops only when it gets the processor again, so that the signal that
-    waits counts, too.
+    One of the lowest priority stops only when it gets the processor again, so a waiting signal
+    counts.
 
     Raises:
         OSError: it is not there.
@@ -297,7 +291,7 @@ def _trains(pid: int) -> bool:
 
 
 class Job:
-    """The training, which is paused and resumed as a person would do it."""
+    """The training, paused and resumed as by a person."""
 
     def __init__(self, data: Path, given: Sequence[str], server: Server) -> None:
         self._data = data
@@ -307,7 +301,7 @@ class Job:
         self._trains = False
 
     def let(self, trains: bool) -> None:
-        """Let it train or pause it, and come back when that is so."""
+        """Returns when it trains or is paused."""
         if trains == self._trains:
             return
         if not trains:
@@ -322,7 +316,6 @@ class Job:
         self._trains = trains
 
     def end(self) -> None:
-        """It is not wanted any more."""
         self._steer("cancel")
 
     def _steer(self, action: str) -> None:
@@ -433,7 +426,6 @@ def _pairs(
     step_tokens: float,
     end: float,
 ) -> Iterator[Pair]:
-    """Pairs of windows, as long as the longest so far would still end in time."""
     longest = 2 * seconds + 5.0
     for number in range(_MOST_PAIRS):
         begun = time.monotonic()
@@ -460,7 +452,7 @@ def _ring(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """Measure; the exit status says whether it was possible, not whether the target is met."""
+    """Measure; the exit status says that it was possible, not that the target is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.beside_training")
     parser.add_argument("--seconds", type=float, default=350.0, help="of all of it, at most")
     parser.add_argument("--window", type=float, default=25.0, help="seconds of a window")

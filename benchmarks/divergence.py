@@ -1,9 +1,8 @@
-"""How far the words of a model move when its weights are multiplied in 8 bits, format by format.
+"""The divergence of a model when its weights are multiplied in 8 bits, format by format.
 
-The default model is written twice: its matrices in one format and all else in 32-bit floats, and
-the same with the matrices as the floats that the format stands for. Both read the same text. What
-differs is the arithmetic alone: that of our kernels, or of ggml's own. A process of its own for
-each format.
+The default model is written twice: its matrices in one format, and as the floats that the format
+stands for. Both read the same text, so only the arithmetic differs, our kernels' or ggml's own.
+Each format has a process of its own.
 
 usage: python -m benchmarks.divergence [--tokens N]
        python -m benchmarks.divergence --format FORMAT [--tokens N] [--library PATH] > FIGURES.json
@@ -51,7 +50,7 @@ Logits = NDArray[np.float64]
 
 
 def write(library: Path, name: str, quantised: Path, exact: Path) -> None:
-    """Both files of a format; what its blocks do not divide stays in floats."""
+    """Both files of a format; matrices that its blocks do not divide stay in floats."""
     backend = Backend(library)
     data = obtain(cache_root() / "models", default_model()).read_bytes()
     reader = Reader(data[:MAX_METADATA], len(data))
@@ -161,7 +160,7 @@ def measure(library: Path, name: str, count: int) -> dict[str, dict[str, float]]
 
 
 def _pieces(a: NDArray[np.float32], b: NDArray[np.float32]) -> Iterator[tuple[Logits, Logits]]:
-    """Log-probabilities of both, some rows at a time."""
+    """Some rows at a time."""
     for at in range(0, len(a), 64):
         yield _log(a[at : at + 64]), _log(b[at : at + 64])
 
@@ -216,7 +215,7 @@ def sheet(count: int) -> None:
 
 
 def _figure(name: str, key: str, ours: dict[str, Any], ggml: dict[str, Any]) -> Figure:
-    """The ratio of both, and three standard errors of it."""
+    """With three standard errors."""
     ratio = ours[key] / ggml[key]
     noise = 3 * sum((_error(side, key) / side[key]) ** 2 for side in (ours, ggml)) ** 0.5
     value = Summary(ratio, ratio * (1 - noise), ratio * (1 + noise))

@@ -1,7 +1,5 @@
-"""The form of an extracted document: as a JSON schema, and by hand as a compact GBNF.
-
-The grammar accepts what the schema accepts, in the schema's order and without white space, and is
-what a patient user of llama-server would write to be fast.
+"""The form of an extracted document: as a JSON schema, and by hand as a compact GBNF, in the
+schema's order and without white space.
 """
 
 import json
@@ -69,7 +67,7 @@ _VALIDATOR: Final = jsonschema_rs.validator_for(SCHEMA)
 
 
 def valid(text: str) -> bool:
-    """Whether the text is a document of the schema."""
+    """True if the text is a document of the schema."""
     try:
         return bool(_VALIDATOR.is_valid(json.loads(text)))
     except ValueError:

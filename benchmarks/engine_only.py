@@ -1,6 +1,5 @@
-"""The engine without a server around it: scheduler, sampling and llama.cpp in one process.
-
-It is what the worker runs, with the worker's settings, but unconfined and fed from a list.
+"""The engine without a server: scheduler, sampling and llama.cpp in one process, unconfined, with
+the worker's code and settings.
 
 usage: python -m benchmarks.engine_only GGUF REQUESTS RUN > FIGURES.json
 """

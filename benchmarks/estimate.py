@@ -1,10 +1,9 @@
-"""The estimate of a model's memory beside what its worker really had at its peak.
+"""The estimate of a model's memory beside its worker's real peak.
 
-The worker is the real one, in a lab data directory: signed, approved, sealed, confined. Requests
-take it to its peak: all slots at once over the whole cache, prompts whose every position is scored,
-answers under a schema, sampling with every filter. What is measured is all memory that the model
-costs the host: its sealed file as long as a process holds it, and the anonymous and mapped memory
-of the worker (proc(5)), looked at every few milliseconds.
+The worker is the real one, in a lab data directory. Requests take it to its peak: all slots at once
+over the whole cache, prompts whose every position is scored, answers under a schema, sampling with
+every filter. Measured are the sealed file as long as a process holds it, and the anonymous and
+mapped memory of the worker (proc(5)), every few milliseconds.
 
 usage: python -m benchmarks.estimate [--model MODEL] [--repeat N]
 """
@@ -50,7 +49,7 @@ SHAPES: Final = {
 
 @dataclass(frozen=True)
 class Peak:
-    """One worker's estimate and what was measured, in bytes.
+    """One worker's estimate and measurements, in bytes.
 
     Attributes:
         measured: the larger of the two peaks.
@@ -114,9 +113,8 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
 
 
 class Watch:
-    """The memory of the workers of this process, and of the sealed file while one holds it.
-
-    What was there before, such as another model of a test, does not count.
+    """The memory of the workers of this process, and of the sealed file while one holds it; workers
+    from before do not count.
 
     Args:
         sealed: bytes of the file.
@@ -131,7 +129,6 @@ class Watch:
         self._before = frozenset(_workers()), _held("self")
 
     async def forever(self) -> None:
-        """Look every few milliseconds."""
         while True:
             self.look()
             await asyncio.sleep(0.005)

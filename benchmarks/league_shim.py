@@ -1,8 +1,7 @@
-"""A completions server around an engine whose wheel has none; it runs in that engine's environment.
+"""A completions server around an engine whose wheel has none, in that engine's environment.
 
 Rules: standard library and the engine, nothing of ours. One completion route, streamed, with
-`usage` at the end, as the load generators ask for it. OpenVINO GenAI batches; the wheel of
-ik_llama.cpp computes one sequence at a time, so the others wait.
+`usage` at the end. OpenVINO GenAI batches; ik_llama.cpp computes one sequence at a time.
 
 usage: python -P league_shim.py openvino|ik GGUF PORT THREADS
 """
@@ -55,11 +54,9 @@ class OpenVino:
                     active.remove((handle, told))
 
     def size(self, prompt: str) -> int:
-        """Tokens of a prompt."""
         return int(self._tokenizer.encode(prompt).input_ids.shape[1])
 
     def answer(self, prompt: str, most: int) -> Iterator[str]:
-        """Text, token by token."""
         told: queue.Queue[list[int]] = queue.Queue()
         self._asked.put((prompt, most, told))
         while tokens := told.get():
@@ -78,11 +75,10 @@ class Ik:
         self._api, self._parts, self._lock = api, parts, threading.Lock()
 
     def size(self, prompt: str) -> int:
-        """Tokens of a prompt."""
         return len(self._model.tokenize(prompt))
 
     def answer(self, prompt: str, most: int) -> Iterator[str]:
-        """Text, token by token; the end token is one like others."""
+        """The end token is one like others."""
         with self._lock:
             context, tokens = self._model._context, self._model.tokenize(prompt)
             context.kv_cache_clear()
@@ -118,7 +114,6 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        """A streamed completion."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -147,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: each line would cost time."""
+        """Each line would cost time."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""What is asked of a server: requests that depend on their seed and nothing else.
+"""The requests to a server, which depend on their seed and nothing else.
 
-Rules: both sides get the same bodies. Greedy and `ignore_eos`, except where a schema ends the
-text. A prompt of n words is a little more than n tokens; counts come from `usage`, never from
-here. One repetition shares no prompt with another.
+Rules: both sides get the same bodies. Greedy and `ignore_eos`, except where a schema ends the text.
+A prompt of n words is a little more than n tokens. One repetition shares no prompt with another.
 """
 
 import itertools
@@ -26,8 +25,8 @@ class Ask(msgspec.Struct, frozen=True):
     """One request.
 
     Attributes:
-        at: when it is sent, in seconds after the start of the load; None as soon as it can.
-        document: whether the answer is validated against the schema.
+        at: seconds after the start of the load; None as soon as it can.
+        document: the answer is validated against the schema.
     """
 
     body: dict[str, Any]
@@ -39,7 +38,6 @@ class Group(msgspec.Struct, frozen=True):
     """Requests of one app.
 
     Attributes:
-        key: its API key.
         concurrency: how many are under way at once.
         background: repeat them until the other groups have ended, then hang up.
     """
@@ -52,11 +50,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What the generator process is told.
-
-    Attributes:
-        seconds: hang up after this time; None lets every request end.
-    """
+    """Orders for the generator process; it hangs up after `seconds`, or lets every request end."""
 
     host: str
     port: int
@@ -111,10 +105,8 @@ def shared(count: int, run: int) -> list[Ask]:
 
 
 def poisson(rate: float, count: int, run: int) -> list[Ask]:
-    """`poisson`: 40 % long prompts (900 words), 60 % short (64), 64 tokens out.
-
-    Args:
-        rate: arrivals per second.
+    """`poisson`: 40 % long prompts (900 words), 60 % short (64), 64 tokens out; `rate` is arrivals
+    a second.
     """
     moments = itertools.islice(_arrivals(rate, f"arrivals {run}"), count)
     return [Ask(body, at) for at, body in zip(moments, mixed(run), strict=False)]
@@ -139,7 +131,7 @@ def documents(count: int, run: int, *, task: bool, grammar: bool = False) -> lis
     """`json`: a report of 60 words to an object; `task`: behind 1,000 words in common.
 
     Args:
-        grammar: constrain with the hand-written GBNF (which only the peer reads), not the schema.
+        grammar: the hand-written GBNF (which only the peer reads) in place of the schema.
     """
     prefix = words(f"task {run}", SHARED_WORDS) + "\n" if task else ""
     form: dict[str, Any] = {"grammar": GRAMMAR} if grammar else {"json_schema": SCHEMA}

@@ -1,4 +1,4 @@
-"""Where and of what a figure was measured; and memory of processes."""
+"""The host and the commit of a measurement; and memory of processes."""
 
 import platform
 import subprocess
@@ -46,7 +46,7 @@ def resident(pids: list[int]) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process started and that still run."""
+    """Direct children that still run."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
 

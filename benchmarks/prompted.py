@@ -2,9 +2,9 @@
 
 Rules: the task is the one that `benchmarks.tuned` offered and the gate passed, served with audit
 and keys; the larger model gets the same instruction and beginning of the text, twenty solved
-examples whose tokens lie in its cache before the clock starts, and a grammar of the labels; both
-get the same documents over HTTP, in turn, from the split `certify`, which neither has seen.
-Logistic regression, fitted to the rows that were tuned on, is timed in this process, without HTTP.
+examples that are cached before the clock starts, and a grammar of the labels; both get the same
+documents over HTTP, in turn, from the split `certify`, which neither has seen. Logistic regression,
+fitted to the same rows, is timed in this process, without HTTP.
 
 usage: python -m benchmarks.prompted licences --out DIR [--items N] [--repeat N]
 """
@@ -45,7 +45,7 @@ _APP: Final = "headline"
 
 @dataclass(frozen=True)
 class Documents:
-    """What is asked, what is right, what is asked before the clock, and the solved examples."""
+    """The documents, their labels, the requests before the clock, and the solved examples."""
 
     texts: list[str]
     labels: list[str]
@@ -54,7 +54,6 @@ class Documents:
 
     @property
     def names(self) -> list[str]:
-        """All labels."""
         return sorted({label for _, label in self.train} | set(self.labels))
 
 
@@ -91,7 +90,7 @@ async def timed(
 
     Args:
         server: port and key.
-        before: asked first, so that the model and its prompt are there.
+        before: asked first, to warm up.
     """
     port, secret = server
     async with httpx.AsyncClient(

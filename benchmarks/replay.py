@@ -1,9 +1,9 @@
 """Recorded answers of a mixed load, computed again in another process and on another appliance.
 
 Answers are made under load with one and two threads: chat, text, JSON, labels, values, tools, an
-adapter, several choices, conversations over kept prefixes. Then each is replayed; some of them on a
-second data directory, from a file. Last, what computes is altered in many ways: brute force over
-the log-probabilities says which alterations move one, and each of these must be found.
+adapter, several choices, conversations over kept prefixes. Each is replayed, some on a second data
+directory, from a file. Then the computation is altered in many ways; each alteration that, by brute
+force, moves a log-probability must be found.
 
 usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--model GGUF]
 """
@@ -108,7 +108,7 @@ def alteration(number: int) -> Alteration:
 
 
 async def _altered(services: Services, model: Path, seqs: list[int], count: int) -> None:
-    """For each alteration an answer, until enough must be found: brute force says which."""
+    """For each alteration an answer, until enough must be found by brute force."""
     dice, tried, moved, found, silent = random.Random(2), 0, 0, 0, 0
     while moved < count:
         number, tried = tried, tried + 1

@@ -87,7 +87,7 @@ def svg(results: Results) -> str:
 
 
 def goodness(figure: Figure, value: float) -> float:
-    """How many times the target is reached: above 1 is better, whatever the direction."""
+    """Times that the target is reached: above 1 is better, whatever the direction."""
     better, worse = (value, figure.target) if figure.relation == "≥" else (figure.target, value)
     return better / worse if worse > 0 else _MOST
 

@@ -1,8 +1,7 @@
-"""What was measured, as one JSON document into which partial runs merge.
+"""The measurements as one JSON document into which partial runs merge.
 
-Rules: a figure is a ratio within one repetition, summarised over the repetitions; it says what
-it was compared with and whether the target is met. A run replaces the entry of its check and
-model and leaves all others alone.
+Rules: a figure is a ratio within one repetition, summarised over the repetitions, with its target.
+A run replaces the entry of its check and model alone.
 """
 
 import math
@@ -21,9 +20,8 @@ class Figure(msgspec.Struct, frozen=True):
     """One line of the table.
 
     Attributes:
-        name: what is compared.
         unit: of `ours` and `other`.
-        ours, other: what each side measured; None where there is no such side.
+        ours, other: None where there is no such side.
         value: what the target is about: a ratio, or an absolute number.
         relation: how `value` must stand to `target`; empty for a figure without a target.
     """
@@ -38,7 +36,7 @@ class Figure(msgspec.Struct, frozen=True):
 
     @property
     def met(self) -> bool | None:
-        """Whether the median reaches the target; None without a target."""
+        """True if the median reaches the target; None without a target."""
         if not self.relation:
             return None
         if self.relation == "≥":
@@ -51,7 +49,7 @@ class Entry(msgspec.Struct):
 
     Attributes:
         commands: how each side was started.
-        runs: every repetition's figures as they were measured.
+        runs: every repetition's figures.
     """
 
     check: str
@@ -86,7 +84,7 @@ def _order(entry: Entry) -> tuple[int, str, str]:
 
 
 def read(path: Path = LATEST) -> Results:
-    """What has been measured so far; nothing if there is no file."""
+    """The measurements so far; nothing if there is no file."""
     if not path.exists():
         return Results()
     return msgspec.json.decode(path.read_bytes(), type=Results)

@@ -1,10 +1,9 @@
-"""How well and how fast a collection is searched.
+"""Quality and speed of a collection's search; the findings go into `results/retrieval.md`.
 
 Rules: quality is measured by the product's own tuner on questions with known answers, over the
-collection as ingest would make it; speed is that of `Searcher.search` with rights, whole: rights,
-both generators, the passages read. The speed's collection is the Python documentation and text
-made of runs of its words, up to the wanted number of chunks, with vectors at random: their
-comparison takes the same time whatever they are. What is found goes into `results/retrieval.md`.
+collection as ingest would make it; speed is that of a whole `Searcher.search`: rights, both
+generators, the passages read. The speed's collection is the Python documentation and text made of
+runs of its words, with vectors at random: comparing them takes the same time whatever they are.
 
 usage: python -m benchmarks.retrieval quality debfaq|pydocs [--words-alone] [--budget N]
        python -m benchmarks.retrieval speed [--chunks N]
@@ -69,14 +68,14 @@ def extracted(section: Section) -> Extracted:
 
 
 def incoming(name: str, text: Extracted, cut: list[TextChunk], vectors: Floats | None) -> Incoming:
-    """A document as ingest hands it over; every other one is for one group only."""
+    """Every other document is for one group only."""
     digest = hashlib.sha256(text.text).hexdigest()
     who = "everyone" if int(digest[:2], 16) % 2 else f"group:g{int(digest[2], 16)}"
     return Incoming(name, digest, "text", text, cut, vectors, (who,))
 
 
 async def quality(name: str, words_alone: bool, budget: int = EMBEDDED_BUDGET) -> dict[str, Any]:
-    """What the tuner finds on a set, language by language."""
+    """The tuner's findings on a set, language by language."""
     asked = SETS[name]()
     with tempfile.TemporaryDirectory() as root:
         data = make_data(Path(root), e5.obtained(cache_root() / "models"))
@@ -129,7 +128,7 @@ async def _quality(
 async def _cut(
     text: Extracted, settings: Settings, embedder: Embedder
 ) -> tuple[list[TextChunk], Floats | None]:
-    """Chunks and vectors; as in an ingest, smaller chunks where the embedder takes no larger."""
+    """As in an ingest, smaller chunks where the embedder takes no larger."""
     budget, overlap = settings.budget, settings.overlap
     while True:
         cut = chunks(text.text, text.blocks, budget=budget, overlap=overlap)
@@ -145,7 +144,7 @@ async def _cut(
 
 
 async def speed(wanted: int) -> dict[str, Any]:
-    """Milliseconds of a search, by who asks and what ranks; and with the query's embedding."""
+    """Milliseconds of a search, by rights and ranking; and with the query's embedding."""
     asked = retrieval_sets.pydocs()
     questions = [text for text, _ in asked.questions["en"]]
     with tempfile.TemporaryDirectory() as root:
@@ -201,7 +200,7 @@ def _searched(searcher: Searcher, questions: list[str]) -> dict[str, Any]:
 
 
 async def _embedded(shelf: Shelf, embedder: Embedder, questions: list[str]) -> dict[str, Any]:
-    """With the query's vector made by the model, as an app's search."""
+    """With the query's vector made by the model."""
     whole, alone = [], []
     for number, question in enumerate(questions):
         begun = time.perf_counter()
@@ -213,7 +212,7 @@ async def _embedded(shelf: Shelf, embedder: Embedder, questions: list[str]) -> d
 
 
 def _recall(shelf: Shelf, asked: Sequence[Floats]) -> float:
-    """The share of the ten nearest chunks, by all vectors as they are stored, that is found."""
+    """The share found of the ten nearest chunks, by all vectors as they are stored."""
     with shelf.collection.reading() as connection:
         sql = "SELECT v.vector, c.sha256 FROM vectors v JOIN chunks c ON c.id = v.chunk"
         rows = connection.execute(sealed_columns(sql, *VECTORS.c, column("sha256"))).fetchall()
@@ -233,12 +232,11 @@ def _times(spent: list[float]) -> dict[str, float]:
 
 
 def _resident() -> int:
-    """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def timing(wanted: int) -> dict[str, Any]:
-    """What the time of a search tells of documents that the caller may not read.
+    """Information in the time of a search about documents that the caller may not read.
 
     Two collections with the same readable tenth; in one of them every other document has a word
     that is in none of the readable ones. `told` is the share of pairs of searches for that word in
@@ -283,7 +281,7 @@ def timing(wanted: int) -> dict[str, Any]:
 
 
 def _texts(sections: list[Section]) -> Iterator[tuple[str, Extracted]]:
-    """The sections, and without end texts that are made of runs of their words."""
+    """The sections, and without end texts made of runs of their words."""
     for section in sections:
         yield section.id, extracted(section)
     rng, number = random.Random(1), 0  # no secret

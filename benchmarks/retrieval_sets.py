@@ -59,11 +59,7 @@ class Section:
 
 @dataclass
 class QuestionSet:
-    """Sections, and by language the questions about them.
-
-    Attributes:
-        questions: of each language, the text and the grades of its sections.
-    """
+    """Sections, and by language the questions about them, each with the grades of its sections."""
 
     sections: list[Section] = field(default_factory=list)
     questions: dict[str, list[tuple[str, dict[str, int]]]] = field(
@@ -93,7 +89,6 @@ class _Parser(HTMLParser):
         self.done: list[_Part] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Open a section, or note an id, a link or a break of words."""
         found = {name: value or "" for name, value in attrs}
         classes = found.get("class", "").split()
         if tag == self._tag:
@@ -115,7 +110,6 @@ class _Parser(HTMLParser):
             part.text += " "
 
     def handle_endtag(self, tag: str) -> None:
-        """Close a section, a heading or what is no text."""
         if tag in ("h1", "h2", "h3", "h4"):
             self._heading = False
         if tag in ("script", "style"):
@@ -126,7 +120,6 @@ class _Parser(HTMLParser):
             self._depth -= 1
 
     def handle_data(self, data: str) -> None:
-        """Text of a heading or of a section."""
         if not self._open or self._silent:
             return
         if self._heading:

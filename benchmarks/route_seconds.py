@@ -1,4 +1,4 @@
-"""Seconds of a large model that a certified route avoids on licences, and what it costs in quality.
+"""Seconds of a large model that a certified route avoids on licences, and its cost in quality.
 
 Rules: the first stage is logistic regression, fitted to all of `train`, or with `--tuned` its blend
 with the model of a run of `benchmarks.tuned licences`, whose weight is fitted on `dev`; its
@@ -7,8 +7,8 @@ Stages answer over HTTP, one request at a time, with audit and keys on: the firs
 items, the larger one a random sample. Seconds avoided are the larger stage's over accepted items,
 less the first stage's over all, as a share of the larger stage's over all; the interval is a
 percentile bootstrap over groups. The larger stage is the model with the standing prompt, alone and
-in a blend with the first stage, whose weight is fitted to a sample of `dev`; who answers what is
-not accepted is told as a calibration decides it.
+in a blend with the first stage, whose weight is fitted to a sample of `dev`; a calibration's rule
+decides the answers to items that are not accepted.
 
 usage: python -m benchmarks.route_seconds [--tuned RUN] [--items N] [--dev N] [--model qwen|smollm2]
 """
@@ -71,7 +71,7 @@ Answers: TypeAlias = Mapping[str, tuple[Shares, int]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What both stages did with an item; times in microseconds."""
+    """Both stages' results on an item; times in microseconds."""
 
     item: Item
     small: Shares
@@ -81,10 +81,8 @@ class Asked:
 
 
 def avoided(seen: Sequence[Observed], accepted: Sequence[bool]) -> Summary:
-    """The share of the larger stage's seconds that is not spent, with its 95 % interval.
-
-    Args:
-        seen: one item of each group.
+    """The share of the larger stage's seconds that is not spent, with its 95 % interval; `seen` has
+    one item of each group.
     """
     pairs = list(zip(seen, accepted, strict=True))
     rng = random.Random(1)
@@ -99,7 +97,7 @@ def _share(pairs: Sequence[tuple[Observed, bool]]) -> float:
 
 
 def observed(each: Asked, large: Shares) -> Observed:
-    """What the stages did, where the larger one's distribution is this one."""
+    """Where the larger stage has this distribution."""
     found = TaskAnswer("t", 1, "d", "s", distribution=tuple(each.small.items()))
     item = each.item
     return Observed(
@@ -137,11 +135,7 @@ def weight_of(dev: Sequence[Asked]) -> float:
 
 @dataclass(frozen=True)
 class Data:
-    """The items that are used.
-
-    Attributes:
-        drawn: one of each group of `certify`.
-    """
+    """The items that are used; `drawn` is one of each group of `certify`."""
 
     train: tuple[Item, ...]
     dev: tuple[Item, ...]
@@ -182,13 +176,12 @@ def certified(used: Data, first: Answers) -> Certified:
 
 
 def _alone(item: Item, shares: Shares, microseconds: int) -> Observed:
-    """What the first stage did, without a second one."""
     found = observed(Asked(item, shares, microseconds, shares, 0), shares)
     return replace(found, larger=None)
 
 
 def classified(model: Linear, items: Sequence[Item]) -> dict[str, Shares]:
-    """What logistic regression gives for items, by their ids."""
+    """Logistic regression's shares for items, by their ids."""
     rows = model.probabilities([item.text for item in items]).tolist()
     named = [dict(zip(model.labels, row, strict=True)) for row in rows]
     return {item.id: shares for item, shares in zip(items, named, strict=True)}
@@ -196,10 +189,8 @@ def classified(model: Linear, items: Sequence[Item]) -> dict[str, Shares]:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A run of `benchmarks.tuned`: a lab with an adapter that two people approved.
-
-    Attributes:
-        task: `task.toml` of what it offered.
+    """A run of `benchmarks.tuned`: a lab with an adapter that two people approved, and the task
+    that it offered.
     """
 
     run: Path
@@ -207,11 +198,10 @@ class Tuned:
 
     @property
     def candidate(self) -> Any:
-        """What answers there."""
         return tomllib.loads(self.task)["candidate"]
 
     def text(self, kind: str, weight: float = 0.0) -> str:
-        """The same task over the adapter alone, or over its blend with a classifier."""
+        """Over the adapter alone, or over its blend with a classifier."""
         adapter = self.candidate["model"]
         return task_text(
             self.task, Candidate(kind, adapter, weight=weight), adapter, self.candidate["digest"]
@@ -245,11 +235,7 @@ def prepare(root: Path, gguf: Path, first: Tuned | None) -> Lab:
 
 
 def bring_in(lab: Lab, name: str, text: str, classifier: Linear | None = None) -> None:
-    """A stage as an approved task, by command.
-
-    Args:
-        text: its `task.toml`.
-    """
+    """A stage as an approved task, by command; `text` is its `task.toml`."""
     keys, path = lab.data / "keys" / "lab", lab.data.parent / "tasks" / name
     path.mkdir(parents=True)
     (path / "task.toml").write_text(text)
@@ -266,7 +252,7 @@ def bring_in(lab: Lab, name: str, text: str, classifier: Linear | None = None) -
 
 
 async def answers(client: httpx.AsyncClient, task: str, items: Sequence[Item]) -> Answers:
-    """What a stage gives, one request at a time. Raises BenchError."""
+    """A stage's shares, one request at a time. Raises BenchError."""
     found: dict[str, tuple[Shares, int]] = {}
     for number, item in enumerate(items):
         body = {"model": task, "messages": [{"role": "user", "content": item.text}]}
@@ -284,7 +270,7 @@ async def answers(client: httpx.AsyncClient, task: str, items: Sequence[Item]) -
 async def first_stage(
     server: Server, lab: Lab, used: Data, fitted: Linear, run: Tuned | None
 ) -> Answers:
-    """Bring the first stage in; what it gives for open items, timed with sealed ones alone."""
+    """Bring the first stage in; its shares for open items, timed with sealed ones alone."""
     shares = classified(fitted, used.dev)
     if run is None:
         source = (_STANDING / "task.toml").read_text()
@@ -305,7 +291,7 @@ async def first_stage(
 def figures(
     name: str, stages: Certified, dev: Sequence[Observed], seen: Sequence[Observed]
 ) -> tuple[list[Figure], str]:
-    """The figures of one larger stage, and who answers what is in doubt."""
+    """The figures of one larger stage, and the answerer of doubtful items."""
     threshold = stages.verdict.threshold or 0
     accepted = [o.score(stages.plan.function) >= threshold for o in seen]
     doubtful = [o for o in (*dev, *seen) if o.score(stages.plan.function) < threshold]
@@ -390,7 +376,6 @@ async def _measured(
     first: Tuned | None,
     larger: Sequence[Item],
 ) -> tuple[Answers, Answers]:
-    """What the first stage gives for all items, and the larger one for some."""
     open_items = await first_stage(server, lab, used, fitted, first)
     async with client_of(server) as client:
         for task in (SMALL, LARGE):  # the prompt is in the cache afterwards

@@ -1,9 +1,8 @@
-"""How fast the engine's steps are with more cores, sequences, context and weights.
+"""Time of the engine's steps by cores, sequences, context and weights.
 
-One process for each case, with the worker's library and settings and no server around it. A case
-fills the cache with prompts of its context, then decodes one token for each of its sequences, step
-by step. Prefill is one prompt of 512 tokens. Beside the steps stand the limits of the processor:
-its memory's bandwidth, read by as many threads, and its int8 peak (docs/performance.md).
+Each case has a process of its own, with the worker's library and settings. It fills the cache with
+prompts of its context, then decodes one token for each of its sequences, step by step. Prefill is
+one prompt of 512 tokens. Beside the steps stand the limits of the processor (docs/performance.md).
 
 usage: python -m benchmarks.scaling [--model MODEL]
 """
@@ -49,18 +48,13 @@ class Case:
     context: int
 
     def __str__(self) -> str:
-        """As the sheet names it."""
         several = "s" * (self.sequences > 1)
         cores = f"{self.threads} thread" + "s" * (self.threads > 1)
         return f"{cores}, {self.sequences} sequence{several} of {self.context} tokens"
 
 
 def cases(cores: int, file: int) -> list[Case]:
-    """What is measured of a model: each dimension by itself from one sequence of 128 tokens.
-
-    Args:
-        file: the model's bytes.
-    """
+    """Each dimension by itself from one sequence of 128 tokens; `file` is the model's bytes."""
     threads = sorted({1, max(1, cores // 2), cores})
     found = [Case(count, n, 128) for count in threads for n in (1, 8)]
     if file < _LARGE:

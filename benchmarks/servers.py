@@ -1,9 +1,6 @@
-"""Starting and ending the two servers.
+"""Starting and ending the two servers; README.md says how they run.
 
-Rules: ours runs as shipped: `appliance serve` with the lab profile, auth and audit on, its data
-directory on a real disk, set up by the commands that a person would type. The cache has as many
-cells as the peer's; everything else is the default. A server that was started here has ended
-when its block is left. Both have answered one small request before a load begins.
+Rules: a server ends with its block. Both have answered one small request before a load.
 """
 
 import contextlib
@@ -37,7 +34,7 @@ class Server:
     """A server that answers.
 
     Attributes:
-        command: how it was started, with file names in place of paths.
+        command: with file names in place of paths.
     """
 
     side: str
@@ -49,7 +46,6 @@ class Server:
     data: Path = Path()
 
     def pids(self) -> list[int]:
-        """The server and its children."""
         return [self.process.pid, *children(self.process.pid)]
 
 
@@ -62,7 +58,7 @@ class Lab:
 
 
 def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) -> Lab:
-    """Sign, import and approve the model, and make API keys; all by command.
+    """Sign, import and approve the model, and make API keys, by command.
 
     Raises:
         BenchError: a command failed.
@@ -79,10 +75,7 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
 
 
 def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
-    """Sign, import and approve these files as a model or an adapter, all by command.
-
-    Args:
-        name: its id.
+    """Sign, import and approve files as a model or an adapter with the id `name`, by command.
 
     Raises:
         BenchError: a command failed.
@@ -103,7 +96,7 @@ def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
 
 
 def appliance(data: Path, *arguments: str) -> Any:
-    """What a command says, as JSON. Raises BenchError."""
+    """A command's output, as JSON. Raises BenchError."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(data), "PATH": os.defpath},
@@ -120,11 +113,7 @@ def appliance(data: Path, *arguments: str) -> Any:
 
 @contextlib.contextmanager
 def ours(lab: Lab, program: tuple[str, ...] = ("appliance", "serve")) -> Iterator[Server]:
-    """Our server.
-
-    Args:
-        program: module and arguments before `--port`; another one for P6 only.
-    """
+    """Our server; `program` differs for P6 only."""
     port = free_port()
     arguments = [*program, "--port", str(port)]
     command = [sys.executable, "-m", *arguments]
@@ -137,7 +126,7 @@ def ours(lab: Lab, program: tuple[str, ...] = ("appliance", "serve")) -> Iterato
 
 
 def peer_arguments(gguf: Path, port: int) -> list[str]:
-    """What llama-server is started with."""
+    """llama-server's command."""
     cores = str(len(os.sched_getaffinity(0)))
     return [
         *("-m", str(gguf), "-np", str(SLOTS), "-c", str(CELLS), "-kvu", "-t", cores),
@@ -147,11 +136,7 @@ def peer_arguments(gguf: Path, port: int) -> list[str]:
 
 @contextlib.contextmanager
 def peer(binary: Path, gguf: Path, *, pause: float = 0.05) -> Iterator[Server]:
-    """llama-server.
-
-    Args:
-        pause: seconds between two questions whether it is ready.
-    """
+    """llama-server, asked every `pause` seconds whether it is ready."""
     port = free_port()
     shown = " ".join([binary.name, *peer_arguments(Path(gguf.name), port)])
     command = [str(binary), *peer_arguments(gguf, port)]
@@ -171,11 +156,7 @@ def foreign(
     env: dict[str, str],
     seconds: float = _START_S,
 ) -> Iterator[Server]:
-    """Another engine, which says on /health that it is ready.
-
-    Args:
-        seconds: how long its start may take.
-    """
+    """Another engine, which says on /health that it is ready; `seconds` for its start."""
     with _process(command, env) as process:
         server = Server(side, port, "none", process, shown)
         wait_until_ready(server, "/health", seconds=seconds)

@@ -1,7 +1,6 @@
-"""What a check works with: servers that are ready, and the alternation of the two sides.
+"""Servers that are ready for a check, and the alternation of the two sides.
 
-Rules: start A, load, stop; start B, same load, stop; and again. What was measured is kept run by
-run. The data directories lie in the cache directory, since the audit log must be written to a
+Rules: the data directories lie in the cache directory, since the audit log must be written to a
 real disk, and are removed at the end.
 """
 
@@ -47,7 +46,7 @@ class Workshop:
         self._lock.__exit__(*error)
 
     def lab(self, model: str, suffix: str = "", *, slots: int = servers.SLOTS) -> Lab:
-        """The data directory with this model; another one for each suffix and number of slots."""
+        """Another one for each suffix and number of slots."""
         name = f"{model}{suffix}-{slots}"
         if name not in self._labs:
             say(f"  preparing the data directory {name}")
@@ -76,7 +75,6 @@ class Session:
 
     @property
     def gguf(self) -> Path:
-        """The model's file."""
         return models.gguf(self.model)
 
     def count(self, requests: int) -> int:
@@ -101,12 +99,7 @@ class Session:
     def alternate(
         self, load: Callable[[int, str], Sequence[Ask]], name: str, sides: Sequence[str] = SIDES
     ) -> dict[str, list[Run]]:
-        """Both sides with the same load, again and again.
-
-        Args:
-            load: the requests of a repetition, for a side.
-            name: of the load, in the record.
-        """
+        """Both sides with the same load, again and again; `name` is the load's, in the record."""
         runs: dict[str, list[Run]] = {side: [] for side in sides}
         for repetition in range(self.repeat):
             for side in sides:

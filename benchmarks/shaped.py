@@ -1,8 +1,7 @@
-"""A model with the shapes of Llama 3.1 8B and random weights: what it says is nonsense.
+"""A model with the shapes of Llama 3.1 8B and random weights, for the time of a start.
 
-For the time that a start takes, where only sizes and types count: 32 layers in Q4_K, the two
-matrices that Q4_K_M keeps finer in Q6_K, 4.5 GB. The vocabulary has 32,000 tokens, so that the file
-needs no tokenizer of another.
+32 layers in Q4_K, the two matrices that Q4_K_M keeps finer in Q6_K, 4.5 GB. The vocabulary has
+32,000 tokens, so that the file needs no other model's tokenizer.
 """
 
 from pathlib import Path

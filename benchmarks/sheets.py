@@ -15,7 +15,7 @@ def keep(
     repeat: int,
     **more: object,
 ) -> None:
-    """Merge what was measured on a model into a sheet, and print it.
+    """Merge measurements on a model into a sheet, and print it.
 
     Args:
         more: `commands`, `runs` and `notes` of the entry.

@@ -1,8 +1,7 @@
 """The few statistics of the reports.
 
 Rules: quantiles are order statistics (nearest rank), never interpolated, so that a p99 is a gap
-that a client really saw. Ratios are made within one repetition, where both sides ran next to
-each other, and only then summarised.
+that a client really saw. Ratios are made within one repetition, and only then summarised.
 """
 
 import math
@@ -13,12 +12,7 @@ from statistics import median
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile; NaN of nothing.
-
-    Args:
-        values: in any order.
-        share: in (0, 1].
-    """
+    """The nearest-rank quantile at a share in (0, 1]; NaN of nothing."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -35,10 +29,10 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Summary":
-        """Of what was measured in each repetition.
+        """Of each repetition's measurement.
 
         Raises:
-            ValueError: there is nothing, or a repetition measured nothing (NaN).
+            ValueError: there is nothing, or NaN.
         """
         if not values or any(math.isnan(v) for v in values):
             raise ValueError(f"nothing to summarise in {list(values)}")
@@ -53,7 +47,7 @@ def ratios(ours: Sequence[float], others: Sequence[float]) -> list[float]:
 def bootstrap(values: Sequence[float], *, level: float = 0.95, draws: int = 2000) -> Summary:
     """The median and its percentile bootstrap interval (Efron and Tibshirani, 1993, ch. 13).
 
-    The draws depend on nothing but the values, so a report can be made again.
+    The draws depend only on the values, so a report can be made again.
     """
     rng = random.Random(1)
     medians = sorted(median(rng.choices(values, k=len(values))) for _ in range(draws))

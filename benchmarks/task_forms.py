@@ -1,9 +1,8 @@
-"""Documents per second of a task's forms side by side, and how steady its labels are.
+"""Documents per second of a task's forms side by side, and the steadiness of its labels.
 
-Rules: the same work orders and the same prompt for every form; eight requests at once, as apps
-send them, over HTTP to `appliance serve` with audit and keys; a model that nobody tuned, since only
-speed and steadiness are asked for. The peer is llama-server with a grammar that allows the same
-answers. Labels are steady when each stays the same beside eight other clients, in the default mode.
+Rules: the same work orders and the same prompt for every form; eight requests at once over HTTP to
+`appliance serve` with audit and keys; an untuned model. The peer is llama-server with a grammar
+that allows the same answers. Labels are steady when each stays the same beside eight other clients.
 
 usage: python -m benchmarks.task_forms [--items N] [--timed N] [--repeat N] [--without-peer]
        python -m benchmarks.task_forms --steadiness [--items N]
@@ -66,11 +65,7 @@ Asker = Callable[[str], Awaitable[str]]
 
 
 class Orders:
-    """Work orders, their systems and their fields.
-
-    Args:
-        count: how many are asked.
-    """
+    """Work orders, their systems and their fields; `count` are asked."""
 
     def __init__(self, count: int) -> None:
         known, root = examples.examples(), cache_root() / "examples"
@@ -89,7 +84,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _schema(expected: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
-    """Each field is one of the values that occur, or null."""
     values = {name: sorted({item[name] for item in expected} - {None}, key=str) for name in _FIELDS}
     return {
         "type": "object",
@@ -151,7 +145,7 @@ def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
 
 
 def gbnf(orders: Orders, form: str) -> str:
-    """What a patient user of llama-server would write for the same answers."""
+    """The grammar that a patient user of llama-server would write for the same answers."""
     if form in ("labels", "spelled"):
         codes = [chr(ord("A") + n) for n in range(len(orders.labels))]
         words = codes if form == "labels" else orders.labels
@@ -166,11 +160,7 @@ def gbnf(orders: Orders, form: str) -> str:
 
 
 def asker(client: httpx.AsyncClient, body: Mapping[str, Any]) -> Asker:
-    """Asks over chat completions.
-
-    Args:
-        body: of every request; its last message is a template.
-    """
+    """Asks over chat completions; the last message of `body` is a template."""
 
     async def ask(text: str) -> str:
         *before, last = body["messages"]

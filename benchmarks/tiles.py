@@ -1,7 +1,7 @@
 """Prompts with and without tiles (AMX) in one engine each, in turn; the bits must be the same.
 
-Only where the processor has tiles. A row is a model, a prompt's length, the milliseconds of either
-(the median of the rounds) and their ratio.
+Only where the processor has tiles. A row has either's milliseconds (the median of the rounds) and
+their ratio.
 
 usage: python -m benchmarks.tiles [--model smollm2 | gemma | qwen | 8b]...
 """

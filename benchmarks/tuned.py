@@ -1,14 +1,13 @@
 """A tuned small model on the standing examples, by the product's own commands, step by step.
 
 Rules:
-- Everything lies in one directory, and a step that is done is not done again, so that a run that
-  was cut continues.
-- Rows of train are taken from as many groups as there are: one of each group before a second one of
-  any, since rows of one group are near-duplicates and dev has other groups.
+- Everything lies in one directory, and a finished step is not repeated, so that a cut run
+  continues.
+- Rows of train are of as many groups as there are: one of each group before a second one of any,
+  since rows of one group are near-duplicates and dev has other groups.
 - The classifier learns the same rows as the model, and reads the whole text where the model's
   prompt has its beginning alone. Fields have no classifier: the untuned model stands beside.
-- Candidates are measured on dev as they serve, and the gate judges the best one on `test`, which
-  chose nothing.
+- Candidates are measured on dev as they serve; the gate judges the best one on `test`.
 
 usage: python -m benchmarks.tuned licences|excavators|fields --out DIR [--model smollm2|qwen]
        [--rows N] [--dev N] [--no-gate] [--set NAME=VALUE]
@@ -48,7 +47,6 @@ class Example:
         longest: characters of a text that the prompt shows; 0 for all.
         stop: what ends a label that may be the beginning of another; None for letters as codes.
         rows: of train; 0 for all.
-        settings: of the tuning.
         target: of the tuned model.
         blend: of the blend; 0 for none.
         dev: most items of dev.
@@ -68,12 +66,11 @@ class Example:
 
     @property
     def beside(self) -> str:
-        """What the candidates stand beside, and the incumbent of the gate."""
+        """The candidate that the others stand beside: the incumbent of the gate."""
         return UNTUNED if self.task else "logistic regression"
 
     @property
     def user(self) -> str:
-        """The template of the prompt."""
         return f"{{{{ text[:{self.longest}] }}}}" if self.longest else "{{ text }}"
 
 
@@ -145,7 +142,7 @@ margin = 0.05
 
 
 class Steps:
-    """What is done, kept in `state.json` of the run's directory."""
+    """The finished steps, kept in `state.json` of the run's directory."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
@@ -156,29 +153,25 @@ class Steps:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
         return self.out / "data"
 
     @property
     def base(self) -> str:
-        """What the sheet calls the base."""
+        """The sheet's name for the base."""
         return str(self.done.get("base", "smollm2"))
 
     @property
     def model(self) -> str:
-        """The id of the base in the lab."""
         return BASES[self.base][0]
 
     def key(self, name: str) -> str:
-        """The file of a private key of the lab."""
         return str(self.data / "keys" / "lab" / f"{name}.pem")
 
     def call(self, *arguments: str) -> Any:
-        """One command; its JSON. Raises DemoError."""
+        """A command's JSON. Raises DemoError."""
         return demo.command(self.data, *arguments)
 
     def keep(self, name: str, found: Any) -> Any:
-        """A step is done."""
         self.done[name] = found
         self.out.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(self.done, indent=1) + "\n")
@@ -186,7 +179,7 @@ class Steps:
 
 
 def chosen(items: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
-    """The items: of train so many by digest, one of each group before a second one of any."""
+    """Of train so many by digest, one of each group before a second one of any."""
     train = [item for item in items if item["split"] == "train"]
     train.sort(key=lambda item: hashlib.sha256(item["id"].encode()).digest())
     seen: Counter[str] = Counter()
@@ -255,7 +248,7 @@ def definition(name: str, example: Example, labels: Sequence[str], answers: tupl
 
 
 def shown(example: Example, text: str) -> str:
-    """What the prompt shows of a text."""
+    """The prompt's part of a text."""
     return text[: example.longest] if example.longest else text
 
 
@@ -277,7 +270,7 @@ def served(steps: Steps) -> Iterator[int]:
 
 
 def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
-    """What it would take, then the adapter itself."""
+    """Plan the tuning, then train the adapter."""
     dev = str(steps.done["prepared"].get("dev") or EXAMPLES[name].dev)
     given = [str(steps.out / "task"), "--data", str(steps.out / name), "--dev", dev]
     given += [part for setting in settings for part in ("--set", setting)]
@@ -290,7 +283,7 @@ def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
 
 
 def judge(steps: Steps, name: str) -> None:
-    """The best candidate becomes a task, and the gate holds it against what it stands beside."""
+    """The best candidate becomes a task, and the gate compares it with its incumbent."""
     beside, key = EXAMPLES[name].beside, steps.key("publisher")
     found, directory = steps.done["run"], ("--directory", str(steps.data))
     adapter, task = f"{steps.model}:{name}", steps.out / "offered"
@@ -316,7 +309,7 @@ def judge(steps: Steps, name: str) -> None:
 
 
 def figures(found: dict[str, Any], planned: dict[str, Any], example: Example) -> list[Figure]:
-    """What a tuning came to, beside what was planned and what is wanted."""
+    """A tuning's results, beside the plan and the targets."""
     targets = {"model": example.target, "blend": example.blend}
     made = []
     for row in found["candidates"]:

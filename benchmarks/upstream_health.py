@@ -1,7 +1,7 @@
-"""A real engine under full load: no trip while it is itself, and how soon other weights are found.
+"""A real engine under full load: no trip while it is itself, and the time to find other weights.
 
-Six clients ask without a pause; a probe comes each five seconds. Between the appliance and the
-engines stands a relay, so that other weights answer behind the same address at once.
+Six clients ask without a pause; a probe comes each five seconds. A relay lets other weights answer
+behind the same address at once.
 
 usage: python -m benchmarks.upstream_health KIND MODEL URL OTHER_URL [MINUTES [TRIES]]
 """
@@ -40,7 +40,6 @@ class Relay:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator["Relay"]:
-        """Listen on a port of loopback."""
         server = await asyncio.start_server(self._joined, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
@@ -88,7 +87,7 @@ async def load(services: Services, ended: Counter[str]) -> AsyncIterator[None]:
 
 
 async def itself(services: Services, minutes: float) -> dict[str, Any]:
-    """Full load for so long; what was believed of the engine meanwhile."""
+    """Full load for so long; the appliance's beliefs about the engine meanwhile."""
     ended, states = Counter[str](), Counter[str]()
     (host,) = services.upstreams.get(BIG).hosts
     before = len(entries(services, "admin"))
@@ -105,7 +104,7 @@ async def itself(services: Services, minutes: float) -> dict[str, Any]:
 
 
 async def others(services: Services, relay: Relay, other: str, tries: int) -> list[int]:
-    """After how many probes other weights were found, each time; 0 where they were not."""
+    """Probes until other weights were found, each time; 0 where they were not."""
     upstream, good = services.upstreams.get(BIG), relay.target
     (host,) = upstream.hosts
     found = []

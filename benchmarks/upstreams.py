@@ -1,9 +1,8 @@
 """The front host's price: processor time, log entries and bytes of a one-token answer.
 
-Two engines that compute nothing answer each side in turn, and the load comes from here, so that
-the processor time of each server is its own. The sides take turns, and the median of the rounds
-counts: processor time moves little on a busy machine, rates do. The controls are our server without
-its log, another checkout of it, LiteLLM's proxy and nginx.
+Two engines that compute nothing answer each side in turn, and the load comes from here. The median
+of the rounds counts. The controls are our server without its log, another checkout of it, LiteLLM's
+proxy and nginx.
 
 usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT]
        [--litellm ENVIRONMENT] [--nginx PROGRAM]
@@ -95,7 +94,6 @@ class FrontSide:
                 await server.wait()
 
     def result(self) -> dict[str, Any]:
-        """The figures."""
         found: dict[str, Any] = {
             "processor_ms": round(median(self.ms), 3),
             "processor_ms_of_rounds": [round(one, 3) for one in self.ms],
@@ -160,7 +158,6 @@ def _nginx(root: Path, urls: list[str], program: str) -> FrontSide:
 
 
 async def _round(side: FrontSide, answers: int) -> None:
-    """Start a side, warm it up, load it, end it."""
     body = json.dumps({"model": BIG, "prompt": "Is it?", "max_tokens": 1}).encode()
     headers = [
         ("host", "bench"), ("authorization", f"Bearer {side.secret}"),

@@ -38,13 +38,10 @@ def say(line: str) -> None:
 
 
 def command(data: Path, *arguments: str, found: int = 0) -> Any:
-    """Run one `appliance` command and show it.
+    """Run one `appliance` command, show it, and return the JSON document that it printed.
 
     Args:
         found: the highest exit status that is an answer; a check that says no ends with 1.
-
-    Returns:
-        The JSON document that it printed.
 
     Raises:
         DemoError: it failed.
@@ -63,10 +60,7 @@ def command(data: Path, *arguments: str, found: int = 0) -> Any:
 
 
 def refusal(data: Path, *arguments: str) -> str:
-    """Run one `appliance` command that must be refused, and show it.
-
-    Returns:
-        The stable code.
+    """Run one `appliance` command that must be refused, show it, and return the stable code.
 
     Raises:
         DemoError: it was not refused.
@@ -85,10 +79,8 @@ def refusal(data: Path, *arguments: str) -> str:
 
 
 def prepare(data: Path, gguf: Path, *options: str) -> None:
-    """Lab keys, a signed artifact, two approvals: a model that may be loaded.
-
-    Args:
-        options: more for `appliance init`.
+    """Lab keys, a signed artifact, two approvals: a model that may be loaded; `options` are for
+    `appliance init`.
     """
     command(data, "init", "--profile", "lab", *options)
     bring_in(data, gguf, MODEL_ID)

@@ -192,7 +192,6 @@ def define(tour: Tour) -> None:
 
 
 def _write(tour: Tour, name: str, version: int, candidate: str, shots: int = _SHOTS) -> None:
-    """The directory of one version."""
     items = read_items(tour.dataset / "train.jsonl")
     labels = sorted({item["expected"] for item in items})
     shown = [next(item for item in items if item["expected"] == label) for label in labels][:shots]

@@ -93,6 +93,5 @@ def items() -> list[dict[str, Any]]:
 
 
 def _mixed() -> list[tuple[int, str]]:
-    """The faults in an order in which each split has every part."""
     found = list(faults())
     return [found[(index * 27) % len(found)] for index in range(len(found))]

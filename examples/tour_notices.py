@@ -79,7 +79,7 @@ def split(examples: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _apart(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The items without those of `test` that `certify` has, too, by the marks of the ledger."""
+    """By the marks of the ledger."""
     held: defaultdict[str, list[int]] = defaultdict(list)
     known = {item["id"]: marks.of_item(b"tour", item["input"]["text"]) for item in items
              if item["split"] in ("test", "certify")}  # fmt: skip
@@ -163,7 +163,7 @@ def ask(tour: Tour) -> None:
 
 
 def _notices(tour: Tour) -> Path:
-    """The licence set. Raises DemoError where the tour was begun without one."""
+    """Raises DemoError where the tour was begun without one."""
     if tour.notices is None:
         raise DemoError("no licence notices were given: --notices")
     return tour.notices

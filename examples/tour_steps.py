@@ -1,8 +1,7 @@
-"""What every tour is made of: commands that are shown, an app, the gate, and the proof at the end.
+"""Common steps of every tour: commands that are shown, an app, the gate, the proof at the end.
 
-Rules: every step is a real command and is printed with its reason and with what came of it; what a
-page says is the answer of a result that the log names; everything lies in one directory, which is
-made new.
+Rules: every step is a real command, printed with its reason and its outcome; a page rests on the
+answer of a result that the log names; everything lies in one directory, which is made new.
 """
 
 import html
@@ -71,13 +70,12 @@ class Report:
 
     @property
     def found(self) -> dict[str, Any]:
-        """The result."""
         found: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
         return found
 
     @property
     def answer(self) -> str:
-        """What the result says in a sentence."""
+        """The result in a sentence."""
         return str(self.found["answer"])
 
     @property
@@ -103,7 +101,7 @@ class Decision:
 
     @property
     def certified(self) -> bool:
-        """Whether the first stage may answer alone."""
+        """The first stage may answer alone."""
         return bool(self.report.found["certificate"])
 
     @property
@@ -118,7 +116,7 @@ class Decision:
 
 @dataclass
 class Tour:
-    """What the stations hand on.
+    """State that the stations hand on.
 
     Attributes:
         directory: everything of the tour; `data` in it is the appliance's.
@@ -149,12 +147,10 @@ class Tour:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
         return self.directory / "data"
 
     @property
     def dataset(self) -> Path:
-        """The dataset's directory."""
         return self.directory / self.items
 
     def task(self, name: str) -> Path:
@@ -243,7 +239,7 @@ def app(
     groups: Sequence[str] = (),
     stages: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """What an app gets that has a key for one task. Raises DemoError.
+    """An app's answers, with a key for one task. Raises DemoError.
 
     Args:
         groups: what each text belongs to; without it the app's name.
@@ -324,11 +320,7 @@ def keep(tour: Tour, page: Path, title: str, job: int) -> Report:
 
 
 def calibrate(tour: Tour, route: str, text: str, dataset: str, title: str) -> tuple[Any, Report]:
-    """Sign, import, approve and calibrate a route; what was found, and its page.
-
-    Args:
-        text: its definition.
-    """
+    """Sign, import, approve and calibrate a route from its definition; the finding and its page."""
     tour.task(route).mkdir()
     (tour.task(route) / "route.toml").write_text(text, encoding="utf-8")
     tour.run("route", "sign", str(tour.task(route)), "--key", tour.key("publisher"))

@@ -1,4 +1,4 @@
-"""What the tests of running answers share: reading one, its records, and a log that is slow."""
+"""Shared by the tests of running answers: reading one, its records, a slow log."""
 
 import asyncio
 import concurrent.futures
@@ -13,7 +13,7 @@ from appliance.types import Receipt
 
 
 async def collect(generation: StartedAnswer) -> tuple[str, str | None]:
-    """The text of an answer and its finish reason."""
+    """Text and finish reason."""
     text, finish = "", None
     async for delta in generation:
         text, finish = text + delta.text, delta.finish_reason
@@ -26,7 +26,6 @@ def body(services: Services, seq: int) -> dict[str, object]:
 
 
 def outcome_of(services: Services, intent: int) -> dict[str, object] | None:
-    """The outcome that belongs to an intent."""
     for entry in services.reader.search(Query(kind="outcome", limit=1000)).entries:
         if entry.body["intent"] == intent:
             return dict(entry.body)

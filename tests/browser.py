@@ -1,7 +1,7 @@
-"""A headless Chromium, driven over its debugging pipe: what a page loads, shows and complains of.
+"""A headless Chromium, driven over its debugging pipe.
 
-Rules: it starts without a profile, a sandbox or background traffic; nothing is waited for by time,
-only by what the browser reports.
+Rules: it starts without a profile, a sandbox or background traffic; waits are for what the browser
+reports, never for a time.
 """
 
 import base64
@@ -26,8 +26,8 @@ class Tab:
     """One page.
 
     Attributes:
-        requested: every address that it asked for, answered or not.
-        complaints: what the browser logged: errors, and what the content policy blocked.
+        requested: every address that it asked for.
+        complaints: errors, and what the content policy blocked.
     """
 
     _commands: int
@@ -71,7 +71,6 @@ class Tab:
             self._downloads.append(about["guid"])
 
     def attach(self) -> None:
-        """Open an empty page and listen to it."""
         target = self.command("Target.createTarget", url="about:blank")["targetId"]
         attached = self.command("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -92,7 +91,7 @@ class Tab:
         return done["result"].get("value")
 
     def open(self, url: str, selector: str) -> None:
-        """Go to an address and wait until an element is there."""
+        """Wait for the element, too."""
         self.command("Page.navigate", url=url)
         self.wait(selector)
 
@@ -102,7 +101,7 @@ class Tab:
         self.wait(then)
 
     def press(self, key: str, text: str = "", modifiers: int = 0) -> None:
-        """Press a key of the keyboard, as a person does; 2 is Control, 8 is Shift."""
+        """Modifiers: 2 is Control, 8 is Shift."""
         codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
         pressed = {
             "key": key, "modifiers": modifiers, "windowsVirtualKeyCode": codes.get(key, 0),
@@ -111,14 +110,13 @@ class Tab:
         self.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def write(self, selector: str, text: str) -> None:
-        """Write into a field, over what it holds."""
+        """Over what the field holds."""
         self.evaluate(
             f"(e => {{ e.focus(); e.select(); }})(document.querySelector({json.dumps(selector)}))"
         )
         self.command("Input.insertText", text=text)
 
     def choose_file(self, selector: str, path: str) -> None:
-        """Choose a file of this machine in an input."""
         script = f"document.querySelector({json.dumps(selector)})"
         found = self.command("Runtime.evaluate", expression=script)["result"]["objectId"]
         self.command("DOM.setFileInputFiles", files=[path], objectId=found)
@@ -129,12 +127,11 @@ class Tab:
             self._told()
 
     def picture(self) -> bytes:
-        """The whole page as a PNG file."""
+        """The whole page as PNG."""
         shown = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(shown["data"])
 
     def look(self, width: int, height: int, scheme: str = "light") -> None:
-        """See the page in a window of this size, under this colour scheme."""
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=False,
@@ -143,7 +140,6 @@ class Tab:
         self.command("Emulation.setEmulatedMedia", features=[scheme_is])
 
     def wait(self, selector: str) -> None:
-        """Wait until an element is there."""
         self.evaluate(
             f"""new Promise(done => {{
               const there = () => document.querySelector({json.dumps(selector)});
@@ -156,7 +152,7 @@ class Tab:
 
 @contextmanager
 def chromium(program: str) -> Iterator[Tab]:
-    """An open page; the browser ends with the block."""
+    """The browser ends with the block."""
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
@@ -184,7 +180,6 @@ def chromium(program: str) -> Iterator[Tab]:
 
 
 def _messages(stream: Any) -> Iterator[bytes]:
-    """What comes between NUL bytes."""
     rest = b""
     while data := stream.read1(1 << 20):
         *whole, rest = (rest + data).split(b"\0")

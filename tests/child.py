@@ -18,7 +18,7 @@ _SKIPPED = 77  # as in automake's tests
 
 
 def in_child(test: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a test whose arguments are plain values of parameters."""
+    """The test's arguments are plain values of parameters."""
 
     @functools.wraps(test)
     def run(**arguments: Any) -> None:

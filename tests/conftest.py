@@ -1,4 +1,4 @@
-"""What any test may ask for: a system tool, the default model, this checkout's directory."""
+"""Common fixtures: system tools, the models, example sets, this checkout's directory."""
 
 import os
 
@@ -38,7 +38,6 @@ settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `make` asks for."""
     parser.addoption("--whole", action="store_true", help="every case of tests/sweeps.txt")
     parser.addoption("--record", action="store_true", help="write tests/durations.txt anew")
     parser.addoption("--seen", action="store_true", help="write tests/contract/seen.json anew")
@@ -62,12 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """End the process that forks."""
     FORKING.close()
 
 
 def pytest_collection_finish() -> None:
-    """Turn the garbage collector on; what exists so far it need not look at again."""
+    """Turn the garbage collector on; it skips what exists so far."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)  # a program of the terminal makes thousands of objects
     gc.enable()
@@ -92,10 +90,10 @@ _LLAMA = {"library", "runner"}  # fixtures that load llama.cpp into the process 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that load a model; group, sweep and order what will run.
+    """Mark the tests that load a model; group, sweep and order the rest.
 
-    The tests of a file stay in one process, and all that load llama.cpp into their own do, too: it
-    is one library for a process, which the next test finds as the last one left it.
+    The tests of a file stay in one process, and so do all that load llama.cpp into their own: the
+    next test finds the library as the last one left it.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
@@ -125,7 +123,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _unsynced(fd: int) -> None:
-    """A machine that keeps running loses nothing; what is no open file is an error as ever."""
+    """Still fails for a closed file."""
     os.fstat(fd)
 
 
@@ -137,7 +135,7 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def need_tool(name: str) -> str:
-    """The path of a system tool; without it the test is skipped, and fails under CI=true."""
+    """Without the tool the test is skipped, and fails under CI=true."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if found is None:
         unavailable(f"{name} is not installed (tests/debian-packages.txt)")
@@ -146,13 +144,13 @@ def need_tool(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def default_model_path() -> Path:
-    """The GGUF file of SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
+    """SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
     return obtain(cache_root() / "models", default_model())
 
 
 def optional_model(model_id: str) -> Path:
-    """The GGUF file of an optional model of the catalogue; where its packages cannot be had, the
-    test is skipped with the reason, under CI=true too: they are not ours and may be removed.
+    """An optional model of the catalogue; the test is skipped where its packages cannot be had,
+    under CI=true too: they are not ours and may be removed.
     """
     try:
         return obtain(cache_root() / "models", catalogued(model_id))
@@ -162,18 +160,18 @@ def optional_model(model_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def small_qwen_path() -> Path:
-    """The GGUF file of Qwen2.5-Coder-0.5B-Instruct. Read-only."""
+    """Qwen2.5-Coder-0.5B-Instruct. Read-only."""
     return optional_model("qwen2.5-coder-0.5b-instruct")
 
 
 @pytest.fixture(scope="session")
 def large_qwen_path() -> Path:
-    """The GGUF file of Qwen2.5-Coder-1.5B-Instruct. Read-only."""
+    """Qwen2.5-Coder-1.5B-Instruct. Read-only."""
     return optional_model("qwen2.5-coder-1.5b-instruct")
 
 
 def example_set(name: str) -> Path:
-    """The items of an example set as JSON lines; skipped with the reason where it cannot be had."""
+    """The items as JSON lines; the test is skipped where they cannot be had."""
     try:
         return examples.obtain(cache_root() / "examples", examples.examples()[name])
     except BundleError as error:
@@ -194,7 +192,7 @@ def licences_path() -> Path:
 
 @pytest.fixture(scope="session")
 def embedder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GGUF file of all-MiniLM-L6-v2. Read-only."""
+    """all-MiniLM-L6-v2. Read-only."""
     return minilm.embedder(tmp_path_factory.mktemp("minilm") / "embedder.gguf")
 
 
@@ -206,7 +204,7 @@ def reranker_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """A data directory with the approved default model, for tests that add to its records only."""
+    """With the approved default model, for tests that add to its records only."""
     return make_data(tmp_path_factory.mktemp("smol"), default_model_path)
 
 
@@ -219,14 +217,14 @@ def services(smol_data: Path) -> Iterator[Services]:
 
 @pytest.fixture
 async def ready(services: Services) -> AsyncIterator[Services]:
-    """The same with the model loaded."""
+    """With the model loaded."""
     async with loaded(services):
         yield services
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loaded_once(smol_data: Path) -> AsyncIterator[Services]:
-    """The same, once for the tests of a module; see `shared`."""
+    """Once for the tests of a module; see `shared`."""
     with open_services(smol_data, config=SMALL) as opened:
         async with loaded(opened):
             yield opened
@@ -234,7 +232,7 @@ async def loaded_once(smol_data: Path) -> AsyncIterator[Services]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shared(loaded_once: Services) -> AsyncIterator[Services]:
-    """The same, loaded once for a module, which is marked `asyncio(loop_scope="module")`.
+    """Loaded once for a module, which is marked `asyncio(loop_scope="module")`.
 
     Each test begins and ends with an idle engine; none of the module may open the data itself.
     """
@@ -245,11 +243,11 @@ async def shared(loaded_once: Services) -> AsyncIterator[Services]:
 
 @pytest.fixture(scope="session")
 def route_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with a route and what it needs, not certified. To be copied."""
+    """With a route and what it needs, not certified. To be copied."""
     return world.make_lab(tmp_path_factory.mktemp("route"))
 
 
 @pytest.fixture(scope="session")
 def certified(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> world.Certified:
-    """The same with a certificate, and what the calibration said. To be copied."""
+    """With a certificate, and the calibration's result. To be copied."""
     return world.certify(world.copied(route_data, tmp_path_factory.mktemp("certified")))

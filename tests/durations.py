@@ -30,7 +30,6 @@ REST = "others"
 
 
 def write(measured: Mapping[str, float]) -> str:
-    """The record of what was measured."""
     long = {name: seconds for name, seconds in measured.items() if seconds >= 1}
     rest = sum(measured.values()) - sum(long.values())
     rows = [*sorted(long.items(), key=lambda item: (-item[1], item[0])), (REST, rest)]
@@ -38,12 +37,11 @@ def write(measured: Mapping[str, float]) -> str:
 
 
 def recorded() -> dict[str, float]:
-    """The record of this tree."""
     return read(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
 
 
 def by_package(seconds: Mapping[str, float]) -> Counter[str]:
-    """The sums of packages: `tests/tui/view/test_jobs.py` is of `tui`."""
+    """`tests/tui/view/test_jobs.py` is of `tui`."""
     sums: Counter[str] = Counter()
     for name, each in seconds.items():
         parts = name.split("/")
@@ -57,7 +55,7 @@ def _table(title: str, seconds: Mapping[str, float]) -> list[str]:
 
 
 def longest_first(items: list[pytest.Item]) -> None:
-    """Put the groups that take long before those that do not."""
+    """By groups."""
     known, costs = recorded(), Counter[str]()
     for module, group in {(_module(item), _group(item)) for item in items}:
         costs[group] += known.get(module, 0)  # type: ignore[assignment]
@@ -87,7 +85,7 @@ class Meter:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Say in a report what its phase took; xdist carries it over."""
+        """Put a phase's time into its report; xdist carries it over."""
         report = yield
         now = _spent()
         vars(report)["processor"] = now - self._last
@@ -95,14 +93,13 @@ class Meter:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add it to its module."""
         module = report.nodeid.partition("::")[0]
         self._sums[module] = self._sums.get(module, 0) + getattr(report, "processor", 0)
 
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
-        """After a run of many modules: the longest, and what the record says of the whole."""
+        """After a run of many modules: the longest, and the record of the whole."""
         if hasattr(config, "workerinput") or len(self._sums) < _SHOWN:
             return
         total, before = sum(self._sums.values()), sum(recorded().values())

@@ -55,13 +55,11 @@ class Running:
     key: str = ""
 
     def kill(self) -> None:
-        """End it as a crash does."""
         self.process.kill()
         self.process.wait()
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -70,7 +68,7 @@ def free_port() -> int:
 def llama_server(
     model: Path, *, port: int = 0, slots: int = 2, kind: ModelKind = "generate"
 ) -> Iterator[Running]:
-    """llama.cpp's own server; skipped with the reason where its wheel cannot be had."""
+    """Skipped where llama.cpp's wheel cannot be had."""
     python = oracle.environment(LOCKS / "lock-engines.txt", "--only-binary", ":all:")
     port = port or free_port()
     script = CHECKOUT / "tests" / "oracles" / "llama_server.py"
@@ -108,7 +106,7 @@ def appliance(root: Path, model: Path) -> Iterator[Running]:
 
 
 def serving(root: Path, model: Path, server: str, *names: str) -> tuple[Path, str]:
-    """The data directory of an appliance that serves over TLS, and a key for it.
+    """An appliance that serves over TLS, and a key for it.
 
     Args:
         server: lines of its `[server]`.
@@ -125,7 +123,7 @@ def serving(root: Path, model: Path, server: str, *names: str) -> tuple[Path, st
 
 
 def wait_for(running: Running, path: str, ca: Path | None) -> None:
-    """Wait until an engine says at a path that it is there. Raises RuntimeError."""
+    """Raises RuntimeError where the engine does not answer at the path."""
     verify = ssl.create_default_context(cafile=str(ca)) if ca else False
     end = time.monotonic() + _START_S
     with httpx.Client(verify=verify, trust_env=False) as client:
@@ -162,10 +160,8 @@ def perturbed(source: Path, target: Path) -> Path:
 
 
 async def contract(services: Services, name: str) -> int:
-    """What every engine must do as an upstream, and what the table says of its kind.
-
-    Returns:
-        How many requests there were, each with a whole answer.
+    """The duties of every engine as an upstream, and the table's row of its kind; the number of
+    requests, each with a whole answer.
     """
     asked = chat("Name a colour.", model=name, max_tokens=6, sampling=GREEDY)
     pieces = await answer(services, caller(), asked)
@@ -198,11 +194,7 @@ async def contract(services: Services, name: str) -> int:
 
 
 async def tokens_of(services: Services, name: str) -> int:
-    """What every engine that tells its tokens must tell, here and back.
-
-    Returns:
-        How many requests were sent.
-    """
+    """The duties of every engine that tells its tokens, here and back; the number of requests."""
     app, tokenizers = caller().principal, services.tokenizers
     known = services.upstreams.get(name).known
     assert known is not None
@@ -226,7 +218,7 @@ async def tokens_of(services: Services, name: str) -> int:
 def others_of(
     services: Services, name: str
 ) -> list[tuple[dict[str, Any], Callable[[str, int], bool]]]:
-    """What the table says that a kind does beside: what is asked for, and how it shows."""
+    """The table's further abilities of a kind: what is asked for, and how it shows."""
     upstream = services.upstreams.get(name)
     kind, known = upstream.kind, upstream.known
     assert known is not None

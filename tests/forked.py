@@ -1,12 +1,12 @@
 """Programs of the product, forked from a process that has imported them: a start costs a tenth.
 
-`subprocess` asks the process to fork in place of executing Python anew. The child is a child of who
-asks (clone with CLONE_PARENT), has the descriptors, environment, directory, limits and priority
-that it would have, runs its module as `__main__` and ends as Python does. It asks in its turn: a
-server forks its workers from a process of its own, which was made before the server did anything.
+`subprocess` asks the process to fork in place of executing Python anew. The child is a child of the
+asking process (clone with CLONE_PARENT), has the descriptors, environment, directory, limits and
+priority that it would have, runs its module as `__main__` and ends as Python does. A server forks
+its workers in the same way, from a process that was made before the server did anything.
 
-A test that is about starting itself is marked `executed`: its programs are executed as ever, and so
-is every program that is not a module of the product under this checkout.
+The programs of a test marked `executed`, and those that are no modules of the product under this
+checkout, are executed.
 """
 
 import ast
@@ -114,8 +114,8 @@ sys.exit(int(asks.recv(9) or b"1"))
 class Typed:
     """A directory with the command `appliance`, for shells: this process starts it for them.
 
-    The shell waits for a small program that brings its arguments and descriptors here. It passes
-    no signal on: what is sent one is started by its test.
+    The shell waits for a small program that brings its arguments and descriptors here, and no
+    signal.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -130,7 +130,6 @@ class Typed:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
@@ -158,11 +157,7 @@ class Typed:
 
 
 class Forking:
-    """Stands in place of `subprocess._fork_exec`.
-
-    Attributes:
-        wanted: whether programs are forked.
-    """
+    """Stands in place of `subprocess._fork_exec`; forks while `wanted`."""
 
     def __init__(self) -> None:
         self.wanted = True
@@ -203,7 +198,6 @@ class Forking:
         return self._typed.directory
 
     def close(self) -> None:
-        """End the process that forks."""
         if self._typed is not None:
             self._typed.close()
             shutil.rmtree(self._typed.directory)
@@ -230,7 +224,7 @@ _asked_once = functools.cache(_asked)
 
 
 def _of_this_processor(*arguments: str) -> str | None:
-    """What a library said about this processor when it was asked first."""
+    """A library's first answer about this processor."""
     return _asked_once(*arguments) if FORKING.wanted else _asked(*arguments)
 
 
@@ -238,7 +232,7 @@ cpu_variants._child = _of_this_processor
 
 
 def _order(given: tuple[Any, ...]) -> tuple[Order, list[int]] | None:
-    """What `subprocess` wants, as an order; None where it must be executed."""
+    """None where it must be executed."""
     (
         args, _programs, close_fds, keep, cwd, env, stdin, _w, _r, stdout, _er, stderr, _e, errors,
         _restore, session, group, gid, gids, uid, mask, prepare, *_vfork,
@@ -273,7 +267,7 @@ def _order(given: tuple[Any, ...]) -> tuple[Order, list[int]] | None:
 def _ours(
     flags: Sequence[str], module: str, directory: str, environment: Mapping[bytes, bytes]
 ) -> bool:
-    """Whether a fork of what this checkout imports is the same program."""
+    """A fork of what this checkout imports is the same program."""
     here = Path(directory)
     return (
         (module == "appliance" or module in _CONFINED)
@@ -325,7 +319,7 @@ def _next(connection: socket.socket) -> tuple[Order, list[int]]:
 
 
 def _become(order: Order, descriptors: Sequence[int], kept: int) -> None:
-    """Have what the program would have."""
+    """Take over the program's surroundings."""
     above = max(order.targets) + 1
     moved = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, above) for each in descriptors]
     for each, target in zip(moved, order.targets, strict=True):

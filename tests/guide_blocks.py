@@ -1,7 +1,7 @@
 """Each command and code block of the guides: the test that runs it, or why none does.
 
-A block that is marked in its page (`<!-- tested … -->`, `<!-- step: … -->`) is run by the test of
-its page. Every other one is in one of the tables here, by its page and its beginning.
+The test of its page runs a block with a mark (`<!-- tested … -->`, `<!-- step: … -->`). Every other
+one is in one of the tables here, by its page and its beginning.
 """
 
 import re
@@ -23,11 +23,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class GuideBlock:
-    """A fenced block of a page.
-
-    Attributes:
-        mark: the comment before it, or nothing.
-    """
+    """A fenced block of a page; `mark` is the comment before it, or nothing."""
 
     page: str
     language: str
@@ -43,7 +39,6 @@ def pages() -> Iterator[Path]:
 
 
 def blocks_of(path: Path) -> list[GuideBlock]:
-    """The blocks of a page, in order."""
     text = path.read_text(encoding="utf-8")
     return [
         GuideBlock(path.stem, found["language"], found["code"], (found["mark"] or "").strip())
@@ -52,7 +47,6 @@ def blocks_of(path: Path) -> list[GuideBlock]:
 
 
 def block(page: str, begins: str) -> str:
-    """The code of one block."""
     path = CHECKOUT / ("" if page.isupper() else "docs") / f"{page}.md"
     (found,) = (one.code for one in blocks_of(path) if one.code.startswith(begins))
     return found

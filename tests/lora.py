@@ -1,8 +1,7 @@
 """LoRA adapters for tests: real GGUF files, with random low-rank matrices for a base's weights.
 
-They are not trained: a random direction is enough to see whether an adapter is applied, to whom,
-and whether cells that one computed are used by another. `strength` is the size of the change that
-the two matrices make to an average input, in units of the weight's own output.
+`strength` is the size of the change that the two matrices make to an average input, in units of the
+weight's own output.
 """
 
 import functools
@@ -56,7 +55,7 @@ def write_lora(
 
 @functools.cache
 def _header(base: Path, size: int) -> tuple[str, dict[str, Tensor]]:
-    """Architecture and tensors of a model; read once for all of its adapters."""
+    """Read once for all adapters of a model."""
     with base.open("rb") as file:
         reader = Reader(file.read(MAX_METADATA), size)
     header = read_header(reader)
@@ -74,7 +73,7 @@ def _matrices(
 
 
 def signed_adapter(data: Path, base: Path, path: Path, seed: int, **settings: float) -> Path:
-    """A directory with a random adapter for the model in `base`, signed by the lab's publisher."""
+    """Signed by the lab's publisher."""
     path.mkdir()
     (model,) = base.glob("*.gguf")
     write_lora(model, path / "adapter.gguf", seed, **settings)  # type: ignore[arg-type] # floats
@@ -85,7 +84,7 @@ def signed_adapter(data: Path, base: Path, path: Path, seed: int, **settings: fl
 
 
 def add_adapter(services: Services, name: str, seed: int, base: str = ID, **settings: float) -> str:
-    """A random adapter for a model of the store, imported and approved by two people; its id."""
+    """Imported and approved by two people; its id."""
     path = services.data.parent / f"{base}-{name}"
     signed_adapter(services.data, services.data / "models" / base, path, seed, **settings)
     model_id = f"{base}:{name}"

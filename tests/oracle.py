@@ -1,8 +1,7 @@
 """The environment with other implementations to compare with, outside the product's own.
 
-Made once from `offline-wheels/lock-oracle.txt` into the cache directory of the product, under a
-name that is the lock's digest; without a package index the tests that need it are skipped with
-the reason. Nothing in it is imported by this process: it is asked over pipes.
+Made once from `offline-wheels/lock-oracle.txt` into the cache directory of the product, under the
+lock's digest; without a package index its tests are skipped. It is asked over pipes.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ _MINUTES = 20
 
 
 def python() -> Path:
-    """The interpreter of the environment; the calling test is skipped where it cannot be made."""
+    """The calling test is skipped where it cannot be made."""
     return environment(LOCK, "--only-binary", ":all:", "--no-binary", "modelvet")
 
 
@@ -39,10 +38,8 @@ def otlp_python() -> Path:
 
 
 def environment(lock: Path, *options: str) -> Path:
-    """The interpreter of an environment made from a lock, kept under the lock's digest.
-
-    Args:
-        options: for pip, beside `--require-hashes`.
+    """Made from a lock, kept under the lock's digest; `options` are for pip, beside
+    `--require-hashes`.
     """
     kind = lock.stem.removeprefix("lock-")
     if platform.python_version_tuple()[:2] != ("3", "11"):
@@ -81,7 +78,6 @@ class Oracle:
         )
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """One question and its answer."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("no pipes")
         self._process.stdin.write(json.dumps(question) + "\n")
@@ -90,5 +86,4 @@ class Oracle:
         return answer
 
     def close(self) -> None:
-        """End the process."""
         self._process.communicate()

@@ -1,8 +1,7 @@
 """A data directory and a mixed load whose answers are recorded, to be computed again.
 
-Chat, text, JSON, choices, labels, values, tools, an adapter, conversations over kept prefixes and
-several choices, greedy and sampled, many at once, so that each has other company than when it is
-computed again.
+Many requests of every kind at once, greedy and sampled, so that each has other company than when it
+is computed again.
 """
 
 import asyncio
@@ -71,7 +70,7 @@ def config(threads: int = 1, **settings: Any) -> Config:
 
 
 def make(root: Path, gguf: Path) -> Path:
-    """A data directory with the model, an adapter, and a task of labels and one of values."""
+    """With the model, an adapter, and a task of labels and one of values."""
     data = make_data(root, gguf)
     with open_services(data, config=config()) as services:
         add_adapter(services, "fr", 7, strength=1.0)
@@ -101,7 +100,6 @@ def _import(services: Services, path: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(data: Path, settings: Config) -> AsyncIterator[Services]:
-    """The services with model and adapter in memory."""
     with open_services(data, config=settings) as services:
         await services.pool.load("uid:0", ID)  # and the adapter with it
         try:
@@ -143,7 +141,7 @@ KINDS = ("text", "chat", "choices", "adapter", "json", "tools", "labels", "value
 
 
 async def answers(services: Services, count: int, seed: int, at_once: int = 12) -> list[int]:
-    """So many answers under load; the numbers of their outcomes."""
+    """Answers under load; the numbers of their outcomes."""
     dice, found = random.Random(seed), list[int]()
     asked = [_request(random.Random(dice.random()), KINDS[n % len(KINDS)]) for n in range(count)]
     dice.shuffle(asked)
@@ -171,7 +169,6 @@ async def answers(services: Services, count: int, seed: int, at_once: int = 12) 
 
 
 async def replayed(services: Services, **wanted: Any) -> AnswersReplayed:
-    """The result of a replay job."""
     live = await services.jobs.start("replay", wanted, "uid:0")
     result = await live.outcome()
     assert isinstance(result, AnswersReplayed)
@@ -180,7 +177,7 @@ async def replayed(services: Services, **wanted: Any) -> AnswersReplayed:
 
 @dataclass(frozen=True)
 class Alteration:
-    """What computes, but for one thing: weights, template, adapter, kernels or sampler.
+    """The worker with one change: weights, template, adapter, kernels or sampler.
 
     Attributes:
         weights: changes the model's file.
@@ -212,22 +209,19 @@ class Sampled(LocalWorker):
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Backends whose models say that they are those of the services, and compute otherwise."""
+    """Backends whose models claim to be those of the services, and compute otherwise."""
 
     services: Services
     worker: WorkerProcess
     request: Callable[[GenerationRequest], GenerationRequest]
 
     def cards(self) -> list[ModelCard]:
-        """Those of the services."""
         return self.services.pool.cards()
 
     def slots(self, model_id: str) -> int:
-        """Those of the services."""
         return self.services.pool.slots(model_id)
 
     async def open(self, model_id: str, key_id: str, place: Place) -> LocalWorker:
-        """The other worker under the same name."""
         supervisor = self.services.supervisor
         model, _ = supervisor.worker(model_id, key_id)
         return Sampled(
@@ -243,7 +237,7 @@ class Elsewhere:
 
 @contextlib.asynccontextmanager
 async def altered(services: Services, change: Alteration, gguf: Path) -> AsyncIterator[Elsewhere]:
-    """A worker of its own that computes with one thing changed."""
+    """With one thing changed."""
     served = services.supervisor.find(ID)
     assert served is not None
     load = change.load(services.supervisor.load_of(served, services.supervisor.variant.get()))
@@ -270,7 +264,7 @@ async def altered(services: Services, change: Alteration, gguf: Path) -> AsyncIt
 
 
 def flipped(seed: int, bits: int = 1) -> Callable[[bytearray], None]:
-    """Flips low bits of quantised weights somewhere in the last nine tenths of the file."""
+    """Low bits of quantised weights somewhere in the last nine tenths of the file."""
 
     def change(data: bytearray) -> None:
         dice = random.Random(seed)
@@ -292,7 +286,7 @@ async def logprobs(worker: LocalWorker, asked: GenerationRequest) -> list[bytes]
 
 
 async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationRequest) -> bool:
-    """Whether any chosen log-probability is another one there, be it by one unit."""
+    """True if any chosen log-probability is another one there, be it by one unit."""
     model, worker = services.supervisor.worker(asked.model, "brute")
     here = LocalWorker(
         services.supervisor.card(asked.model), model, worker,

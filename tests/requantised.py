@@ -1,7 +1,4 @@
-"""The default model in another type of weights, of the same shapes: what it says is nonsense.
-
-For tests of memory, where only types and sizes count.
-"""
+"""The default model in another type of weights, of the same shapes, for tests of memory."""
 
 import struct
 from pathlib import Path
@@ -15,7 +12,7 @@ Q4_0, Q4_1, Q4_K = 2, 3, 12
 
 
 def as_q4_0(source: Path, target: Path) -> Path:
-    """Write the model with each Q4_1 tensor as Q4_0: the scale and the bits, without the offset."""
+    """Each Q4_1 tensor as Q4_0: the scale and the bits, without the offset."""
     data = source.read_bytes()
     reader = Reader(data[:MAX_METADATA], len(data))
     tensors = read_tensors(reader, read_header(reader))
@@ -37,7 +34,7 @@ def as_q4_0(source: Path, target: Path) -> Path:
 
 
 def rewrite(head: bytearray, name: str, dimensions: int, kind: int, offset: int) -> None:
-    """Put another type and offset into a row of the tensor table."""
+    """In a row of the tensor table."""
     row = struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", dimensions)
     at = head.rindex(row) + len(row) + 8 * dimensions
     struct.pack_into("<IQ", head, at, kind, offset)

@@ -14,7 +14,6 @@ SETTINGS = ModelConfig(n_ctx=512, slots=2, kept_prefixes=0)
 
 
 def make_models(root: Path, files: Mapping[str, Path]) -> Path:
-    """A data directory with these approved models."""
     data = root / "data"
     initialise(data, "lab")
     with open_services(data, config=SMALL) as services:
@@ -27,7 +26,7 @@ def make_models(root: Path, files: Mapping[str, Path]) -> Path:
 
 
 def config(memory_mib: int = 0, wait: int = 60, **models: ModelConfig) -> Config:
-    """A budget, and settings by id with underscores for dashes."""
+    """Settings by id with underscores for dashes."""
     return Config(
         engine=EngineConfig(threads=1, memory_mib=memory_mib, load_wait_seconds=wait),
         models={"default": SETTINGS, **models},
@@ -35,7 +34,7 @@ def config(memory_mib: int = 0, wait: int = 60, **models: ModelConfig) -> Config
 
 
 def ask(model: str, **asked: object) -> GenerationRequest:
-    """A greedy completion of two tokens by this model."""
+    """A greedy completion of two tokens."""
     given: dict[str, object] = {"prompt": "The capital of France is", "max_tokens": 2, **asked}
     return GenerationRequest(
         model=model,

@@ -1,7 +1,4 @@
-"""The default model with its first layers alone: it loads in half the time and says nonsense.
-
-For tests of models that come and go, where what they say does not count.
-"""
+"""The default model with its first `LAYERS` layers alone, for tests of models that come and go."""
 
 import re
 import struct
@@ -16,7 +13,6 @@ _COUNTS = 24  # where the metadata begin, after magic, version and both counts
 
 
 def shallow(source: Path, target: Path) -> Path:
-    """Write the model of `source` with `LAYERS` layers."""
     data = source.read_bytes()
     reader = Reader(data[:MAX_METADATA], len(data))
     header = read_header(reader)

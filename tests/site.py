@@ -35,13 +35,11 @@ class Site:
             yield opened
 
     def artifact(self, path: Path) -> Path:
-        """An artifact of the site's publisher."""
         forge.make_artifact(path)
         signing.sign_directory(path, ecdsa.private_pem(policies.PUBLISHER), quiet)
         return path
 
     def days(self, count: float) -> None:
-        """Let days pass."""
         self.clock.advance(count * 86_400)
 
 
@@ -56,7 +54,6 @@ def make_site(root: Path, sim: Simulator, *, model: str = MODEL) -> Site:
 
 
 def approve(services: Services, model_id: str, *names: str) -> None:
-    """Approve as these people of the site."""
     for name in names:
         envelope = approval.sign(
             services.lifecycle.subject(model_id),
@@ -69,5 +66,4 @@ def approve(services: Services, model_id: str, *names: str) -> None:
 
 
 def fresh(sim: Simulator) -> Simulator:
-    """A repository that begins as this one."""
     return copy.deepcopy(sim.copy())

@@ -26,11 +26,11 @@ SMALL = Config(
 
 
 def quiet(_phase: str, _done: int, _total: int) -> None:
-    """A progress that nobody watches."""
+    pass
 
 
 def signed_artifact(data: Path, gguf: Path, path: Path) -> Path:
-    """A directory with the model, signed by the lab's publisher."""
+    """Signed by the lab's publisher."""
     path.mkdir()
     shutil.copyfile(gguf, path / "model.gguf")
     signing.sign_directory(path, key(data, "publisher"), quiet)
@@ -38,12 +38,10 @@ def signed_artifact(data: Path, gguf: Path, path: Path) -> Path:
 
 
 def key(data: Path, name: str) -> bytes:
-    """A private key of the lab."""
     return (data / "keys" / "lab" / f"{name}.pem").read_bytes()
 
 
 def approve(services: Services, model_id: str, *names: str, meaning: str = "fit for use") -> None:
-    """Approve as these people."""
     for name in names:
         subject = services.lifecycle.subject(model_id)
         envelope = approval.sign(
@@ -57,7 +55,6 @@ def approve(services: Services, model_id: str, *names: str, meaning: str = "fit 
 
 
 def make_data(root: Path, gguf: Path, *, evaluated: bool = False) -> Path:
-    """A data directory with the approved model `ID`."""
     data = root / "data"
     initialise(data, "lab", evaluated=evaluated)
     artifact = signed_artifact(data, gguf, root / ID)
@@ -69,13 +66,13 @@ def make_data(root: Path, gguf: Path, *, evaluated: bool = False) -> Path:
 
 
 def sealed(services: Services, model_id: str = ID) -> VerifiedModel:
-    """The model as the supervisor takes it."""
+    """As the supervisor takes it."""
     return services.store.seal(model_id, load_policy(services.data / "trust"), quiet)
 
 
 @contextlib.asynccontextmanager
 async def loaded(services: Services) -> AsyncIterator[Services]:
-    """The same services with the model in memory."""
+    """With the model in memory."""
     await services.supervisor.start(sealed(services))
     yield services
     await services.inference.drain(30)
@@ -83,7 +80,7 @@ async def loaded(services: Services) -> AsyncIterator[Services]:
 
 
 async def idle(services: Services) -> None:
-    """Wait until no answer is under way and the engine has nothing to do."""
+    """No answer is under way and the engine has nothing to do."""
 
     def still() -> bool:
         counts = [(s.running, s.queued, s.kv_used) for s in services.supervisor.status()]
@@ -93,7 +90,6 @@ async def idle(services: Services) -> None:
 
 
 def caller(key_id: str = "k1", *models: str, request_id: str = "req-1") -> Caller:
-    """An app."""
     principal = Principal(key_id, f"app of {key_id}", frozenset(models))
     return Caller(principal, request_id, "127.0.0.1", "/v1/completions")
 
@@ -109,7 +105,7 @@ def request(prompt: str = "The capital of France is", **asked: object) -> Genera
 
 
 async def until(happened: Callable[[], object], seconds: float = 60) -> None:
-    """Let the loop go on until something that has no event of its own has happened."""
+    """For events that nothing announces."""
     async with asyncio.timeout(seconds):
         while not happened():
             await asyncio.sleep(0.002)

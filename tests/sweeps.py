@@ -1,9 +1,8 @@
 """Suites with many alike cases: a part of them in `make test`, all of them in `make test-swept`.
 
 - A suite is one test function, marked `swept` beside it; `LIST` has its counts: here, there.
-- The part is drawn by the commit, so each commit tries other cases and every run of it the same.
-- What each check of the product needs runs whole here, in a suite that is not swept; a case that
-  is left to the sweep looks at the same check from another side.
+- The commit draws the part, so each commit tries other cases and every run of it the same.
+- What each check of the product needs runs whole here, in a suite that is not swept.
 """
 
 import hashlib
@@ -25,13 +24,12 @@ class Counts(NamedTuple):
 
 
 def read(text: str) -> dict[str, Counts]:
-    """The list of suites."""
     rows = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
     return {suite: Counts(int(here), int(there)) for here, there, suite in rows}
 
 
 def seed() -> str:
-    """The commit of this checkout; without Git it is always the same part."""
+    """The commit of this checkout; without Git a constant."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, cwd=LIST.parent, capture_output=True, text=True, check=True)
@@ -41,14 +39,14 @@ def seed() -> str:
 
 
 def drawn(cases: Sequence[str], count: int, by: str) -> set[str]:
-    """So many of the cases, chosen by a text."""
+    """Chosen by a text."""
     return set(sorted(cases, key=lambda c: hashlib.sha256(f"{by} {c}".encode()).digest())[:count])
 
 
 def keep(
     cases: Sequence[str], counts: dict[str, Counts], *, by: str, named: bool
 ) -> tuple[set[str], dict[str, str]]:
-    """The ids of marked cases that run here; of suites that the list has wrongly, what is wrong.
+    """The ids of marked cases that run here; and problems of suites that the list has wrongly.
 
     Args:
         named: single tests were asked for by their ids: those run.
@@ -73,12 +71,10 @@ class Wrong(pytest.Item):
     says: str
 
     def runtest(self) -> None:
-        """Fail."""
         pytest.fail(self.says, pytrace=False)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is left to the sweep, unless all is asked for."""
     marked = [item for item in items if item.get_closest_marker("swept")]
     if not marked or config.getoption("--whole"):
         return

@@ -1,4 +1,4 @@
-"""The composition root: what a data directory is, and who may hold it."""
+"""The composition root: what a data directory is, and its one holder."""
 
 import ast
 import stat

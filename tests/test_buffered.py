@@ -33,7 +33,6 @@ async def _first(generation: Generation) -> Delta:
 
 
 async def first_piece_before_the_outcome(services: Services, slow: Slow) -> bool:
-    """Whether anything left before the outcome was durable."""
     generation = await services.inference.begin(caller(), request(max_tokens=6))
     reading = asyncio.create_task(_first(generation))
     await slow.asked.wait()  # the outcome is on its way, and held

@@ -37,7 +37,6 @@ ERROR = {"error": {"message": "m is retired.", "type": "t", "param": "id", "code
 def server(
     at: Path, status: int, body: str | bytes, seen: list[str] | None = None
 ) -> Iterator[AdminClient]:
-    """A server that gives one answer to everything."""
     app = FastAPI(openapi_url=None)
 
     @app.api_route("/{path:path}", methods=["GET", "POST"])
@@ -57,7 +56,7 @@ def error_of(call: Callable[[], object], kind: type[ApplianceError] = Refused) -
 
 
 def report(_phase: str, _done: int, _total: int) -> None:
-    """A progress that nobody watches."""
+    pass
 
 
 def test_an_answer_of_a_newer_server_is_read(tmp_path: Path) -> None:

@@ -31,19 +31,16 @@ QUESTIONING_DOCSTRINGS = 3
 
 @functools.cache
 def sources() -> dict[str, str]:
-    """The modules of the product, by their names."""
     found = (path for top in ("appliance", "tui") for path in (CHECKOUT / top).rglob("*.py"))
     return {p.relative_to(CHECKOUT).as_posix(): p.read_text(encoding="utf-8") for p in found}
 
 
 @functools.cache
 def trees() -> list[ast.Module]:
-    """The same, parsed."""
     return [ast.parse(text) for text in sources().values()]
 
 
 def functions(tree: ast.AST) -> Iterator[int]:
-    """The lines of each function."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1
@@ -55,7 +52,7 @@ def untyped(name: str, text: str) -> int:
 
 
 def questioning(tree: ast.AST) -> int:
-    """The docstrings that begin with a question word, or with Tells, Says or Gives and one."""
+    """Docstrings that begin with a question word, or with Tells, Says or Gives and one."""
     said = (ast.get_docstring(n) for n in ast.walk(tree) if isinstance(n, _DOCUMENTED))
     return sum(bool(_QUESTION.match(text or "")) for text in said)
 

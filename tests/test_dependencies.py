@@ -19,14 +19,14 @@ GROUPS: dict[str, list[Any]] = {
 
 
 def names(requirements: list[Any]) -> set[str]:
-    """The projects that a group names itself; a table includes another group."""
+    """A table includes another group."""
     plain = (line for line in requirements if isinstance(line, str))
     found = (re.match(r"[A-Za-z0-9._-]+", line) for line in plain)
     return {canonical(match[0]) for match in found if match}
 
 
 def documented(text: str) -> dict[str, list[str]]:
-    """The packages in the tables of each section, by the lock that its title names."""
+    """By the lock that the section's title names."""
     sections = re.split(r"(?m)^## ", text)[1:]
     titled = (
         (re.search(r"`lock-([\w-]+)\.txt`", section.splitlines()[0]), section)

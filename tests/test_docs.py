@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 
 
 def documents() -> dict[str, Callable[[], str]]:
-    """The makers in docs/generate.py, which is a script and no package."""
+    """docs/generate.py is a script and no package."""
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

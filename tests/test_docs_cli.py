@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def maker() -> Callable[[], str]:
-    """`cli_document` of docs/generate_cli.py, which is a script and no package."""
+    """docs/generate_cli.py is a script and no package."""
     spec = importlib.util.spec_from_file_location("generate_cli", DOCS / "generate_cli.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""What modules of tests cost, as it is recorded and as it orders a run."""
+"""Costs of test modules, as they are recorded and as they order a run."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_the_longest_groups_begin(
 ) -> None:
     class Named(pytest.Item):
         def runtest(self) -> None:
-            """Never called."""
+            pass
 
     def item(module: str) -> pytest.Item:
         made: pytest.Item = Named.from_parent(request.session, name="t", nodeid=f"{module}::t")

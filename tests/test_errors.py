@@ -65,7 +65,6 @@ def test_every_hint_begins_with_what_to_do() -> None:
 
 
 def test_one_thing_is_said_once() -> None:
-    """Two codes with one meaning would be one code."""
     said = Counter(meaning for meaning, _ in CODES.values())
     assert {meaning: count for meaning, count in said.items() if count > 1} == {}
 

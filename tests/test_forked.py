@@ -52,7 +52,6 @@ def test_it_says_and_returns_what_an_executed_one_does(
 
 @contextmanager
 def reader(**given: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """A program that waits for its document."""
     waits, writes = os.pipe()
     words = ("-I", "-W", "ignore", "-m", "appliance.retrieval.reader", "markdown", "9")
     process = subprocess.Popen(
@@ -68,7 +67,6 @@ def reader(**given: Any) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def seen(process: "subprocess.Popen[bytes]") -> dict[str, object]:
-    """What others see of a process."""
     place = Path(f"/proc/{process.pid}")
     status = (place / "status").read_text()
     stat = (place / "stat").read_text().rpartition(")")[2].split()
@@ -100,7 +98,6 @@ def test_others_see_what_they_see_of_an_executed_one(tmp_path: Path) -> None:
 
 @contextmanager
 def orders() -> Iterator[list[tuple[Order, object]]]:
-    """What the process that forks is asked for."""
     forking, asked = FORKING.forks, list[tuple[Order, object]]()
     assert forking is not None
     run = forking.run

@@ -25,7 +25,6 @@ def test_xdist_sees_the_groups(request: pytest.FixtureRequest) -> None:
     ],
 )
 def test_files_may_be_named_in_any_order(files: tuple[str, ...], tmp_path: Path) -> None:
-    """Each finds the fixtures of its directory."""
     command = [sys.executable, "-m", "pytest", "--setup-plan", "-q", "-p", "no:cacheprovider"]
     command += ["--basetemp", str(tmp_path / "t"), *(f"tests/{name}" for name in files)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False)

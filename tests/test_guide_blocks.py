@@ -70,7 +70,7 @@ def test_the_product_reads_a_block_of_settings_or_json(one: GuideBlock) -> None:
 
 
 def read(one: GuideBlock) -> None:
-    """Read a block as the program that its reader gives it to."""
+    """As the program that its reader gives it to."""
     text = one.code.replace('"…"', f'"{DIGEST}"')
     if one.language == "json":
         read_json(one.page, text)

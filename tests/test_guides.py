@@ -1,7 +1,6 @@
 """The commands of the guides are commands: each one that a page shows is parsed as it is typed.
 
-Blocks that are marked as tested are executed (tests/system/test_docs_snippets.py); here every other
-one is read too, so that no page names a command, an option or a target that is not there.
+Blocks marked as tested are executed (tests/system/test_docs_snippets.py).
 """
 
 import re
@@ -30,7 +29,7 @@ SHORT = re.compile(r"^[A-Z0-9_]+=|^sudo$")
 
 
 def commands(text: str) -> list[list[str]]:
-    """The commands of a block that start one of our programs, in words."""
+    """Those that start one of our programs, in words."""
     found: list[list[str]] = []
     for typed in re.sub(r"\\\n\s*", " ", text).splitlines():
         try:
@@ -50,10 +49,8 @@ def commands(text: str) -> list[list[str]]:
 
 
 def check(words: list[str], *, whole: bool) -> None:
-    """Refuse what the program would refuse by its form alone.
-
-    Args:
-        whole: the arguments must be there, too; where a page only names a command, they are not.
+    """Refuse what the program would refuse by its form alone; the arguments must be there where
+    `whole`.
     """
     program, *rest = [word.strip("[]…") for word in words]
     rest = [word for word in rest if word]

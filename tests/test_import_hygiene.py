@@ -32,7 +32,6 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The absolute names that a file imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -50,7 +49,7 @@ def declared() -> set[str]:
 
 
 def undeclared(paths: list[Path], allowed: Callable[[Path], frozenset[str]]) -> dict[str, set[str]]:
-    """The packages that each of these files imports and must not."""
+    """By file, the packages that it must not import."""
     found = {path: {name.split(".")[0] for name in imported(path)} for path in paths}
     return {str(path): names - allowed(path) for path, names in found.items()
             if names - allowed(path)}  # fmt: skip
@@ -82,7 +81,6 @@ def test_a_package_that_is_not_declared_is_found(tmp_path: Path) -> None:
 
 
 def loaded(statement: str) -> set[str]:
-    """The modules that a fresh interpreter holds after a statement."""
     program = f"{statement}\nimport sys, threading\nprint(threading.active_count(), *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT
@@ -140,7 +138,7 @@ BREAKS = [
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What the linter says of each contract in a tree where all are broken."""
+    """The linter's words on each contract in a tree where all are broken."""
     root = tmp_path_factory.mktemp("broken")
     for name in ("appliance", "auditor", "installer", "tui"):
         shutil.copytree(CHECKOUT / name, root / name)

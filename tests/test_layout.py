@@ -30,7 +30,7 @@ def modules(*packages: str) -> list[Path]:
 
 
 def mirror(module: Path) -> Path:
-    """Where the tests of a module are: the appliance's own without the leading directory."""
+    """The appliance's own without the leading directory."""
     parts = module.parts[1:] if module.parts[0] == "appliance" else module.parts
     return Path("tests", *parts[:-1], f"test_{parts[-1]}")
 

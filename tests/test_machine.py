@@ -26,7 +26,7 @@ HANDED = re.compile("CONTRACT_[A-Z]+|OPENAI_API_KEY|PYTEST_XDIST_WORKER|UPSTREAM
 
 
 def passed_on(given: dict[str, str]) -> dict[str, str]:
-    """What a command finds in its environment behind `.ci/environment`."""
+    """The environment of a command behind `.ci/environment`."""
     told = subprocess.run(
         [ENVIRONMENT, "env", "-0"], capture_output=True, text=True, check=True,
         env={"PATH": os.defpath, **given},
@@ -60,7 +60,7 @@ def test_the_package_clients_keep_their_settings_whatever_is_in_them() -> None:
 
 
 def unflushed(text: str) -> bool:
-    """Whether a program prints, and ends by `os._exit`, which drops what is in the buffer."""
+    """A program prints, and ends by `os._exit`, which drops the buffer."""
     before_an_end = text.split("os._exit(")[:-1]
     lost = r"\bprint\((?!.*flush=True)|stdout\.write\((?![\s\S]*stdout\.flush\()"
     return any(re.search(lost, part) for part in before_an_end)
@@ -80,7 +80,6 @@ def test_a_program_that_ends_at_once_flushes_its_words_first() -> None:
 
 
 def read_names(path: Path) -> set[str]:
-    """The variables of the environment that a file reads by name."""
     found = re.findall(
         r"""environ(?:\.get\(|\[)f?["'](\w+)(?!.*\] = )|getenv\(["'](\w+)""",
         path.read_text("utf-8"),

@@ -27,7 +27,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def python(tools: Path, program: str) -> None:
-    """Put a python3 there that behaves like `program`, a shell script."""
+    """Behaves like `program`, a shell script."""
     (tools / "python3").write_text(f"#!/bin/sh\n{program}\n")
     (tools / "python3").chmod(0o755)
 

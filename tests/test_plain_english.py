@@ -1,7 +1,4 @@
-"""The worst phrases stay out of what a person reads first. The list grows as they are found.
-
-`CONTRIBUTING.md` says how the text should read; this test knows a few phrases and no grammar.
-"""
+"""The worst phrases stay out of what a person reads first (`CONTRIBUTING.md`)."""
 
 import ast
 import re
@@ -26,7 +23,7 @@ SHIPPED = sorted(path for top in ("appliance", "tui") for path in (CHECKOUT / to
 
 
 def found(text: str) -> list[str]:
-    """The phrases in a text, each with what stands around it."""
+    """Each phrase with what stands around it."""
     return [text[max(0, m.start() - 40) : m.end() + 20] for m in PHRASES.finditer(text)]
 
 

@@ -19,12 +19,12 @@ _DOCS_PATH = re.compile(r"(?<![\w/])docs/[\w./-]+\.md\b")
 
 
 def undescribed(bullets: set[str], present: set[str]) -> set[str]:
-    """What is there without a bullet, and what has a bullet without being there."""
+    """Both ways: without a bullet, and a bullet without its package."""
     return bullets ^ present
 
 
 def packages_and_modules() -> set[str]:
-    """Every package of the product and the build, and every module directly under appliance/."""
+    """Of the product and the build; modules directly under appliance/."""
     packages = {
         f"{path.parent.relative_to(ROOT).as_posix()}/"
         for top in ("appliance", "auditor", "tui", "installer")
@@ -35,7 +35,7 @@ def packages_and_modules() -> set[str]:
 
 
 def broken_links(text: str, document: Path) -> list[str]:
-    """The links of a Markdown text that lead to no file or no heading."""
+    """To no file or no heading."""
     broken = []
     for target in _LINK.findall(_FENCE.sub("", text)):
         if re.match(r"[a-z]+:", target):
@@ -48,7 +48,7 @@ def broken_links(text: str, document: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a Markdown file's headings, as the usual renderers make them."""
+    """As the usual renderers make them."""
     text = _FENCE.sub("", path.read_text(encoding="utf-8"))
     return {
         re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")

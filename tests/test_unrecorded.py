@@ -1,7 +1,7 @@
 """A disk that takes no more while an answer runs: no answer ends well without its outcome.
 
-The numbers in names are those of the faults that the audit log's design lists. The fault is real:
-the log's file may not grow (RLIMIT_FSIZE), so the commit fails in SQLite.
+The numbers in names are those of the faults in the audit log's design. The fault is real: the log's
+file may not grow (RLIMIT_FSIZE), so the commit fails in SQLite.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.smol import SMALL, caller, request, sealed, until
 
 
 async def read(services: Services, *, full: bool) -> list[Delta]:
-    """What a client gets of an answer; the disk may be full from the moment at which it began."""
+    """The disk may be full from the moment at which the answer began."""
     generation = await services.inference.start(caller(), request(max_tokens=8))
     pieces: list[Delta] = []
 

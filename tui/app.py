@@ -1,8 +1,8 @@
-"""The operator's program: the frame around the screens, and what they have in common.
+"""The operator's program: the frame around the screens.
 
-Rules: it knows the server by the admin socket and by the commands that a person would type; it
-ends when the person says so, not when the server does; a change is sent once, by a thread, after
-the person said yes, and its outcome is always told.
+Rules: it knows the server by the admin socket and by the commands that a person would type; it ends
+when the person says so, not when the server does; a change is sent once, by a thread, after the
+person said yes, and its outcome is always told.
 """
 
 import threading
@@ -97,7 +97,7 @@ class Read(Message):
 
 
 class Moved(Message):
-    """A change under way said how far it is, or that it ended."""
+    """A change under way progressed or ended."""
 
     def __init__(self, running: Running) -> None:
         super().__init__()
@@ -105,12 +105,7 @@ class Moved(Message):
 
 
 class OperatorApp(Typing):
-    """The operator's screens.
-
-    Args:
-        desk: the server, the data directory and what the person chose.
-        period: seconds between two polls; by default 1, with `basic` 5.
-    """
+    """The operator's screens; `period`: seconds between two polls, by default 1, with `basic` 5."""
 
     TITLE = "appliance"
     CSS_PATH = Path(__file__).with_name("operator.tcss")
@@ -152,7 +147,6 @@ class OperatorApp(Typing):
         self.set_class(desk.basic, "basic")
 
     def compose(self) -> ComposeResult:
-        """The frame: who this is, the screens, trouble, the screen in front, keys."""
         with Vertical(id="frame"):
             yield self._top
             yield self._nav
@@ -164,10 +158,8 @@ class OperatorApp(Typing):
             yield KeyLine()
 
     def on_mount(self) -> None:
-        """Begin to poll.
-
-        Nothing is painted before everything has its place: Textual lays a new screen out several
-        times, and would paint the whole of it each time.
+        """Nothing is painted before everything has its place: Textual lays a new screen out several
+        times.
         """
         if self._unpainted is not None:
             self._unpainted.enter_context(self.batch_update())
@@ -177,29 +169,25 @@ class OperatorApp(Typing):
         self._poller.start()
 
     def on_key_line_made(self, _: KeyLine.Made) -> None:
-        """They come last of all."""
         self._paint()
 
     def _paint(self) -> None:
-        """Paint from now on."""
         if self._unpainted is not None:
             self._unpainted.close()
             self._unpainted = None
             self.screen.refresh(layout=True)
 
     def on_unmount(self) -> None:
-        """Let go of the server, and end what runs."""
         self._poller.stop()
         self._desk.commands.close()
         ring.write(self._desk.ring, self._desk.ring_file)
 
     def on_resize(self) -> None:
-        """Use the room that there is, once the framework knows it, too."""
+        """Once the framework knows the size, too."""
         self.call_later(self.draw)
 
     @property
     def page(self) -> Page:
-        """The screen in front."""
         current = self.query_one("#body", ContentSwitcher).current or "page-overview"
         return self._pages[current.removeprefix("page-")]
 
@@ -212,7 +200,7 @@ class OperatorApp(Typing):
         self.post_message(Polled(link))  # may be called from any thread
 
     def on_polled(self, message: Polled) -> None:
-        """Take what came; an answer to an earlier question is not shown."""
+        """An answer to an earlier question is not shown."""
         link = message.link
         self._desk.link = link
         snapshot = link.snapshot
@@ -227,7 +215,7 @@ class OperatorApp(Typing):
         self._read_files()
 
     def _keep(self, load: CurrentLoad) -> None:
-        """A point for the charts, and from time to time the file."""
+        """From time to time write the file, too."""
         desk, before = self._desk, self._desk.history.newest
         desk.history.add(load)
         point = desk.history.newest
@@ -238,7 +226,7 @@ class OperatorApp(Typing):
                 ring.write(desk.ring, desk.ring_file)
 
     def _read_files(self) -> None:
-        """While no server answers, have the commands say what the screen wants to know, once."""
+        """While no server answers, have the commands answer the screen's question, once."""
         desk, question = self._desk, self._question
         topic = question.topic if question else ""
         gone = desk.link.error is not None and desk.link.error.code == "server_unreachable"
@@ -260,7 +248,7 @@ class OperatorApp(Typing):
         threading.Thread(target=read, name="files", daemon=True).start()
 
     def on_read(self, message: Read) -> None:
-        """Show what the files say, unless the server is back."""
+        """Unless the server is back."""
         self._reading = False
         desk, snapshot = self._desk, message.snapshot
         if desk.state is LinkState.DOWN:
@@ -274,7 +262,6 @@ class OperatorApp(Typing):
         self._read_files()
 
     def draw(self) -> None:
-        """Draw the current state; called as time passes, too."""
         if not self._top.is_attached:
             return
         desk, now, width = self._desk, self._desk.clock(), self.size.width
@@ -301,7 +288,6 @@ class OperatorApp(Typing):
     # moving about
 
     async def action_go(self, name: str, words: str = "") -> None:
-        """Put a place in front, narrowed to what the words find."""
         if len(self.screen_stack) > 1:
             return
         before, page = self.page.TITLE.lower(), self._pages[name]
@@ -320,11 +306,9 @@ class OperatorApp(Typing):
         self._enter(self._pages[name])
 
     async def on_page_go(self, message: Page.Go) -> None:
-        """A screen leads to another place."""
         await self.action_go(message.place.lower(), message.words)
 
     def action_map(self) -> None:
-        """Show all places, level by level."""
         options = [
             MenuLine(one.key, one.name, one.title, f"{level}: {one.finds}")
             for level in Level
@@ -344,15 +328,12 @@ class OperatorApp(Typing):
         self._poller.poll_now()
 
     def on_page_asked(self, _: Page.Asked) -> None:
-        """The screen in front wants to know something else."""
         self._ask(self.page.question())
 
     async def on_first_page_ready(self, _: FirstPage.Ready) -> None:
-        """A model is served: show it."""
         await self.action_go("overview")
 
     def action_refresh(self) -> None:
-        """Poll now, and where no server answers read the files again."""
         self._desk.files = self._read_topic = None
         self._ask(self.page.question())
 
@@ -367,18 +348,16 @@ class OperatorApp(Typing):
             self._put(self._trail.pop())
 
     def action_leave(self) -> None:
-        """End the program."""
         self.exit()
 
     def action_help(self) -> None:
-        """Show the keys that work now."""
+        """The keys that work now."""
         page = self.page
         acts = [act for act in page.ACTS if page.offers(act)]
         verbs = [verb for verb in VERBS if not verb.page or page.check_action(_action(verb), ())]
         self.push_screen(HelpScreen(page.TITLE, acts, verbs))
 
     def action_palette(self) -> None:
-        """Offer every place, action, row and colour by its letters."""
         self.push_screen(Palette(list(self._choices())), self._chosen)
 
     def _choices(self) -> Iterable[Choice]:
@@ -425,7 +404,6 @@ class OperatorApp(Typing):
     # changes
 
     def on_acting_begin(self, message: Acting.Begin) -> None:
-        """Ask, then make the change."""
         change = message.change
         if self._under_way is not None and not self._under_way.done:
             self._tell("Wait until the change under way has ended.", failed=True)
@@ -438,7 +416,6 @@ class OperatorApp(Typing):
         self.push_screen(Ask(change), answered)
 
     def on_acting_said(self, message: Acting.Said) -> None:
-        """Tell it in the flash line."""
         self._tell(message.words, failed=message.failed)
 
     def _tell(self, words: str, *, failed: bool = False) -> None:
@@ -470,7 +447,6 @@ class OperatorApp(Typing):
         self.draw()
 
     def on_moved(self, message: Moved) -> None:
-        """Show a change's progress; after its end look again."""
         running = message.running
         if running.done and running.error is None and running.change.then is not None:
             running.change.then(running.result)

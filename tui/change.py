@@ -1,4 +1,4 @@
-"""A change that a person may make: what it is called, what it asks, and what it leaves in the log.
+"""A change that a person may make: its name, its questions, its entry in the log.
 
 Rules: a change names the object, the request and the audit record before it is made; what cannot be
 undone needs the object's name typed; it is sent once and never again by itself.
@@ -27,7 +27,7 @@ class Blank:
     Attributes:
         must_be: the only text that is taken; for what cannot be undone.
         needed: may not stay empty.
-        choices: what up and down go through; anything else may be typed, too.
+        choices: for up and down; anything else may be typed, too.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Change:
         request: the request or command that makes it.
         record: the entry that the audit log will hold.
         work: makes it, in a thread; gets the answers and a progress, returns what to say.
-        then: gets what `work` returned, on the screen's side; by default it is said.
+        then: gets the result of `work`, on the screen's side; by default it is said.
         lasting: it cannot be undone.
-        undo: makes the change that takes this one back, where there is one.
+        undo: makes the change that takes this one back, if any.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Change:
     undo: "Callable[[], Change] | None" = None
 
     def wrong(self, answers: Answers) -> str:
-        """Describe the missing or invalid answers; empty when the change can be made."""
+        """The missing or invalid answers; empty when the change can be made."""
         for blank in self.blanks:
             given = answers.get(blank.name, "").strip()
             if blank.must_be and given != blank.must_be:
@@ -119,12 +119,11 @@ def asking(
 def to_new_file(
     title: str, request: str, what: str, name: str, fetch: Callable[[], bytes], read: str
 ) -> Change:
-    """The change that writes what the server tells to a new file, never over another.
+    """The change that writes data of the server to a new file, never over another.
 
     Args:
-        what: is in the file, as it is said afterwards.
-        name: of the file, until the person types another.
-        fetch: gets what is written.
+        what: is in the file, for the message.
+        name: suggested to the person.
         read: what is read for it, without a record in the log.
     """
 
@@ -140,7 +139,7 @@ def to_new_file(
 
 
 def report_to_file(what: str, request: str, name: str, fetch: Callable[[], str]) -> Change:
-    """The change that writes the page of something to a new file."""
+    """The change that writes a page to a new file."""
     return to_new_file(
         f"Write the report of {what}", request, f"report of {what}", name,
         lambda: fetch().encode(), "a report",
@@ -158,11 +157,7 @@ def reason_blank() -> Blank:
 
 
 def joined(words: str, changes: Sequence[Change]) -> Change:
-    """Several changes of one kind as one: asked once, made one after the other.
-
-    Args:
-        words: the kind.
-    """
+    """Several changes of one kind, named by `words`, as one question, made one after the other."""
 
     def work(answers: Answers, report: Report) -> str:
         said = []
@@ -190,13 +185,13 @@ _COMMAND: Final = re.compile(r"`(appliance [^`]+)`")
 
 
 def first_step(said: str) -> str:
-    """The command that a text names; empty where it names none."""
+    """The command that a text names, or ""."""
     found = _COMMAND.search(said)
     return found[1] if found else ""
 
 
 def typed(commands: Commands, line: str) -> Change:
-    """The change that a person would type as a command; its capitals are blanks to fill in."""
+    """A command line as a change; its capitals are blanks to fill in."""
     words = line.split()[1:]
     blanks = tuple(
         Blank(word, word.replace("_", " ").capitalize(), needed=True)

@@ -1,7 +1,7 @@
 """Charts and bars out of characters.
 
 Rules: pure; every character of the basic set is ASCII; equal values draw equal characters, so that
-an appliance that rests sends nothing; what was before the first value looks like the first value.
+an idle appliance sends nothing; before the first value the chart shows that value.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +19,7 @@ _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 def chart(
     values: Sequence[float], width: int, height: int, top: float, *, ascii_only: bool
 ) -> list[str]:
-    """A column chart of the newest values, right-aligned; the highest line first.
-
-    Args:
-        width, height: in cells.
-        top: the value of a full column.
-    """
+    """A column chart of the newest values, right-aligned, highest line first; sizes in cells."""
     glyphs = _ASCII if ascii_only else _EIGHTHS if height > 1 else _EIGHTHS[:-1]
     steps = len(glyphs) - 1
     shown = list(values[-width:])
@@ -47,10 +42,8 @@ def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> str:
 
 
 def scale(values: Sequence[float], least: float, *, finer: bool = False) -> float:
-    """A top of few digits times a power of ten that holds every value, so that it rarely changes.
-
-    Args:
-        finer: more tops, so that a large chart is filled.
+    """A top of few digits times a power of ten that holds every value and rarely changes; `finer`
+    has more tops, to fill a large chart.
     """
     highest = max([least, *values])
     step = 1.0
@@ -76,11 +69,8 @@ def interval(
     most: float,
     ascii_only: bool,
 ) -> str:
-    """A value with its interval on a scale, in half cells of braille, or in ASCII.
-
-    Args:
-        width: in cells.
-        least, most: both ends of the scale; what is beyond is drawn at the end.
+    """A value with its interval on a scale from `least` to `most`, clamped, in half cells of
+    braille or in ASCII; `width` in cells.
     """
     steps = width if ascii_only else 2 * width
     start, at, end = (_step(x, least, most, steps) for x in (low, value, high))
@@ -109,13 +99,8 @@ def plot(
     *,
     ascii_only: bool,
 ) -> list[str]:
-    """A line through points, and marks over it, on the scale of both; the highest line first.
-
-    The line is drawn in dots of braille, two by four in a cell, or in ASCII; a mark is an `o`.
-
-    Args:
-        line, marks: x and y of each; the line by rising x.
-        width, height: in cells.
+    """A line through points by rising x, and marks (`o`) over it, on the scale of both; the highest
+    line first. Sizes in cells; a cell has two by four dots of braille, or ASCII.
     """
     every = [*line, *marks]
     if not every:
@@ -147,7 +132,7 @@ def _cell(dots: int, *, ascii_only: bool) -> str:
 
 
 def _line(points: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-    """The dots from each point to the next, steep parts without a gap."""
+    """Steep parts have no gap."""
     found = set(points[:1])
     for (x, y), (to_x, to_y) in pairwise(points):
         steps = max(abs(to_x - x), abs(to_y - y), 1)
@@ -218,7 +203,6 @@ def _filled(
 
 
 def _mean_of(values: Sequence[float | None], at: int, steps: int) -> float | None:
-    """The mean of the values that fall on one column."""
     first = at * len(values) // steps
     last = max(first + 1, (at + 1) * len(values) // steps)
     found = [value for value in values[first:last] if value is not None]

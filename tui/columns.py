@@ -1,8 +1,8 @@
 """Aligned columns of text.
 
 Rules: every cell is `Content` before it is laid out, so a text can be neither markup nor wider than
-its column; where there is no room, columns go, the least important first; a number takes the room
-that it needs, then it is rounded, never cut.
+its column; without room, columns go, the least important first; a number takes the room that it
+needs, then it is rounded, never cut.
 """
 
 import re
@@ -33,11 +33,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        width: cells on the screen; 0 takes what the others leave (one column must), at most
-            `most` where that is given, and others go before it has fewer than `least`.
+        width: cells; 0 takes what the others leave (one column must), at most `most` if given;
+            others go before it has fewer than `least`.
         of: what it shows of an item; without it, the cells of a row say it.
-        right: numbers are to the right.
-        drop: where there is no room, the column with the highest goes first; 0 always stays.
+        drop: without room, the column with the highest goes first; 0 always stays.
     """
 
     title: str
@@ -60,23 +59,14 @@ def listed(
     most: int = 0,
     right: bool | None = None,
 ) -> Column:
-    """A column that a command prints, too.
-
-    Args:
-        name: its title here, where that is another one.
-        right: by default, where it counts something.
-    """
+    """A column that a command prints, too; `right` is by default for counts."""
     column = of[title]
     counts = column.kind in (ColumnKind.COUNT, ColumnKind.BYTES) if right is None else right
     return Column(name or title, width, counts, drop, least, most, partial(_shown, column))
 
 
 def cells(columns: Sequence[Column], item: object, own: Mapping[str, Cell]) -> list[Cell]:
-    """The row of an item.
-
-    Args:
-        own: by title, the cells that no column says by itself.
-    """
+    """The row of an item; `own` has, by title, the cells that no column says by itself."""
     return [own[c.title] if c.of is None else c.of(item) for c in columns]
 
 
@@ -122,11 +112,10 @@ class Layout:
         self._widths = _widths(columns, self._kept, self._heads, list(rows), width)
 
     def head(self) -> Content:
-        """The titles."""
         return self.row([Content.styled(title, "$secondary") for title in self._heads])
 
     def row(self, cells: Sequence[Cell]) -> Content:
-        """One row; `cells` has one for every column, shown or not."""
+        """`cells` has one for every column, shown or not."""
         made = [
             _fit(cell(cells[n], limit=_LONGEST), self._widths[n], self._columns[n].right)
             for n in self._kept
@@ -141,9 +130,9 @@ def _widths(
     rows: Sequence[Sequence[Cell]],
     width: int,
 ) -> Mapping[int, int]:
-    """Cells of each kept column: first what numbers need, then the texts, then what is left.
+    """Cells of each kept column: first for numbers, then for texts, then the rest.
 
-    What a text does not need goes to a column that lacks it before anything is cut.
+    Spare room of one column goes to another that lacks it before anything is cut.
     """
     needs = {
         n: max([len(heads[n]), *(cell(row[n], limit=_LONGEST).cell_length for row in rows)])
@@ -183,7 +172,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> list[Content]:
-    """The head and one line for each row, no wider than `width` if the columns can be."""
+    """The head and a line for each row, no wider than `width` if the columns can be."""
     made = list(rows)
     layout = Layout(columns, width, made)
     return [layout.head(), *map(layout.row, made)]
@@ -200,8 +189,7 @@ def _fit(content: Content, width: int, right: bool) -> Content:
 def rounded(text: str, width: int) -> str:
     """A number in so many cells: without its spaces, then rounded, then in thousands; never cut.
 
-    A text that begins with no number stays as it is; where no number of significance has room, the
-    column is too narrow, which `#` says.
+    A text that begins with no number stays; `#` says that no significant digit has room.
     """
     found = _NUMBER.fullmatch(text.strip())
     if found is None or len(text) <= width:

@@ -1,8 +1,8 @@
-"""Commands of the appliance that the screens run: what needs a key file, a stick, or no server.
+"""Commands of the appliance that the screens run: those that need a key file, a stick, or no
+server.
 
-Rules: they are the commands that a person would type, with `--json`; private keys are read by them
-and never by this program; a change is run once, whatever comes of it; what is still running when
-the program ends is ended with it.
+Rules: they are the commands that a person would type, with `--json`; they read private keys, this
+program never does; a change is run once, whatever comes of it; the program's end ends them.
 """
 
 import json
@@ -32,7 +32,6 @@ class Commands:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
         return self._data
 
     def run(
@@ -42,15 +41,11 @@ class Commands:
         data: bool = True,
         refused_is_data: bool = False,
     ) -> Any:
-        """Run one command and wait for it.
+        """Run one command, wait for it, and return its JSON document.
 
         Args:
-            report: hears the progress that the command tells.
-            data: whether the command takes `--data`.
+            data: the command takes `--data`.
             refused_is_data: a document that says why something was refused is the answer.
-
-        Returns:
-            Its JSON document.
 
         Raises:
             ApplianceError: with the code and message of the command.
@@ -88,7 +83,7 @@ class Commands:
         return process
 
     def _drain(self, process: "subprocess.Popen[str]", report: Report) -> tuple[str, str]:
-        """Standard output and the last words, with the progress told as it comes."""
+        """Standard output and the last words."""
         said: list[str] = []
         with process:
             if process.stdout is None or process.stderr is None:

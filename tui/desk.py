@@ -1,7 +1,7 @@
 """Shared state of every screen: the server, the connection, the person's role and choices.
 
-Rules: screens read it and change nothing of it; what a person may do is asked here, and the server
-decides again. Time is injected.
+Rules: screens only read it; a person's rights are asked here, and the server decides again. Time is
+injected.
 """
 
 import time
@@ -29,8 +29,7 @@ class Desk:
     Attributes:
         readonly: nothing that changes the appliance is offered.
         basic: ASCII, the terminal's own colours, a slow refresh.
-        media: directories where artifacts are looked for besides on sticks.
-        palette: name of the colours.
+        media: directories with artifacts, besides sticks.
         ring_file: keeps what charts show beyond the program; None: nothing is kept.
         clock: monotonic seconds.
         wall: seconds since the epoch.
@@ -38,7 +37,7 @@ class Desk:
         offline: answers from the files.
         meanings: what this person's signatures said, the newest first.
         verified: the last entry of the log that this person had verified, and it held.
-        undo: makes the change that takes the last one back; None where there is none.
+        undo: makes the change that takes the last one back, if any.
     """
 
     client: AdminClient
@@ -66,30 +65,29 @@ class Desk:
 
     @property
     def reader(self) -> AdminClient:
-        """Client for reads: the server, or while it is down the files."""
+        """The server's, or while it is down the files'."""
         return self.client if self.from_files is None else self.offline
 
     @property
     def from_files(self) -> Snapshot | None:
-        """Snapshot of the files, while no server answers and they could be read."""
+        """None while a server answers, or the files could not be read."""
         down = self.state is LinkState.DOWN
         return self.files.snapshot if down and self.files is not None else None
 
     @property
     def stale(self) -> bool:
-        """True if what is shown may no longer be so."""
+        """The shown data may be out of date."""
         live = self.state in (LinkState.LIVE, LinkState.CONNECTING)
         return not live and self.from_files is None
 
     @property
     def status(self) -> Status | None:
-        """The newest status, however old."""
+        """The newest, however old."""
         read = self.from_files
         return self.link.status if read is None else read.status
 
     @property
     def state(self) -> LinkState:
-        """The connection now."""
         return self.link.state(self.clock())
 
     @property
@@ -101,13 +99,10 @@ class Desk:
             return True
 
     def may(self, needed: Role, *, without_server: bool = False) -> bool | None:
-        """True if a person may do what takes this role.
+        """True if the person may do what takes this role; False: never here; None: not now.
 
         Args:
             without_server: it can be done while no server runs.
-
-        Returns:
-            False: never in this program; None: not now.
         """
         if self.readonly:
             return False

@@ -1,4 +1,4 @@
-"""The one model of keys: places, verbs, and where what changes something is found.
+"""The one model of keys: places, verbs, and actions.
 
 Rules: help, footer, map and docs/keys.md are made of this page, and nothing else binds a key of a
 place. A lower-case letter or a digit opens a place or moves in what is shown. Nothing that changes
@@ -24,7 +24,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True)
 class MapPlace:
-    """A screen of the map: its key, its title, and what a person finds there."""
+    """A screen of the map: its key, its title, and its content."""
 
     key: str
     title: str
@@ -33,7 +33,6 @@ class MapPlace:
 
     @property
     def name(self) -> str:
-        """Name in actions and ids."""
         return self.title.lower()
 
 
@@ -117,8 +116,8 @@ class Act:
     """Something that may be done on a screen, by its letter in the actions.
 
     Attributes:
-        role: that it takes; None where reading is enough.
-        item: it is done with the row under the cursor, or with the marked ones where `many`.
+        role: None where reading is enough.
+        item: for the row under the cursor, or for the marked ones where `many`.
         without_server: it can be done while no server runs.
     """
 

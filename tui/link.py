@@ -1,8 +1,8 @@
-"""The connection to the server: what the polls brought, and the thread that polls.
+"""The connection to the server: the results of the polls, and the thread that polls.
 
-Rules: the program never ends because the server does, whatever goes wrong; what was last known
-stays, with its age; after failures the next poll comes later and later; a poll only reads, so
-asking again is always harmless. `Link` is pure.
+Rules: the program never ends because the server does; what was last known stays, with its age;
+after failures the next poll comes later and later; a poll only reads, so asking again is always
+harmless. `Link` is pure.
 """
 
 import enum
@@ -42,9 +42,8 @@ class Question:
     """Question of the screen in front, asked with each poll.
 
     Attributes:
-        topic: names the screen and what it asks, so that an answer that comes late is not shown
-            elsewhere.
-        ask: reads; called in the poller's thread.
+        topic: names the screen and its question, so that a late answer is not shown elsewhere.
+        ask: called in the poller's thread.
     """
 
     topic: str
@@ -68,11 +67,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Files:
-    """Snapshot of the files while no server answered, and its time.
-
-    Attributes:
-        snapshot: None when the commands cannot read them.
-    """
+    """Snapshot of the files and its time; None where the commands cannot read them."""
 
     snapshot: Snapshot | None
     at: float
@@ -84,8 +79,8 @@ class Link:
 
     Attributes:
         period: seconds between two polls while all is well.
-        snapshot: the newest that came, and `fresh_at` when it did.
-        failures: polls in a row that brought nothing, and `error` why the newest did not.
+        snapshot: the newest that came, at `fresh_at`.
+        failures: polls in a row that brought nothing; `error` is the newest one's.
     """
 
     period: float = 1.0
@@ -96,15 +91,12 @@ class Link:
 
     @property
     def status(self) -> Status | None:
-        """The newest status."""
         return None if self.snapshot is None else self.snapshot.status
 
     def succeeded(self, snapshot: Snapshot, now: float) -> "Link":
-        """After a poll that brought a status."""
         return Link(self.period, snapshot, now)
 
     def failed(self, error: ApplianceError) -> "Link":
-        """After a poll that brought none."""
         return replace(self, failures=self.failures + 1, error=error)
 
     def age(self, now: float) -> float | None:
@@ -112,7 +104,6 @@ class Link:
         return None if self.snapshot is None else max(0.0, now - self.fresh_at)
 
     def state(self, now: float) -> LinkState:
-        """The state at a moment."""
         if self.error is not None:
             if isinstance(self.error.__cause__, PermissionError):
                 return LinkState.DENIED
@@ -124,14 +115,13 @@ class Link:
 
     @property
     def wait(self) -> float:
-        """Seconds until the next poll: twice as long after each failure, up to 15."""
+        """Twice as long after each failure, up to 15 seconds."""
         return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
 
 
 class Seldom(Generic[T]):
-    """Something that is asked for at most every so many seconds, while its key stays the same.
-
-    Used in the poller's thread alone.
+    """An answer that is asked for at most every so many seconds, while its key stays the same; for
+    the poller's thread alone.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -139,7 +129,6 @@ class Seldom(Generic[T]):
         self._kept: tuple[object, float, T] | None = None
 
     def get(self, key: object, ask: Callable[[], T]) -> T:
-        """The kept answer, or a new one."""
         now, kept = self._clock(), self._kept
         if kept is not None and kept[0] == key and now - kept[1] < self._seconds:
             return kept[2]
@@ -149,10 +138,7 @@ class Seldom(Generic[T]):
 
 
 def look(client: AdminClient, question: Question | None, status: Status | None = None) -> Snapshot:
-    """Ask for the status, the load and what the screen wants to know.
-
-    Args:
-        status: known already.
+    """Ask for the status, unless it is known, the load and the answer to the screen's question.
 
     Raises:
         ApplianceError: the status did not come, or the server went away.
@@ -187,13 +173,11 @@ def attempt(link: Link, fetch: Callable[[], Snapshot], clock: Callable[[], float
 
 
 class Poller:
-    """A thread that polls until it is stopped.
-
-    It is a daemon: a server that hangs cannot keep the program from ending.
+    """A daemon thread that polls until it is stopped; it cannot keep the program from ending.
 
     Args:
         fetch: brings a snapshot or raises; called in the thread.
-        notify: takes what each poll made of the link; called in the thread, never after `stop`.
+        notify: takes each poll's link; called in the thread, never after `stop`.
         period: seconds between two polls.
         clock: monotonic seconds.
     """
@@ -216,15 +200,14 @@ class Poller:
         self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first poll is made at once."""
+        """The first poll is made at once."""
         self._thread.start()
 
     def poll_now(self) -> None:
-        """Do not wait for the next poll."""
         self._awake.set()
 
     def stop(self) -> None:
-        """End; a poll under way is no longer reported."""
+        """A poll under way is no longer reported."""
         with self._lock:
             self._stopped = True
         self._awake.set()

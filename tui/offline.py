@@ -37,11 +37,7 @@ _OPTIONS: Final = {"request_id": "request", "key_id": "key", "end_user": "person
 
 
 class Offline(AdminClient):
-    """Answers questions of screens from the files.
-
-    Args:
-        commands: of one data directory.
-    """
+    """Answers questions of screens from the files of one data directory."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -56,7 +52,7 @@ class Offline(AdminClient):
         names: Mapping[str, Named],
         report: Report,
     ) -> R:
-        """Run a command and read its answer. Raises Refused (`server_required`) where none does."""
+        """Raises Refused (`server_required`) where no command reads it."""
         if not issubclass(at.reply, BaseModel) or at not in (*_COMMANDS, REQUESTS):
             raise Refused("server_required", "No server runs, and the files do not say it.")
         if at == REQUESTS:  # none runs without a server

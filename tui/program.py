@@ -1,7 +1,6 @@
 """Start of the screens: by `appliance tui`, or alone by `appliance-tui`.
 
-Rules: it runs where nothing but a terminal is; what the terminal lacks is found out before
-anything is drawn.
+Rules: it needs nothing but a terminal, whose abilities are found out before anything is drawn.
 """
 
 import ctypes
@@ -35,7 +34,7 @@ def run(
 
     Args:
         palette: a name of `theme.PALETTES`.
-        media: directories where artifacts are looked for, besides on sticks.
+        media: directories with artifacts, besides sticks.
 
     Raises:
         click.UsageError: there is no terminal.
@@ -55,7 +54,7 @@ def run(
 
 
 def _ring_file(data: Path) -> Path:
-    """The file that charts of a data directory keep, among the person's own files."""
+    """Among the person's own files."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     name = hashlib.sha256(str(data).encode()).hexdigest()[:16]
     return Path(state) / "appliance" / f"{name}.ring"

@@ -1,8 +1,7 @@
 """Rates out of counters: what the charts of the overview draw.
 
-Rules: pure; time is that of the server's monotonic clock, so neither clock of this program nor a
-clock that is set matters; counters of another server start at 0 and never make a negative rate; the
-history is bounded.
+Rules: pure; time is the server's monotonic clock; counters of another server start at 0 and never
+make a negative rate; the history is bounded.
 """
 
 from collections import deque
@@ -55,11 +54,10 @@ class History:
 
     @property
     def load(self) -> CurrentLoad | None:
-        """The last load."""
         return self._loads[-1] if self._loads else None
 
     def add(self, load: CurrentLoad) -> None:
-        """Take a load; one that is no newer than the last changes nothing."""
+        """Nothing where the load is no newer than the last."""
         last = self.load
         if last is not None and last.server != load.server:
             self._loads.clear()

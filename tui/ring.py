@@ -31,7 +31,6 @@ class Span:
 
     @property
     def whole(self) -> int:
-        """Seconds in all."""
         return self.seconds * self.slots
 
 
@@ -57,11 +56,7 @@ class Ring:
         self._slots = {span: [Slot() for _ in range(span.slots)] for span in KEPT}
 
     def add(self, point: RatePoint, at: float) -> None:
-        """Take a point.
-
-        Args:
-            at: seconds since the epoch; a clock that was set back fills the slots again.
-        """
+        """A clock that was set back fills the slots again."""
         told = tuple(float(getattr(point, name) or 0.0) for name in FIELDS)
         for span, slots in self._slots.items():
             number = int(at // span.seconds)
@@ -82,7 +77,6 @@ class Ring:
         return found
 
     def to_bytes(self) -> bytes:
-        """The file."""
         packed = [
             _SLOT.pack(slot.number, slot.times, *slot.sums)
             for span in KEPT
@@ -92,7 +86,7 @@ class Ring:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Ring":
-        """A ring of a file; an empty one of what is no such file."""
+        """An empty one of what is no such file."""
         ring = cls()
         body = data[len(_HEAD) :]
         if not data.startswith(_HEAD) or len(body) != _SLOT.size * sum(s.slots for s in KEPT):
@@ -114,7 +108,7 @@ def read(path: Path | None) -> Ring:
 
 
 def write(ring: Ring, path: Path | None) -> None:
-    """Replace the file; a disk that is full costs the charts, not the program."""
+    """Replace the file; a full disk costs the charts, not the program."""
     if path is None:
         return
     with suppress(OSError):

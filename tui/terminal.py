@@ -1,7 +1,7 @@
 """Abilities of the terminal.
 
-Rules: a terminal that is known to lack colours, mouse or line drawing, or whose person asked for
-no colour, gets the basic screens without asking; a terminal that knows its size is believed.
+Rules: a terminal known to lack colours, mouse or line drawing, or a person who asked for no colour,
+gets the basic screens without asking; a terminal that knows its size is believed.
 """
 
 import os
@@ -13,11 +13,8 @@ PALETTES: Final = ("dark", "light", "contrast", "mono")
 
 
 def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:
-    """True if to use ASCII, the terminal's own colours and no mouse.
-
-    Args:
-        environment: TERM and NO_COLOR (https://no-color.org) are looked at.
-        encoding: of standard output.
+    """True if to use ASCII, the terminal's own colours and no mouse; by TERM, NO_COLOR
+    (https://no-color.org) and the encoding of standard output.
     """
     term = environment.get("TERM", "")
     plain = term in ("", "dumb", "linux") or term.startswith("vt")
@@ -26,13 +23,9 @@ def is_basic(environment: Mapping[str, str], encoding: str | None) -> bool:
 
 
 def believe_terminal(environment: MutableMapping[str, str], terminal: int) -> None:
-    """Forget COLUMNS and LINES where the terminal knows its size, which may change.
+    """Forget COLUMNS and LINES where the terminal (a descriptor) knows its size, which may change.
 
-    `resize` and some shells export them, and they would be taken for the size for good. A serial
-    line that knows no size keeps them.
-
-    Args:
-        terminal: a descriptor.
+    `resize` and some shells export them. A serial line that knows no size keeps them.
     """
     try:
         known = all(os.get_terminal_size(terminal))

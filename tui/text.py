@@ -1,9 +1,9 @@
 """Text on its way to a widget.
 
 Rules: every string that a server, a model or a file may have brought reaches a widget as the
-`Content` that `cell` makes of it. A plain string would be read as markup, which can
-end the program, and could carry control characters to the terminal. However long it is, it leaves
-room for what is next to it. A state is a word with a mark; its colour says nothing more.
+`Content` that `cell` makes of it: a plain string would be read as markup, which can end the
+program, and could carry control characters to the terminal. However long, it leaves room for what
+is next to it. A state is a word with a mark; its colour says nothing more.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ Cell: TypeAlias = "str | Content"
 
 
 def cell(text: Cell, style: str = "", *, limit: int = NOTE) -> Content:
-    """Any text, on one line, as it is and safe; what is a cell already stays one."""
+    """Any text, on one line, as it is and safe."""
     if isinstance(text, Content):
         return text
     return Content.styled(visible(text, limit=limit), style)
@@ -60,7 +60,7 @@ def line(*parts: Cell) -> Content:
 
 
 def fitting_line(parts: Iterable[Cell], width: int) -> Content:
-    """Cells beside each other, as many as there is room for: the last ones go, whole."""
+    """Cells beside each other; without room the last ones go, whole."""
     said = Content("")
     for part in parts:
         longer = line(said, part) if said else cell(part)
@@ -76,13 +76,13 @@ def lines(parts: Iterable[Cell]) -> Content:
 
 
 def spread(left: Content, right: Content, width: int) -> Content:
-    """Two contents at both ends of one line; the left one is cut where there is no room."""
+    """Two contents at both ends of one line; without room the left one is cut."""
     room = max(0, width - right.cell_length - len(GAP))
     return left.truncate(room, ellipsis=True, pad=True) + GAP + right
 
 
 def indented(text: str, width: int, style: str = "") -> list[Content]:
-    """Any text in as many lines as it takes, each indented."""
+    """Any text in as many lines as it takes."""
     margin = len(GAP)
     return [
         Content(" " * margin) + part for part in cell(text, style).wrap(max(10, width - margin))

@@ -1,8 +1,7 @@
 """`advise`: what to do about a task, and what it costs.
 
-Rules: what can be measured comes from this appliance; answers come from a file, from questions in
-the terminal and from options, and the later of these wins; the answer is first, then each
-option, then what would change it.
+Rules: measurements come from this appliance; answers come from a file, from questions in the
+terminal and from options, and the later of these wins; the answer is first.
 """
 
 import contextlib
@@ -178,8 +177,6 @@ def _flags(given: dict[str, JsonValue]) -> dict[str, dict[str, JsonValue]]:
 
 
 def _asked() -> dict[str, dict[str, JsonValue]]:
-    """The four questions, in the terminal."""
-
     def number(text: str, default: float | None = None) -> float | None:
         said = click.prompt(text, default="" if default is None else f"{default:g}", err=True)
         try:

@@ -1,7 +1,7 @@
 """`artifact`: whatever is signed and approved, from the signer's desk to its end.
 
-Rules: `sign` and `verify` need neither data directory nor server; private keys are opened for
-this process only, only signatures go to the server.
+Rules: `sign` and `verify` need neither data directory nor server; private keys stay in this
+process.
 """
 
 from collections.abc import Iterator
@@ -330,7 +330,6 @@ def recheck(ctx: click.Context, data: Path) -> None:
 
 
 def _copied(shown: ModelImported) -> Iterator[str]:
-    """A line for each file of an import."""
     for file in shown.files:
         there = f", {(file.size - file.copied) / 1e6:.1f} MB of it there already"
         rest = "" if file.copied == file.size else there
@@ -395,11 +394,7 @@ def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:
 
 
 def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
-    """List the artifacts of a kind and their states.
-
-    Args:
-        none: what to say when there is none, and how to bring one in.
-    """
+    """List the artifacts of a kind and their states; `none` says how to bring in the first."""
     with admin_client(data) as client:
         found = [shown for shown in client.call(wire.MODELS).models if shown.kind == kind]
     document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}

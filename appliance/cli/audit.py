@@ -1,7 +1,7 @@
 """`audit`: read, prove and verify the log.
 
-Rules: `verify` reads the files itself when no server runs, so a log that a server refuses to
-continue can still be examined; `check-proof` needs the proof and the genesis key only.
+Rules: without a server `verify` reads the files itself, also of a log that a server refuses to
+continue; `check-proof` needs the proof and the genesis key only.
 """
 
 import io
@@ -424,7 +424,7 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
 
 
 def _page(client: AdminClient, query: EntryQuery) -> EntryList:
-    """A whole page, of as many short ones as it takes."""
+    """Joins short pages."""
     found: list[Entry] = []
     while True:
         page = client.call(wire.AUDIT_ENTRIES, query)

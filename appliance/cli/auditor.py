@@ -1,6 +1,6 @@
 """`auditor`: the programs that an auditor runs on another machine.
 
-Rules: they are copied and never run or imported here, so that what checks the appliance is not the
+Rules: they are copied and never run or imported here: what checks the appliance is not the
 appliance; each is one file of Python.
 """
 
@@ -57,7 +57,7 @@ def export_tools(output: Output, directory: Path) -> None:
 
 
 def _source() -> Path:
-    """Where the programs are: next to this package, found without importing them."""
+    """Next to this package, found without importing them."""
     found = importlib.util.find_spec("auditor")
     if found is None or not found.submodule_search_locations:
         raise Refused("file_unusable", "The auditor's programs are not installed here.")

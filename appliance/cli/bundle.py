@@ -1,8 +1,8 @@
 """`bundle`: build and check what goes onto the stick; on the connected side, from a checkout.
 
-Rules: the product never imports the build, so this starts it: the `installer` package of the
-checkout that this module is in, with the Python that runs this. Where there is no checkout, on
-an installed host, it refuses. Options and exit status are those of the build.
+Rules: the product never imports the build, so this starts the `installer` package of the checkout
+that this module is in, with the same Python; without a checkout it refuses. Options and exit status
+are those of the build.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """`trust ceremony`: the security officer's side, on a machine of its own without a network.
 
-Rules: no data directory and no server; each command is one step that is kept, and `guide` asks for
-whatever comes next; PINs and passphrases come from a file or a prompt, never from the command line.
+Rules: no data directory and no server; each command is one step that is kept; PINs and passphrases
+come from a file or a prompt, never from the command line.
 """
 
 import datetime
@@ -327,7 +327,7 @@ def _show(output: Output, made: Ceremony) -> None:
 
 
 def _holders(root: Root) -> list[str]:
-    """List the holders of a root's keys, as each of them noted it."""
+    """As each holder noted them."""
     return [
         f"  {role}, {root.roles[role].threshold} of: {safe(holder_of(key) or '')} {key.keyid[:32]}"
         for role in ROLES
@@ -336,7 +336,7 @@ def _holders(root: Root) -> list[str]:
 
 
 def _drafted_policy(made: Ceremony) -> list[str]:
-    """Describe the changes of a drafted policy; all of it, if it is the first."""
+    """Its changes; all of it, if it is the first."""
     old, new = made.policies()
     if new is None or (old and old.version == new.version):
         return []

@@ -1,8 +1,7 @@
 """The printed record of a trust ceremony.
 
-Rules: plain Markdown, 78 columns, ASCII where the names are; everything that somebody compares in
-years is in it: fingerprints, people and their keys, who signed what, the policy; and lines for
-signatures by hand.
+Rules: plain Markdown, 78 columns, ASCII where the names are; it has everything that somebody
+compares in years, and lines for signatures by hand.
 """
 
 import textwrap
@@ -71,6 +70,6 @@ def write(made: Ceremony) -> Iterator[str]:
 
 
 def _digest(text: str) -> Iterator[str]:
-    """A SHA-256 in groups, on two lines."""
+    """In groups, on two lines."""
     for half in (text[:32], text[32:]):
         yield "    " + " ".join(half[i : i + 4] for i in range(0, 32, 4))

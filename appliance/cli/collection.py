@@ -1,7 +1,7 @@
 """`collection`: the customer's documents, who may read them, and searches of them.
 
-Rules: documents come in by a job of the server, which continues when the command is left; nothing
-comes in without a word about who may read it; a removal asks first.
+Rules: a job of the server takes documents in, and continues when the command is left; nothing comes
+in without its readers; a removal asks first.
 """
 
 from collections.abc import Sequence

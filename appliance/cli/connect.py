@@ -1,9 +1,9 @@
 """Connection of a command to the admin app.
 
 Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command takes
-the lock of the data directory and serves itself the same app, so there is one implementation and
-one audit trail of each command. A call that needs running engines needs a server. Another command
-has the lock for a second, a starting server until it listens: both are waited for.
+the lock of the data directory and serves itself the same app, so each command has one
+implementation and one audit trail. A call that needs running engines needs a server. A lock that
+another command or a starting server holds for a moment is waited for.
 """
 
 import contextlib
@@ -44,10 +44,10 @@ def server_answers(data: Path) -> bool:
 
 
 def _opened(stack: contextlib.ExitStack, data: Path) -> "Services | None":
-    """The data directory, taken; None when a server that was starting answers now.
+    """None when a server that was starting answers now.
 
     Raises:
-        StateRefused: `data_locked` when it is not given up in time.
+        StateRefused: `data_locked` when the lock is not given up in time.
     """
     from appliance.app import open_services
 
@@ -96,10 +96,10 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
 def connected(
     *, needs_server: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """`--data` and `--json`: the command gets where it prints, and a client.
+    """`--data` and `--json`: the command gets an `Output` and a client.
 
     Args:
-        needs_server: as `admin_client` has it.
+        needs_server: as for `admin_client`.
     """
 
     def added(command: Callable[..., None]) -> Callable[..., None]:

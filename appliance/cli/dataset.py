@@ -1,8 +1,7 @@
 """`dataset`: labelled examples from a file of another program to a signed artifact.
 
-Rules: all but `seal`, `capture`, `import` and `list` work on a directory and need no data directory
-and no server; each change takes the signature away; private keys are read here and stay in this
-process; no command reads a sealed split.
+Rules: all but `seal`, `capture`, `import` and `list` need no data directory and no server; each
+change takes the signature away; private keys stay in this process; no command reads a sealed split.
 """
 
 import base64
@@ -349,7 +348,7 @@ def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
 def sealed_here(
     client: AdminClient, path: Path, parts: Sequence[str] = sealing.SEALED
 ) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
-    """Seal a dataset's directory for this appliance; the dataset, and what is told of it.
+    """Seal a dataset's directory for this appliance; returns the dataset, its warnings and facts.
 
     Raises:
         DatasetRefused: `dataset_sealed`, and what else `directory.seal` raises.
@@ -376,7 +375,7 @@ def sealed_here(
 def _without_known(
     client: AdminClient, found: Dataset, key: sealing.SealKey, parts: Sequence[str]
 ) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
-    """The dataset without the few items that earlier looks saw, and what is told of it."""
+    """The dataset without the few items that earlier looks saw; warnings and facts."""
     told: list[str] = []
     taken: list[str] = []
     inherits: dict[str, int] = {}

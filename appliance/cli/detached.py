@@ -1,8 +1,8 @@
-"""Starting the server as a process of its own, which stays when the terminal goes; and ending it.
+"""Starting the server as a process of its own, which outlives the terminal; and ending it.
 
-Rules: it is distinguished from this process by a session of its own, has no terminal, and what it
-prints goes to a file; the command returns when the server answers, or says why it ended. Who is
-ended is the process that listens on the admin socket, as the kernel tells it.
+Rules: it has its own session and no terminal, and its output goes to a file; the command returns
+when the server answers, or says why it ended. `stop` ends the process that listens on the admin
+socket, as the kernel tells it.
 """
 
 import os
@@ -26,7 +26,7 @@ _PEER: Final = struct.Struct("3i")
 
 
 def output_file(data: Path) -> Path:
-    """Path of the server's output before its log is open, and when it fails."""
+    """File of the server's output before its log is open, and when it fails."""
     return data / "logs" / "serve.out"
 
 
@@ -35,7 +35,7 @@ def start(data: Path, options: list[str]) -> int:
 
     Raises:
         StateRefused: `data_locked` when one answers already.
-        Refused: `server_not_started` with the last that it printed.
+        Refused: `server_not_started` with the last lines of its output.
     """
     if server_answers(data):
         raise StateRefused("data_locked", f"A server answers for {data} already.")

@@ -1,6 +1,6 @@
 """Differences between the texts signed with a model and those before, for its approvers.
 
-Rules: compared is with the version that was served before; where there is none, a template with the
+Rules: they are compared with the version that was served before; without one, a template with the
 one in the model's own file and a grammar with nothing. Lines are safe to print.
 """
 
@@ -14,11 +14,7 @@ from appliance.wire.admin.model_texts import MODEL_GRAMMARS, MODEL_TEMPLATE, Gra
 def template_difference(
     client: AdminClient, model_id: str, against: str | None
 ) -> tuple[list[str], Template]:
-    """A unified diff of the template in use.
-
-    Args:
-        against: another model to compare with.
-    """
+    """A unified diff of the template in use, against `against` where it is given."""
     shown = client.call(MODEL_TEMPLATE, model_id=model_id)
     before, name = shown.own, "the model's own file"
     if against is not None:

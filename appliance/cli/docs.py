@@ -1,7 +1,7 @@
 """`docs`: the guides, offline.
 
-Rules: the pages are files of this installation, made when its wheel was built; they are served on
-loopback only, and a browser that shows them may ask no other host.
+Rules: the pages were made when this installation's wheel was built; they are served on loopback
+only, and a browser that shows them may ask no other host.
 """
 
 import io

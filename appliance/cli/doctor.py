@@ -1,7 +1,7 @@
 """`doctor`: host facts and every problem found, in one report.
 
-Rules: it needs no server, changes nothing and does not stop at the first problem; exit 1 when
-there is one. While a server runs, it tells the same table of alarms that the screens show.
+Rules: it needs no server, changes nothing and does not stop at the first problem; exit 1 when there
+is one.
 """
 
 import contextlib
@@ -64,12 +64,10 @@ class DoctorProblem:
 
     @classmethod
     def of(cls, error: ApplianceError) -> "DoctorProblem":
-        """The problem that an error tells."""
         return cls(error.code, error.message, error.hint)
 
     @classmethod
     def told(cls, message: str) -> "DoctorProblem":
-        """A problem of the host."""
         return cls.of(Refused("host_unsuitable", message))
 
 
@@ -145,7 +143,6 @@ def find_problems(
 
 
 def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[DoctorProblem]:
-    """The table of alarms."""
     if server_answers(data):
         with AdminClient(socket_path(data)) as client:
             return [DoctorProblem(i.code, i.message, i.next) for i in client.call(STATUS).incidents]
@@ -154,7 +151,7 @@ def _alarms(data: Path, config: Config, host: hardware.HostFacts) -> list[Doctor
 
 
 def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
-    """Read facts from the files while no server runs."""
+    """From the files, while no server runs."""
     database, reader = open_readonly(data / "appliance.db"), LogReader(data / "audit")
     clock = SystemClock()
     if not host_key.locked(data):  # else messages of jobs stay closed
@@ -179,7 +176,7 @@ def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
 
 
 def _address(data: Path) -> tuple[str, bool]:
-    """Where the server listens, or would; and whether one answers."""
+    """The server's address, now or once it runs; and whether one answers."""
     with contextlib.suppress(ApplianceError):
         if server_answers(data):
             with AdminClient(socket_path(data)) as client:

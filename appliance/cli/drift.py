@@ -1,7 +1,7 @@
 """`drift`: whether the requests of a task still are those that its evidence rests on.
 
-Rules: weeks are looked at by a job of the server, which also looks by itself; the answer is
-first; what cannot be found is reported with it.
+Rules: a job of the server looks at weeks; the answer is first; what cannot be found is reported
+with it.
 """
 
 from dataclasses import asdict

@@ -1,8 +1,8 @@
 """`eval`: measure every candidate of a task on the customer's own items.
 
 Rules: an evaluation is a job of the server, so it continues when the command is left; sealed splits
-cannot be named; the answer is first, then each candidate with its interval. A task or a dataset
-is the id of an approved artifact, or a directory: what is a directory here or holds a slash.
+cannot be named; the answer is first. A task or a dataset is the id of an approved artifact, or a
+directory: what is a directory here or holds a slash.
 """
 
 from collections.abc import Iterator
@@ -157,7 +157,6 @@ class _Side(click.ParamType["Side"]):
     name = "side"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Side:
-        """One candidate of an evaluation."""
         number, _, candidate = value.partition(":")
         if not number.isascii() or not number.isdigit() or not 1 <= int(number) < 1 << 53:
             self.fail(f"{value!r} is not ID or ID:CANDIDATE.", param, ctx)
@@ -302,7 +301,7 @@ def _tell(output: Output, found: Job) -> None:
 
 
 def _evidence(result: EvaluationResult) -> Iterator[str]:
-    """Print the search's results and each candidate's quotations."""
+    """The search's results and each candidate's quotations."""
     if (found := result.retrieval) is not None:
         yield (
             f"search of {safe(found.collection)} by {safe(found.ranking or 'nothing')}, "

@@ -1,7 +1,7 @@
 """`eval gate` and what goes with it: the ledger, certificates, the auditor's outcomes.
 
-Rules: the specification is signed here, and the private key stays in this process; a person sees
-the terms before the look is taken; no command reads a sealed split.
+Rules: the specification is signed here, and the private key stays here; a person sees the terms
+before the look is taken; no command reads a sealed split.
 """
 
 import json
@@ -471,7 +471,7 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
 def carried_over(
     ctx: click.Context, data: Path, wait: bool, kind: str, of: dict[str, str], flipped: str
 ) -> None:
-    """Carry a certificate over, and tell what came of it; exit 1 where none is carried.
+    """Carry a certificate over, and tell the result; exit 1 where none is carried.
 
     Args:
         of: parameters of the job.

@@ -1,7 +1,6 @@
 """GPU part of `doctor`: driver, plugin, backend library, and each GPU's results.
 
-Rules: a backend is tried in a child process only, and only where a driver is loaded; a host
-without a driver has no problem.
+Rules: a backend is tried in a child process only, and only where a driver is loaded.
 """
 
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ class GpuReport:
 
     @property
     def problems(self) -> list[StateRefused]:
-        """Problems found; none where no driver is loaded."""
+        """None where no driver is loaded."""
         return [self.problem] if self.problem else []
 
     def document(self) -> dict[str, JsonValue]:

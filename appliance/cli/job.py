@@ -1,7 +1,6 @@
 """`job`: long work, what is under way and what became of it.
 
-Rules: which actions a job allows comes with the job; `watch` ends with the job, or when it is
-paused, and its exit status says whether the job is done.
+Rules: a job says which actions it allows; `watch` ends with the job, or when it is paused.
 """
 
 import time

@@ -1,8 +1,8 @@
 """`label`: people label the unlabelled items of a dataset, two of them and blind.
 
-Rules: a rater is shown an item and the labels to choose from, never what another said or a model
-answered; who labels is the user who runs the command; labels stay in the server's database until
-`finish` writes them into the dataset's directory, which takes its signature away.
+Rules: a rater never sees what another said or a model answered; the user who runs the command
+labels; labels stay in the server's database until `finish` writes them into the dataset's
+directory, which takes its signature away.
 """
 
 import json
@@ -31,7 +31,7 @@ REPORT: Final = "labelling.json"
 
 
 def _queue_argument(command: Decorated) -> Decorated:
-    """A queue by its name, or by the directory that it has its name from."""
+    """A queue by its name, or by the directory that it is named after."""
     return click.argument(
         "queue", metavar="QUEUE", callback=lambda _ctx, _param, value: Path(value).name
     )(command)

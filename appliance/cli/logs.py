@@ -1,8 +1,7 @@
 """`logs`: what the server says of itself.
 
 Rules: a running server is asked, so that a role is enough; without one the file is read, without
-the lock of the data directory. With `--follow` each line is printed as it comes, with `--json` as
-one object a line.
+the lock of the data directory. With `--follow --json` each line is one object.
 """
 
 import time

@@ -1,7 +1,7 @@
 """`model places`, `model plan`, `model demo`: from a stick, or from nothing, to a model.
 
-Rules: `places` only looks; `plan` changes nothing; `demo` uses the keys that `init` made for the
-lab, so it exists in the lab profile only.
+Rules: `places` and `plan` change nothing; `demo` uses the lab's keys, so it exists in the lab
+profile only.
 """
 
 import re
@@ -128,7 +128,7 @@ def _shipped() -> Path:
 
 
 def _id_of(file: Path) -> str:
-    """The id made of a name: SmolLM2-135M-Instruct.Q4_1.gguf becomes smollm2-135m-instruct."""
+    """Made of a name: SmolLM2-135M-Instruct.Q4_1.gguf becomes smollm2-135m-instruct."""
     stem = re.sub(r"[.-](q\d|f16|f32|bf16|iq\d).*$", "", file.stem.lower())
     return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:64] or "demo"
 

@@ -1,7 +1,6 @@
 """`metrics`: what the charts of the operator's screens draw, as numbers.
 
-Rules: rates are differences of counters over the server's own time, so they take two looks; what is
-only a level is that of the second look.
+Rules: rates are differences of counters over the server's own time, so they take two looks.
 """
 
 import time

@@ -1,9 +1,9 @@
 """Output of commands.
 
 Rules: stdout carries data only: with `--json` exactly one JSON document, otherwise lines for a
-person; progress and narration go to stderr. JSON escapes everything but printable ASCII, and
-every other text that a model, a key or a file may have brought passes `text.visible`, so nothing
-that is printed can steer the terminal. A state is a word with a mark, never a colour.
+person; progress and narration go to stderr. JSON escapes everything but printable ASCII, and all
+other untrusted text passes `text.visible`, so nothing printed can steer the terminal. A state is a
+word with a mark, never a colour.
 """
 
 import io
@@ -45,7 +45,7 @@ class Output:
         self._kept: list[str | tuple[Path, bytes]] | None = None
 
     def data(self, document: BaseModel | Mapping[str, JsonValue], lines: Iterable[str]) -> None:
-        """Print the result: the document with `--json`, otherwise the lines."""
+        """The document with `--json`, otherwise the lines."""
         if self.as_json:
             if isinstance(document, BaseModel):
                 document = document.model_dump(mode="json", by_alias=True)
@@ -57,7 +57,6 @@ class Output:
                 self._kept.append(line)
 
     def file(self, path: Path, content: str | bytes) -> None:
-        """Write a file of the result."""
         data = content if isinstance(content, bytes) else content.encode()
         if self._kept is None:
             path.write_bytes(data)
@@ -75,7 +74,7 @@ class Output:
         self._kept = []
 
     def release(self) -> None:
-        """Print and write what was kept, in its order."""
+        """In its order."""
         kept, self._kept = self._kept or [], None
         for each in kept:
             if isinstance(each, str):
@@ -86,7 +85,7 @@ class Output:
     def listing(
         self, document: BaseModel | Mapping[str, JsonValue], items: Sequence[T], of: ListTable[T]
     ) -> None:
-        """Print a list: its table, or how to fill it."""
+        """Its table, or how to fill it."""
         self.data(document, rows(items, of) if items else [of.empty])
 
     def unfinished(self, job: Job) -> None:
@@ -95,11 +94,10 @@ class Output:
         self.data(told, [f"{job.kind} {job.id}: {job.state} {safe(job.message)}".rstrip()])
 
     def note(self, text: str) -> None:
-        """Tell the person something that is not the result."""
         click.echo(text, err=True)
 
     def error(self, error: ApplianceError) -> None:
-        """Print why the command failed and what to do next."""
+        """Why the command failed and what to do next."""
         shown = [f"{error.code}: {safe(error.message)}", f"  {error.hint}"]
         if self.as_json:
             found = {"code": error.code, "message": error.message, "hint": error.hint}
@@ -121,7 +119,7 @@ class ProgressBar:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        """Report that `done` of `total` are done; a total of 0 is not known."""
+        """A total of 0 is not known."""
         percent = 100 * done // total if total else 100
         step = (phase, percent // 10 if self._bars is None else percent)
         if step == self._shown:
@@ -137,7 +135,6 @@ class ProgressBar:
         self._bars.update(self._tasks[phase], completed=percent, total=whole, refresh=True)
 
     def close(self) -> None:
-        """End the last line."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -167,7 +164,7 @@ def size(count: int) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Aligned columns; the last one is as long as it is. Cells must be safe already.
 
-    On a terminal that is too narrow the last column is wrapped within its place.
+    On a too narrow terminal the last column is wrapped within its place.
     """
     grid = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[n]) for row in grid) for n in range(len(head) - 1)]
@@ -198,7 +195,6 @@ def _cell(column: ListColumn[T], item: T) -> str:
 
 
 def _wrapped(grid: Sequence[Sequence[str]], columns: int) -> list[str]:
-    """The same, as wide as a terminal."""
     from rich.console import Console  # 20 ms and 0.2 ms a row: only where it is of use
     from rich.table import Table
     from rich.text import Text
@@ -214,7 +210,7 @@ def _wrapped(grid: Sequence[Sequence[str]], columns: int) -> list[str]:
 
 
 def _bars() -> "Bars | None":
-    """Bars on stderr, if that is a terminal which can draw them."""
+    """None unless stderr is a terminal which can draw them."""
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
@@ -252,10 +248,8 @@ def _directory(command: Decorated, *names: str) -> Decorated:
 
 
 def dataset_option(what: str) -> Callable[[Decorated], Decorated]:
-    """`--data DATASET_DIR`, as `dataset`: a directory that the server reads.
-
-    Args:
-        what: it is, for the help.
+    """`--data DATASET_DIR`, as `dataset`: a directory that the server reads; `what` is for the
+    help.
     """
     return click.option(
         "--data", "dataset", metavar="DATASET_DIR", type=READ_THERE, required=True, help=what

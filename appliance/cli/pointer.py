@@ -1,7 +1,7 @@
 """`task promote`, `task rollback`, `task live`: which versions of a task answer under a name.
 
-Rules: the pointer is signed here, and the private key stays in this process; a rollback is one more
-pointer: without canary and shadow where there are some, else at the live version before.
+Rules: the pointer is signed here, and the private key stays here; a rollback is one more pointer:
+without canary and shadow where there are some, else at the live version before.
 """
 
 from collections.abc import Callable
@@ -126,7 +126,7 @@ def _before(client: AdminClient, name: str) -> wire.Version:
 
 
 def _present(wanted: wire.Target) -> Roles:
-    """Read the name's present target.
+    """The name's present target.
 
     Raises:
         StateRefused: `pointer_missing` when it points at nothing.

@@ -1,8 +1,7 @@
 """`appliance protect`: the appliance's own key files under a passphrase; backups to the officers.
 
 Rules: no server may run while keys change; the passphrase is typed, a line of a file, or the
-service's credential. A backup passes from standard input to standard output, and never lies in
-between.
+service's credential. A backup passes from standard input to standard output only.
 """
 
 import contextlib
@@ -151,7 +150,7 @@ def decrypt(key: ecdsa.SigningKey) -> None:
 
 
 def _standard_output() -> IO[bytes]:
-    """Open for reading, too, where it is a file that whoever starts this has opened so."""
+    """Open for reading, too, where it is a file that was opened so."""
     output = sys.stdout.buffer
     try:
         flags = fcntl.fcntl(output.fileno(), fcntl.F_GETFL)

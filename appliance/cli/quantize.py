@@ -1,7 +1,6 @@
 """`quantize`: the smallest file of a model that is not worse on the data of a task.
 
-Rules: it is a job of the server, so it continues when the command is left; nothing is signed here;
-the next command is said.
+Rules: it is a job of the server, so it continues when the command is left; nothing is signed here.
 """
 
 from pathlib import Path
@@ -73,7 +72,7 @@ def quantize(
 
 
 def told(result: ModelQuantized) -> list[str]:
-    """The table, and what it comes to."""
+    """The table, and its conclusion."""
     head = (
         "TYPE", "MIB", "TOKENS/S", "KLD", "WITHOUT", "SAME TOP", "FLIPS", "METRIC", "DIFFERENCE",
         "VERDICT",

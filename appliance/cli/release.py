@@ -1,11 +1,10 @@
 """`task release`: from the directory of a task to apps that are answered by it.
 
 Rules:
-- Each step is that of a command of its own. The store says which steps are done, so a call that is
-  repeated goes further, and nothing is done twice.
+- The store says which steps are done, so a repeated call goes further, and nothing is done twice.
 - Each person signs with the own key, in this process; the server counts who signed, and refuses the
   publisher's approval. Where a signature is missing the command says whose, and stops.
-- A gate that did not pass is not repeated: a look is spent by a person's decision only.
+- A gate that did not pass is not repeated: only a person's decision spends a look.
 """
 
 import contextlib
@@ -62,11 +61,7 @@ _UNENDED: Final = UNDER_WAY | {"paused"}
 
 @dataclass(frozen=True)
 class KeyHolder:
-    """A person who signs here.
-
-    Attributes:
-        roles: of the key, in the trust policy.
-    """
+    """A person who signs here; `roles` are the key's, in the trust policy."""
 
     name: str
     private: ecdsa.SigningKey
@@ -99,7 +94,7 @@ class Release:
         name: that apps use.
         people: who signs in this call.
         meaning: what all approvals of this call say; None: each is asked for on a terminal.
-        done: what is done, in words.
+        done: in words.
     """
 
     output: Output
@@ -129,7 +124,6 @@ class Release:
 
     @property
     def dataset(self) -> str:
-        """Id of the dataset in the store."""
         return Path(self.data).name
 
     def _data_stored(self) -> Missing | None:
@@ -158,7 +152,7 @@ class Release:
         return self._brought(self.path, self.task, publisher)
 
     def _stored(self, path: Path, model_id: str) -> bool:
-        """True if a directory is in the store as it is signed."""
+        """As the directory is signed."""
         root = _root(path)
         try:
             held = self.client.call(MODEL, model_id=model_id)
@@ -194,7 +188,7 @@ class Release:
         return self._approved(self.task)
 
     def _approved(self, model_id: str) -> Missing | None:
-        """The approvals of those who are here; enough of them, or who is missing."""
+        """Add those of the people here; None once they are enough, else who is missing."""
         held = self.client.call(MODEL, model_id=model_id)
         for person in self.people:
             if held.state != "approved" and APPROVER in person.roles - _gave(held, person.name):
@@ -209,7 +203,7 @@ class Release:
         return self._missing(why, APPROVER, without=given)
 
     def _certified(self) -> Missing | None:
-        """A certificate, of the one look that the release takes."""
+        """By the one look that the release takes."""
         roles = self.client.call(TRUST).roles
         if EVALUATOR not in roles:
             return self._is_done("no gate: the trust policy lists no evaluator")
@@ -303,7 +297,7 @@ class Release:
         return self._is_done(f"{self.name} is answered by {self.task}")
 
     def _said(self, person: str, of: str) -> str:
-        """Ask one person for the meaning of their own signature."""
+        """Each person says the meaning of their own signature."""
         return asked(self.meaning, f"What {safe(person)}'s signature of {of} says (--meaning)")
 
     def _with(self, role: str) -> KeyHolder | None:
@@ -316,7 +310,6 @@ class Release:
         return None
 
     def _missing(self, why: str, *roles: str, without: list[str] | None = None) -> Missing:
-        """A signature of one of those who hold a role."""
         policy = self.client.call(TRUST).roles
         holders = [
             each.person
@@ -441,12 +434,12 @@ def _looks_at(job: Job) -> tuple[str, str, str, str]:
 
 
 def _gave(held: ModelDetail, person: str) -> frozenset[str]:
-    """The role that a person has used up, by an approval that counts."""
+    """The roles that a person has used up, by an approval that counts."""
     return frozenset({APPROVER}) if person in {a.name for a in held.approvals} else frozenset()
 
 
 def _root(path: Path) -> str | None:
-    """The digest of a directory that is signed as it is; None where it is to be signed."""
+    """The digest as it is signed; None where it is still to be signed."""
     with open_artifact(path) as artifact:
         if names.SIGNATURE_FILE not in artifact.sizes:
             return None

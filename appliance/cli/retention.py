@@ -1,7 +1,6 @@
 """`audit retention`, `approve-prune` and `prune`: what becomes of an old log.
 
-Rules: a prune names the exported copy, which is hashed here from its bodies; who approves sees
-what is signed before it is handed in.
+Rules: a prune names the exported copy, which is hashed here; approvers see what is signed.
 """
 
 from pathlib import Path

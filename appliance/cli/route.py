@@ -1,7 +1,7 @@
 """`route`: what a first stage may answer, from a directory to a certificate.
 
-Rules: check and sign work on a directory and need no server; the specification of a calibration is
-signed here, and the private key stays in this process; a person sees the terms before the look.
+Rules: check and sign need no server; the specification of a calibration is signed here, and the
+private key stays here; a person sees the terms before the look.
 """
 
 import json

@@ -1,8 +1,8 @@
 """`--key` and `--passphrase-file`: the keys that people sign with, in files and on tokens.
 
-Rules: a PIN or passphrase is typed at a prompt, or is a line of a file or descriptor, never a word
-of the command line; each is tried once. Keys are opened before the command's work begins, so that
-a wrong PIN costs nothing, and closed at its end.
+Rules: a PIN or passphrase is typed, or is a line of a file or descriptor, never a word of the
+command line; each is tried once. Keys are opened before the command's work begins, so that a wrong
+PIN costs nothing, and closed at its end.
 """
 
 import functools
@@ -26,11 +26,7 @@ Command: TypeAlias = Callable[..., None]
 
 
 class PlaceOfKey(click.ParamType[Path | TokenUri]):
-    """A file, or a key on a token.
-
-    Args:
-        new: of a key that is not there yet.
-    """
+    """A file, or a key on a token; `new` where it is not there yet."""
 
     name = "key"
 
@@ -40,7 +36,6 @@ class PlaceOfKey(click.ParamType[Path | TokenUri]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> KeyPlace:
-        """Read the place."""
         if isinstance(value, str) and value.startswith(uri.SCHEME):
             return uri.parse(value)
         found: Path = self._path.convert(value, param, ctx)
@@ -75,7 +70,7 @@ class KeyRing:
         self._next, self._data, self._strict = 0, data, strict
 
     def secret(self, name: str, *, new: bool = False) -> str:
-        """The next secret: a line, or from a prompt that shows nothing."""
+        """A line, or from a prompt that shows nothing."""
         if self._lines is None:
             text: str = click.prompt(name, hide_input=True, confirmation_prompt=new, err=True)
             return text
@@ -122,11 +117,7 @@ class KeyRing:
 
 
 def key_option(about: str, *, required: bool = True) -> Callable[[Command], Command]:
-    """`--key` and `--passphrase-file`; the command gets `key`, opened.
-
-    Args:
-        about: whose it is, for the help.
-    """
+    """`--key` and `--passphrase-file`; the command gets `key`, opened. `about` is for the help."""
 
     def added(command: Command) -> Command:
         @functools.wraps(command)
@@ -146,11 +137,7 @@ def key_option(about: str, *, required: bool = True) -> Callable[[Command], Comm
 
 
 def signer_options(who: str) -> Callable[[Command], Command]:
-    """`--as NAME`, `--key` and `--passphrase-file`, as `person` and `key`: who signs here.
-
-    Args:
-        who: what the person does, for the help.
-    """
+    """`--as NAME`, `--key` and `--passphrase-file`, as `person` and `key`; `who` is for help."""
 
     def added(command: Command) -> Command:
         named = click.option("--as", "person", required=True, metavar="NAME", help=who)

@@ -1,8 +1,7 @@
 """`status`: the appliance at a glance, in plain text or JSON.
 
 Rules: no alternate screen and no colour, so that it works on a serial line, in a log and with a
-screen reader; the profile is named first when it is the lab's; a watcher is told rates, too, which
-take two looks.
+screen reader; the profile is named first when it is the lab's; `--watch` adds rates.
 """
 
 import itertools

@@ -1,8 +1,7 @@
 """`task`: narrow jobs that apps call by name, from a directory to the store.
 
-Rules: new, check and sign work on a directory and need no server; `new` asks on a terminal for what
-is missing and elsewhere says which option gives it; private keys are read here and stay in this
-process; a task is approved like a model.
+Rules: new, check and sign need no server; `new` asks on a terminal for missing values and elsewhere
+names their options; private keys stay in this process; a task is approved like a model.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """`task fit`: the coefficients of a classifier, out of the split `train` of a dataset.
 
-Rules: logistic regression works on directories and needs neither data directory nor server; nearest
-neighbours need vectors, so they come out of an evaluation, which learned them by an approved model.
-The text of an item is made as it is when the task serves; the same items give the same bytes.
+Rules: logistic regression needs neither data directory nor server; nearest neighbours need vectors,
+so they come out of an evaluation, which learned them by an approved model. The text of an item is
+made as when the task serves; the same items give the same bytes.
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def fit(
 
 
 def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
-    """Raises TaskRefused: `task_invalid` when the evaluation was of another task's labels."""
+    """Raises TaskRefused (`task_invalid`) when the evaluation was of another task's labels."""
     if not isinstance(task.output, LabelForm) or set(task.output.labels) != set(labels):
         raise TaskRefused("task_invalid", "The evaluation's labels are not those of the task.")
 

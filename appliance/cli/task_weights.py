@@ -1,7 +1,6 @@
 """`task weights`: the words that decide for a label, of a task that a regression answers.
 
-Rules: it reads the directory of a task and needs neither data directory nor server; words are as
-they are, n-grams of characters in quotes.
+Rules: it needs neither data directory nor server; n-grams of characters are in quotes.
 """
 
 from dataclasses import asdict

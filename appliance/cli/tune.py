@@ -1,7 +1,7 @@
 """`tune`: train an adapter for a task, and prove that it serves as it was trained.
 
-Rules: a tuning is a job of the server, so it continues when the command is left; what it would take
-is said before it is begun; private keys are read here and stay in this process.
+Rules: a tuning is a job of the server, so it continues when the command is left; its cost is said
+first; private keys stay in this process.
 """
 
 from pathlib import Path
@@ -40,7 +40,6 @@ _SHOWN: Final = 12
 
 
 def _given(command: Decorated) -> Decorated:
-    """Add the options of a tuning."""
     options = (
         click.argument("task", metavar="TASK_DIR", type=READ_THERE),
         click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
@@ -223,7 +222,7 @@ def _tell(
 
 
 def _next(number: int, result: AdapterTuned, *, signed: bool) -> list[str]:
-    """The commands that lead to a task that the gate can judge, and the page."""
+    """The commands to a task that the gate can judge, and the page."""
     names = (safe(result.adapter), safe(result.base.id), safe(result.task.id))
     commands = next_commands(number, *names, signed=signed)
     return [*commands, f"appliance tune report {number} --out report.html"]
@@ -277,7 +276,6 @@ def _trained(result: AdapterTuned) -> list[str]:
 
 
 def _candidate(one: TunedCandidate, best: str) -> tuple[str, ...]:
-    """The table row of one candidate."""
     low, high = one.interval
     name = one.kind + ("" if one.weight is None else f", weight {one.weight:.2f}")
     against = ""
@@ -289,7 +287,7 @@ def _candidate(one: TunedCandidate, best: str) -> tuple[str, ...]:
 
 
 def _field(one: FieldRight) -> tuple[str, ...]:
-    """The table row of one field: exact match on all items, and on those that state it."""
+    """Exact match on all items, and on those that state the field."""
     row = [safe(one.field), f"{one.value:.3f}", _ends(one.interval)]
     if one.stated_value is not None and one.stated_interval is not None:
         row += [f"{one.stated_value:.3f} of {one.stated}", _ends(one.stated_interval)]

@@ -1,7 +1,7 @@
 """`tune offer`: from a tuning that is done to a task that the gate can judge.
 
-Rules: the task is the one that was trained for, file by file, with another candidate and the next
-version; an adapter of another tuning is refused; nothing is signed here.
+Rules: the task is the trained one, file by file, with another candidate and the next version; an
+adapter of another tuning is refused; nothing is signed here.
 """
 
 from pathlib import Path
@@ -90,14 +90,14 @@ def tuning_of(client: AdminClient, job_id: int) -> Job:
 
 
 def _result(found: Job) -> AdapterTuned:
-    """The result of a tuning; a plan and one that failed have none."""
+    """A plan or a failed tuning has none."""
     if (result := found.came_to(AdapterTuned)) is None:
         raise Refused("report_missing", f"Job {found.id} trained no adapter: {found.state}.")
     return result
 
 
 def _adapter(client: AdminClient, result: AdapterTuned, adapter: str | None) -> dict[str, str]:
-    """The adapter in the store, by id and digest; it must be the one that was trained.
+    """The stored adapter's id and digest; it must be the one that was trained.
 
     Raises:
         SignatureRefused: `signature_missing`.

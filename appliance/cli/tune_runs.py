@@ -117,7 +117,7 @@ def _compared(found: TuningsCompared) -> Iterator[str]:
 
 
 def _paired(found: Paired) -> Iterator[str]:
-    """One minus another: a line that says on what, then each difference."""
+    """A line that says on what, then each difference."""
     yield ""
     if found.reason:
         yield f"{found.tuning} minus {found.against}: not comparable: {safe(found.reason)}"

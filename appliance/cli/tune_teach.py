@@ -1,7 +1,7 @@
 """`tune teach`: a larger model answers the unlabelled items of a dataset for a smaller one.
 
-Rules: the person who begins it states the terms of the teacher's outputs; what is dropped is shown
-with its reason; nothing is signed here, and the dataset that was given does not change.
+Rules: the person who begins it states the terms of the teacher's outputs; dropped items are shown
+with the reason; nothing is signed here, and the given dataset does not change.
 """
 
 from pathlib import Path

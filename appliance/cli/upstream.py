@@ -1,7 +1,6 @@
 """`appliance upstream`: engines on other hosts.
 
-Rules: who approves sees what is signed before it is handed in; the private key stays in this
-process; each host is approved by itself.
+Rules: approvers see what is signed; the private key stays here; each host is approved by itself.
 """
 
 from pathlib import Path

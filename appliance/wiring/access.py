@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 class AccessRoom:
-    """Puts the parts together.
-
-    Attributes:
-        standing: in the site; None without peers.
-    """
+    """Puts the parts together; `standing` is None without peers."""
 
     def __init__(self, log: LogRoom) -> None:
         held = log.held
@@ -46,7 +42,7 @@ class AccessRoom:
         self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
 
     def agreed(self, key_id: str) -> bool:
-        """Tell if the owners of a key agreed to examples."""
+        """The owners of a key agreed to examples."""
         try:
             return self.keys.get(key_id).examples
         except StateRefused:

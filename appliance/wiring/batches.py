@@ -46,7 +46,7 @@ class BatchRoom:
             self.store.tidy(starting=True)
 
     def _slots(self, model: str) -> int:
-        """Requests that run at once of a model, a task or a route."""
+        """Of a model, a task or a route."""
         try:
             return self._routing.inference.slots(model)
         except ApplianceError:

@@ -49,7 +49,6 @@ class HeldDirectory:
     """A data directory that this process holds.
 
     Attributes:
-        data: its place.
         profile: lab or site.
         closing: ends what was opened here, the last first.
     """
@@ -123,7 +122,7 @@ def initialise(
 
 
 def _make_lab(data: Path, clock: Clock, evaluated: bool) -> None:
-    """The keys and the policy of a lab, and its root's certificate of the log's key."""
+    """With its root's certificate of the log's key."""
     lab.create(data, clock, evaluated=evaluated)
     files = LogFiles(data / "audit")
     site = (data / "keys" / "lab" / f"{lab.ROOT}.pem").read_bytes()
@@ -139,7 +138,7 @@ def _profile(trust: Path) -> str:
 
 
 def check_profile(profile: str, origin: str) -> None:
-    """Refuse a directory that was made as the other: the name of its log says which it is."""
+    """Refuse a directory that was made as the other, by the name of its log."""
     if not origin.startswith(_ORIGIN.format(profile)):
         raise PolicyRefused(
             "trust_profile",

@@ -34,7 +34,7 @@ class LogRoom:
     Attributes:
         held: the data directory that all rooms are in.
         kek: reads the log's key-encryption keys.
-        secret: of a purpose, a key that only who has the first of these can make.
+        secret: of a purpose, a key that only the holder of the first of these can make.
         agree: has other appliances know a look; None without peers.
     """
 
@@ -91,13 +91,12 @@ class LogRoom:
         held.closing.callback(self.notifier.stop)
 
     def ask_the_site(self, agree: Callable[[LedgerLook, SplitMarks], Sequence[LedgerLook]]) -> None:
-        """Have the other appliances agree to each look."""
         self.agree = agree
 
     async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
-        """Append an entry and wait until it is durable."""
+        """Returns when it is durable."""
         await append(self.audit, Draft(kind, fields))
 
     def decided(self, fields: Mapping[str, Json]) -> None:
-        """Append what was done by hand or by rule; blocks until it is durable."""
+        """A decision by hand or by rule; returns when it is durable."""
         self.audit.append(Draft("admin", fields)).result()

@@ -61,7 +61,6 @@ class PoolRoom:
         )
 
     def suspend(self, artifact: str, why: Refused) -> Awaitable[object]:
-        """Take an artifact out of service."""
         return self.pool.end(SYSTEM, artifact, "suspended", why)
 
     def most_memory(self, model_id: str) -> int:

@@ -69,9 +69,6 @@ def _named(data: Path, config: Config) -> list[Path]:
 def protect(data: Path, passphrase: str) -> list[Path]:
     """Encrypt the key files under a new host key, or go on with it where there is one.
 
-    Returns:
-        The files.
-
     Raises:
         Refused: `passphrase_refused`.
         StateRefused: `data_locked` while a server runs; `host_key_locked`.
@@ -204,7 +201,6 @@ def _need(data: Path) -> None:
 
 @contextlib.contextmanager
 def _recorded(data: Path, step: str) -> Iterator[Config]:
-    """Hold the directory, and record the step first."""
     with hold(data, None, None, _PATIENCE_S) as held:
         config = held.config.audit
         log = AuditLog.open(

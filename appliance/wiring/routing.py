@@ -98,7 +98,7 @@ class RoutingRoom:
         )
 
     def take_away(self, certificate: str, route: str, reason: str) -> None:
-        """Take a certificate out of use, on the record; does nothing where it is already."""
+        """On the record; does nothing where it is already out of use."""
         if self.certificates.suspended(certificate) is None:
             self._log.decided(
                 {

@@ -72,7 +72,7 @@ class ServingRoom:
         return Inference(backends, self.shared)
 
     def digest_of(self, model_id: str) -> str:
-        """The digest of a model, an adapter or an upstream; "" for one without."""
+        """Of a model, an adapter or an upstream; "" for one without."""
         if (found := self.backends.upstream(model_id)) is not None:
             return found.identity
         return self._trust.store.inventory.record(model_id).digest or ""
@@ -85,11 +85,9 @@ class ServingRoom:
         return await self._count(asked)
 
     async def count(self, model_id: str, text: str) -> int:
-        """Count the tokens of a text for a model."""
         return await self._count(GenerationRequest(model=model_id, prompt=text))
 
     def context(self, model_id: str) -> int:
-        """Tokens that fit into the context of a model."""
         return self.tokenizers.card(ASKER, model_id).n_ctx
 
     async def _count(self, asked: GenerationRequest) -> int:

@@ -61,17 +61,16 @@ class TrustRoom:
         self.permission = Permission(self.store, self.policy, self.fresh, engine_version())
 
     def policy(self) -> TrustPolicy:
-        """The trust policy in force."""
         policy = load_policy(self._directory)
         check_profile(policy.profile, self._origin)
         return policy
 
     def now_us(self) -> int:
-        """The latest time that is known, microseconds since the epoch."""
+        """The latest time that is known, since the epoch."""
         return self.fresh().latest_us
 
     def engine(self) -> str:
-        """Name, version and build of the engine that serves."""
+        """Name, version and build."""
         return f"{ENGINE} {engine_version()} build {build_of()}"
 
     def grace_days(self) -> int:
@@ -79,11 +78,10 @@ class TrustRoom:
         return load_policy(self._directory).tasks.grace_days
 
     def marks_key(self) -> bytes:
-        """The site's key of marks."""
         return marks_key(self._directory)
 
     def evidence_key(self) -> ecdsa.PrivateKey:
-        """The key that signs what gates and calibrations found."""
+        """Signs what gates and calibrations found."""
         following = evidence.following(self._held.data)
         if following is not None:
             with contextlib.suppress(PolicyRefused):  # it waits for the policy
@@ -92,18 +90,17 @@ class TrustRoom:
         return evidence.ensure(self._held.data, lab.MARK if self._held.profile == "lab" else b"")
 
     def template_of(self, model_id: str) -> str:
-        """Hex SHA-256 of a model's chat template; "" for none."""
+        """Hex SHA-256; "" for none."""
         signed, facts = self.store.inspect(base_of(model_id) or model_id, self.policy())
         template = signed.template or facts.chat_template
         return sha256(template.encode()).hexdigest() if template else ""
 
     def tensors_of(self, model_id: str) -> GgufFacts:
-        """Facts of the file of a stored model."""
         with self.store.inventory.open(model_id) as artifact:
             return artifacts.vet_stored(artifact, artifacts.vet_model)
 
     def covered(self, model_id: str, covers: Callable[[str, GgufFacts, Lora | None], bool]) -> bool:
-        """Tell if answers of a stored model or adapter have the same bits in any company."""
+        """Answers of a stored model or adapter have the same bits in any company."""
         base, lora = base_of(model_id), None
         if base is not None:
             with self.store.inventory.open(model_id) as artifact:
@@ -111,18 +108,14 @@ class TrustRoom:
         return covers(base or model_id, self.tensors_of(base or model_id), lora)
 
     def seal(self, model_id: str) -> VerifiedModel:
-        """Verify a model and hold it in sealed memory."""
         return self.store.seal(model_id, self.policy(), silent)
 
     def seal_again(self, model: VerifiedModel) -> VerifiedModel:
-        """Check and seal the stored file of a model once more."""
         return self.store.seal_again(model, self.policy())
 
     def adapters_of(self, model_id: str) -> list[str]:
-        """The adapters that are for a model."""
         records = self.store.inventory.records()
         return [record.id for record in records if base_of(record.id) == model_id]
 
     def has(self, name: str) -> bool:
-        """Tell if an artifact has this id."""
         return any(record.id == name for record in self.store.inventory.records())

@@ -2,7 +2,7 @@
 
 usage: python -m benchmarks.audit [--rows N] [--repeat K] [--seconds S] [--log DIRECTORY]
 
-`--log` is a log made before by `benchmarks.audit.large`, so that ten million entries are made once.
+`--log` is a log made before by `benchmarks.audit.large`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Runs: TypeAlias = dict[str, list[float]]
 def writing(
     repeat: int, seconds: float, place: Path
 ) -> tuple[list[Figure], dict[str, list[float]]]:
-    """Goals G2 to G4 and G7: in random order within each repetition."""
+    """Goals G2 to G4 and G7, in random order within each repetition."""
     library, dice = shim(place), random.Random(7)
     peer = interpreter()
     who = {side: side for side in SIDES} | ({PEER: str(peer)} if peer else {})

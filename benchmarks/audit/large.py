@@ -1,7 +1,7 @@
-"""A log of any size in minutes: real bodies, keys, heads and indexes, without the waiting.
+"""A log of any size in minutes: real bodies, keys, heads and indexes, without texts.
 
 Rules: every byte is what the writer would have stored (`verify` finds nothing), but rows go in by
-the thousand, unsynced, and indexes are built at the end. Texts are not kept.
+the thousand, unsynced, and indexes are built at the end.
 """
 
 import sys

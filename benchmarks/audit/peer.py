@@ -11,7 +11,7 @@ from installer.bundle.steps import say
 
 
 def interpreter() -> Path | None:
-    """Its Python, or None where it cannot be made: no package index, say."""
+    """Its Python, or None where it cannot be made, e.g. without a package index."""
     lock = LOCKS / "lock-bench.txt"
     made = cache_root() / "bench" / sha256(lock.read_bytes()).hexdigest()[:16]
     if not (made / "complete").exists():

@@ -1,8 +1,7 @@
-"""Entries a second of pymerkle's SqliteTree, which keeps entries and hashes in SQLite (G4).
-
-Run by the interpreter of an environment that has pymerkle (offline-wheels/lock-bench.txt) and
-nothing of the product. One connection, one transaction an entry, synced: more clients would wait
-for it.
+"""Entries a second of pymerkle's SqliteTree (G4), in an environment that has pymerkle
+(offline-wheels/lock-bench.txt) and nothing of the product. One connection, one synced transaction
+an
+entry: more clients would wait.
 
 usage: python pymerkle_side.py DIRECTORY SECONDS
 """

@@ -16,7 +16,7 @@ from benchmarks.audit.large import APPS, BASE_US, CODES, MODELS, STEP_US
 
 
 def queries(rows: int) -> Iterator[tuple[str, Query]]:
-    """What an operator asks for, and the worst that we could think of, at random places."""
+    """Queries of an operator, and the worst that we could think of, at random places."""
     dice = random.Random(1)
     for newest in (False, True):
         for _ in range(8):

@@ -79,11 +79,7 @@ def shim(place: Path) -> Path:
 
 
 def measured(who: str, seconds: float, library: Path, sync_us: int) -> dict[str, float]:
-    """One run in a process of its own, so that each begins alike.
-
-    Args:
-        who: `raw`, a number of clients, or the interpreter of an environment with pymerkle.
-    """
+    """One run in a process of its own, by `raw`, a number of clients, or pymerkle's interpreter."""
     with tempfile.TemporaryDirectory(dir=library.parent) as place:
         command: list[str | Path] = [
             sys.executable,
@@ -112,7 +108,6 @@ def unsigned_after_kill(directory: Path) -> int:
 
 
 def _entries(directory: Path) -> tuple[int, int]:
-    """How many there are, and how many the newest head covers."""
     try:
         database = pysqlite3.dbapi2.connect(f"file:{directory}/log.db?mode=ro", uri=True)
         row = database.execute(

@@ -27,7 +27,7 @@ def arrivals(session: Session) -> list[Figure]:
 
 
 def _capacity(session: Session) -> float:
-    """Requests per second of the peer with 8 always under way."""
+    """With 8 requests always under way."""
     bodies = itertools.islice(mixed(_OTHER_PROMPTS), session.count(_CAPACITY_REQUESTS))
     with session.serving("peer") as server:
         run = summarise("peer", drive(load_of(server, [Ask(body) for body in bodies])))

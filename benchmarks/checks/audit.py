@@ -1,8 +1,6 @@
-"""P6: what the audit log costs, with a model and with one that computes nothing; and what it costs
-to send it on.
+"""P6: the cost of the audit log, with a model and with a null model, and of sending it on.
 
-Two servers of ours run side by side, one with its log in memory or without a receiver, and take
-turns: only one ever has work. So the pairs are close in time, and there can be many of them.
+Two servers of ours run side by side and take turns, so that the pairs are close in time.
 """
 
 import contextlib
@@ -33,7 +31,7 @@ class _Load:
         at_once: clients, and slots of the server.
         sides: the two servers, each with its module and arguments.
         what: is compared.
-        config: is added to the first server's `appliance.toml`.
+        config: for the first server's `appliance.toml`.
     """
 
     requests: int
@@ -72,7 +70,7 @@ def forwarded(session: Session) -> list[Figure]:
 
 @contextlib.contextmanager
 def _receiver() -> Iterator[tuple[int, list[int]]]:
-    """A receiver that throws away what it gets: its port, and how many bytes came at a time."""
+    """Throws everything away; its port, and how many bytes came at a time."""
     taken: list[int] = []
 
     class Sink(socketserver.BaseRequestHandler):

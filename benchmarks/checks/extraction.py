@@ -41,7 +41,6 @@ def _rate(runs: dict[str, list[Run]], other: str, target: float) -> Figure:
 
 
 def _validity(runs: dict[str, list[Run]], count: int) -> list[Figure]:
-    """The share of documents that are valid, a figure for each side."""
     figures = []
     for side, measured in runs.items():
         share = Summary.of([run.requests / count for run in measured])

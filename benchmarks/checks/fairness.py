@@ -1,4 +1,4 @@
-"""P9: what an app that asks one question at a time feels of an app that floods the server."""
+"""P9: one app that asks one question at a time, beside another that floods the server."""
 
 from benchmarks.generator import Answer
 from benchmarks.loads import Group, Load, independent
@@ -15,10 +15,7 @@ _MANY = 1_000_000  # a number of a run that no repetition has
 
 
 def fair(session: Session) -> list[Figure]:
-    """App B alone, then beside 64 requests of app A.
-
-    The peer knows no apps and answers in order: B would wait for all 64, as long as the flood is.
-    """
+    """App B alone, then beside 64 requests of app A."""
     p95: dict[str, list[float]] = {"alone": [], "beside": []}
     for repetition in range(session.repeat):
         with session.serving("ours") as server:

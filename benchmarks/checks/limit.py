@@ -48,7 +48,7 @@ def _engine(session: Session, repetition: int) -> float:
 
 
 def _batched_bench(session: Session) -> float:
-    """Tokens per second of one batch of 8, prefill included; the median of three batches."""
+    """Of one batch of 8, prefill included; the median of three batches."""
     binary = peer.chosen("llama-batched-bench")
     arguments = [
         *("-c", str(CELLS), "-kvu", "-b", "2048", "-ub", "512"),

@@ -46,7 +46,7 @@ def loading(session: Session) -> list[Figure]:
 
 
 def _load(server: Server) -> float:
-    """Seconds from asking the running server for the model to its first token."""
+    """From asking the running server for the model to its first token."""
     with AdminClient(socket_path(server.data), answer_seconds=_PATIENT_S) as client:
         client.call(MODEL_UNLOAD, model_id=MODEL)
         begun = time.monotonic()
@@ -55,7 +55,7 @@ def _load(server: Server) -> float:
 
 
 def _start(session: Session) -> float:
-    """Seconds from starting the peer to its first token."""
+    """From starting the peer to its first token."""
     begun = time.monotonic()
     with servers.peer(peer.chosen(), session.gguf, pause=0.005) as server:
         session.commands["peer"] = server.command
@@ -63,7 +63,6 @@ def _start(session: Session) -> float:
 
 
 def _first_token(server: Server) -> float:
-    """When the first token of a short answer arrived."""
     generator = Generator(load_of(server, [Ask(completion(_QUESTION, 1))]))
     asyncio.run(generator.run())
     (answer,) = generator.answers

@@ -75,7 +75,7 @@ def neighbour(session: Session) -> list[Figure]:
 
 
 def _observe(session: Session, server: Server, repetition: int) -> Shares:
-    """The load with the neighbour in it; the peer's recovery is not waited for."""
+    """The peer's recovery is not waited for."""
     mine = server.side == "ours"
     tail = _RETURN_S + _AFTER_S if mine else 1.0
     load = load_of(server, staggered(2000, repetition))

@@ -1,8 +1,7 @@
-"""P8: what a step costs beside the model, at 64 sequences and 32k tokens, greedy.
+"""P8: the cost of a step beside the model, at 64 sequences and 32k tokens, greedy.
 
-A worker with a null model sends its steps to the server's own end of a worker, which decodes
-them and hands the rows to 64 waiting queues. The two run on different cores; their costs are
-added all the same.
+A worker with a null model sends its steps to the server's own end of a worker, which hands the rows
+to 64 waiting queues.
 """
 
 import asyncio

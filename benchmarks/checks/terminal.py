@@ -1,7 +1,5 @@
-"""The screens beside a busy server: their own processor time, and the bytes that they send.
-
-The processor time of one process depends little on other work of the host, so these figures hold on
-a busy one. The overview is in front, whose charts and numbers change with each poll.
+"""The screens beside a busy server: their own processor time, and the bytes that they send. The
+overview is in front, which changes with each poll.
 """
 
 import contextlib
@@ -78,7 +76,7 @@ def _observe(
 
 @contextlib.contextmanager
 def _screens(data: Path, options: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """`appliance tui` on a line of its own; its process, and the end that reads what it sends."""
+    """`appliance tui` on its own line; its process, and the end that reads its output."""
     line, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *_SIZE, 0, 0))
     with tempfile.TemporaryDirectory() as home:
@@ -101,7 +99,6 @@ def _screens(data: Path, options: tuple[str, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _read(line: int, seconds: float) -> int:
-    """Take what comes; its bytes."""
     taken, end = 0, time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         if select.select([line], [], [], left)[0]:

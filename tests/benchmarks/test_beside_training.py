@@ -1,4 +1,4 @@
-"""Answers beside a training: the same moments on both sides, ratios, what a stopped trainer is."""
+"""Answers beside a training: the same moments on both sides, ratios, a stopped trainer."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from benchmarks.servers import BenchError
 
 
 def answers(first: float, count: int = 40) -> list[Answer]:
-    """Answers that begin a second apart, the later the slower."""
+    """They begin a second apart, the later the slower."""
     return [
         Answer("app", float(n), stamps=[n + first * (1 + n / count)], ended=n + 2 * first)
         for n in range(count)

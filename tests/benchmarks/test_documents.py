@@ -50,7 +50,7 @@ def test_a_cut_text_is_no_document(text: str) -> None:
 
 
 def accepts(text: str) -> bool:
-    """Whether the grammar by hand takes the text, to its end."""
+    """To the text's end."""
     grammar = llguidance.LLMatcher.grammar_from_lark(gbnf_to_lark(GRAMMAR))
     matcher = llguidance.LLMatcher(llguidance.LLTokenizer("byte"), grammar)
     assert not matcher.is_error(), matcher.get_error()

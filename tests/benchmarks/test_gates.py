@@ -1,4 +1,4 @@
-"""The script of the gate's verdicts: the tasks that it writes, and its table. No model is asked."""
+"""The script of the gate's verdicts: its tasks and its table. No model is asked."""
 
 import json
 from pathlib import Path

@@ -32,7 +32,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Script:
-    """Answers every request alike, in chunks; remembers what was asked."""
+    """Answers every request alike, in chunks; keeps the requests."""
 
     def __init__(
         self, pieces: Sequence[bytes], status: str = "200 OK", *, whole: bool = True

@@ -1,4 +1,4 @@
-"""The league's sheet and the server that engines without one get."""
+"""The league's sheet and the shim's server."""
 
 import http.client
 import json
@@ -16,8 +16,6 @@ from benchmarks.measure import drive
 
 
 class Echo:
-    """An engine that says its prompt's words."""
-
     def size(self, prompt: str) -> int:
         return len(prompt.split())
 

@@ -1,4 +1,4 @@
-"""The headline's two sides: the same documents and labels, and what the sheet says of them."""
+"""The headline's two sides: the same documents and labels, and their sheet."""
 
 import json
 

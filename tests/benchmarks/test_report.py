@@ -1,4 +1,4 @@
-"""What the table and the picture say about a figure."""
+"""The table and the picture of a figure."""
 
 from xml.etree import ElementTree
 

@@ -1,4 +1,4 @@
-"""Partial runs merge, and what is written can be read again."""
+"""Partial runs merge and can be read again."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Seconds of a larger stage that are avoided: the share, its interval, and what stages did."""
+"""Seconds of a larger stage that are avoided: the share and its interval."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_a_run_that_made_an_offer_gives_the_first_stage(tmp_path: Path) -> None:
 
 
 def answered(count: int, wrong: int) -> tuple[tuple[Item, ...], Answers]:
-    """Items of groups of their own; the first of them are answered wrong, with less confidence."""
+    """Each in its own group; the first of them are answered wrong, with less confidence."""
     items = tuple(Item(f"i{count}-{n}", f"g{n}", {"text": "x"}, "a") for n in range(count))
     shares = [0.4 if n < wrong else 0.6 + 0.3 * n / count for n in range(count)]
     return items, {i.id: ({"a": s, "b": 1 - s}, 5) for i, s in zip(items, shares, strict=True)}

@@ -1,4 +1,4 @@
-"""Sheets: what is kept of a measurement."""
+"""Sheets of measurements."""
 
 from pathlib import Path
 

@@ -9,7 +9,6 @@ from benchmarks.task_forms import FORMS, Orders, gbnf, tasks
 
 
 def orders() -> Orders:
-    """A few, without the example sets."""
     made = Orders.__new__(Orders)
     made.pairs = [("hose leaks", "hydraulics"), ("piston broken", "engine")]
     made.labels = ["engine", "hydraulics"]

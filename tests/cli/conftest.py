@@ -16,8 +16,6 @@ from tests.api.admin.lab import APPROVERS, LabData, make_lab
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
-
     status: int
     out: str
     err: str
@@ -38,7 +36,6 @@ Run: TypeAlias = Callable[..., Done]
 
 
 def run_command(*arguments: str | Path, data: Path | None = None) -> Done:
-    """Run one command."""
     environment = {"APPLIANCE_DATA": None if data is None else str(data)}
     done = CliRunner().invoke(
         cli, [str(a) for a in arguments], env=environment, catch_exceptions=False
@@ -48,13 +45,12 @@ def run_command(*arguments: str | Path, data: Path | None = None) -> Done:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> LabData:
-    """A fresh lab."""
     return make_lab(tmp_path)
 
 
 @pytest.fixture
 def run(lab: LabData) -> Run:
-    """Run a command on the lab's data directory, which APPLIANCE_DATA names."""
+    """On the lab's data directory, which APPLIANCE_DATA names."""
     return lambda *arguments: run_command(*arguments, data=lab.data)
 
 
@@ -75,12 +71,11 @@ def approved_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def approved(lab: LabData, approved_lab: Path) -> str:
-    """The id of the approved model, which the lab has now."""
+    """The id; the lab has the model now."""
     shutil.rmtree(lab.data)
     shutil.copytree(approved_lab, lab.data.parent, dirs_exist_ok=True)
     return "tiny"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """They run the whole product."""
     item.add_marker("model")

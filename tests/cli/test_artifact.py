@@ -268,7 +268,7 @@ def test_revoking_and_checking_again(run: Run, lab: LabData, approved: str) -> N
 
 
 def templated(lab: LabData) -> Path:
-    """An artifact whose template file says something else than the model's own."""
+    """Its template file says something else than the model's own."""
     path = lab.artifact("other")
     (path / "chat.jinja").write_text("{{ messages[0].content }}\nand a line more\x1b[2J")
     (path / "artifact.json").write_text('{"version": 1, "roles": {"chat.jinja": "template"}}')

@@ -15,7 +15,7 @@ from tests.cli.conftest import Run, run_command
 
 @pytest.fixture
 def proof(lab: LabData, run: Run, tmp_path: Path) -> Path:
-    """A proof of the entry that a new key made."""
+    """Of the entry that a new key made."""
     run("key", "create", "app")
     path = tmp_path / "p.txt"
     assert run("audit", "proof", "1", "--out", path).status == 0
@@ -27,7 +27,7 @@ def genesis(lab: LabData) -> Path:
 
 
 def tamper(lab: LabData) -> None:
-    """Change an entry behind SQLite's and the product's back."""
+    """Behind SQLite's and the product's back."""
     connection = pysqlite3.dbapi2.connect(str(lab.data / "audit" / "log.db"))
     for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
         connection.execute(f"DROP TRIGGER {name}")

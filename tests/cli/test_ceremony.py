@@ -32,7 +32,7 @@ def ceremony(*arguments: str | Path) -> Done:
 
 
 def prepared(tmp_path: Path, words: Path) -> Path:
-    """A ceremony with all keys and a policy, nothing signed."""
+    """All keys and a policy, nothing signed."""
     path, policy = tmp_path / "officer", tmp_path / "policy.json"
     policy.write_bytes(as_json(document()))
     roots = [word for name in ROOT for word in ("--root", name)]

@@ -1,4 +1,4 @@
-"""The printed record: all that somebody needs who compares it in years."""
+"""The printed record has all that a later comparison needs."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a command reaches the admin app."""
+"""The way from a command to the admin app."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def test_the_server_does_the_work_when_there_is_one(lab: LabData) -> None:
 
 
 def test_an_own_copy_has_no_limit_of_time_and_a_server_has(lab: LabData) -> None:
-    """A loaded host answered after more than 30 seconds, and a tour died of it."""
+    """A loaded host answered after more than 30 seconds."""
     with admin_client(lab.data) as client:
         assert client._http.timeout.read is None
     with open_services(lab.data) as services:

@@ -21,7 +21,6 @@ from tests.trust.forge import new_key, quiet
 
 
 def alone(*arguments: str | Path, exits: int = 0) -> Any:
-    """A command without a data directory."""
     done = CliRunner().invoke(cli, ["dataset", *map(str, arguments), "--json"])
     assert done.exit_code == exits, done.output
     return json.loads(done.stdout) if done.stdout else None
@@ -41,7 +40,6 @@ COLUMNS = ("--id", "no", "--group", "day", "--input", "text", "--expected", "par
 
 @pytest.fixture
 def made(tmp_path: Path, table: Path) -> Path:
-    """The dataset of it."""
     alone("new", tmp_path / "orders", "--from", table, *COLUMNS, "--name", "orders")
     return tmp_path / "orders"
 
@@ -159,7 +157,7 @@ def test_text_of_items_cannot_steer_the_terminal(tmp_path: Path) -> None:
 
 @pytest.fixture
 def signed(lab: LabData, tmp_path: Path) -> Path:
-    """A dataset that the lab's publisher signed."""
+    """By the lab's publisher."""
     path = tmp_path / "orders"
     write(path, dataset(orders(90)))
     sign_directory(path, lab.key("publisher").read_bytes(), quiet)
@@ -177,7 +175,7 @@ def approve(lab: LabData, run: Run, name: str = "orders") -> None:
 
 
 def read_again(lab: LabData) -> tuple[str, Dataset]:
-    """What an evaluation reads: the approved dataset, checked once more."""
+    """As an evaluation reads it: the approved dataset, checked once more."""
     with open_services(lab.data) as services:
         policy = load_policy(lab.data / "trust")
         return services.store.use("orders", "dataset", policy, quiet, read_artifact)

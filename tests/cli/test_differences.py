@@ -1,4 +1,4 @@
-"""What an approver reads: diffs of the signed texts, safe to print."""
+"""An approver's diffs of the signed texts, safe to print."""
 
 from typing import cast
 
@@ -39,7 +39,7 @@ class Told:
 
 
 def changes(lines: list[str]) -> list[str]:
-    """The lines that were taken away or added, without the names of the files."""
+    """Lines taken away or added, without the names of the files."""
     return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
 
 

@@ -1,4 +1,4 @@
-"""`docs`: the guides in the terminal, and that an installation without them says so."""
+"""`docs`: the guides in the terminal; an installation without them says so."""
 
 import socket
 from pathlib import Path

@@ -26,7 +26,7 @@ def serving(lab: LabData) -> Iterator[None]:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
-    """A task that no language model answers for, so that none is loaded."""
+    """No language model answers, so that none is loaded."""
     return write_task(tmp_path / "task", FITTED, classifier_json=coefficients("electrical"))
 
 
@@ -38,7 +38,7 @@ def dataset(tmp_path: Path) -> Path:
 def test_a_task_may_be_measured_by_its_three_likeliest_labels(
     lab: LabData, run: Run, dataset: Path, tmp_path: Path
 ) -> None:
-    """Of three labels every candidate names the right one, the commonest one, too; not by one."""
+    """Of three labels every candidate names the right one, even the commonest one; not by one."""
     with serving(lab):
         for metric, all_right in (("top_3", True), ("exact_match", False)):
             text = CLASSIFIER.replace("exact_match", metric)
@@ -126,7 +126,6 @@ def test_what_is_no_dataset_or_no_evaluation_is_refused(
 def test_approved_artifacts_are_named_by_id(
     lab: LabData, run: Run, dataset: Path, tmp_path: Path
 ) -> None:
-    """A dataset from the store, and a task that was not approved."""
     task = write_task(tmp_path / "task")
     for path, kind, people in ((dataset, "dataset", APPROVERS), (task, "task", ())):
         assert run(kind, "sign", path, "--key", lab.key("publisher")).status == 0

@@ -19,7 +19,7 @@ from tests.cli.test_main import PASSED_ON, commands
 
 
 def parsed(command: click.Command, words: list[str]) -> dict[str, object]:
-    """The parameters of a command line; a file that it names need not be there."""
+    """A file that the line names need not be there."""
     context = click.Context(command)
     found, rest, _ = command.make_parser(context).parse_args(list(words))
     assert not rest
@@ -58,7 +58,7 @@ def test_an_example_with_an_unknown_or_missing_option_is_found() -> None:
 
 
 def reachable(command: click.Command = cli) -> Iterator[click.Command]:
-    """The commands and groups that can be typed."""
+    """Groups, too."""
     yield command
     if isinstance(command, click.Group):
         for name in command.list_commands(click.Context(command)):
@@ -68,7 +68,6 @@ def reachable(command: click.Command = cli) -> Iterator[click.Command]:
 
 
 def test_every_command_module_can_be_typed() -> None:
-    """A module that is named like the command in it is a command, or of a group."""
     typed = set(reachable())
     found = {
         info.name: vars(importlib.import_module(f"appliance.cli.{info.name}")).get(info.name)

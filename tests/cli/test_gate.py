@@ -152,7 +152,7 @@ def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: 
 
 
 def files(services: Services) -> LookFiles:
-    """Those of a gate with the number 7."""
+    """Of a gate with the number 7."""
     parts = cast("GateJob", services.jobs.kind("gate")).parts
     return LookFiles(parts.directory / "7", parts.kek())
 
@@ -215,7 +215,7 @@ def test_outcomes_that_leave_end_the_looks_and_the_command_says_so_first(
 def test_sealing_takes_out_the_few_items_that_a_look_saw(
     lab: LabData, serving: Services, tmp_path: Path
 ) -> None:
-    """2 of 52 items of another collection are repeats: named, counted and left out."""
+    """2 of 52 items of another collection are repeats."""
     first = write_dataset(tmp_path / "first", seal=sealing_key(serving))
     sealed = directory.read(first).seal
     assert sealed is not None

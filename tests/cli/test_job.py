@@ -42,7 +42,7 @@ def serving(lab: LabData, steps: Steps) -> Iterator[Services]:
 
 
 def start(run: Run, lab: LabData) -> str:
-    """Start a job by a command; `steps` has none, so the client does."""
+    """`steps` has no command, so the client starts the job."""
     from appliance.client import AdminClient
 
     with AdminClient(socket_path(lab.data)) as client:

@@ -97,7 +97,6 @@ def test_a_client_certificate_stands_for_a_key(lab: LabData, run: Run, tmp_path:
 
 
 def self_signed() -> bytes:
-    """Any certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
     start = datetime(2026, 1, 1, tzinfo=UTC)

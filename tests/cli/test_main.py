@@ -236,7 +236,7 @@ def everything(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str
 
 
 def test_first_sentences_are_for_a_stranger() -> None:
-    """Of every command and option at most 45 characters: no list cuts one at 80 columns."""
+    """At most 45 characters: no list cuts one at 80 columns."""
     long: dict[str, str] = {}
     for name, command in everything():
         told = {name: command.help}

@@ -55,7 +55,7 @@ def test_a_log_that_was_changed_is_not_taken_for_another(
 
 
 def anything(command: click.Command) -> tuple[str, ...]:
-    """Something for everything that a command demands."""
+    """A value for each parameter that a command demands."""
     given: list[str] = []
     for param in command.params:
         if param.required:
@@ -68,7 +68,7 @@ def anything(command: click.Command) -> tuple[str, ...]:
 def commands(
     command: click.Command, *path: str
 ) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Every command that works on a data directory, and something to give it."""
+    """Those that work on a data directory, with their arguments."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
@@ -80,7 +80,7 @@ def commands(
 
 
 def asked(lab: LabData, beside: Path) -> dict[tuple[str, ...], tuple[str | Path, ...]]:
-    """What commands are given beyond the directory; in the order in which they make sense."""
+    """Arguments beyond the directory, in the order in which the commands make sense."""
     key = ("--key", lab.key("approver-1"), "--meaning", "fit")
     genesis = lab.data / "audit" / "genesis.pub"
     return {

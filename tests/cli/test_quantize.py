@@ -1,4 +1,4 @@
-"""What `quantize` shows."""
+"""The output of `quantize`."""
 
 from typing import Any
 

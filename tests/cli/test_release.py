@@ -1,4 +1,4 @@
-"""`task release`: each person's part, called again after every step, and what it never does."""
+"""`task release`: each person's part, called again after every step, and its refusals."""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class Site:
         return self.run("task", "release", task or self.task, "--data", self.data, *given, *said)
 
     def counted(self) -> dict[str, int]:
-        """What was done, as the log has it."""
+        """By the log."""
         bodies = [dict(entry.body) for entry in self.services.reader.tail(1_000)]
         events = [str(body.get("event") or body.get("action")) for body in bodies]
         counted = {name: events.count(name) for name in ("approval", "gate_look", "task_pointer")}

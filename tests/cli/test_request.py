@@ -1,4 +1,4 @@
-"""`appliance request …`; what a server answers is tested in tests/api/admin/test_requests.py."""
+"""`appliance request …`; a server's answers: tests/api/admin/test_requests.py."""
 
 from tests.cli.conftest import Run
 

@@ -16,7 +16,7 @@ from tests.cli.conftest import Run
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lab whose log began two years ago."""
+    """Its log began two years ago."""
     data = tmp_path_factory.mktemp("old") / "data"
     clock = FixedClock(int(time.time() - 2 * 365 * 86_400) * 1_000_000)
     initialise(data, "lab", clock)

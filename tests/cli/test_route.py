@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("routes")
 
 @pytest.fixture(scope="module")
 def lab(route_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabData]:
-    """A lab whose server runs, with a route and a sealed dataset."""
+    """Its server runs, with a route and a sealed dataset."""
     data = copied(route_data, tmp_path_factory.mktemp("command"))
     with open_services(data, config=SMALL) as services:
         with serve_in_thread(create_admin_app(services), socket_path(data)):

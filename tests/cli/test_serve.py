@@ -53,7 +53,6 @@ def watch(data: Path) -> "subprocess.Popen[str]":
 
 
 def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
-    """Read what the server says until it says this."""
     assert process.stderr is not None
     assert any(words in line for line in process.stderr), f"it ended without saying {words!r}"
 
@@ -71,7 +70,6 @@ def server(data: Path, words: str, *options: str) -> Iterator["subprocess.Popen[
 
 
 def import_approved(lab: LabData, gguf: Path) -> None:
-    """Sign, import and approve a model as `smol`, by commands."""
     artifact = lab.data.parent / "smol"
     artifact.mkdir()
     shutil.copyfile(gguf, artifact / "model.gguf")
@@ -91,7 +89,7 @@ def import_approved(lab: LabData, gguf: Path) -> None:
 def serving(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 ) -> Iterator[Serving]:
-    """Commands on the data directory of a server that serves SmolLM2."""
+    """On the data directory of a server that serves SmolLM2."""
     lab = make_lab(tmp_path_factory.mktemp("serve"))
     import_approved(lab, default_model_path)
 
@@ -148,7 +146,7 @@ def test_a_bad_artifact_is_refused_by_the_server_too(serving: Serving, tmp_path:
 def test_an_evaluation_says_what_was_found_cited_and_right(
     serving: Serving, tmp_path: Path
 ) -> None:
-    """Of a task with documents: the search, the quotations, and the answers, each by question."""
+    """The search, the quotations, and the answers, each by question."""
     tour_documents.write(documents := tmp_path / "documents")
     chapters = (documents / "handbook.md").read_text().split("## ")[1:]
     (documents / "handbook.md").unlink()

@@ -1,4 +1,4 @@
-"""`appliance state`: what differs, and what to do."""
+"""`appliance state`: differences, and the next step."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""`appliance task weights`: words of a classifier, and why a text was answered so."""
+"""`appliance task weights`: words of a classifier, and the reasons of an answer."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ def test_the_policy_for_a_person_and_for_a_script(run: Run) -> None:
 
 
 def begun(tmp_path: Path, sim: Simulator) -> tuple[Path, Path]:
-    """A data directory by the host's clock, and a stick that was not taken yet."""
+    """By the host's clock, and a stick that was not taken yet."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     data = tmp_path / "data"
     sim.expires = dict.fromkeys(sim.expires, now + 90 * DAY)

@@ -1,4 +1,4 @@
-"""`appliance tune …` without the tuning set, and what it shows of a result."""
+"""`appliance tune …` without the tuning set, and its output of a result."""
 
 import contextlib
 from collections.abc import Iterator

@@ -26,8 +26,6 @@ from tests.tuning.example import tuned
 
 
 class Trained(JobKind[Nothing, AdapterTuned]):
-    """A tuning that was done before."""
-
     name = "tune"
     form = Nothing
     role = Role.OPERATOR
@@ -41,7 +39,7 @@ class Trained(JobKind[Nothing, AdapterTuned]):
 
 @pytest.fixture
 def trained(lab: LabData) -> Iterator[Path]:
-    """A server on which tuning 1 is done; its adapter is in the store as `tiny`."""
+    """Tuning 1 is done; its adapter is in the store as `tiny`."""
     with open_services(lab.data, config=Config(audit=AuditConfig(ballast_mib=0))) as services:
         adapter = lab.data.parent / "tiny"
         task = write_task(lab.data.parent / "task")

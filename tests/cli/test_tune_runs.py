@@ -1,4 +1,4 @@
-"""`appliance tune list|show|compare|report`: what was begun, and what it came to."""
+"""`appliance tune list|show|compare|report`: tunings and their results."""
 
 from collections.abc import Iterator
 from pathlib import Path

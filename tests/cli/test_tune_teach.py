@@ -1,4 +1,4 @@
-"""What `tune teach` shows."""
+"""The output of `tune teach`."""
 
 from typing import Final
 

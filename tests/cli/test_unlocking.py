@@ -1,4 +1,4 @@
-"""Who opens a protected data directory: credential, file, person."""
+"""Openers of a protected data directory: credential, file, person."""
 
 from pathlib import Path
 

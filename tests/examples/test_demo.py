@@ -1,4 +1,4 @@
-"""`make demo` as it runs, and what it says when a step fails."""
+"""`make demo` as it runs, and its words when a step fails."""
 
 import subprocess
 import sys

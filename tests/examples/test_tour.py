@@ -1,4 +1,4 @@
-"""`make tour` as it runs, in its cheapest form, and what it refuses."""
+"""`make tour` as it runs, in its cheapest form, and its refusals."""
 
 import html
 import json

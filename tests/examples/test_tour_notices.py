@@ -1,4 +1,4 @@
-"""The licence notices of the tours: what the app asks about is in no dataset."""
+"""The licence notices of the tours: the app's are in no dataset."""
 
 import json
 from pathlib import Path

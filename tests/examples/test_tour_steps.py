@@ -1,4 +1,4 @@
-"""What every tour is made of: its directory, and the page that leads to all others."""
+"""Common parts of every tour: its directory, and the page that leads to all others."""
 
 import json
 from pathlib import Path

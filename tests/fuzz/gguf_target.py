@@ -3,9 +3,9 @@
 usage: python tests/fuzz/gguf_target.py CORPUS_DIR SEED_DIR [libFuzzer options]
 
 Runs in the oracle environment (`tests/oracle.py`), which has atheris and modelvet and not the
-product's dependencies; only `appliance.trust.gguf.gguf` and what it needs is imported. A finding,
-which ends the run: any exception but GgufRejected, or a file that we accept and modelvet rejects
-for a reason that `tests/fuzz/README.md` does not argue.
+product's dependencies; only `appliance.trust.gguf.gguf` and what it needs is imported. A finding
+ends the run: any exception but GgufRejected, or a file that we accept and modelvet rejects for a
+reason that `tests/fuzz/README.md` does not argue.
 """
 
 import random
@@ -70,7 +70,6 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 
 def one(data: bytes) -> None:
-    """One execution."""
     try:
         gguf.vet(data)
     except GgufRejected:
@@ -81,7 +80,7 @@ def one(data: bytes) -> None:
 
 
 def main(arguments: list[Any]) -> None:
-    """Hand over to libFuzzer, which ends the process."""
+    """libFuzzer ends the process."""
     atheris.Setup(arguments, one, custom_mutator=mutate)
     atheris.Fuzz()
 

@@ -1,11 +1,11 @@
-"""Structure-aware mutants of tiny models: which does the vetting accept that llama.cpp dies of?
+"""Structure-aware mutants of tiny models: those that the vetting accepts and llama.cpp dies of.
 
 usage: python -m tests.fuzz.model_mutants [--count N] [--seed N] [--model NAME] [--show]
            [--as-before]
 
 Each mutant is a valid model with one to three changes of its hyperparameters, tensor types,
-shapes, names, numbers, vocabulary or alignment. What `vet` accepts is loaded and computed with, as
-the worker would, in a child of its own with limits of memory and processor time. It prints how many
+shapes, names, numbers, vocabulary or alignment. An accepted one is loaded and computed with, as the
+worker would, in a child of its own with limits of memory and processor time. It prints how many
 were accepted, loaded, refused by llama.cpp, and how many aborted, crashed or hung. A seed gives the
 same mutants; `--as-before` leaves out the checks of `computable`, for comparison.
 """
@@ -76,7 +76,7 @@ _PRE: Final = (
 
 
 def _value(chance: random.Random) -> bytes:
-    """A value of any type, mostly a number at an edge."""
+    """Of any type, mostly a number at an edge."""
     how = chance.randrange(10)
     if how < 4:
         return u32(chance.choice(_NUMBERS))
@@ -204,7 +204,7 @@ CHANGES: Final[tuple[tuple[Change, int], ...]] = (
 def mutants(
     seed: int, count: int, models: tuple[str, ...] = tuple(MODELS)
 ) -> Iterator[tuple[str, bytes]]:
-    """So many mutants: what was changed, and the file."""
+    """The change, and the file."""
     makers = {**MODELS, **LATER}
     changes, weights = zip(*CHANGES, strict=True)
     for number in range(count):
@@ -219,7 +219,7 @@ def mutants(
 
 
 def build(made: Gguf) -> bytes:
-    """The file, each tensor filled with small numbers of its type, or with what was chosen."""
+    """Each tensor filled with small numbers of its type, or with what was chosen."""
     head = made.table()
     parts = [head, bytes(-len(head) % made.alignment)]
     fill: bytes = getattr(made, "fill", b"")
@@ -233,14 +233,14 @@ def build(made: Gguf) -> bytes:
 
 @dataclass
 class Outcome:
-    """How a mutant ended: refused, unloaded, uncomputed, ran, or the name of what killed it."""
+    """End of a mutant: refused, unloaded, uncomputed, ran, or the name of what killed it."""
 
     end: str
     words: str = ""
 
 
 def compute(library: Library, data: bytes, facts: GgufFacts) -> None:
-    """Load and compute as the worker does; raises what the worker would report."""
+    """As the worker does; raises what the worker would report."""
     fd = os.memfd_create("mutant")
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
@@ -306,7 +306,7 @@ def attempt(library: Library, data: bytes) -> Outcome:
 
 
 def prepared() -> Library:
-    """llama.cpp, loaded once; children inherit it."""
+    """Loaded once; children inherit it."""
     os.environ["GGML_NO_BACKTRACE"] = "1"
     return Library(HostVariant().get().path)
 
@@ -317,7 +317,7 @@ DIED: Final = frozenset({"SIGABRT", "SIGSEGV", "SIGFPE", "SIGBUS", "SIGILL", "ha
 def survey(
     seed: int, count: int, models: tuple[str, ...], show: Callable[[str, Outcome], Any]
 ) -> Counter[str]:
-    """Run mutants; how many ended how."""
+    """Run mutants; counts by outcome."""
     library, ends = prepared(), Counter[str]()
     for name, data in mutants(seed, count, models):
         outcome = attempt(library, data)
@@ -327,7 +327,6 @@ def survey(
 
 
 def main() -> int:
-    """Run as a command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=6801)
     parser.add_argument("--seed", type=int, default=1)

@@ -59,7 +59,6 @@ def fuzz(
 
 
 def main() -> int:
-    """Run as a command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--runs", type=int, default=-1)

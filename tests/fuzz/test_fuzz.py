@@ -1,4 +1,4 @@
-"""A short run of the fuzz target, and that a finding would end it."""
+"""A short run of the fuzz target; a finding would end it."""
 
 import re
 from pathlib import Path

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.long
 
 
 def survey(*options: str) -> tuple[int, int]:
-    """How many mutants were accepted, and how many of these died."""
+    """Accepted mutants, and those of them that died."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.fuzz.model_mutants", *options],
         cwd=CHECKOUT,

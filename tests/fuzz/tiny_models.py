@@ -16,19 +16,18 @@ F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8
 
 
 def tensor(name: str, shape: tuple[int, ...], kind: int) -> Tensor:
-    """A row of the table with the size that it must have."""
+    """With the size that it must have."""
     return Tensor(name, shape, kind, size_of(shape, kind))
 
 
 def size_of(shape: tuple[int, ...], kind: int) -> int:
-    """Bytes of a tensor, rounded down where rows are no blocks."""
+    """Rounded down where rows are no blocks."""
     elements = int(np.prod([abs(extent) for extent in shape], dtype=object))
     block = TYPES.get(kind, TYPES[F32])
     return elements // block.elements * block.bytes
 
 
 def f32(value: float) -> bytes:
-    """A 32-bit float as a metadata value."""
     return scalar(Kind.FLOAT32, value)
 
 

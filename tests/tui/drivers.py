@@ -41,16 +41,16 @@ class Driver(Protocol):
     """A person at a terminal."""
 
     async def press(self, *keys: str) -> None:
-        """Press keys, by Textual's names."""
+        """By Textual's names."""
 
     async def type(self, text: str) -> None:
-        """Type a text."""
+        pass
 
     async def shown(self) -> str:
-        """What is on the screen."""
+        pass
 
     async def resize(self, width: int, height: int) -> None:
-        """Make the terminal larger or smaller."""
+        pass
 
 
 async def expect(driver: Driver, *words: str, without: str = "\0") -> str:
@@ -70,8 +70,6 @@ async def expect(driver: Driver, *words: str, without: str = "\0") -> str:
 
 @dataclass
 class PilotDriver:
-    """Pilot."""
-
     app: OperatorApp
     pilot: "Pilot[None]"
 
@@ -91,20 +89,16 @@ class PilotDriver:
 
 @dataclass
 class TmuxDriver:
-    """A real terminal."""
-
     tool: str
     socket: str
     pid: int = 0
 
     def tmux(self, *arguments: str) -> str:
-        """Run a tmux command and return what it prints."""
         command = [self.tool, "-S", self.socket, "-f", "/dev/null", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         return done.stdout
 
     def open(self, width: int, height: int, *command: str | Path) -> None:
-        """Run a command in a window of this size."""
         line = shlex.join([str(part) for part in command])
         size = ("-x", str(width), "-y", str(height))
         self.tmux("new-session", "-d", *size, "-c", str(CHECKOUT), f"exec {line}")
@@ -113,7 +107,7 @@ class TmuxDriver:
 
     @property
     def title(self) -> str:
-        """What programs may rename by writing to the terminal."""
+        """Programs may rename it by writing to the terminal."""
         return self.tmux("display-message", "-p", "#{pane_title}").strip()
 
     async def press(self, *keys: str) -> None:
@@ -135,7 +129,6 @@ class TmuxDriver:
 async def at_pilot(
     data: Path, size: tuple[int, int], media: tuple[Path, ...], *, readonly: bool = False
 ) -> AsyncIterator[Driver]:
-    """The program under Pilot, on a data directory."""
     with AdminClient(socket_path(data), answer_seconds=10) as client:
         desk = Desk(client, Commands(data), data, media=media, readonly=readonly)
         app = OperatorApp(desk, period=0.3)
@@ -147,7 +140,6 @@ async def at_pilot(
 async def at_tmux(
     data: Path, size: tuple[int, int], media: tuple[Path, ...], *, readonly: bool = False
 ) -> AsyncIterator[Driver]:
-    """The program in a real terminal, on a data directory."""
     with tempfile.TemporaryDirectory() as place:  # short enough for a socket's name
         driver = TmuxDriver(need_tool("tmux"), f"{place}/s")
         options: list[str | Path] = ["--readonly"] if readonly else []

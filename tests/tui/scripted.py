@@ -1,4 +1,4 @@
-"""The operator's program under Pilot: what it is told, what it shows."""
+"""The operator's program under Pilot, against a script."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -181,12 +181,10 @@ def status(**changes: object) -> Status:
 
 
 def model(name: str, state: str = "approved", **more: object) -> dict[str, object]:
-    """A model of the store."""
     return {"id": name, "state": state, "digest": None, "actions": [*actions(state)], **more}
 
 
 def entry(seq: int, kind: str = "admin", **body: object) -> Entry:
-    """An entry of the log."""
     return Entry(
         seq=seq, kind=kind, time="2026-11-18T12:00:00Z", leaf="ab" * 32, prev="cd" * 32,
         body={"seq": seq, "prev": "cd" * 32, **body},
@@ -194,7 +192,6 @@ def entry(seq: int, kind: str = "admin", **body: object) -> Entry:
 
 
 def request(number: int, **changes: object) -> RunningRequest:
-    """A request that is being answered."""
     plain: dict[str, object] = {
         "seq": number, "request_id": f"req-{number}", "key_id": "k1", "model": "pump",
         "prompt_tokens": 100, "completion_tokens": 50, "started": "2026-11-18T12:26:30Z",
@@ -204,7 +201,7 @@ def request(number: int, **changes: object) -> RunningRequest:
 
 
 def job(number: int, **changes: object) -> Job:
-    """A job; by default an import that runs."""
+    """By default an import that runs."""
     plain: dict[str, object] = {
         "id": number, "kind": "import", "title": f"/media/stick/model-{number}",
         "state": "running", "actor": "uid:1000", "actions": ["pause", "cancel"],
@@ -245,7 +242,7 @@ def evaluation(number: int, **changes: object) -> Job:
 
 
 def tuning(number: int, **changes: object) -> Job:
-    """A tuning; by default one that is done, with its result."""
+    """By default one that is done, with its result."""
     plain: dict[str, object] = {
         "kind": "tune", "title": "licences from notices", "state": "done", "actions": [],
         "ended": "2026-11-18T12:25:10Z", "heavy": True, "progress": {}, "params": {"plan": False},
@@ -255,13 +252,12 @@ def tuning(number: int, **changes: object) -> Job:
 
 
 def losses(name: str = "seed-0") -> LossRun:
-    """What a run has learned so far."""
+    """Of a run so far."""
     points = [(p["step"], p["loss"], p["dev"]) for p in example.record()["seeds"][0]["losses"]]
     return LossRun(name=name, points=points[:40])
 
 
 def side_by_side(*numbers: int) -> TuningsCompared:
-    """Tunings that differ in their rank."""
     ranks = [str(8 * (n + 1)) for n in range(len(numbers))]
     return TuningsCompared.model_validate(
         {
@@ -295,7 +291,6 @@ def side_by_side(*numbers: int) -> TuningsCompared:
 def candidate(
     name: str, quality: float, low: float, high: float, speed: float, **failures: int
 ) -> dict[str, object]:
-    """One row of an evaluation's result."""
     return {
         "name": name, "quality": quality, "interval": [low, high], "groups": 317,
         "documents_s": speed, "p50_s": 1 / speed, "p95_s": 2 / speed, "tokens": 0,
@@ -304,7 +299,6 @@ def candidate(
 
 
 def advice(task: str, **changes: object) -> Advice:
-    """What the advisor said of a task."""
     options = [
         {"name": "baseline", "title": "logistic regression", "state": "shown", "why": "",
          "interval": [0.71, 0.77], "cost_month": {"p10": 220.64, "p50": 340.64, "p90": 580.64},
@@ -332,7 +326,7 @@ def advice(task: str, **changes: object) -> Advice:
 
 
 def queue(name: str, **changes: object) -> LabelQueue:
-    """A queue of items that people label; by default both are at work."""
+    """By default both people are at work."""
     plain: dict[str, object] = {
         "name": name, "data": f"/srv/data/{name}", "created": "2026-11-18T09:26:40Z", "items": 40,
         "labels": ["hydraulics", "engine", "electrical"], "raters": ["anna", "ben"],
@@ -362,7 +356,6 @@ def shelf(name: str, **changes: object) -> Shown:
 
 
 def key(name: str, **changes: object) -> Key:
-    """An API key."""
     plain: dict[str, object] = {
         "id": f"id-{name}", "name": name, "role": "app", "models": [],
         "created": "2026-11-01T00:00:00Z", "expires": None, "revoked": False,
@@ -372,7 +365,6 @@ def key(name: str, **changes: object) -> Key:
 
 
 def log_line(number: int, message: str, level: str = "info", **fields: str) -> LogLine:
-    """A line of the server's log."""
     time = f"2026-11-18T12:00:{number % 60:02}.000Z"
     return LogLine(
         id=str(number), time=time, level=level, logger="appliance", message=message, fields=fields
@@ -406,7 +398,7 @@ _Answer = TypeVar("_Answer", bound=Callable[..., Any])
 
 
 def answers(at: Endpoint[Any, Any]) -> Callable[[_Answer], _Answer]:
-    """The decorated method says what the script has for an endpoint."""
+    """The decorated method has the script's answer for an endpoint."""
 
     def added(method: _Answer) -> _Answer:
         _ANSWERS[at] = method.__name__
@@ -417,7 +409,7 @@ def answers(at: Endpoint[Any, Any]) -> Callable[[_Answer], _Answer]:
 
 @dataclass
 class Script(AdminClient):
-    """A server that says what a test tells it to.
+    """A server with scripted answers.
 
     Attributes:
         error: what every question gets instead of an answer.
@@ -831,11 +823,11 @@ class Script(AdminClient):
         return LogPage(lines=found, file="/d/log")
 
     def close(self) -> None:
-        """Nothing is open."""
+        pass
 
 
 class Told(Commands):
-    """Commands that say what a test tells them to.
+    """Commands with scripted answers.
 
     Attributes:
         answers: by the first two words, the document or the error.
@@ -854,7 +846,6 @@ class Told(Commands):
         data: bool = True,
         refused_is_data: bool = False,
     ) -> Any:
-        """What the script says."""
         self.ran.append(arguments)
         found = next(
             (
@@ -878,8 +869,6 @@ def text_of(app: App[None]) -> str:
 
 
 class Watched(OperatorApp):
-    """Tells the test about each poll."""
-
     polled: "asyncio.Queue[Link]"
 
     def on_polled(self, message: Polled) -> None:
@@ -889,38 +878,34 @@ class Watched(OperatorApp):
 
 @dataclass
 class Terminal:
-    """The program as a person sees it."""
-
     app: Watched
     pilot: "Pilot[None]"
     desk: Desk
 
     @property
     def text(self) -> str:
-        """What is on the screen."""
         return text_of(self.app)
 
     async def polled(self) -> str:
-        """Wait for a poll; what is on the screen then."""
+        """The screen after the next poll."""
         await asyncio.wait_for(self.app.polled.get(), 30)
         await self.pilot.pause()
         return self.text
 
     async def refresh(self) -> str:
-        """Look again; what is on the screen when the poll has ended."""
+        """Look again; the screen when the poll has ended."""
         while not self.app.polled.empty():
             self.app.polled.get_nowait()
         self.app.action_refresh()
         return await self.polled()
 
     async def press(self, *keys: str) -> str:
-        """Press keys; what is on the screen then."""
+        """The screen after the keys."""
         await self.pilot.press(*keys)
         await self.pilot.pause()
         return self.text
 
     async def type(self, text: str) -> str:
-        """Type a text, character by character."""
         return await self.press(*(_KEYS.get(character, character) for character in text))
 
     async def wait(self, words: str, seconds: float = 30) -> str:

@@ -1,6 +1,6 @@
 """A made-up appliance and the scenes that are drawn of it: two states of each screen.
 
-Rules: nothing in it changes by itself, neither time nor numbers, so what is drawn can be compared.
+Rules: nothing in it changes by itself, neither time nor numbers, so the pictures can be compared.
 """
 
 import math
@@ -115,7 +115,6 @@ TASK_FACTS = TaskFacts(
 
 
 def model_facts(**said: Any) -> ModelFacts:
-    """What a made-up file says."""
     plain: dict[str, Any] = dict.fromkeys(ModelFacts.__struct_fields__, 1)
     plain |= {"architecture": "llama", "name": "", "kind": "generate", "matrices": {}}
     return ModelFacts(**(plain | {"has_template": False} | said))
@@ -360,7 +359,6 @@ def _entries() -> list[Any]:
 
 
 def script() -> Script:
-    """The made-up server."""
     usage = {"requests": 8_123, "prompt_tokens": 2_410_000, "completion_tokens": 640_100}
     return Script(
         found=STATUS,
@@ -475,7 +473,6 @@ PLACES: dict[str, Any] = {
 
 
 def commands() -> Told:
-    """The made-up commands."""
     shown = {
         "id": "triage-notes-v3", "state": "verified", "digest": PLAN["digest"], "created": "",
         "actions": [*actions("verified")],
@@ -529,7 +526,7 @@ def _both(first: Steps, *keys: str, until: str = "") -> Steps:
 
 
 async def _quotas(opened: Terminal) -> None:
-    """With what was used in the last minute."""
+    """With use in the last minute."""
     server = opened.desk.client
     assert isinstance(server, Script)
     await opened.press("5")
@@ -541,7 +538,6 @@ async def _quotas(opened: Terminal) -> None:
 
 
 async def _tasks(opened: Terminal) -> None:
-    """With tasks in the store."""
     give_tasks(opened.desk.client)
     await opened.press("7")
     await opened.refresh()
@@ -549,7 +545,6 @@ async def _tasks(opened: Terminal) -> None:
 
 
 def give_tasks(server: object) -> None:
-    """Put the made-up tasks into the made-up store."""
     assert isinstance(server, Script)
     signed = [Approval(name=n, meaning=m, time=t) for n, m, t in _SIGNED]
     for number, task in enumerate(_TASKS):
@@ -617,7 +612,6 @@ def _evaluations(*keys: str) -> Steps:
 
 
 async def _datasets(opened: Terminal) -> None:
-    """With datasets in the store."""
     server = opened.desk.client
     assert isinstance(server, Script)
     for one in DATASETS:
@@ -729,7 +723,6 @@ async def _approving(opened: Terminal) -> None:
 
 
 def scenes() -> list[Scene]:
-    """Two states of each screen."""
     return [
         Scene("overview", "overview", _keys("1")),
         Scene("overview-down", "the server is gone", _keys("1"), down=True),
@@ -790,7 +783,6 @@ def scenes() -> list[Scene]:
 async def staged(
     scene: Scene, size: tuple[int, int], *, basic: bool = False, palette: str = "dark"
 ) -> AsyncIterator[Terminal]:
-    """The program in a scene."""
     made = script()
     data = Path("/srv/new") if scene.fresh else Path("/d")
     now = [100.0]

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.long
 
 @contextlib.contextmanager
 def serving(lab: LabData) -> Iterator[None]:
-    """The real admin app on the socket of a data directory."""
     path = socket_path(lab.data)
     path.unlink(missing_ok=True)
     with open_services(lab.data) as services, serve_in_thread(create_admin_app(services), path):
@@ -33,7 +32,7 @@ def serving(lab: LabData) -> Iterator[None]:
 
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
-    """A fresh lab with a short path, for the socket."""
+    """With a short path, for the socket."""
     return make_lab(tmp_path_factory.mktemp("tui"))
 
 

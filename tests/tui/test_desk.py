@@ -1,4 +1,4 @@
-"""What every screen knows, and what a person may do."""
+"""The state of every screen, and the person's rights."""
 
 from pathlib import Path
 

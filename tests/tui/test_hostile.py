@@ -53,7 +53,7 @@ _KEPT = {"role", "level", "state", "actions", "priority"}
 
 
 def everywhere(value: Any, text: str, name: str = "") -> Any:
-    """A document with a text in place of each of its texts, but those that have a fixed set."""
+    """But for texts that have a fixed set."""
     if isinstance(value, dict):
         return {key: everywhere(part, text, str(key)) for key, part in value.items()}
     if isinstance(value, list):
@@ -157,7 +157,6 @@ def hostile(text: str) -> Script:
 
 
 def commands(text: str) -> Told:
-    """The made-up commands with this text everywhere."""
     plan = {**everywhere(PLAN, text), "differences": [{"fact": text, "now": text, "then": text}]}
     return Told(
         model_places=everywhere(PLACES, text),

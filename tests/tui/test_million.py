@@ -25,7 +25,7 @@ ROWS = 1_000_000
 
 
 class Counting(AdminClient):
-    """A client that knows how many entries came over the socket at once, at most."""
+    """Counts the entries that came over the socket at once, at most."""
 
     most = 0
 
@@ -38,7 +38,7 @@ class Counting(AdminClient):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A lab whose log has a million entries; it is large, so it goes at the end."""
+    """It is large, so it is removed at the end."""
     lab = make_lab(tmp_path_factory.mktemp("m"))
     origin = LogReader(lab.data / "audit").origin
     shutil.rmtree(lab.data / "audit")

@@ -1,4 +1,4 @@
-"""What the screens say when no server runs: what the files say, or that it is not known."""
+"""The screens when no server runs: what the files say, or that it is not known."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
-    """A lab with an approved model, a key and entries; no server runs."""
+    """With an approved model, a key and entries; no server runs."""
     made = make_lab(tmp_path_factory.mktemp("tui"))
     assert run_command("model", "import", made.artifact("tiny"), data=made.data).status == 0
     for name in APPROVERS:
@@ -44,7 +44,6 @@ class Here(Commands):
         data: bool = True,
         refused_is_data: bool = False,
     ) -> Any:
-        """The document that the command prints."""
         done = run_command(*arguments, "--json", data=self._data)
         assert done.status == 0, done.err
         return done.document
@@ -108,7 +107,7 @@ async def test_a_list_that_is_empty_says_how_to_fill_it() -> None:
 
 
 def greens(opened: Terminal) -> list[str]:
-    """The texts on the screen that are green."""
+    """The texts that are green."""
     return [
         segment.text
         for strip in opened.app.screen._compositor.render_strips()

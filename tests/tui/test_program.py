@@ -1,4 +1,4 @@
-"""How the screens are opened."""
+"""Opening the screens."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever the screens show or do, a command does with `--json`."""
+"""A command with `--json` does whatever the screens show or do."""
 
 from collections.abc import Iterator
 

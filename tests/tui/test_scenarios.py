@@ -1,4 +1,4 @@
-"""What a person does, under Pilot and in a real terminal, against the real server and engine.
+"""A person's work, under Pilot and in a real terminal, against the real server and engine.
 
 Rules: a step presses only what the screen before it names; it waits for words, never for a time.
 One size in each driver is in the fast set for the two scenarios that say most; the rest is `slow`.
@@ -48,7 +48,6 @@ main()
 
 
 def cases(*fast: tuple[str, tuple[int, int]]) -> list[object]:
-    """Both drivers at all sizes."""
     return [
         pytest.param(
             name, size, id=f"{name}-{size[0]}x{size[1]}",
@@ -92,8 +91,8 @@ async def sitting(
 
 @contextlib.asynccontextmanager
 async def served_to(site: Site, role: str) -> AsyncIterator[None]:
-    """The same server, which takes everybody for somebody with this role; the fake is that alone,
-    since the person who runs the tests owns the data directory.
+    """The same server, which takes everybody for somebody with this role; only that is fake, since
+    the person who runs the tests owns the data directory.
     """
     async with _taking_all_for(site, ROLE_IS.format(role=role)):
         yield
@@ -208,7 +207,7 @@ async def test_a_live_request_is_seen_and_ended(
     ended, left = threading.Event(), threading.Event()
 
     def ask() -> None:
-        """The same again until one was ended: an answer may be complete before."""
+        """Again until one was ended: an answer may be complete before."""
         with site.server.client() as client:
             while not left.is_set():
                 answer = client.post("/completions", json=wanted)
@@ -327,7 +326,7 @@ async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, 
 async def test_import_approve_and_serve_from_a_stick(
     site: Site, driver: str, size: tuple[int, int]
 ) -> None:
-    """The walk-through: nothing is used but what is on the screen."""
+    """Only with what is on the screen."""
     name = f"pump-{driver}-{size[0]}"
     lab = site.server.data / "keys" / "lab"
     async with sitting(site, driver, size) as at:

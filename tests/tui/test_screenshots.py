@@ -23,7 +23,6 @@ PAINT = 12_000
 
 @pytest.fixture(scope="module")
 def drawing() -> ModuleType:
-    """The script that draws."""
     spec = importlib.util.spec_from_file_location("docs_screenshots", DOCS / "screenshots.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

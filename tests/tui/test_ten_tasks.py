@@ -24,7 +24,6 @@ SEEN = {
 
 
 def table() -> dict[str, list[str]]:
-    """The guide's table: task and keys."""
     guide = (CHECKOUT / "docs" / "operator-guide.md").read_text(encoding="utf-8")
     body = guide.partition("| task | keys |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", body, re.MULTILINE)
@@ -37,7 +36,6 @@ def test_the_guide_has_all_ten_and_each_takes_five_keys_at_most() -> None:
 
 
 async def _ready(opened: Terminal) -> None:
-    """Everything that the ten tasks are about."""
     await _datasets(opened)
     give_tasks(opened.desk.client)
     await _evaluations()(opened)

@@ -1,4 +1,4 @@
-"""Which terminals get the basic screens."""
+"""The terminals that get the basic screens."""
 
 import os
 import pty

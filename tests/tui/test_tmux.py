@@ -1,4 +1,4 @@
-"""The program in a real terminal: what must not reach it, what it costs, and what it leaves."""
+"""The program in a real terminal: what must not reach it, its costs, and what it leaves."""
 
 import os
 import pty
@@ -40,13 +40,12 @@ RENAME = "\x1b]2;owned\x07"
 
 @dataclass
 class Telling:
-    """A server that says what a script says, and counts how often it is asked."""
+    """A scripted server that counts its questions."""
 
     script: Script
     polls: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def app(self) -> FastAPI:
-        """Its app."""
         app = FastAPI(openapi_url=None)
         made = self.script
 
@@ -78,7 +77,6 @@ class Telling:
 
 @contextmanager
 def telling(script: Script) -> Iterator[tuple[Path, Telling]]:
-    """A data directory with such a server."""
     with tempfile.TemporaryDirectory() as place:
         data = Path(place)
         (data / "appliance.toml").touch()
@@ -98,7 +96,6 @@ def tmux() -> Iterator[TmuxDriver]:
 
 
 def ended(pid: int, seconds: float = 30) -> bool:
-    """Whether a process is gone or goes in time."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -178,7 +175,7 @@ async def test_a_terminal_that_disappears_ends_the_command_under_way(tmux: TmuxD
 
 @contextmanager
 def on_a_line(data: Path, environment: dict[str, str], *options: str) -> Iterator[int]:
-    """The program on a pseudo-terminal; the end that reads what it sends."""
+    """On a pseudo-terminal; the end that reads its output."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(CHECKOUT)
@@ -195,7 +192,7 @@ def on_a_line(data: Path, environment: dict[str, str], *options: str) -> Iterato
 
 
 def read(fd: int, until: bytes = b"", seconds: float = 60) -> bytes:
-    """What was sent: until these bytes came, or what there is now."""
+    """Until these bytes came, or what there is now."""
     sent, end = b"", time.monotonic() + seconds
     while time.monotonic() < end:
         if not select.select([fd], [], [], 0.05 if until and until not in sent else 0)[0]:

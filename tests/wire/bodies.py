@@ -1,4 +1,4 @@
-"""Bodies of requests, and what their schemas say to them."""
+"""Bodies of requests, and the answers of their schemas."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def first_error(kind: type[BaseModel], body: Any) -> tuple[str, tuple[int | str,
 
 
 def smallest(kind: type[BaseModel]) -> dict[str, Any]:
-    """The body with only what must be there."""
+    """Only what must be there."""
     asked: dict[str, Any] = {"prompt": "Hi"} if kind is CompletionRequest else {"messages": [USER]}
     return {"model": "m", **asked}
 

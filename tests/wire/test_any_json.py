@@ -93,7 +93,7 @@ VALUES: list[Any] = [
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every place in a document but its root."""
+    """But its root."""
     if path:
         yield path
     inner: Any = ()
@@ -146,8 +146,6 @@ def test_what_is_wrong_in_a_thousand_places_is_not_refused_a_thousand_times(
 
 
 def test_a_model_without_a_bound_is_noticed() -> None:
-    """The control."""
-
     class Unbounded(BaseModel):
         texts: list[str]
 
@@ -157,7 +155,6 @@ def test_a_model_without_a_bound_is_noticed() -> None:
 
 
 def changed(body: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    """A body with another value at a place."""
     if not path:
         return {**body, **value} if isinstance(value, dict) else value
     other = copy.deepcopy(body)

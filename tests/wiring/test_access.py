@@ -1,4 +1,4 @@
-"""Keys: their changes are in the log, and what log and rows differ about is held back at once."""
+"""Keys: their changes are in the log; where log and rows differ, a key is held back at once."""
 
 from appliance.governance.agreement import AgreementFound
 from appliance.governance.log_state import UnprovenRow

@@ -1,4 +1,4 @@
-"""Files and batches: their database, and what an older data directory gets."""
+"""Files and batches: their database, and the upgrade of an older data directory."""
 
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.batches import BatchRoom

@@ -1,4 +1,4 @@
-"""One process holds a directory; what was opened there is closed, the last first."""
+"""One process holds a directory; it closes its parts in reverse order."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The last room: work that an earlier process left is settled, when every kind of it is known."""
+"""The last room settles an earlier process's work, when every kind of it is known."""
 
 from appliance.jobs.states import JobState
 from appliance.jobs.store import JobStore

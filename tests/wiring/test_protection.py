@@ -32,7 +32,7 @@ WORDS = "correct horse battery"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    """A data directory of before, with TLS."""
+    """From before host keys, with TLS."""
     made = tmp_path / "data"
     initialise(made, "lab", names=["localhost"])
     yield made
@@ -146,7 +146,7 @@ def test_keys_are_renewed_with_an_overlap(data: Path) -> None:
 
 
 def listed(data: Path, *evaluators: ecdsa.PublicKey) -> None:
-    """A lab's policy that lists these as evaluators."""
+    """A lab's policy with these evaluators."""
     keys = data / "keys" / "lab"
     names = (lab.PUBLISHER, *lab.APPROVERS)
     public = {n: ecdsa.load_public((keys / f"{n}.pub").read_bytes()) for n in names}

@@ -1,4 +1,4 @@
-"""A stolen disk: what a program that has all but the passphrase finds of texts and of keys."""
+"""A stolen disk: texts and keys that a program without the passphrase finds."""
 
 import base64
 import bz2
@@ -108,7 +108,7 @@ def dataset(word: str, place: str) -> Dataset:
 
 @contextlib.contextmanager
 def opened(data: Path, aside: Path) -> Iterator[Services]:
-    """Services on a directory that has taken a dataset into its store."""
+    """On a directory that has taken a dataset into its store."""
     datasets.write(aside / "orders", dataset(canary("stored dataset"), "orders"))
     publisher = (data / "keys" / "lab" / "publisher.pem").read_bytes()
     signing.sign_directory(aside / "orders", publisher, quiet)
@@ -119,7 +119,7 @@ def opened(data: Path, aside: Path) -> Iterator[Services]:
 
 
 def fill(services: Services) -> dict[str, Reader]:
-    """A canary in each place where a text can lie, and how its owner reads it."""
+    """A canary in each place where a text can lie, and its owner's way to read it."""
     seq = plant(services)
     data, database = services.data, services.people._database
     kept = KeptAnswer(("r",), "asked", canary("kept answer").encode())
@@ -210,7 +210,7 @@ _PACKED: Final[dict[bytes, Callable[[bytes], bytes]]] = {
 
 
 def unpacked(content: bytes) -> Iterator[bytes]:
-    """A file or a value as it is, and as what packs bytes would unpack it."""
+    """As it is, and unpacked."""
     yield content
     for begins, unpack in _PACKED.items():
         if content.startswith(begins):

@@ -1,4 +1,4 @@
-"""The trust of a lab: its policy, and what follows from it."""
+"""The trust of a lab: its policy, and its effects."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The one way to change something: actions by their letters, the reason why not, one question.
 
-Rules: an action is offered with its letter to everybody; who may not, or cannot now, is told why in
-the same line; several marked rows are one question and one change after the other.
+Rules: an action is offered with its letter to everybody; a person who may not, or cannot now, reads
+why in the same line; several marked rows are one question and one change after the other.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,6 @@ class Acting(DOMNode):
             self.words, self.failed = words, failed
 
     def chosen(self) -> Sequence[Any]:
-        """Items that an action is for."""
         return ()
 
     def refuses(self, act: str, item: Any) -> str:
@@ -46,11 +45,11 @@ class Acting(DOMNode):
         return ""
 
     def make(self, act: str, item: Any) -> Change | None:
-        """The change that an action makes with an item; None where it has been done."""
+        """None where it has been done."""
         raise NotImplementedError
 
     def why_not(self, act: Act) -> str:
-        """Why an action is not possible now; empty where it is."""
+        """Empty where the action is possible now."""
         desk = self.desk
         may = True if act.role is None else desk.may(act.role, without_server=act.without_server)
         if may is False:
@@ -68,20 +67,16 @@ class Acting(DOMNode):
         return next((why for item in chosen if (why := self.refuses(act.name, item))), "")
 
     def offers(self, act: Act) -> bool:
-        """True if this person may ever do it here."""
+        """This person may ever do it here."""
         return act.role is None or self.desk.may(act.role) is not False
 
     def begin(self, change: Change) -> None:
-        """Ask the person about a change, and make it."""
         self.post_message(self.Begin(change))
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """Texts that can be copied, each with its name."""
         return ()
 
     def action_copy(self) -> None:
-        """Copy something to the clipboard of the terminal."""
-
         def taken(text: str) -> None:
             self.app.copy_to_clipboard(text)
             self.post_message(self.Said(f"copied: {text}"))
@@ -89,7 +84,6 @@ class Acting(DOMNode):
         self.app.push_screen(Menu("COPY", lettered(self.copies()), taken))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A verb is bound where the screen has it."""
         if action == "acts":
             return bool(self.ACTS) or self.desk.undo is not None
         if action == "copy":
@@ -101,7 +95,6 @@ class Acting(DOMNode):
         return True
 
     def action_acts(self) -> None:
-        """Show what may be done here."""
         options = [
             MenuLine(act.key, act.name, act.words, "", self.why_not(act)) for act in self.ACTS
         ]
@@ -113,7 +106,6 @@ class Acting(DOMNode):
         self.app.push_screen(Menu(title, options, self.do))
 
     def do(self, name: str) -> None:
-        """Do what an action's name says, if it is possible."""
         if name == UNDO.name and self.desk.undo is not None and not self.why_not(UNDO):
             self.begin(self.desk.undo())
             return

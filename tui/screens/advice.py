@@ -1,6 +1,6 @@
 """Advice: what to do about each task, as the advisor said it last.
 
-Rules: advice is asked for by the command, which takes the answers; this screen shows what it said.
+Rules: the command asks for advice, with the answers; this screen shows what it said.
 """
 
 from typing import Any, ClassVar
@@ -29,23 +29,18 @@ class AdvicePage(DetailPage[Advice]):
         super().__init__(desk, rows, Part("advice-one", "ADVICE"))
 
     def came(self, answer: AdviceList) -> None:
-        """The advice."""
         self.found = answer.advice
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count) if self.found else Content("")
 
     def said(self, item: Advice, width: int) -> list[Content]:
-        """The advice under the cursor."""
         return view.detail(item, width)
 
     def refuses(self, act: str, item: object) -> str:
-        """Only what is there has a report."""
         return "" if self.rows.current is not None else "no advice is under the cursor"
 
     def action_write(self) -> None:
-        """Write the page of the advice under the cursor."""
         current = self.rows.current
         if current is not None:
             self.begin(report(current))
@@ -55,6 +50,6 @@ class AdvicePage(DetailPage[Advice]):
 
 
 def report(advice: Advice) -> Change:
-    """The change that writes the page of an advice to a new file."""
+    """The change that writes an advice's page."""
     what, request = f"the advice on {advice.task}", f"GET /admin/advice/{advice.task}"
     return report_to_file(what, request, f"advice-{advice.task}.html", lambda: advice.html)

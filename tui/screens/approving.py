@@ -1,7 +1,6 @@
-"""One approval as a change: who, with which key, meaning what.
+"""One approval as a change.
 
-Rules: the private key is read by the command, never here; the names on offer are those of the
-policy.
+Rules: the private key is read by the command, never here; the names on offer are the policy's.
 """
 
 from contextlib import suppress
@@ -21,8 +20,8 @@ def approval(
     """The change that adds one approval.
 
     Args:
-        digest: what is approved, for the person to compare.
-        name: the approver, where one is expected.
+        digest: for the person to compare.
+        name: the expected approver.
         people: who may approve; by default those of the key files' names.
     """
 

@@ -57,14 +57,12 @@ class AuditPage(ListPage[Entry]):
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
-        """Which entries."""
         yield self._place
 
     def _topic(self) -> str:
         return f"audit {self._words} {self._befores[-1]}"
 
     def question(self) -> Question | None:
-        """One page."""
         wanted = view.query(self._words, PAGE)
         before = self._befores[-1]
         if before is not None:
@@ -72,7 +70,6 @@ class AuditPage(ListPage[Entry]):
         return Question(self._topic(), partial(_page, query=wanted))
 
     def take(self, topic: str, answer: Any) -> None:
-        """The page, or why there is none."""
         self._error = answer if isinstance(answer, ApplianceError) else None
         if isinstance(answer, EntryList):
             at_top = self.rows.cursor == 0
@@ -82,7 +79,6 @@ class AuditPage(ListPage[Entry]):
                 self.rows.move_to(0)
 
     def items(self) -> list[Entry]:
-        """The page."""
         return self._found.entries
 
     def _matches(self, item: Entry, wanted: list[str]) -> bool:
@@ -90,7 +86,6 @@ class AuditPage(ListPage[Entry]):
         return True
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         if self._error is not None:
             self._place.say(alarm(f"{self._error.code}: {self._error.message}"))
@@ -104,11 +99,10 @@ class AuditPage(ListPage[Entry]):
         self._place.say(lines([place, *(view.replays(head) if head else [])]))
 
     def on_input_changed(self, message: Any) -> None:
-        """A search is made when it is complete."""
+        """Wait until the search is complete."""
         message.stop()
 
     def searched(self) -> None:
-        """Search."""
         try:
             view.query(self.filter.value, PAGE)
         except BadRequest as error:
@@ -119,7 +113,7 @@ class AuditPage(ListPage[Entry]):
         super().searched()
 
     def back(self) -> bool:
-        """The whole log again."""
+        """To the whole log."""
         narrowed = super().back()
         self._error = None
         if self._words or len(self._befores) > 1:
@@ -133,17 +127,14 @@ class AuditPage(ListPage[Entry]):
         self.post_message(self.Asked())
 
     def open(self, item: Entry) -> None:
-        """The entry whole."""
         self.app.push_screen(EntryScreen(self.desk, item))
 
     def narrow(self, words: str) -> None:
-        """Search."""
         super().narrow(words)
         if words != self._words:
             self._words, self._befores, self._error = words, [None], None
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The entry under the cursor."""
         return entry_copies(self.rows.current)
 
     def action_span(self, step: int) -> None:
@@ -154,11 +145,9 @@ class AuditPage(ListPage[Entry]):
             self._go(self._words, self._befores[:-1])
 
     def refuses(self, act: str, item: Entry | None) -> str:
-        """Only answers are computed again."""
         return no_replay(item) if act == "replay" and item is not None else ""
 
     def make(self, act: str, item: Entry | None) -> Change | None:
-        """Verify, show the newest signed head, export, or compute again."""
         if item is not None:
             return replay(self.desk, item)
         if act == "verify":
@@ -168,7 +157,6 @@ class AuditPage(ListPage[Entry]):
         return self._export() if act == "export" else None
 
     def _export(self) -> Change:
-        """Write all entries for other programs."""
         commands = self.desk.commands
 
         def work(answers: Answers, report: Report) -> str:
@@ -192,7 +180,7 @@ class AuditPage(ListPage[Entry]):
 
 
 def _page(client: AdminClient, query: EntryQuery) -> EntryList:
-    """A whole page, of as many short ones as it takes; at most ten, then what there is."""
+    """A whole page, of up to ten short ones."""
     page = client.call(AUDIT_ENTRIES, query)
     found = page.entries
     for _ in range(9):

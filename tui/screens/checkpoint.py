@@ -39,14 +39,12 @@ class CheckpointScreen(ModalScreen[None]):
         self._code, self._text = Part("qr"), Part("note")
 
     def compose(self) -> ComposeResult:
-        """The code, then the note."""
         with VerticalScroll(id="bare"):
             yield self._code
             yield self._text
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Fetch it."""
         background(self._fetch, lambda found: self.post_message(self.Found(found)))
 
     def _fetch(self) -> object:
@@ -55,7 +53,6 @@ class CheckpointScreen(ModalScreen[None]):
         return str(self._desk.commands.run("audit", "checkpoint")["note"])
 
     def on_checkpoint_screen_found(self, message: Found) -> None:
-        """Show it."""
         if isinstance(message.found, ApplianceError):
             self._text.say(alarm(f"{message.found.code}: {message.found.message}"))
             return
@@ -63,7 +60,6 @@ class CheckpointScreen(ModalScreen[None]):
         self._draw()
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         self._draw()
 
     def _draw(self) -> None:

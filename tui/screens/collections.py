@@ -1,7 +1,7 @@
-"""The collections: their documents, what was refused, and a line to search them with.
+"""The collections: their documents, refusals, and a line to search them with.
 
-Rules: documents are asked for once for each generation of a collection; a search is recorded by
-the server like every one, and finds what an admin may read; nothing is changed here.
+Rules: documents are asked for once for each generation of a collection; the server records a
+search, and finds what an admin may read; nothing is changed here.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -60,7 +60,6 @@ class CollectionsPage(DetailPage[Collection]):
         self._details: dict[tuple[str, int], tuple[Shown, ReportList | None]] = {}
 
     def question(self) -> Question | None:
-        """All of them, and the one under the cursor."""
         name = None if self.rows.current is None else self.rows.current.name
         return Question(f"collections {name}", lambda client: self._ask(client, name))
 
@@ -83,7 +82,6 @@ class CollectionsPage(DetailPage[Collection]):
         return CollectionsFound(found, jobs, client.call(wire.COLLECTION, name=one.name), report)
 
     def came(self, answer: CollectionsFound) -> None:
-        """The collections."""
         self.found, self._jobs = answer.collections, answer.jobs
         if answer.shown is not None:
             one = answer.shown.collection
@@ -92,15 +90,12 @@ class CollectionsPage(DetailPage[Collection]):
         self._details = {key: told for key, told in self._details.items() if key in live}
 
     def moved(self) -> None:
-        """Ask about another one."""
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Collection, width: int) -> list[Content]:
-        """The documents of the one under the cursor."""
         told = self._details.get((item.name, item.generation))
         return [] if told is None else view.detail(*told, width)
 
@@ -108,11 +103,10 @@ class CollectionsPage(DetailPage[Collection]):
         return view.row(found, self._jobs.get(found.name), self.desk.wall())
 
     def open(self, item: Collection) -> None:
-        """Enter searches, too."""
+        """Searches, too."""
         self.do("search")
 
     def make(self, act: str, item: Collection) -> Change | None:
-        """Search a collection."""
         self.app.push_screen(SearchScreen(self.desk, item.name))
         return None
 
@@ -138,7 +132,6 @@ class SearchScreen(ModalScreen[None]):
         self._waits = False
 
     def compose(self) -> ComposeResult:
-        """The line and what was found."""
         with Vertical(id="whole") as box:
             box.border_title = "SEARCH"
             yield self._line
@@ -147,12 +140,10 @@ class SearchScreen(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Type at once."""
         self._shown.say(quiet("Enter searches as an admin: everything. The log records it."))
         self.set_focus(self._line)
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         self._draw()
 
     def _entered(self) -> None:
@@ -169,7 +160,6 @@ class SearchScreen(ModalScreen[None]):
         background(search, lambda found: self.post_message(self.Came(found)))
 
     def on_search_screen_came(self, message: Came) -> None:
-        """Show what was found, or why nothing was."""
         self._waits = False
         found = message.found
         if isinstance(found, ApplianceError):

@@ -33,22 +33,18 @@ class DatasetsPage(KindPage):
         self._ledgers: dict[str, Ledger] = {}
 
     def more(self, client: AdminClient) -> object:
-        """The looks that are left."""
         try:
             return {one.dataset: one for one in client.call(LEDGERS).ledgers}
         except ApplianceError:
             return {}
 
     def came(self, more: Any) -> None:
-        """The ledgers."""
         self._ledgers = more
 
     def summed(self) -> Content:
-        """Write the count."""
         return view.summary(self.items(), self.rows.count)
 
     def said(self, known: ModelDetail, width: int) -> list[Content]:
-        """One dataset."""
         return view.detail(known, self._ledgers.get(known.id), width)
 
     def _cells(self, item: Model) -> Any:

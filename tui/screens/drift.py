@@ -42,31 +42,24 @@ class DriftPage(DetailPage[wire.Drift]):
         super().__init__(desk, rows, Part("drift", "DRIFT"))
 
     def question(self) -> Question | None:
-        """The weeks of every task."""
         return Question("drift", _ask)
 
     def came(self, answer: DriftFound) -> None:
-        """The weeks."""
         self.found = answer.weeks
 
     def open(self, item: wire.Drift) -> None:
-        """Its task."""
         self.post_message(self.Go("Tasks", item.document.task))
 
     def summed(self) -> Content:
-        """Write the counts."""
         return view.summary(self.found)
 
     def said(self, item: wire.Drift, width: int) -> list[Content]:
-        """The weeks of one task."""
         return view.detail(item, width)
 
     def refuses(self, act: str, item: wire.Drift | None) -> str:
-        """A page is written of the one under the cursor."""
         return "no row is under the cursor" if self.rows.current is None else ""
 
     def make(self, act: str, item: wire.Drift) -> Change | None:
-        """End an alarm."""
         task = item.document.task
         return asking(
             self.desk.client,
@@ -81,7 +74,6 @@ class DriftPage(DetailPage[wire.Drift]):
         )
 
     def action_write(self) -> None:
-        """Write the page of the weeks."""
         current = self.rows.current
         if current is not None:
             task = current.document.task
@@ -95,7 +87,7 @@ class DriftPage(DetailPage[wire.Drift]):
 
 
 def drift_of(client: AdminClient, task: str) -> wire.Drift | None:
-    """The weeks of a task; None where it is not watched."""
+    """None where the task is not watched."""
     try:
         return client.call(wire.DRIFT, task=task)
     except ApplianceError:

@@ -51,11 +51,9 @@ class EntryScreen(WholeScreen):
         self._entry = entry
 
     def said(self, width: int) -> list[Content]:
-        """The entry."""
         return view.detail(self._entry, width)
 
     def on_entry_screen_found(self, message: Found) -> None:
-        """Show another entry."""
         if isinstance(message.found, Entry):
             self._entry = message.found
             self.draw()
@@ -64,7 +62,6 @@ class EntryScreen(WholeScreen):
             self.shown.say(alarm(f"{message.found.code}: {message.found.message}"))
 
     def action_span(self, step: int) -> None:
-        """The entry before or after."""
         seq, client = self._entry.seq - step, self.desk.reader
         if seq >= 0:
             background(
@@ -73,21 +70,17 @@ class EntryScreen(WholeScreen):
             )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only answers have a receipt."""
         if action == "receipt":
             return is_answer(self._entry)
         return super().check_action(action, parameters)
 
     def action_receipt(self) -> None:
-        """The receipt of the answer."""
         self.app.push_screen(ReceiptScreen(self.desk, self._entry))
 
     def chosen(self) -> Sequence[Entry]:
-        """The entry."""
         return (self._entry,)
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The entry."""
         return entry_copies(self._entry)
 
     def refuses(self, act: str, item: Entry) -> str:
@@ -97,7 +90,6 @@ class EntryScreen(WholeScreen):
         return "" if act == "proof" or view.has_texts(item) else "no texts were kept"
 
     def make(self, act: str, item: Entry) -> Change | None:
-        """Prove, read or compute again."""
         seq, client = item.seq, self.desk.client
         if act == "replay":
             return replay(self.desk, item)

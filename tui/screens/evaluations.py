@@ -1,7 +1,7 @@
-"""Evaluations and gates: what each candidate of a task is worth, on the customer's own items.
+"""Evaluations and gates of a task, on the customer's own items.
 
-Rules: both are jobs, and are steered on the screen of the jobs; results are asked for once, since
-they do not change; the ledger is asked for when a gate has begun or ended.
+Rules: both are jobs, and are steered on the screen of the jobs; results do not change, so they are
+asked for once; the ledger is asked for when a gate has begun or ended.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -34,8 +34,8 @@ _AT_ONCE: Final = 20  # results that are asked for with a poll
 
 
 class EvaluationsFound(NamedTuple):
-    """The evaluations among the newest jobs, results that were not known, the ledger where it may
-    be another one, and the items that were asked for.
+    """The newest evaluations, results that were not known, the ledger where it may have changed,
+    and the requested items.
     """
 
     jobs: list[Job]
@@ -66,7 +66,6 @@ class EvaluationsPage(DetailPage[Job]):
         self._wanted: tuple[str, int] | None = None
 
     def question(self) -> Question | None:
-        """The newest ones, and the result of the one under the cursor."""
         current = self.rows.current
         number, wanted = None if current is None else current.id, self._wanted
         topic = f"evaluations {number} {wanted}"
@@ -87,7 +86,6 @@ class EvaluationsPage(DetailPage[Job]):
         return EvaluationsFound(jobs, whole, ledger, items)
 
     def came(self, answer: EvaluationsFound) -> None:
-        """The evaluations."""
         self.found = answer.jobs
         if answer.ledger is not None:
             self._ledger, self._gates = answer.ledger, _gates(answer.jobs)
@@ -98,20 +96,17 @@ class EvaluationsPage(DetailPage[Job]):
             self._open(answer.items)
 
     def moved(self) -> None:
-        """Ask about another one."""
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Job, width: int) -> list[Content]:
-        """The evaluation under the cursor."""
         found = self._whole.get(item.id, item)
         return view.detail(found, self.desk.wall(), width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
-        """The one under the cursor, with its result if that is known."""
+        """With its result, if that is known."""
         current = self.rows.current
         return None if current is None else self._whole.get(current.id, current)
 
@@ -121,7 +116,6 @@ class EvaluationsPage(DetailPage[Job]):
         return view.row(whole, verdict, self.desk.wall(), ascii_only=self.desk.basic)
 
     def open(self, item: Job) -> None:
-        """The evaluation whole."""
         self.app.push_screen(EvaluationScreen(self.desk, self._whole.get(item.id, item)))
 
     def refuses(self, act: str, item: Job | None) -> str:
@@ -158,7 +152,6 @@ class EvaluationsPage(DetailPage[Job]):
             self.app.push_screen(FlipsScreen(self.desk, found))
 
     def action_write(self) -> None:
-        """Write the page of the evaluation under the cursor."""
         current = self.rows.current
         if current is not None:
             self.begin(report(self.desk, current.id))
@@ -175,15 +168,12 @@ class EvaluationScreen(WholeScreen):
         self._job = job
 
     def said(self, width: int) -> list[Content]:
-        """The evaluation."""
         return view.whole(self._job, self.desk.wall(), width, ascii_only=self.desk.basic)
 
     def refuses(self, act: str, item: object) -> str:
-        """Only what is done has a report."""
         return "" if self._job.state == "done" else "it is not done"
 
     def action_write(self) -> None:
-        """Write its page."""
         self.begin(report(self.desk, self._job.id))
 
 
@@ -202,17 +192,16 @@ class ErrorsScreen(WholeScreen):
         self._found, self._cell = found, 0
 
     def said(self, width: int) -> list[Content]:
-        """The cells, then the items."""
         return view.errors(self._found, self._cell, width)
 
     def action_keep(self, number: int) -> None:
-        """Keep the items of one cell; 0 shows all."""
+        """0 shows all."""
         self._cell = number if number <= len(self._found.confused) else 0
         self.draw()
 
 
 class FlipsScreen(WholeScreen):
-    """The items that one of two candidates has right and the other one has not."""
+    """Items that only one of two candidates has right."""
 
     frame_title: ClassVar[str] = "FLIPS"
     PART: ClassVar[str] = "evaluation-flips"
@@ -222,7 +211,6 @@ class FlipsScreen(WholeScreen):
         self._found = found
 
     def said(self, width: int) -> list[Content]:
-        """The difference, then the items."""
         return view.flips(self._found, width)
 
 
@@ -237,7 +225,6 @@ class LedgerScreen(WholeScreen):
         self._found = found
 
     def said(self, width: int) -> list[Content]:
-        """The ledger."""
         return view.ledger(self._found, width)
 
 
@@ -257,7 +244,7 @@ def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | A
 
 
 def _ledgers(client: AdminClient) -> list[Ledger] | None:
-    """The ledger; None where it cannot be had, such as from an older server."""
+    """None where it cannot be had, such as from an older server."""
     try:
         return client.call(LEDGERS).ledgers
     except ApplianceError:
@@ -265,12 +252,12 @@ def _ledgers(client: AdminClient) -> list[Ledger] | None:
 
 
 def _gates(jobs: list[Job]) -> list[tuple[int, str]]:
-    """The gates and their states: while they stay the same, so does the ledger."""
+    """Their states: while they stay the same, so does the ledger."""
     return [(job.id, job.state) for job in jobs if job.kind == _GATE]
 
 
 def report(desk: Desk, number: int) -> Change:
-    """The change that writes the page of an evaluation to a new file."""
+    """The change that writes an evaluation's page."""
     request = f"GET /admin/evaluations/{number}/report"
     return report_to_file(
         f"evaluation {number}", request, f"evaluation-{number}.html",

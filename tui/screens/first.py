@@ -1,7 +1,7 @@
 """The first screen on a host without a data directory: it ends at a model that is served.
 
-Rules: every step is the command that a person would type; a step that fails is told, and the next
-attempt continues from what is there.
+Rules: every step is the command that a person would type; after a failed step the next attempt
+continues from what is there.
 """
 
 import time
@@ -43,22 +43,18 @@ class FirstPage(Page):
         self._said = Part("welcome", "WELCOME")
 
     def compose(self) -> ComposeResult:
-        """Compose the first steps."""
         with VerticalScroll(classes="sections"):
             yield self._said
 
     def enter(self) -> None:
-        """Keys scroll."""
         self.screen.set_focus(self.query_one(VerticalScroll))
 
     def draw(self) -> None:
-        """Say it."""
         width = max(20, self.app.size.width - 4)
         told = view.welcome(str(self.desk.data), width, readonly=self.desk.readonly)
         self._said.say(lines(told))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Not read-only."""
         if action == "init":
             return not self.desk.readonly
         return super().check_action(action, parameters)

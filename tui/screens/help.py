@@ -1,4 +1,4 @@
-"""Help: this place on one page, made of the one model of keys and of what the place offers."""
+"""Help: this place on one page, made of the one model of keys and the place's actions."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,12 +16,7 @@ from tui.widgets.part import Part
 
 
 class HelpScreen(ModalScreen[None]):
-    """The keys of the screen below.
-
-    Args:
-        title: of that screen.
-        acts: that it offers this person, and `verbs` that it has.
-    """
+    """The keys of the screen with this title: its actions for this person, and its verbs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark", "dismiss", "Back")]
 
@@ -31,14 +26,12 @@ class HelpScreen(ModalScreen[None]):
         self._said = Part("help-said")
 
     def compose(self) -> ComposeResult:
-        """The page."""
         with VerticalScroll(id="keys") as box:
             box.border_title = f"HELP: {self._title}"
             yield self._said
         yield KeyLine()
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         width = max(20, self.app.size.width - 6)
         told = page_of(self._acts, self._verbs, width, self.app.size.height - 4)
         self._said.say(lines(told))

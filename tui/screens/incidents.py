@@ -31,26 +31,21 @@ class IncidentsPage(DetailPage[wire.Incident]):
         super().__init__(desk, rows, Part("incident", "INCIDENT"))
 
     def came(self, answer: wire.IncidentList) -> None:
-        """The open incidents."""
         self.found = answer.incidents
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: wire.Incident, width: int) -> list[Content]:
-        """The incident under the cursor."""
         return view.detail(item, width)
 
     def _cells(self, item: wire.Incident) -> Any:
         return view.row(item, self.desk.wall())
 
     def refuses(self, act: str, item: wire.Incident) -> str:
-        """Once is enough."""
         return f"{item.acked_by} takes care of it" if item.acked_by else ""
 
     def make(self, act: str, item: wire.Incident) -> Change | None:
-        """Take care of an incident."""
         return asking(
             self.desk.client,
             wire.INCIDENT_ACK,

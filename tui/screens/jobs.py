@@ -1,6 +1,6 @@
 """Long work: what is under way, and pausing, resuming and cancelling it.
 
-Rules: which of these a job allows comes with the job; the screen repeats none of it.
+Rules: a job says which of these it allows; the screen repeats none of it.
 """
 
 from collections.abc import Mapping
@@ -47,26 +47,21 @@ class JobsPage(DetailPage[Job]):
         super().__init__(desk, rows, Part("job", "JOB"))
 
     def came(self, answer: JobList) -> None:
-        """The newest jobs."""
         self.found = answer.jobs
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Job, width: int) -> list[Content]:
-        """The job under the cursor."""
         return view.detail(item, self.desk.wall(), width)
 
     def _cells(self, job: Job) -> Any:
         return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
 
     def refuses(self, act: str, item: Job) -> str:
-        """The job must allow it."""
         return "" if act in item.actions else f"job {item.id} is {item.state}"
 
     def make(self, act: str, item: Job) -> Change:
-        """Stop, continue or end a job."""
         undo = _UNDO.get(act)
         return asking(
             self.desk.client,

@@ -53,16 +53,13 @@ class KeysPage(ListPage[Key]):
         self._seen: deque[tuple[float, dict[str, tuple[int, int]]]] = deque(maxlen=120)
 
     def compose_below(self) -> ComposeResult:
-        """Compose the limits and use of the key under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
     def question(self) -> Question | None:
-        """All keys."""
         return Question("keys", lambda client: client.call(wire.KEYS))
 
     def take(self, topic: str, answer: Any) -> None:
-        """The keys, and what they used until now."""
         if isinstance(answer, KeyList):
             self._keys = answer.keys
             used = {key.id: (key.usage.requests, view.tokens(key)) for key in answer.keys}
@@ -74,19 +71,15 @@ class KeysPage(ListPage[Key]):
             self._detail.say(alarm(f"{answer.code}: {answer.message}"))
 
     def items(self) -> list[Key]:
-        """The keys of the last poll."""
         return self._keys
 
     def words(self, item: Key) -> str:
-        """Text that the filter searches."""
         return f"{super().words(item)} {' '.join(item.models)}"
 
     def open(self, item: Key) -> None:
-        """Its entries in the log."""
         self.post_message(self.Go("Audit", f"key={item.id}"))
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         key = self.rows.current
         if key is None:
@@ -96,7 +89,6 @@ class KeysPage(ListPage[Key]):
         self._detail.say(lines(told))
 
     def _minute(self, key_id: str) -> tuple[int, int]:
-        """Requests and tokens of a key in the last minute."""
         if not self._seen:
             return 0, 0
         newest = self._seen[-1][1].get(key_id, (0, 0))
@@ -115,14 +107,12 @@ class KeysPage(ListPage[Key]):
         return "it has a certificate, no secret" if held else ""
 
     def make(self, act: str, item: Key | None) -> Change | None:
-        """The change of a key, or a new one."""
         if item is None:
             return self._create()
         changes = {"limit": self._limit, "rotate": self._rotate, "revoke": self._revoke}
         return changes[act](item)
 
     def _create(self) -> Change:
-        """Make a key; its secret is shown once."""
         return asking(
             self.desk.client,
             wire.KEY_CREATE,
@@ -144,7 +134,7 @@ class KeysPage(ListPage[Key]):
         )
 
     def _limit(self, key: Key, *, back: bool = False) -> Change:
-        """Give the key other limits, or back those that it had when this was asked for."""
+        """Or back those that it had when this was asked for."""
         return asking(
             self.desk.client,
             wire.KEY_LIMIT,
@@ -158,7 +148,6 @@ class KeysPage(ListPage[Key]):
         )
 
     def _rotate(self, key: Key) -> Change:
-        """Give the key a new secret."""
         return asking(
             self.desk.client,
             wire.KEY_ROTATE,
@@ -172,7 +161,6 @@ class KeysPage(ListPage[Key]):
         )
 
     def _revoke(self, key: Key) -> Change:
-        """Make the key useless for good."""
         return asking(
             self.desk.client,
             wire.KEY_REVOKE,

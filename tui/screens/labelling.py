@@ -27,11 +27,7 @@ from tui.widgets.rows import Rows
 
 
 class LabellingScreen(ModalScreen[None]):
-    """One person at one queue.
-
-    Args:
-        together: the two raters settle their differences.
-    """
+    """One person at one queue; `together` the two raters settle their differences."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Back"),
@@ -56,7 +52,6 @@ class LabellingScreen(ModalScreen[None]):
         self._waits = False
 
     def compose(self) -> ComposeResult:
-        """Compose this person's progress, the item, the labels."""
         with Vertical(id="whole") as box:
             box.border_title = "LABEL"
             yield self._head
@@ -66,12 +61,10 @@ class LabellingScreen(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Ask for the first item."""
         self.set_focus(self._rows)
         self._next()
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         self._draw()
 
     @property
@@ -92,7 +85,6 @@ class LabellingScreen(ModalScreen[None]):
         background(work, lambda found: self.post_message(self.Came(found)))
 
     def on_labelling_screen_came(self, message: Came) -> None:
-        """Show the next item, or why there is none."""
         found, self._waits = message.found, False
         if isinstance(found, ApplianceError):
             said = [alarm(f"{found.code}: {found.message}"), quiet(found.hint)]
@@ -111,7 +103,6 @@ class LabellingScreen(ModalScreen[None]):
         self._draw()
 
     def _current(self) -> str | None:
-        """The item in front."""
         if self._together:
             pairs = self._differences.differences if self._differences else []
             return pairs[0].item if pairs else None
@@ -161,7 +152,7 @@ class LabellingScreen(ModalScreen[None]):
                 self._rows.move_to(number - 1)
 
     def action_before(self) -> None:
-        """Show the item before, to label it again."""
+        """To label it again."""
         if self._labelled and not self._waits and not self._together:
             self._shown = self._labelled.pop()
             self._rows.show(self._labels)

@@ -1,7 +1,6 @@
 """The label queues: which there are, and how far their people are.
 
-Rules: what compares the raters' labels comes from the server, which tells it when both have
-finished.
+Rules: the server compares the raters' labels, and tells it when both have finished.
 """
 
 from typing import Any, ClassVar
@@ -37,11 +36,9 @@ class LabelsPage(DetailPage[LabelQueue]):
         super().__init__(desk, rows, Part("queue", "QUEUE"))
 
     def came(self, answer: LabelQueueList) -> None:
-        """The queues."""
         self.found = answer.queues
 
     def said(self, item: LabelQueue, width: int) -> list[Content]:
-        """The queue under the cursor."""
         return view.detail(item, width)
 
     def _cells(self, queue: LabelQueue) -> Any:
@@ -54,15 +51,14 @@ class LabelsPage(DetailPage[LabelQueue]):
         return "no difference is left" if item.finished else "the raters have not finished"
 
     def open(self, item: LabelQueue) -> None:
-        """Enter labels, too."""
+        """Labels, too."""
         self.do("label")
 
     def make(self, act: str, item: LabelQueue) -> Change | None:
-        """Label, or settle differences, the two raters together."""
+        """To settle differences takes the two raters together."""
         screen = LabellingScreen(self.desk, item.name, together=act == "differences")
         self.app.push_screen(screen, self._left)
         return None
 
     def _left(self, _: None) -> None:
-        """Look again at how far the people are."""
         self.post_message(self.Asked())

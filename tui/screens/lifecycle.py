@@ -50,11 +50,7 @@ LIFE: Final[Mapping[str, Act]] = {
 
 
 def lifecycle(desk: Desk, name: str, verb: str) -> Change:
-    """One change of an artifact.
-
-    Args:
-        verb: "load", "unload", "suspend", "retire" or "revoke".
-    """
+    """One change of an artifact: "load", "unload", "suspend", "retire" or "revoke"."""
     meaning, reasoned = _MEANING[verb], _ENDPOINTS[verb].request is wire.Reason
     blanks = (
         *((reason_blank(),) if reasoned else ()),
@@ -76,7 +72,7 @@ def lifecycle(desk: Desk, name: str, verb: str) -> Change:
 
 
 class ArtifactsPage(ListPage[wire.Model]):
-    """A list of artifacts of the store, and what may be done with the one under the cursor."""
+    """A list of artifacts of the store, with actions for the one under the cursor."""
 
     COMMAND: ClassVar[str] = "model show"
 
@@ -86,25 +82,23 @@ class ArtifactsPage(ListPage[wire.Model]):
         return self.desk.status is not None
 
     def moved(self) -> None:
-        """Ask about another one."""
         self.post_message(self.Asked())
 
     def refuses(self, act: str, item: Any) -> str:
-        """Only what the server says that it allows."""
+        """The server says what it allows."""
         if act not in LIFE or act in item.actions:
             return ""
         return f"{item.id} is {item.state}"
 
     def make(self, act: str, item: Any) -> Change | None:
-        """The change of an artifact."""
         if act == "approve":
             return approval(self.desk, item.id, item.digest or "")
         return lifecycle(self.desk, item.id, act)
 
 
 class KindPage(ArtifactsPage):
-    """The artifacts of one kind, whose details are asked for once for each state that they are in,
-    those of the one under the cursor with each poll.
+    """The artifacts of one kind. Details are asked for once for each state, those of the one under
+    the cursor with each poll.
     """
 
     KIND: ClassVar[str] = ""
@@ -117,16 +111,13 @@ class KindPage(ArtifactsPage):
         self.details: dict[str, wire.ModelDetail] = {}
 
     def compose_above(self) -> ComposeResult:
-        """Compose the count."""
         yield self.summary
 
     def compose_below(self) -> ComposeResult:
-        """Compose what is known of the one under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self.one
 
     def question(self) -> Question | None:
-        """The details that are not known yet, and what else the screen shows."""
         current = self.rows.current
         name = None if current is None else current.id
         return Question(f"{self.KIND} {name}", lambda client: self._ask(client, name))
@@ -143,13 +134,12 @@ class KindPage(ArtifactsPage):
         return details, self.more(client)
 
     def more(self, client: AdminClient) -> object:
-        """Ask for the rest; called in the poller's thread."""
+        pass
 
     def came(self, more: Any) -> None:
-        """Keep what else was asked."""
+        pass
 
     def take(self, topic: str, answer: Any) -> None:
-        """The details, and the rest."""
         self.error = answer if isinstance(answer, ApplianceError) else None
         if self.error is None:
             details, more = answer
@@ -157,20 +147,16 @@ class KindPage(ArtifactsPage):
             self.came(more)
 
     def items(self) -> list[wire.Model]:
-        """All of the kind."""
         found = self.desk.status.models if self.desk.status else []
         return [model for model in found if model.kind == self.KIND]
 
     def summed(self) -> Content:
-        """Write the count."""
         raise NotImplementedError
 
     def said(self, known: wire.ModelDetail, width: int) -> Sequence[Cell]:
-        """Describe the one under the cursor."""
         raise NotImplementedError
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         if self.known:
             self.summary.say(self.summed())

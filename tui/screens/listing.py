@@ -1,8 +1,8 @@
-"""A screen that is a list with a filter, and what is known of the item under the cursor.
+"""A screen that is a list with a filter, and details of the item under the cursor.
 
-Rules: the filter keeps the items whose words hold what was typed, whatever its case; escape takes
+Rules: the filter keeps the items whose words hold the typed text, whatever its case; escape takes
 it away before it does anything else. Enter opens an item; in an empty list it runs the first step
-that the list names. Where the terminal is wide, what is known stands to the right of the list.
+that the list names. In a wide terminal the details stand to the right of the list.
 """
 
 from collections.abc import Sequence
@@ -32,11 +32,7 @@ BROAD = 140
 
 
 class ListPage(Page, Generic[T]):
-    """A list of items.
-
-    Args:
-        rows: the list.
-    """
+    """A list of items."""
 
     FILTER_HELP: ClassVar[str] = "words to look for"
     COMMAND: ClassVar[str] = ""
@@ -56,7 +52,6 @@ class ListPage(Page, Generic[T]):
         self._kept = ""
 
     def compose(self) -> ComposeResult:
-        """The list, the filter, the rest."""
         with Container(classes="split"):
             with Vertical(classes="list"):
                 yield from self.compose_above()
@@ -65,11 +60,11 @@ class ListPage(Page, Generic[T]):
             yield from self.compose_below()
 
     def compose_above(self) -> ComposeResult:
-        """Compose the part above the list."""
+        """The part above the list."""
         yield from ()
 
     def compose_below(self) -> ComposeResult:
-        """Compose the part below the list, or beside it."""
+        """The part below the list, or beside it."""
         yield from ()
 
     @property
@@ -79,7 +74,7 @@ class ListPage(Page, Generic[T]):
         return max(20, (width * 9 // 22 if width >= BROAD else width) - 5)
 
     def _most_lines(self) -> int:
-        """Lines of the list: all that there are, or so many that what is known keeps its room."""
+        """All lines, or so many that the details keep their room."""
         size = self.app.size
         room = self.size.height or size.height - 5
         alone = not self.query(".detail, .whole-page")
@@ -87,7 +82,6 @@ class ListPage(Page, Generic[T]):
         return max(2, share - _AROUND)
 
     def items(self) -> Sequence[T]:
-        """All items."""
         return ()
 
     def words(self, item: T) -> str:
@@ -99,20 +93,16 @@ class ListPage(Page, Generic[T]):
         """The cursor is on another item."""
 
     def enter(self) -> None:
-        """Keys go to the list."""
         self.screen.set_focus(self.rows)
 
     def narrow(self, words: str) -> None:
-        """Filter, and show that."""
         self.filter.value = words
         self.filter.display = bool(words)
 
     def chosen(self) -> Sequence[T]:
-        """The marked rows, or the one under the cursor."""
         return self.rows.chosen
 
     def draw(self) -> None:
-        """Show the items that the filter keeps."""
         wanted = self.filter.value.lower().split()
         items = self.items()
         if wanted:
@@ -126,7 +116,7 @@ class ListPage(Page, Generic[T]):
         return all(word in words for word in wanted)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
-        """Tell the screen once for each item that the cursor comes to."""
+        """Once for each item that the cursor comes to."""
         message.stop()
         current = self.rows.current
         name = "" if current is None else self.rows.key_of(current)
@@ -138,7 +128,7 @@ class ListPage(Page, Generic[T]):
             self.screen.refresh_bindings()
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Enter: the item, or the first step where there is none."""
+        """Open the item, or do the first step where there is none."""
         message.stop()
         current = self.rows.current
         if current is not None:
@@ -165,7 +155,6 @@ class ListPage(Page, Generic[T]):
             self.begin(typed(self.desk.commands, line))
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The id, the digest and the command of the item under the cursor."""
         item = self.rows.current
         if item is None:
             return ()
@@ -174,7 +163,7 @@ class ListPage(Page, Generic[T]):
         return [*found, *([("command", f"appliance {self.COMMAND} {name}")] * bool(self.COMMAND))]
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
-        """Narrow the list as one types."""
+        """Narrow as one types."""
         message.stop()
         self.draw()
 
@@ -184,12 +173,11 @@ class ListPage(Page, Generic[T]):
         self.screen.set_focus(self.rows)
 
     def action_filter(self) -> None:
-        """Type what to look for."""
         self.filter.display = True
         self.screen.set_focus(self.filter)  # at once: the next keys may be there already
 
     def action_sort(self) -> None:
-        """Order the list by a column; as it came, or turned round."""
+        """By a column; as it came, or turned round."""
         titles = [column.title for column in self.rows.columns]
         named = [(title, str(n)) for n, title in enumerate(titles) if title]
 
@@ -207,7 +195,7 @@ class ListPage(Page, Generic[T]):
 
 
 class DetailPage(ListPage[T]):
-    """A list with what sums it up above, and what is known of the item under the cursor.
+    """A list with its summary above, and details of the item under the cursor.
 
     Args:
         one: the part below.
@@ -226,21 +214,17 @@ class DetailPage(ListPage[T]):
         self.found: Sequence[T] = []
 
     def compose_above(self) -> ComposeResult:
-        """Compose the count, or the error."""
         yield self._summary
 
     def compose_below(self) -> ComposeResult:
-        """The one under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._one
 
     def question(self) -> Question | None:
-        """All of them."""
         at = self.AT
         return None if at is None else Question(at.path, lambda client: client.call(at))
 
     def take(self, topic: str, answer: Any) -> None:
-        """The answer, or why there is none."""
         self._error = answer if isinstance(answer, ApplianceError) else None
         if self._error is None:
             self.came(answer)
@@ -249,19 +233,17 @@ class DetailPage(ListPage[T]):
         """Keep an answer."""
 
     def items(self) -> Sequence[T]:
-        """Those of the last poll."""
         return self.found
 
     def summed(self) -> Content:
-        """All of them in a line."""
+        """All items in a line."""
         return Content("")
 
     def said(self, item: T, width: int) -> list[Content]:
-        """The one under the cursor."""
+        """The item under the cursor."""
         return []
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         if self._error is not None:
             self._summary.say(alarm(f"{self._error.code}: {self._error.message}"))

@@ -62,21 +62,17 @@ class LogsPage(ListPage[LogLine]):
         self._shown_error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
-        """Which lines."""
         yield self._source
 
     def compose_below(self) -> ComposeResult:
-        """The one under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
     def question(self) -> Question | None:
-        """The newest lines that match."""
         level, words = self._level, self.filter.value.strip()
         return Question(f"logs {level} {words}", partial(_read, level=level, words=words))
 
     def take(self, topic: str, answer: Any) -> None:
-        """Lines of the running server."""
         self._live = True
         self._keep(answer)
 
@@ -86,15 +82,14 @@ class LogsPage(ListPage[LogLine]):
             self._found = answer
 
     def items(self) -> list[LogLine]:
-        """The lines that were read."""
         return self._found.lines
 
     def words(self, item: LogLine) -> str:
-        """Text that the filter searches; the server has searched already."""
+        """The server has searched already."""
         return f"{item.message} {item.logger} {' '.join(item.fields.values())}"
 
     def draw(self) -> None:
-        """Draw the current state; without a server read the file."""
+        """Without a server read the file."""
         if self.desk.state is LinkState.DOWN:
             self._read_file()
         super().draw()
@@ -132,7 +127,7 @@ class LogsPage(ListPage[LogLine]):
         background(work, lambda found: self.post_message(self.Read(found)))
 
     def on_logs_page_read(self, message: Read) -> None:
-        """Show what is in the file; it does not grow without a server, so once is enough."""
+        """The file does not grow without a server, so once is enough."""
         self._keep(message.found)
         self.draw()
 
@@ -142,7 +137,6 @@ class LogsPage(ListPage[LogLine]):
         super().enter()
 
     def on_input_changed(self, message: Any) -> None:
-        """Ask for other lines."""
         message.stop()
         self._reading = False
         self._follows = True
@@ -169,7 +163,6 @@ class LogsPage(ListPage[LogLine]):
         self.draw()
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The line under the cursor."""
         one = self.rows.current
         if one is None:
             return ()

@@ -1,8 +1,7 @@
-"""The import wizard: choose an artifact on a stick, see what importing would do, import it, have
-two people approve it, load it.
+"""The import wizard: choose an artifact on a stick, plan, import, have two people approve, load.
 
-Rules: everything is done by commands, so it works with the server stopped, all but the loading; a
-step that was refused leaves the person where they can continue.
+Rules: commands do everything, so all but the loading works with the server stopped; a refused step
+leaves the person where they can continue.
 """
 
 from typing import Any, ClassVar
@@ -70,12 +69,10 @@ class MediaPage(ListPage[view.Found]):
         self._error: ApplianceError | None = None
 
     def compose_above(self) -> ComposeResult:
-        """Where the person is, and which places there are."""
         yield self._steps
         yield self._places
 
     def compose_below(self) -> ComposeResult:
-        """The plan, then the model on its way."""
         with VerticalScroll(classes="whole-page"):
             yield self._shown
 
@@ -89,16 +86,13 @@ class MediaPage(ListPage[view.Found]):
         return "choose" if self._plan is None else "import" if self._plan.ok else "check"
 
     def enter(self) -> None:
-        """Look at the sticks."""
         super().enter()
         self._look()
 
     def items(self) -> list[view.Found]:
-        """The artifacts."""
         return view.found(self._document)
 
     def words(self, item: view.Found) -> str:
-        """Text that the filter searches."""
         return f"{item.name} {item.path}"
 
     @property
@@ -107,7 +101,6 @@ class MediaPage(ListPage[view.Found]):
         return max(20, self.app.size.width - 6) if self.has_class("alone") else super().beside
 
     def draw(self) -> None:
-        """Say where the person is."""
         super().draw()
         choosing = self._plan is None and self._model is None
         self.rows.display = choosing
@@ -139,16 +132,14 @@ class MediaPage(ListPage[view.Found]):
         return self._plan.approvals if self._plan else 2
 
     def refuses(self, act: str, item: object) -> str:
-        """Only the step that comes next."""
+        """Only the step that comes next is possible."""
         return "" if act in ("directory", self.step) else f"the next step is to {self.step}"
 
     def make(self, act: str, item: object) -> Change | None:
-        """One step."""
         steps = {"import": self._importing, "approve": self._approving, "load": self._loading}
         return self._directory() if act == "directory" else steps[act]()
 
     def back(self) -> bool:
-        """Choose again."""
         if self._plan is None and self._model is None:
             return super().back()
         self._plan = self._model = self._error = None
@@ -173,7 +164,6 @@ class MediaPage(ListPage[view.Found]):
         self.draw()
 
     def on_media_page_told(self, message: Told) -> None:
-        """Take what a command found."""
         told = message.told
         if message.kind == "plan" or not self._checking:
             self._doing, self._checking = "", False
@@ -194,7 +184,6 @@ class MediaPage(ListPage[view.Found]):
             self.screen.set_focus(self.query_one(".whole-page"))
 
     def open(self, item: view.Found) -> None:
-        """Check the artifact."""
         if self._checking:
             return
         commands = self.desk.commands
@@ -206,8 +195,6 @@ class MediaPage(ListPage[view.Found]):
         self._start("plan", work)
 
     def _directory(self) -> Change:
-        """Look in a directory that the person names."""
-
         def work(answers: Answers, _report: Report) -> str:
             self._named.append(answers["path"])
             return f"looking in {answers['path']}"
@@ -252,12 +239,11 @@ class MediaPage(ListPage[view.Found]):
         )
 
     def _show(self, name: str) -> None:
-        """In the thread of a change: what the model is now."""
+        """In the thread of a change."""
         document = self.desk.commands.run("model", "show", name)
         self.post_message(self.Told("show", parsed(ModelDetail, document)))
 
     def _approving(self) -> Change | None:
-        """One person's approval."""
         model = self._model
         if model is None:
             return None
@@ -277,7 +263,6 @@ class MediaPage(ListPage[view.Found]):
         )  # fmt: skip
 
     def _loading(self) -> Change | None:
-        """Serve it."""
         model = self._model
         if model is None:
             return None
@@ -298,7 +283,7 @@ class MediaPage(ListPage[view.Found]):
 
 
 def parsed(kind: Any, document: Any) -> object:
-    """A document of a command as what it should be, or the refusal that it is."""
+    """A document of a command as its struct, or the refusal that it is."""
     try:
         return kind.model_validate(document)
     except ValidationError:

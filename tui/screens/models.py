@@ -1,4 +1,4 @@
-"""Models and signatures: what each is, why it is not served, and what may be done with it."""
+"""Models and signatures: state, refusal, and actions."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -45,32 +45,27 @@ class ModelsPage(ArtifactsPage):
         self._known: ModelDetail | ApplianceError | None = None
 
     def compose_below(self) -> ComposeResult:
-        """Compose the details of the model under the cursor."""
         with VerticalScroll(classes="detail", can_focus=False):
             yield self._detail
 
     def question(self) -> Question | None:
-        """The details of the model under the cursor."""
         model = self.rows.current
         if model is None:
             return Question("models", lambda client: None)
         return Question(f"models {model.id}", partial(_detail, model_id=model.id))
 
     def take(self, topic: str, answer: Any) -> None:
-        """The details."""
         self._known = answer
 
     def items(self) -> list[Model]:
-        """All artifacts, models first, then by kind."""
+        """Models first, then by kind."""
         found = self.desk.status.models if self.desk.status else []
         return sorted(found, key=view.place)
 
     def open(self, item: Model) -> None:
-        """Its requests."""
         self.post_message(self.Go("Requests", item.id))
 
     def make(self, act: str, item: Any) -> Change | None:
-        """The change of a model, or the check of all."""
         if act != "recheck":
             return super().make(act, item)
         return asking(
@@ -82,7 +77,6 @@ class ModelsPage(ArtifactsPage):
         )
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         current, known = self.rows.current, self._known
         if current is None:

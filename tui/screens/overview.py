@@ -1,4 +1,4 @@
-"""The overview: charts, alarms, models with why they were refused, engines, log, host."""
+"""The overview: charts, alarms, models, engines, log, host."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
@@ -39,7 +39,7 @@ _PAIRS: Final = (("serving", "needs"), ("models", "apps"), ("log", "host"))
 
 
 class OverviewPage(Page):
-    """The first screen: what an operator wants to know at a glance."""
+    """The first screen."""
 
     TITLE: ClassVar[str] = "Overview"
     ALARMED: ClassVar[bool] = False
@@ -70,11 +70,10 @@ class OverviewPage(Page):
                     yield from panels[at : at + 2]
 
     def enter(self) -> None:
-        """Keys scroll."""
         self.screen.set_focus(self.query_one(VerticalScroll))
 
     def question(self) -> Question | None:
-        """The work that waits for people, at most every ten seconds."""
+        """At most every ten seconds."""
         return Question("overview", self._ask)
 
     def _ask(self, client: AdminClient) -> view.PeopleWanted:
@@ -84,12 +83,10 @@ class OverviewPage(Page):
         return self._seldom.get("", lambda: waits_of(client, self.desk.wall()))
 
     def take(self, topic: str, answer: Any) -> None:
-        """The work that waits."""
         if isinstance(answer, view.PeopleWanted):
             self._waits = answer
 
     def action_span(self, step: int) -> None:
-        """A shorter or a longer time in the charts."""
         self._span = max(0, min(len(SPANS) - 1, self._span + step))
         self.draw()
 
@@ -101,7 +98,7 @@ class OverviewPage(Page):
         return "" if down else "a server answers"
 
     def make(self, act: str, item: object) -> Change | None:
-        """Start the server beside this program; it stays when the program ends."""
+        """The server stays when the program ends."""
         commands = self.desk.commands
 
         def work(_answers: Answers, _report: Report) -> str:
@@ -116,7 +113,6 @@ class OverviewPage(Page):
         )
 
     def draw(self) -> None:
-        """Draw the current state."""
         status, desk = self.desk.status, self.desk
         if status is None:
             return
@@ -156,7 +152,7 @@ class OverviewPage(Page):
 
 
 def waits_of(client: AdminClient, wall: float) -> view.PeopleWanted:
-    """The work that waits for people; what an older server does not tell is left out."""
+    """The work that waits for people, as far as an older server tells it."""
 
     def asked(work: Callable[[], _T], otherwise: _T) -> _T:
         try:

@@ -1,7 +1,7 @@
 """Common base of every screen of the map.
 
-Rules: a screen asks one question with each poll and keeps the last answer; what it shows when the
-server is gone is that answer; a verb that it has no use for is not bound there.
+Rules: a screen asks one question with each poll and keeps the last answer, also when the server is
+gone; a verb that it has no use for is not bound there.
 """
 
 from typing import Any, ClassVar
@@ -30,7 +30,7 @@ class Page(Acting, Vertical):
     ]
 
     class Asked(Message):
-        """The question is another one now: poll at once."""
+        """The question changed: poll at once."""
 
     class Go(Message):
         """Another place, narrowed to what these words find."""
@@ -45,7 +45,7 @@ class Page(Acting, Vertical):
         self.told = False
 
     def hear(self, topic: str, answer: Any) -> None:
-        """Take an answer; from the first one on that is no error, something is known."""
+        """After the first answer that is no error, something is known."""
         self.told = self.told or not isinstance(answer, ApplianceError)
         self.take(topic, answer)
 
@@ -56,18 +56,17 @@ class Page(Acting, Vertical):
 
     @property
     def unknown(self) -> str:
-        """Text in place of unknown data."""
         return "Not known yet." if self.desk.link.error is None else "Not known: no server answers."
 
     def question(self) -> Question | None:
-        """Question for each poll while this screen is in front."""
+        """Asked with each poll while this screen is in front."""
         return None
 
     def take(self, topic: str, answer: Any) -> None:
-        """The answer to the question, or the error."""
+        """Take the answer, or the error."""
 
     def draw(self) -> None:
-        """Draw the current state; called after each poll and as time passes."""
+        """Called after each poll and as time passes."""
 
     def enter(self) -> None:
         """The screen is in front now."""
@@ -76,8 +75,8 @@ class Page(Acting, Vertical):
             return
 
     def narrow(self, words: str) -> None:
-        """Show what these words find; the screen before leads here."""
+        """The screen before leads here."""
 
     def back(self) -> bool:
-        """Escape: undo the last narrowing; whether there was one."""
+        """Escape: undo the last narrowing; false where there was none."""
         return False

@@ -1,7 +1,7 @@
 """Every place, action, row and colour, found by letters of its words.
 
-Rules: what is on offer comes from the model of keys and the screen in front, so it cannot be out of
-date; what is not possible now is there with the reason; in a basic terminal it is ASCII.
+Rules: the offer comes from the model of keys and the screen in front, so it cannot be out of date;
+what is not possible now is there with the reason; in a basic terminal it is ASCII.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,6 @@ class Palette(ModalScreen[Choice | None]):
         self._said = Part("palette-said")
 
     def compose(self) -> ComposeResult:
-        """The words, and below them what they fit."""
         with Vertical(id="palette"):
             yield self._entry
             yield self._rows
@@ -60,12 +59,10 @@ class Palette(ModalScreen[Choice | None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Type at once."""
         self._rows.show(self._choices)
         self.set_focus(self._entry)
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
-        """Keep what has the letters."""
         self._keep(message.value)
 
     def _keep(self, typed: str) -> None:
@@ -73,7 +70,7 @@ class Palette(ModalScreen[Choice | None]):
         self._rows.move_to(0)
 
     def _take(self) -> None:
-        """Take what is under the cursor, of what the words keep now."""
+        """Of what the words keep now."""
         if self._entry.value and self._rows.cursor == 0:
             self._keep(self._entry.value)
         one = self._rows.current
@@ -83,13 +80,11 @@ class Palette(ModalScreen[Choice | None]):
             self.dismiss(one)
 
     def on_rows_chosen(self, _: Rows.Chosen) -> None:
-        """The same by a click."""
         self._take()
 
     def action_move(self, step: int) -> None:
-        """Up and down while one types."""
+        """Works while one types."""
         self._rows.action_move(step)
 
     def action_leave(self) -> None:
-        """Do nothing."""
         self.dismiss(None)

@@ -1,7 +1,7 @@
 """The queue of people: what no stage of a route answered.
 
 Rules: the nearest deadline comes first; an answer is one of the labels, JSON where the task answers
-in fields, else a text; what was answered stays as it is.
+in fields, else a text; it stays as it is.
 """
 
 import json
@@ -35,23 +35,18 @@ class PeoplePage(DetailPage[wire.Waiting]):
         super().__init__(desk, rows, Part("waits", "ASKED"))
 
     def came(self, answer: wire.Queue) -> None:
-        """The items."""
         self.found = answer.items
 
     def open(self, item: wire.Waiting) -> None:
-        """Answer it."""
         self.do("answer")
 
     def summed(self) -> Content:
-        """Write the counts."""
         return view.summary(self.found, self.desk.wall())
 
     def said(self, item: wire.Waiting, width: int) -> list[Content]:
-        """The item whole."""
         return view.detail(item, self.desk.wall(), width)
 
     def make(self, act: str, item: wire.Waiting) -> Change | None:
-        """Answer an item."""
         form = "JSON of its schema" if item.form is not None else "a text"
         blank = Blank(
             "answer", "Answer", needed=True, choices=tuple(item.labels),

@@ -54,21 +54,18 @@ class ReceiptScreen(WholeScreen):
         self._found: AnswerRecord | ApplianceError | None = None
 
     def on_mount(self) -> None:
-        """Ask for both entries and the proof."""
         client, entry = self.desk.reader, self._entry
         background(
             lambda: _record(client, entry), lambda found: self.post_message(self.Came(found))
         )
 
     def on_receipt_screen_came(self, message: Came) -> None:
-        """Show it."""
         if isinstance(message.found, AnswerRecord | ApplianceError):
             self._found = message.found
         self.draw()
         self.refresh_bindings()
 
     def said(self, width: int) -> list[Content]:
-        """Write the receipt."""
         match self._found:
             case AnswerRecord() as found:
                 return view.whole(found, width)
@@ -78,7 +75,6 @@ class ReceiptScreen(WholeScreen):
                 return [cell("~ asking", "$text-warning")]
 
     def chosen(self) -> Sequence[AnswerRecord]:
-        """The record, once it is there."""
         return (self._found,) if isinstance(self._found, AnswerRecord) else ()
 
     def copies(self) -> Sequence[tuple[str, str]]:
@@ -94,13 +90,12 @@ class ReceiptScreen(WholeScreen):
         ]
 
     def refuses(self, act: str, item: AnswerRecord) -> str:
-        """Only what is proved can be checked."""
+        """Only a record with its proof can be checked."""
         if act == "check" and isinstance(item.proof, ApplianceError):
             return "there is no proof"
         return ""
 
     def make(self, act: str, item: AnswerRecord) -> Change:
-        """Compute again, check or write."""
         if act == "replay":
             return replay(self.desk, item.proved)
         return checked(self.desk, item) if act == "check" else proof(self.desk, item.proved.seq)
@@ -121,7 +116,7 @@ def _record(client: AdminClient, entry: Entry) -> AnswerRecord:
 
 
 def proof(desk: Desk, seq: int) -> Change:
-    """The change that writes the proof of an entry to a new file."""
+    """The change that writes the proof of an entry."""
     return to_new_file(
         f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
         f"proof of entry {seq}", f"entry-{seq}.proof",
@@ -155,7 +150,7 @@ def is_answer(entry: Entry) -> bool:
 
 
 def no_replay(entry: Entry) -> str:
-    """Why an entry's answer cannot be computed again; empty where it may be."""
+    """Why an answer cannot be computed again; empty where it may be."""
     return "" if is_answer(entry) else "it is no answer"
 
 

@@ -33,16 +33,14 @@ class RequestsPage(DetailPage[RunningRequest]):
         self._held = False
 
     def came(self, answer: RequestList) -> None:
-        """The requests, unless the person holds the list still."""
+        """Unless the person holds the list still."""
         if not self._held:
             self.found = answer.requests
 
     def words(self, item: RunningRequest) -> str:
-        """Text that the filter searches."""
         return f"{super().words(item)} {'queued' if item.queued else 'running'}"
 
     def open(self, item: RunningRequest) -> None:
-        """Its entries in the log."""
         self.post_message(self.Go("Audit", f"request={item.request_id}"))
 
     def beyond(self) -> None:
@@ -51,12 +49,10 @@ class RequestsPage(DetailPage[RunningRequest]):
             self.post_message(self.Go("Audit", f"kind=outcome model={model}"))
 
     def _model(self) -> str:
-        """The model that the list is narrowed to; empty for none."""
         models = self.desk.status.models if self.desk.status else []
         return next((one.id for one in models if one.id == self.filter.value), "")
 
     def draw(self) -> None:
-        """Draw the current state."""
         super().draw()
         if self.known and not self.rows.count and (model := self._model()):
             self.rows.say_unknown(
@@ -64,7 +60,6 @@ class RequestsPage(DetailPage[RunningRequest]):
             )
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The request, its key and the command."""
         one = self.rows.current
         if one is None:
             return ()
@@ -72,11 +67,9 @@ class RequestsPage(DetailPage[RunningRequest]):
         return [("id", one.request_id), ("key id", one.key_id), ("command", found)]
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: RunningRequest, width: int) -> list[Content]:
-        """The one under the cursor."""
         return view.detail(item, self.desk.wall(), width)
 
     def _cells(self, request: RunningRequest) -> Any:
@@ -89,7 +82,6 @@ class RequestsPage(DetailPage[RunningRequest]):
         self.post_message(self.Said(words))
 
     def make(self, act: str, item: Any) -> Change | None:
-        """End a request."""
         name = item.request_id
         return asking(
             self.desk.client,

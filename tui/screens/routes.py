@@ -1,7 +1,7 @@
 """The routes: who answers what share, the certificate of the first stage, and what if.
 
-Rules: a calibration is a job and is steered on the screen of the jobs; what it found is asked for
-once, since it does not change; nothing is changed here.
+Rules: a calibration is a job and is steered on the screen of the jobs; its result does not change,
+so it is asked for once; nothing is changed here.
 """
 
 from typing import ClassVar, Final, NamedTuple
@@ -42,7 +42,6 @@ class RoutesPage(DetailPage[Route]):
         self._known: dict[int, Job] = {}
 
     def question(self) -> Question | None:
-        """All of them, and what calibrations found."""
         return Question("routes", self._ask)
 
     def _ask(self, client: AdminClient) -> RoutesFound:
@@ -54,25 +53,21 @@ class RoutesPage(DetailPage[Route]):
         return RoutesFound(client.call(ROUTES).routes, new)
 
     def came(self, answer: RoutesFound) -> None:
-        """The routes."""
         self.found = answer.routes
         self._known |= {job.id: job for job in answer.calibrations}
 
     def open(self, item: Route) -> None:
-        """Its first task."""
         task = next((stage.task for stage in item.stages if stage.task), "")
         self.post_message(self.Go("Tasks", task))
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count)
 
     def said(self, item: Route, width: int) -> list[Content]:
-        """The route under the cursor."""
         return view.detail(item, self._result(item.id), width, ascii_only=self.desk.basic)
 
     def _result(self, route: str) -> CalibrationResult | None:
-        """The result of the newest calibration of a route."""
+        """Of the newest calibration."""
         for number in sorted(self._known, reverse=True):
             result = self._known[number].came_to(CalibrationResult)
             if result is not None and result.route == route:

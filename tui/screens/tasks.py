@@ -1,7 +1,7 @@
 """Tasks: what apps call by name, and each one's life from its data to its drift.
 
-Rules: a task is an artifact of the store and changes like a model; what its life is made of is
-asked for with the poll, at most every ten seconds; drift is asked for each task by itself.
+Rules: a task is an artifact of the store and changes like a model; the parts of its life come with
+the poll, at most every ten seconds; drift is asked for each task by itself.
 """
 
 from typing import Any, ClassVar
@@ -48,7 +48,6 @@ class TasksPage(KindPage):
         self._measured: dict[int, Job] = {}
 
     def more(self, client: AdminClient) -> object:
-        """Evaluations, names, routes and drift."""
         names = frozenset(task.id for task in self.items())
         return self._seldom.get(names, lambda: self._lives(client, names))
 
@@ -68,11 +67,9 @@ class TasksPage(KindPage):
         )
 
     def came(self, more: Any) -> None:
-        """The lives."""
         self._known_life = more
 
     def words(self, item: Model) -> str:
-        """Text that the filter searches."""
         facts = self.details[item.id].facts if item.id in self.details else None
         told = ""
         if isinstance(facts, TaskFacts):
@@ -84,7 +81,6 @@ class TasksPage(KindPage):
         self.post_message(self.Go("Evaluations", f"evaluation {item.id}"))
 
     def summed(self) -> Content:
-        """Write the count."""
         return view.summary(self.items(), self.rows.count)
 
     def said(self, known: ModelDetail, width: int) -> list[Content]:

@@ -1,6 +1,6 @@
-"""Trust: what ends when, the policy, and the people who sign.
+"""Trust: endings, the policy, and the people who sign.
 
-Rules: nothing is changed here; a policy is changed by signatures, with `appliance trust`.
+Rules: nothing is changed here; signatures change a policy, with `appliance trust`.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -42,11 +42,9 @@ class TrustPage(DetailPage[Ending]):
         self._policy: Trust | None = None
 
     def question(self) -> Question | None:
-        """The policy, and what ends."""
         return Question("trust", asked)
 
     def came(self, answer: TrustFound) -> None:
-        """Both."""
         self._policy, self.found = answer.policy, answer.endings
 
     def open(self, item: Ending) -> None:
@@ -54,7 +52,6 @@ class TrustPage(DetailPage[Ending]):
         self.post_message(self.Go(item.place, item.name if item.place != "Trust" else ""))
 
     def summed(self) -> Content:
-        """Write the counts."""
         return view.summary(self.found, self.desk.wall())
 
     def draw(self) -> None:

@@ -1,8 +1,7 @@
-"""Tunings: what they would take, how they learn, what they came to, several side by side.
+"""Tunings: costs, learning, results, several side by side.
 
-Rules: a tuning is a job and is steered on the screen of the jobs; a result and the losses of one
-that is at rest are asked for once, since they do not change; those of one that trains come with
-each poll.
+Rules: a tuning is a job and is steered on the screen of the jobs; a result and the losses of one at
+rest do not change and are asked for once; those of one that trains come with each poll.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -30,10 +29,10 @@ _NEWEST: Final = 300  # jobs that are looked through
 
 
 class TuningsFound(NamedTuple):
-    """The tunings among the newest jobs, and what was not known of the one under the cursor.
+    """The newest tunings, and what was not known of the one under the cursor.
 
     Attributes:
-        runs: its losses; None where they were not asked for, or cannot be had.
+        runs: None where they were not asked for, or cannot be had.
         compared: the marked ones side by side, or why they cannot be.
     """
 
@@ -59,7 +58,6 @@ class TuningPage(DetailPage[Job]):
         self._compared: tuple[tuple[int, ...], TuningsCompared] | None = None
 
     def question(self) -> Question | None:
-        """The newest ones, what is not known of the one under the cursor, and the marked ones."""
         current, marked = self.rows.current, self._side()
         number = None if current is None else current.id
         topic = f"tuning {number} {marked}"
@@ -85,7 +83,6 @@ class TuningPage(DetailPage[Job]):
         return TuningsFound(jobs, whole, runs, _compared(client, marked) if wanted else None)
 
     def came(self, answer: TuningsFound) -> None:
-        """The tunings."""
         self.found = answer.jobs
         if answer.whole is not None:
             self._whole[answer.whole.id] = answer.whole
@@ -99,30 +96,26 @@ class TuningPage(DetailPage[Job]):
             self._error = answer.compared
 
     def _side(self) -> tuple[int, ...]:
-        """The tunings that are marked, and have a result to compare."""
+        """The marked tunings that have a result to compare."""
         chosen = self.rows.chosen if self.rows.marked else ()
         return tuple(job.id for job in chosen if _trained(job))[:MOST]
 
     def moved(self) -> None:
-        """Ask about another one."""
         self.post_message(self.Asked())
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self.found, self.rows.count, len(self._side()))
 
     def said(self, item: Job, width: int) -> list[Content]:
-        """The tuning under the cursor."""
         found, now = self._whole.get(item.id, item), self.desk.wall()
         return view.detail(found, self._losses(), now, width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
-        """The one under the cursor, with its result if that is known."""
+        """With its result, if that is known."""
         current = self.rows.current
         return None if current is None else self._whole.get(current.id, current)
 
     def _losses(self) -> list[LossRun]:
-        """Those of the one under the cursor."""
         current = self.rows.current
         return [] if current is None else self._runs.get(current.id, ("", []))[1]
 
@@ -130,7 +123,6 @@ class TuningPage(DetailPage[Job]):
         return view.row(job, self.desk.wall(), ascii_only=self.desk.basic)
 
     def open(self, item: Job) -> None:
-        """The tuning whole."""
         whole = self._whole.get(item.id, item)
         self.app.push_screen(TuningScreen(self.desk, whole, self._losses()))
 
@@ -145,20 +137,18 @@ class TuningPage(DetailPage[Job]):
         )
 
     def _side_by_side(self) -> TuningsCompared | None:
-        """The marked ones, as far as they were told."""
+        """As far as they were told."""
         if self._compared is None or self._compared[0] != self._side():
             return None
         return self._compared[1]
 
     def make(self, act: str, item: object) -> Change | None:
-        """Show the marked ones side by side."""
         found = self._side_by_side()
         if found is not None:
             self.app.push_screen(ComparedScreen(self.desk, found))
         return None
 
     def action_write(self) -> None:
-        """Write the page of the tuning under the cursor."""
         current = self.rows.current
         if current is not None:
             self.begin(report(self.desk, current.id))
@@ -175,16 +165,13 @@ class TuningScreen(WholeScreen):
         self._job, self._runs = job, runs
 
     def said(self, width: int) -> list[Content]:
-        """The tuning."""
         basic, now = self.desk.basic, self.desk.wall()
         return view.whole(self._job, self._runs, now, width, ascii_only=basic)
 
     def refuses(self, act: str, item: object) -> str:
-        """Only what trained an adapter has a report."""
         return "" if _trained(self._job) else "it trained no adapter"
 
     def action_write(self) -> None:
-        """Write its page."""
         self.begin(report(self.desk, self._job.id))
 
 
@@ -199,7 +186,6 @@ class ComparedScreen(WholeScreen):
         self._found = found
 
     def said(self, width: int) -> list[Content]:
-        """The tunings."""
         return view.compared(self._found, width, ascii_only=self.desk.basic)
 
 
@@ -208,7 +194,7 @@ def _trained(job: Job) -> bool:
 
 
 def _losses(client: AdminClient, number: int) -> list[LossRun] | None:
-    """The losses of a tuning; None where they cannot be had, such as from the files."""
+    """None where they cannot be had, such as from the files."""
     try:
         return client.call(wire.TUNING_LOSSES, job_id=number).runs
     except ApplianceError:
@@ -224,7 +210,7 @@ def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared 
 
 
 def report(desk: Desk, number: int) -> Change:
-    """The change that writes the page of a tuning to a new file."""
+    """The change that writes a tuning's page."""
     request = f"GET /admin/tunings/{number}/report"
     return report_to_file(
         f"tuning {number}", request, f"tuning-{number}.html",

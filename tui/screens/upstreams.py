@@ -1,4 +1,4 @@
-"""The hosts of upstreams: which of them are asked, why not, and probing, draining, reading again.
+"""The hosts of upstreams: state, reason, and probing, draining, reading again.
 
 Rules: learning and approving take a look at the host and a private key, so they are commands.
 """
@@ -34,15 +34,12 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         self._upstreams: list[wire.Upstream] = []
 
     def came(self, answer: wire.UpstreamList) -> None:
-        """The hosts of the upstreams."""
         self._upstreams, self.found = answer.upstreams, wire.hosts_of(answer.upstreams)
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self._upstreams, self.rows.count)
 
     def said(self, item: wire.HostOf, width: int) -> list[Content]:
-        """The host under the cursor."""
         return view.detail(item, width)
 
     def refuses(self, act: str, item: wire.HostOf | None) -> str:
@@ -50,7 +47,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         return f"{item.upstream.name} has no host" if item is not None and item.host is None else ""
 
     def make(self, act: str, item: wire.HostOf | None) -> Change | None:
-        """Compare, drain or read again."""
         if item is None:
             return asking(
                 self.desk.client,
@@ -65,7 +61,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         return self._drained(item, item.host.url, drained=item.host.state != "drained")
 
     def _probed(self, one: wire.HostOf) -> Change:
-        """Have the hosts of the upstream compared with what was learnt."""
         name = one.upstream.name
         return asking(
             self.desk.client,
@@ -78,7 +73,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         )
 
     def _drained(self, one: wire.HostOf, url: str, *, drained: bool) -> Change:
-        """Keep new requests from the host, or let them come again."""
         name = one.upstream.name
         return asking(
             self.desk.client,

@@ -47,7 +47,6 @@ class UsagePage(DetailPage[UsageRow]):
         self._seldom: Seldom[UsageReport] = Seldom(_SECONDS, desk.clock)
 
     def question(self) -> Question | None:
-        """The sums, at most every ten seconds."""
         by, per = self._by, self._per
 
         def ask(client: AdminClient) -> UsageReport:
@@ -59,29 +58,23 @@ class UsagePage(DetailPage[UsageRow]):
         return Question(f"usage {by} {per}", ask)
 
     def came(self, answer: UsageReport) -> None:
-        """The sums."""
         self.found = list(reversed(answer.rows))
 
     def action_span(self, step: int) -> None:
-        """A shorter or a longer period."""
         at = max(0, min(len(_ORDER) - 1, _ORDER.index(self._per) + step))
         self._per = _ORDER[at]
         self.post_message(self.Asked())
 
     def make(self, act: str, item: object) -> None:
-        """Sum by something else."""
         self._by = next(one for one in _BY if one == act)
         self.post_message(self.Asked())
 
     def open(self, item: UsageRow) -> None:
-        """The entries of a name in the log."""
         if item.name and self._by in ("app", "model"):
             self.post_message(self.Go("Audit", f"{self._by}={item.name}"))
 
     def summed(self) -> Content:
-        """Write what is summed."""
         return view.summary(self.found, str(self._by), str(self._per))
 
     def said(self, item: UsageRow, width: int) -> list[Content]:
-        """Requests of the one under the cursor over time."""
         return view.over_time(self.found, item.name, width, ascii_only=self.desk.basic)

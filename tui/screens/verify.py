@@ -41,11 +41,9 @@ class VerifyScreen(WholeScreen):
         self._left = False
 
     def on_mount(self) -> None:
-        """Begin."""
         background(self._work, lambda found: self.post_message(self.Told(found)))
 
     def on_unmount(self) -> None:
-        """Stop."""
         self._left = True
 
     def _report(self, phase: str, done: int, total: int) -> None:
@@ -65,14 +63,12 @@ class VerifyScreen(WholeScreen):
             return Unavailable(document.get("code", "incompatible_server"), document["message"])
 
     def on_verify_screen_told(self, message: Told) -> None:
-        """Say it."""
         self._told = message.told
         if isinstance(message.told, Verification):
             self.desk.verified = message.told.last if message.told.ok else None
         self.draw()
 
     def said(self, width: int) -> list[Content]:
-        """Write the verifier, the progress, or the findings."""
         match self._told:
             case (str(phase), int(done), int(total)):
                 bar = chart.bar(done, total, max(10, width - 40), ascii_only=self.desk.basic)

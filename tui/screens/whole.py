@@ -1,4 +1,4 @@
-"""A screen of one thing in full, in a frame that scrolls, until the person leaves it.
+"""A screen of one thing in full, in a frame that scrolls.
 
 Rules: it is drawn when it is opened and when the room changes; escape leads back, and so does enter
 where it opens nothing.
@@ -20,7 +20,7 @@ from tui.widgets.part import Part
 
 
 class WholeScreen(Acting, ModalScreen[None]):
-    """One thing whole; `frame_title` stands in the frame, `PART` is the id of what is said.
+    """One thing whole; `frame_title` stands in the frame, `PART` is the id of the content.
 
     Attributes:
         told: the change under way or the last one.
@@ -45,7 +45,6 @@ class WholeScreen(Acting, ModalScreen[None]):
         self.told = Part("whole-told")
 
     def compose(self) -> ComposeResult:
-        """The frame, then the keys."""
         with VerticalScroll(id="whole") as box:
             box.border_title = self.frame_title
             yield self.shown
@@ -53,18 +52,15 @@ class WholeScreen(Acting, ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show it."""
         self.draw()
         self.query_one("#whole").focus()
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         self.draw()
 
     def draw(self) -> None:
-        """Draw the current state."""
         self.shown.say(lines(self.said(max(20, self.app.size.width - 4))))
 
     def said(self, width: int) -> Iterable[Cell]:
-        """Write the content in lines of this many cells."""
+        """In lines of this many cells."""
         raise NotImplementedError

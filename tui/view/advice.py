@@ -1,7 +1,6 @@
-"""Content of the advice screen: the answer for each task, its options, and what would change it.
+"""The advice screen: the answer for each task, its options, and what would change it.
 
-Rules: pure; of an advice of another form there is the answer only; a cost comes with its
-P10 and P90, and what was not measured is a dash.
+Rules: an advice of another form shows the answer only; a cost comes with its P10 and P90.
 """
 
 from collections.abc import Sequence
@@ -40,11 +39,7 @@ _MOST: Final = 6
 
 
 def row(advice: Advice, now: float) -> Sequence[Cell]:
-    """One advice.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One advice."""
     found, name = advice.document, verdict(advice)
     options = found.options if isinstance(found, AdviceDocument) else []
     chosen = [one.cost_month for one in options if one.name == name]

@@ -1,8 +1,7 @@
-"""Content of the audit screens: entries, one entry in full, a search as it is typed, a
-verification.
+"""The audit screens: entries, one entry in full, a search, a verification.
 
-Rules: pure; a body is shown as it is, every field of it; a search names its conditions, and an
-unknown one is refused with the known ones.
+Rules: a body is shown with every field as it is; a search names its conditions, and an unknown one
+is refused with the known ones.
 """
 
 import json
@@ -98,7 +97,7 @@ def query(text: str, limit: int) -> EntryQuery:
 
 
 def replays(head: AuditHead) -> list[Content]:
-    """Tell the answers that were computed again; nothing where none was."""
+    """The answers that were computed again, if any."""
     if not head.replayed:
         return []
     same = f"{count(head.replayed_same)} of {count(head.replayed)} answers the same"

@@ -1,7 +1,7 @@
-"""Content of the collections screen: documents, sizes, refusals, and passages of a search.
+"""The collections screen: documents, sizes, refusals, and passages of a search.
 
-Rules: pure; text of a document is data, shown safe; a passage comes with its place, so that a
-person can look it up.
+Rules: text of a document is data, shown safe; a passage comes with its place, so that a person can
+look it up.
 """
 
 from collections.abc import Sequence
@@ -36,12 +36,7 @@ _MOST: Final = 12
 
 
 def row(found: Collection, last: Job | None, now: float) -> Sequence[Cell]:
-    """One collection.
-
-    Args:
-        last: the newest job that brought documents in.
-        now: seconds since the epoch.
-    """
+    """One collection, and the newest job that brought documents in."""
     own: dict[str, Cell] = {"LAST INGEST": "-", "AGE": "-"}
     if last is not None:
         own = {"LAST INGEST": state(last.state), "AGE": age(since(last.created, now))}
@@ -56,11 +51,7 @@ def summary(found: Sequence[Collection], shown: int) -> Content:
 
 
 def detail(shown: Shown, report: ReportList | None, width: int) -> list[Content]:
-    """The collection under the cursor: what was refused last, then its documents.
-
-    Args:
-        report: of the newest job that brought documents in.
-    """
+    """The collection under the cursor: the newest job's refusals, then its documents."""
     said = []
     refused = [row for row in report.documents if row.state == "refused"] if report else []
     for row in refused[:_MOST]:
@@ -79,7 +70,7 @@ def detail(shown: Shown, report: ReportList | None, width: int) -> list[Content]
 
 
 def passages(found: Passages, width: int) -> list[Content]:
-    """Write a search's passages, best first."""
+    """A search's passages, best first."""
     if not found.passages:
         return [cell("Nothing was found.")]
     said: list[Content] = []

@@ -1,7 +1,4 @@
-"""Content of the datasets screen.
-
-Rules: pure; what is not read yet is "-", never a guess.
-"""
+"""The datasets screen."""
 
 from collections.abc import Sequence
 from typing import Final

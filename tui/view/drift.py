@@ -1,6 +1,6 @@
-"""Content of the drift screen: each task's weeks, its alarm, and what to do.
+"""The drift screen: each task's weeks, its alarm, and what to do.
 
-Rules: pure; what cannot be found is told beside what is promised.
+Rules: what cannot be found stands beside what is promised.
 """
 
 from collections.abc import Sequence

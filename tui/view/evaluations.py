@@ -1,8 +1,7 @@
-"""Content of the evaluations screen: candidates with progress and quality, verdicts of gates, and
-remaining looks of sealed splits.
+"""The evaluations screen: candidates with progress and quality, verdicts of gates, remaining looks.
 
-Rules: pure; quality comes with its interval and speed next to it, never mixed; a result that has
-another form is shown as any job's.
+Rules: quality comes with its interval and speed next to it, never mixed; a result of another form
+is shown as any job's.
 """
 
 from collections.abc import Sequence
@@ -66,13 +65,7 @@ _COMPARED: Final = (
 
 
 def row(job: Job, verdict: str, now: float, *, ascii_only: bool) -> Sequence[Cell]:
-    """One evaluation or gate.
-
-    Args:
-        job: with its result, where that is known.
-        verdict: of the ledger; "" where it has none.
-        now: seconds since the epoch.
-    """
+    """One evaluation or gate, with its result if known; `verdict` is the ledger's, or ""."""
     number, kind, at, progress, left, aged, what, by = jobs.row(job, now, ascii_only=ascii_only)
     result = job.result
     said, value = cell("-"), "-"
@@ -97,7 +90,7 @@ def summary(found: Sequence[Job], kept: int) -> Content:
 
 
 def detail(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content]:
-    """The evaluation under the cursor: how far it is, or what it found."""
+    """The evaluation under the cursor: its progress, or its result."""
     result = job.result
     if isinstance(result, GateResult):
         return _verdict(result, width)
@@ -142,7 +135,7 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
 
 
 def _verdict(result: GateResult, width: int) -> list[Content]:
-    """The finding of a gate: the sentence, the coarse interval, floors and packs, looks left."""
+    """A gate's sentence, the coarse interval, floors and packs, looks left."""
     said = cell(result.answer, "bold", limit=2_000).wrap(width)
     interval = f"{_points(result.difference)} points, {_range(result.interval)}"
     margin, groups = f"margin {100 * result.margin:g}", f"{count(result.groups)} groups"
@@ -165,10 +158,8 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
 
 
 def errors(found: Errors, kept: int, width: int) -> list[Content]:
-    """Write a candidate's errors: the commonest cells, then the items, the surest wrong first.
-
-    Args:
-        kept: the cell whose items are shown, from 1 on; 0 for all.
+    """A candidate's errors: the commonest cells, then the items of the cell `kept` (from 1 on; 0
+    for all), the surest wrong first.
     """
     wrong = f"{count(found.wrong)} of {many(found.items, 'item')} of {found.split} wrong"
     said = [line(cell(found.candidate, "bold"), wrong), Content("")]
@@ -206,7 +197,7 @@ def _unread(reason: str) -> list[Content]:
 
 
 def verdicts(found: Sequence[Ledger]) -> dict[int, str]:
-    """The verdict of each look that the ledger has, by its job."""
+    """The ledger's verdict of each look, by its job."""
     return {
         look.job: look.verdict
         for each in found
@@ -217,7 +208,7 @@ def verdicts(found: Sequence[Ledger]) -> dict[int, str]:
 
 
 def ledger(found: Sequence[Ledger], width: int) -> list[Content]:
-    """The looks that were taken at sealed splits, and those that are left, by dataset."""
+    """The looks at sealed splits, taken and left, by dataset."""
     said: list[Content] = []
     for each in found:
         for split in each.splits:

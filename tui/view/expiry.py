@@ -1,6 +1,6 @@
 """Things that end by themselves, the next first: metadata, evaluations, routes' certificates, keys.
 
-Rules: pure; what was ended by a person already is not listed.
+Rules: what a person ended already is not listed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,11 +64,7 @@ def soon(found: Sequence[Ending], now: float) -> list[Ending]:
 
 
 def row(one: Ending, now: float) -> Sequence[Cell]:
-    """One line.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One line."""
     left = until(one.ends, now)
     said = duration(left)
     told: Cell = alarm("over") if left <= 0 else cell(said, "$text-warning" * (left <= SOON))

@@ -1,4 +1,4 @@
-"""Content of the first screen, on a host without a data directory."""
+"""The first screen, on a host without a data directory."""
 
 from typing import Final
 

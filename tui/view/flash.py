@@ -1,4 +1,4 @@
-"""The line above the keys: the change under way or the last one, and what came of it."""
+"""The line above the keys: the change under way or the last one, and its outcome."""
 
 from textual.content import Content
 

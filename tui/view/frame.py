@@ -1,7 +1,7 @@
-"""The lines around every screen: who this is, the connection, trouble, and the screens there are.
+"""The lines around every screen: the host, the connection, trouble, and the places.
 
-Rules: pure; words that change without meaning are left out, so that an idle appliance sends nothing
-over the line; where there is no room, the least important words go first.
+Rules: words that change without meaning are left out, so that an idle appliance sends nothing over
+the line; without room, the least important words go first.
 """
 
 from collections.abc import Sequence
@@ -33,10 +33,8 @@ def top(
     readonly: bool = False,
     files: Files | None = None,
 ) -> Content:
-    """The first line of every screen; where all is not well, the connection comes first.
-
-    Args:
-        now: monotonic seconds, `wall` seconds since the epoch.
+    """The first line of every screen; the connection comes first unless all is well. `now` is in
+    monotonic seconds, `wall` in seconds since the epoch.
     """
     if link.state(now) not in (LinkState.LIVE, LinkState.CONNECTING):
         return _in_trouble(link, now, wall, width, files)
@@ -51,7 +49,7 @@ def top(
 
 
 def _in_trouble(link: Link, now: float, wall: float, width: int, files: Files | None) -> Content:
-    """The connection, and without any colour what was known, or what the files say."""
+    """The connection, and without any colour the known status, or that of the files."""
     found, read = link.state(now), files.snapshot if files else None
     words: list[Cell] = list(link_words(link, now))
     status = link.status
@@ -92,7 +90,7 @@ def _width(parts: Sequence[Content]) -> int:
 
 
 def link_words(link: Link, now: float) -> list[Cell]:
-    """The state of the connection and, unless it is live, the age of what is shown."""
+    """The state of the connection and, unless it is live, the age of the data."""
     found = link.state(now)
     age = link.age(now)
     if found in (LinkState.LIVE, LinkState.CONNECTING):
@@ -101,7 +99,7 @@ def link_words(link: Link, now: float) -> list[Cell]:
 
 
 def trouble(link: Link, now: float, data: str) -> list[str]:
-    """Describe the connection's problem, the data's age and the next step; empty when live."""
+    """The connection's problem, the data's age and the next step; empty when live."""
     found = link.state(now)
     if found in (LinkState.LIVE, LinkState.CONNECTING):
         return []
@@ -116,7 +114,7 @@ def trouble(link: Link, now: float, data: str) -> list[str]:
 
 
 def worst(status: Status | None, width: int) -> Content:
-    """The worst alarm and how many more there are; empty where there is none."""
+    """The worst alarm and the number of others; empty without one."""
     if status is None or not status.alarms:
         return Content("")
     more = len(status.alarms) - 1
@@ -125,10 +123,8 @@ def worst(status: Status | None, width: int) -> Content:
 
 
 def navigation(title: str, width: int) -> Content:
-    """The places of the lit level, the lit one in brackets; the other levels where they have room.
-
-    Args:
-        title: of the screen in front.
+    """The places of the lit level, the lit one (`title`) in brackets; the other levels if they have
+    room.
     """
     help_ = cell(_HELP, QUIET) + " "
     room = width - help_.cell_length - len(GAP) - 1
@@ -145,7 +141,7 @@ def navigation(title: str, width: int) -> Content:
 
 
 def _level(level: Level, title: str, cut: int, gap: str, *, head: bool = False) -> Content:
-    """The places of a level; names of others are cut where `cut` says to how many letters."""
+    """Names of others are cut to `cut` letters."""
     tabs = [_tab(place, title, cut) for place in PLACES if place.level is level]
     return Content(gap).join([*([cell(level.upper(), QUIET)] if head else []), *tabs])
 

@@ -1,7 +1,7 @@
-"""Content of the help: actions here, verbs, places, in as many columns as fit on the screen.
+"""The help: actions here, verbs, places, in as many columns as fit on the screen.
 
-Rules: pure; where there is room a line says what it does, not its name alone; where there is little
-no key is below the fold: keys and names follow each other in as few lines as they take.
+Rules: with room, a line says what its key does, not its name alone; otherwise keys and names follow
+each other in as few lines as they take, so that no key is below the fold.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,7 @@ _LEAST: Final = 22
 
 
 def page_of(acts: Sequence[Act], verbs: Sequence[Verb], width: int, height: int) -> list[Content]:
-    """The whole help.
-
-    Args:
-        height: lines; more columns are made until it fits, as far as the width goes.
-    """
+    """The whole help; more columns are made until it fits in `height` lines, if they can be."""
     told = _told(acts, verbs)
     most = max(1, (width + len(GAP)) // (_LEAST + len(GAP)))
     for columns in range(1, most + 1):
@@ -62,7 +58,6 @@ def _flowing(head: str, told: Sequence[_Told], width: int) -> list[Content]:
 
 
 def _packed(parts: Sequence[Content], width: int) -> list[Content]:
-    """Parts beside each other, as many in a line as it takes."""
     said = [parts[0]]
     for part in parts[1:]:
         longer = line(said[-1], part)
@@ -84,7 +79,7 @@ def _block(head: str, told: Sequence[_Told], width: int) -> list[Content]:
 
 
 def _columns(blocks: Sequence[list[Content]], columns: int, tall: int) -> list[list[Content]]:
-    """Blocks one after the other; a column ends where it is tall enough, even within a block."""
+    """A column ends where it is tall enough, even within a block."""
     made: list[list[Content]] = [[]]
     for block in blocks:
         for number, said in enumerate(block):

@@ -1,6 +1,6 @@
-"""Content of the incidents screen: alarms from their beginning to their end.
+"""The incidents screen: alarms from their beginning to their end.
 
-Rules: pure; the next step is the one of the table of alarms, never another.
+Rules: the next step is the one of the table of alarms, never another.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,7 @@ _ROOM: Final = 14
 
 
 def row(one: Incident, now: float) -> Sequence[Cell]:
-    """One incident.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One incident."""
     return cells(COLUMNS, one, {"AGE": age(since(one.since, now)), "MESSAGE": one.message})
 
 

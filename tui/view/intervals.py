@@ -1,6 +1,6 @@
 """A value with its interval, in words and drawn.
 
-Rules: pure; the scale of drawn intervals is 0 to 1 for all.
+Rules: the scale of drawn intervals is 0 to 1 for all.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
-"""Content of the jobs screen: running jobs, their progress, and the results of the rest.
+"""The jobs screen: running jobs, their progress, and the results of the rest.
 
-Rules: pure; what a job allows comes from the server; a bar is only where a total is known.
+Rules: the server says what a job allows; a bar is only where a total is known.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,7 @@ _BAR: Final = 12
 
 
 def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
-    """One job.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One job."""
     drawn, aged = bar_of(job, ascii_only=ascii_only), age(since(job.created, now))
     own = {"PROGRESS": drawn, "LEFT": left(job), "AGE": aged, "BY": job.actor}
     return cells(COLUMNS, job, own)

@@ -1,6 +1,6 @@
-"""Content of the keys screen: each app's key, its limits and use.
+"""The keys screen: each app's key, its limits and use.
 
-Rules: pure; a secret is nowhere but in the answer that made it.
+Rules: a secret is nowhere but in the answer that made it.
 """
 
 from collections.abc import Sequence
@@ -34,11 +34,7 @@ def tokens(key: Key) -> int:
 
 
 def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
-    """One key.
-
-    Args:
-        most: tokens of the key that used most, a full bar.
-    """
+    """One key; a bar is full at `most` tokens, those of the key that used most."""
     limits = key.limits
     own: dict[str, Cell] = {
         "TOKENS": count(tokens(key)),
@@ -52,10 +48,8 @@ def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -> list[Content]:
-    """Everything about one key.
-
-    Args:
-        minute: requests and tokens of the last minute, as far as this program saw them.
+    """Everything about one key; `minute`: requests and tokens of the last minute, as far as this
+    program saw them.
     """
     limits = key.limits
     said = labelled("key", line(key.id, state(key.state), quiet(f"role {key.role}")), width)

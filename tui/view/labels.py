@@ -1,7 +1,7 @@
-"""Content of the label screens: queues with their people's progress, and one item to label.
+"""The label screens: queues with their people's progress, and one item to label.
 
-Rules: pure; while the raters are at work nothing is shown that compares their labels; an item's
-text is data, shown whole and safe.
+Rules: while the raters are at work nothing compares their labels; an item's text is data, shown
+whole and safe.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,7 @@ CHOICES: Final = (Column("", 3, right=True), Column("LABEL", 0))
 
 
 def row(queue: LabelQueue, now: float) -> Sequence[Cell]:
-    """One queue.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One queue."""
     return (
         queue.name,
         state("done" if queue.finished else "waiting"),
@@ -100,6 +96,6 @@ def place(rater: str, done: int, total: int) -> Content:
 
 
 def said(pair: LabelDifference, raters: Sequence[str]) -> Content:
-    """Write the two raters' labels of an item, when both have finished."""
+    """The two raters' labels of an item, when both have finished."""
     told = [f"{name}: {label}" for name, label in zip(raters, pair.said, strict=False)]
     return line(quiet("you settle this together;"), *told)

@@ -1,6 +1,6 @@
-"""A task's life: data, evaluation, gate, route, drift, each with its verdict, and what comes next.
+"""A task's life: data, evaluation, gate, route, drift, each with its verdict, and the next step.
 
-Rules: pure; a step that has not happened is "-" and the next one is named; a value stands with its
+Rules: a step that has not happened is "-" and the next one is named; a value stands with its
 interval and its age.
 """
 
@@ -47,7 +47,7 @@ class Lives:
 
 @dataclass(frozen=True)
 class LifeStep:
-    """One step: its verdict, its value in words and as an interval, when, and what comes next."""
+    """One step: its verdict, its value in words and as an interval, its time, and the next step."""
 
     name: str
     verdict: Content
@@ -73,11 +73,7 @@ def following(task: Model, known: Lives) -> str:
 def whole(
     task: ModelDetail, known: Lives, now: float, width: int, *, ascii_only: bool
 ) -> list[Content]:
-    """The life as a table, a step on a line.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """The life as a table, a step on a line."""
     rows = [_row(step, now, ascii_only=ascii_only) for step in steps(task, known)]
     return [*table(_STEPS, rows, width), Content("")]
 
@@ -92,7 +88,7 @@ _NONE: Final = cell("-")
 
 
 def _looks(task: Model, known: Lives) -> list[tuple[Ledger, LookTold]]:
-    """The looks of a task, the newest last."""
+    """The newest last."""
     found = [
         (ledger, look)
         for ledger in known.ledgers
@@ -120,7 +116,6 @@ def _data(task: Model, known: Lives) -> LifeStep:
 
 
 def _measured(task: Model, known: Lives) -> tuple[Job, EvaluationResult] | None:
-    """The newest evaluation of a task."""
     for job in known.evaluations:
         result = job.result
         if isinstance(result, EvaluationResult) and result.task == task.id:
@@ -189,6 +184,5 @@ def _drift(task: Model, known: Lives) -> LifeStep:
 
 
 def _answers(name: Name, task: Model) -> bool:
-    """True if a task answers under a name now."""
     live = name.pointers[0].live if name.pointers else None
     return live is not None and live.task == task.id

@@ -1,4 +1,4 @@
-"""Content of the logs screen: one line for each of the server's."""
+"""The logs screen."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -36,7 +36,7 @@ def detail(found: LogLine, width: int) -> list[Content]:
 
 
 def source(file: str, level: str, words: str, *, following: bool, live: bool) -> Content:
-    """Where the lines are from and which they are."""
+    """The file and the conditions of the lines."""
     how = "follows" if following else "held still"
     by = "from the server" if live else "from the file, no server runs"
     told = [f"{level} and above", how, by, file]

@@ -1,6 +1,6 @@
-"""Content of the import wizard: the sticks' contents, the plan, the steps, the result.
+"""The import wizard: the sticks' contents, the plan, the steps, the result.
 
-Rules: pure; each step says what comes next, so that a person needs nothing but the screen.
+Rules: each step names the next one, so that a person needs nothing but the screen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ def row(item: Found) -> Sequence[Cell]:
 
 
 def steps(current: str, width: int, note: str = "") -> Content:
-    """Where the person is; the names of the other steps where there is room for them."""
+    """The person's step; the names of the other steps where there is room for them."""
     at = STEPS.index(current)
     here = cell(f"[{at + 1} {current}" + (f" {note}]" if note else "]"), "bold $primary")
 
@@ -146,7 +146,6 @@ _FACTS: Final = {
 
 
 def _fact(name: str, value: str) -> str:
-    """A fact as a person reads it."""
     if name == "digest":
         return value[:_DIGEST_CHARACTERS]
     if not (value.isascii() and value.isdecimal()):

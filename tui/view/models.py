@@ -1,6 +1,6 @@
-"""Content of the models screen: each artifact, the reason it is not served, and the next step.
+"""The models screen: each artifact, the reason it is not served, and the next step.
 
-Rules: pure; a refusal is reported in words with the next step, never as a code only.
+Rules: a refusal is in words with the next step, never a code only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def place(model: Model) -> int:
 
 
 def following(model: Model) -> str:
-    """Name the next step, by the state and the allowed actions."""
+    """The next step, by the state and the allowed actions."""
     if model.state == "approved" and "load" not in model.actions:
         return "" if model.kind == "dataset" else "It answers under its name."
     return _NEXT.get(model.state, "")
@@ -69,7 +69,6 @@ def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
 
 
 def _at_work(model: Model, worker: Worker | None) -> Cell:
-    """Describe the model's engine, or its progress towards one."""
     if model.activity == "loading" and model.progress is not None and model.progress.total:
         return state("loading") + f" {100 * model.progress.done // model.progress.total}%"
     if worker is not None:

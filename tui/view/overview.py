@@ -1,8 +1,7 @@
-"""Content of the overview: is it serving, how fast, who waits, what failed, what ends, what waits
-for me.
+"""The overview: is it serving, how fast, who waits, what failed, what ends, what waits for me.
 
-Rules: pure; a chart has its axis, its unit and the time at both ends; what exists is not green,
-what is proved good is.
+Rules: a chart has its axis, its unit and the time at both ends; green is what is proved good, not
+what exists.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,7 +69,7 @@ class PeopleWanted:
     """The work that waits for people, as the server said it last.
 
     Attributes:
-        people: answers that wait for a person, and `oldest` how many seconds.
+        people: answers that wait for a person; `oldest` in seconds.
         apps: use of the last hour.
     """
 
@@ -92,11 +91,7 @@ def serving(
     *,
     ascii_only: bool,
 ) -> list[Content]:
-    """Speed and queue, the most important number largest, then the charts.
-
-    Args:
-        height: lines in all.
-    """
+    """Speed and queue, the most important number largest, then the charts, in `height` lines."""
     now = points[-1] if points else RatePoint()
     first = f"first token {seconds(now.ttft_p50)} p50, {seconds(now.ttft_p95)} p95"
     works = f"{now.running} running, {now.queued} waiting"
@@ -121,7 +116,6 @@ def _charts(
     height: int,
     ascii_only: bool,
 ) -> list[Content]:
-    """As many charts as have room, two beside each other where it is wide."""
     columns = 2 if width >= 100 and height >= 14 else 1
     rows = 2 if columns == 2 else 1
     each, tall = (width - 2 * (columns - 1)) // columns, height // rows
@@ -150,7 +144,6 @@ def _charts(
 
 
 def _ends(span: Span, wall: float) -> tuple[str, str]:
-    """The time at both ends of a chart."""
     shown = slice(5, 10) if span.whole > 2 * 86_400 else slice(11, 16)
     if span is NOW:
         return ("2 min ago", "now")
@@ -158,11 +151,7 @@ def _ends(span: Span, wall: float) -> tuple[str, str]:
 
 
 def needs(status: Status, waits: PeopleWanted, now: float, width: int) -> list[Content]:
-    """List the work that waits for a person, each with the key that leads there.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """The work that waits for a person, each with the key that leads there."""
     approve = [m for m in status.models if m.state == "verified" and "approve" in m.actions]
     bad = [m for m in status.models if m.state in ("refused", "suspended", "missing")]
     told: list[tuple[Cell, str]] = []
@@ -184,12 +173,7 @@ def needs(status: Status, waits: PeopleWanted, now: float, width: int) -> list[C
 
 
 def ahead(status: Status, waits: PeopleWanted, now: float, width: int, room: int) -> list[Content]:
-    """Use the room below: what is wrong now, then what ends next.
-
-    Args:
-        now: seconds since the epoch.
-        room: lines.
-    """
+    """Present troubles, then the next endings, in `room` lines."""
     near = len(soon(waits.endings, now))
     wrong = [
         (f"{marks.NEEDS_A_PERSON} {one.code} {one.subject}".strip(), age(since(one.since, now)))
@@ -270,7 +254,7 @@ def _app_row(one: UsageRow, most: int, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def audit(status: Status, width: int) -> list[Content]:
-    """Describe the log: writable or not, its head, a witness's last look, answers done again."""
+    """The log: writable or not, its head, a witness's last look, answers done again."""
     head = status.audit
     writable = (
         line(state("refusing"), head.latched) if head.latched else line(state("ok"), "writable")
@@ -290,7 +274,7 @@ def host(
     status: Status, load: CurrentLoad | None, points: Sequence[RatePoint], width: int,
     *, ascii_only: bool,
 ) -> list[Content]:  # fmt: skip
-    """The machine, what is used of it, and where the data are."""
+    """The machine, its load, and the place of the data."""
     facts, now = status.host, points[-1] if points else RatePoint()
     room = max(8, min(24, width - 44))
     used = [
@@ -324,7 +308,7 @@ def _used(name: str, share: float, told: str) -> tuple[str, float, str]:
 
 
 def _steps(share: float) -> str:
-    """A share in steps of five percent, so that a host at rest does not redraw the screen."""
+    """In steps of five percent, so that a host at rest does not redraw the screen."""
     return f"{round(share * 20) * 5}%"
 
 
@@ -338,7 +322,7 @@ def _gpu(
 
 
 def alarms(status: Status) -> list[Content]:
-    """List the alarms for a person, with the next step; where it is a lot, how much."""
+    """The alarms for a person, with the next step; where it is a lot, how much."""
     told, most = status.alarms, _ALARMS
     steps = {incident.message: incident.next for incident in status.incidents}
     more = [f"{len(told)} alarms, the first {most}; i has all"]

@@ -1,6 +1,6 @@
 """Lines of the palette, and which of them the typed letters mean.
 
-Rules: pure; letters may be left out between others; what can be done stands before what cannot.
+Rules: letters may be left out between others; what can be done stands before what cannot.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,7 @@ from textual.fuzzy import FuzzySearch
 
 @dataclass(frozen=True)
 class Choice:
-    """One line: what it is called, its key, and the action that does it.
-
-    Attributes:
-        why_not: why it is not possible now.
-    """
+    """One line: its words, its key, and its action; `why_not` says why it is not possible now."""
 
     words: str
     key: str
@@ -25,7 +21,7 @@ class Choice:
 
 
 def ranked(choices: Sequence[Choice], typed: str) -> list[Choice]:
-    """Those that the letters fit, the best first; all of them where nothing was typed."""
+    """Those that the letters fit, the best first; without letters all."""
     words = typed.lower().split()
     if not words:
         return list(choices)

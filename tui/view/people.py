@@ -1,6 +1,6 @@
-"""Content of the queue of people: what waits, until when, and what was asked.
+"""The queue of people: the items, their deadlines and their inputs.
 
-Rules: pure; texts of apps are data.
+Rules: texts of apps are data.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,7 @@ COLUMNS: Final = (
 
 
 def row(one: Waiting, now: float) -> Sequence[Cell]:
-    """One item.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One item."""
     return (
         state(one.state), _left(one, now), age(since(one.created, now)), one.task, one.app,
         " ".join(map(str, one.input.values())), one.reason,

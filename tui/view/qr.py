@@ -1,7 +1,7 @@
 """A signed head of the log as a QR code, for a photograph.
 
-Rules: pure; half blocks where the terminal has them, two characters a module where it has not; what
-does not fit is said, with the command that makes a picture.
+Rules: half blocks where the terminal has them, else two characters a module; instead of a code that
+does not fit, the command that makes a picture.
 """
 
 import segno

@@ -1,6 +1,6 @@
-"""Content of a receipt: an answer by both of its entries, and what proves them.
+"""A receipt: an answer by both of its entries, and their proof.
 
-Rules: pure; it says what the log says, and names the next step.
+Rules: it says what the log says, and names the next step.
 """
 
 import re
@@ -26,7 +26,7 @@ class AnswerRecord:
     """The record of an answer, and of several stages of a route the last one's.
 
     Attributes:
-        proof: of the outcome; of the intent while there is none; why there is none.
+        proof: of the outcome, else of the intent; or why there is none.
     """
 
     intent: Entry
@@ -45,7 +45,6 @@ class AnswerRecord:
 
     @property
     def proved(self) -> Entry:
-        """The entry that the proof is of."""
         return self.outcome or self.intent
 
 

@@ -1,7 +1,6 @@
-"""Content of the requests screen: each request's app, model and age.
+"""The requests screen: each request's app, model and age.
 
-Rules: pure; no prompts and no texts are here at all; an age is never negative, whatever the clocks
-say.
+Rules: no prompts and no texts are here at all; an age is never negative, whatever the clocks say.
 """
 
 from collections.abc import Sequence
@@ -29,11 +28,7 @@ COLUMNS: Final = (
 
 
 def row(request: RunningRequest, now: float) -> Sequence[Cell]:
-    """One request that is being answered.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One request that is being answered."""
     lived = since(request.started, now)
     speed = rate(request.completion_tokens / lived) if lived >= 1 else "-"
     own = {
@@ -56,7 +51,7 @@ def summary(requests: Sequence[RunningRequest], kept: int) -> Content:
 
 
 def detail(request: RunningRequest, now: float, width: int) -> list[Content]:
-    """The request under the cursor: what a person needs to find it elsewhere."""
+    """The request under the cursor, with the ids to find it elsewhere."""
     began = f"{clock(request.started)} ({age(since(request.started, now))})"
     return [
         *labelled("request", request.request_id, width),

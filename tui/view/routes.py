@@ -1,7 +1,7 @@
-"""Content of the routes screen: each stage's share, the certificate, the effect of thresholds.
+"""The routes screen: each stage's share, the certificate, the effect of thresholds.
 
-Rules: pure; a bound comes with its confidence and its groups; what is drawn from open items is
-called so, since it promises nothing.
+Rules: a bound comes with its confidence and its groups; a drawing of open items is called so, since
+it promises nothing.
 """
 
 from collections.abc import Sequence
@@ -70,11 +70,7 @@ def summary(found: Sequence[Route], shown: int) -> Content:
 def detail(
     route: Route, result: CalibrationResult | None, width: int, *, ascii_only: bool
 ) -> list[Content]:
-    """The route under the cursor.
-
-    Args:
-        result: of its newest calibration; None where there was none.
-    """
+    """The route under the cursor, and the result of its newest calibration, if any."""
     said: list[Content] = []
     if not route.certified:
         why = f"{route.why}: everything goes past the first stage"
@@ -98,7 +94,7 @@ def detail(
 
 
 def _certificate(found: CalibrationCertificate, width: int) -> list[Content]:
-    """Describe a calibration's promise, or the reason for none."""
+    """A calibration's promise, or the reason for none."""
     if found.verdict != "certified":
         missing = (found.groups_needed or 0) - found.groups
         needed = f", about {many(missing, 'more group')}" if missing > 0 else ""

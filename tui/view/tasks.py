@@ -1,6 +1,6 @@
-"""Content of the tasks screen: each task, its model, its approvals, and the next step.
+"""The tasks screen: each task, its model, its approvals, and the next step.
 
-Rules: pure; what is not read yet is "-", never a guess; what a task allows comes from the server.
+Rules: the server says what a task allows.
 """
 
 from collections.abc import Sequence
@@ -39,11 +39,7 @@ _NEXT: Final = {
 
 
 def row(task: Model, detail: ModelDetail | None, known: Lives, now: float) -> Sequence[Cell]:
-    """One task of the store, with the verdict of each step of its life.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """One task of the store, with the verdict of each step of its life."""
     facts = _facts(detail)
     _, measured, gate, route, drift = steps(task, known)
     follow = "" if task.state != "approved" else following(task, known)
@@ -113,7 +109,7 @@ def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: in
 
 
 def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
-    """The names under which a task answers, and in which role."""
+    """With their roles."""
     said: list[Content] = []
     for name in names:
         now = name.pointers[0] if name.pointers else None

@@ -1,7 +1,4 @@
-"""Content of the trust screen: the policy in force and the people who sign.
-
-Rules: pure.
-"""
+"""The trust screen: the policy in force and the people who sign."""
 
 from collections.abc import Sequence
 

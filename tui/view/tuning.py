@@ -1,7 +1,7 @@
-"""Content of the tunings screen: plans, the curve of losses, results, several side by side.
+"""The tunings screen: plans, the curve of losses, results, several side by side.
 
-Rules: pure; quality comes with its interval; dev chose it, which the words say; a result that has
-another form is shown as any job's.
+Rules: quality comes with its interval; the words say that dev chose it; a result of another form is
+shown as any job's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,12 +90,7 @@ _TUNED: Final = (
 
 
 def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
-    """One tuning.
-
-    Args:
-        now: seconds since the epoch.
-        marked: it is one of those that are compared.
-    """
+    """One tuning."""
     return (
         str(job.id),
         "plan" if planned(job) else "train",
@@ -104,7 +99,7 @@ def row(job: Job, now: float, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def planned(job: Job) -> bool:
-    """True if it only says what a tuning would take."""
+    """True for a plan."""
     return bool(job.params.get("plan"))
 
 
@@ -117,7 +112,7 @@ def summary(found: Sequence[Job], kept: int, marked: int) -> Content:
 def detail(
     job: Job, runs: Sequence[LossRun], now: float, width: int, *, ascii_only: bool
 ) -> list[Content]:
-    """The tuning under the cursor: how far it is, what it would take, or what it came to."""
+    """The tuning under the cursor: its progress, its cost, or its result."""
     result = job.result
     if isinstance(result, TuningPlanned):
         return plan(result, width)
@@ -187,7 +182,7 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
 
 
 def _paired(found: Paired, width: int) -> list[Content]:
-    """One tuning minus another, on the same items of dev."""
+    """On the same items of dev."""
     named = cell(f"{found.tuning} minus {found.against}", "bold")
     if found.reason:
         return [named, *indented(f"not comparable: {found.reason}", width)]
@@ -219,7 +214,7 @@ def _tuned(found: Tuned, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def _curve(runs: Sequence[LossRun], width: int, height: int, *, ascii_only: bool) -> list[Content]:
-    """The losses of the run that trains or trained last: a line of steps, `o` where dev was."""
+    """The run that trains or trained last: a line of steps, `o` where dev was measured."""
     run = runs[-1] if runs else None
     if run is None or not run.points:
         return []
@@ -348,6 +343,5 @@ def _digests(result: AdapterTuned, width: int) -> list[Content]:
 
 
 def _pairs(label: str, found: Mapping[str, JsonValue], width: int) -> list[Content]:
-    """Names with their values, in as many lines as it takes."""
     words = ", ".join(f"{name} {value}" for name, value in found.items())
     return labelled(label, words, width, _ROOM, limit=1_000) if words else []

@@ -1,6 +1,6 @@
 """Numbers for a person: with units, of constant width where they are in columns, never jittering.
 
-Rules: pure; at most three digits that matter; an unknown value is "-".
+Rules: at most three digits that matter.
 """
 
 from datetime import UTC, datetime
@@ -53,11 +53,7 @@ def many(number: int, noun: str) -> str:
 
 
 def since(moment_text: str, now: float) -> float:
-    """Seconds from an ISO 8601 time to `now`; 0 for what cannot be read or is still to come.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """Seconds from an ISO 8601 time to `now`; 0 for an unreadable or future time."""
     try:
         moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
     except ValueError:
@@ -67,7 +63,7 @@ def since(moment_text: str, now: float) -> float:
 
 
 def until(moment_text: str, now: float) -> float:
-    """Seconds from `now` to an ISO 8601 time; 0 for what is over or cannot be read."""
+    """Seconds from `now` to an ISO 8601 time; 0 for an unreadable or past time."""
     try:
         moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
     except ValueError:

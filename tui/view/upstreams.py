@@ -1,6 +1,6 @@
-"""Content of the upstreams screen: hosts with state, reason, models and last probe.
+"""The upstreams screen: hosts with state, reason, models and last probe.
 
-Rules: pure; one row for each host; an upstream that cannot be used has one row that says why.
+Rules: one row for each host; an upstream that cannot be used has one row that says why.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Content of the usage screen: sums by period and name, and a chart over time.
-
-Rules: pure; a name that stands for nothing is "-".
-"""
+"""The usage screen: sums by period and name, and a chart over time."""
 
 from collections.abc import Sequence
 from typing import Final

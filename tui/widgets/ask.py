@@ -1,4 +1,4 @@
-"""The question before a change: what it is, what it sends, what the log will say.
+"""The question before a change: the change, its request, its entry in the log.
 
 Rules: nothing is changed before the person said yes here; what cannot be undone takes the name
 typed; escape is no.
@@ -48,7 +48,6 @@ class Ask(ModalScreen[dict[str, str] | None]):
         self._wrong = Part("wrong")
 
     def compose(self) -> ComposeResult:
-        """The change in words, the blanks, and how to continue."""
         change = self._change
         width = min(_WIDTH, self.app.size.width - 6)
         said: list[Content] = [cell(change.title, "bold"), Content("")]
@@ -72,7 +71,6 @@ class Ask(ModalScreen[dict[str, str] | None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Begin in the first blank."""
         if self._lines:
             self.set_focus(next(iter(self._lines.values())))
 
@@ -84,7 +82,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
         return True
 
     def _entered(self, name: str) -> None:
-        """Enter: the next blank, or yes."""
+        """The next blank, or yes."""
         order = list(self._lines)
         place = order.index(name)
         if place + 1 < len(order):
@@ -93,7 +91,7 @@ class Ask(ModalScreen[dict[str, str] | None]):
             self.action_yes()
 
     def action_yes(self) -> None:
-        """Make the change, if nothing is missing."""
+        """Unless something is missing."""
         answers = {name: line.value.strip() for name, line in self._lines.items()}
         wrong = self._change.wrong(answers)
         if wrong:

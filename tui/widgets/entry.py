@@ -1,9 +1,9 @@
 """A line to type in.
 
-Rules: what is typed or pasted is text: controls and invisible characters are dropped; the cursor
-does not blink, since blinking sends bytes; a secret path is still a path, so nothing is hidden.
-Keys have their effect in the order in which they came, however fast they come: over a slow line, or
-on a busy host, the next line's text is there before this one's enter was seen.
+Rules: typed or pasted text loses controls and invisible characters; the cursor does not blink,
+since blinking sends bytes; a secret path is still a path, so nothing is hidden. Keys have their
+effect in the order in which they came: over a slow line, or on a busy host, the next line's text is
+there before this one's enter was seen.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,10 +27,9 @@ class EntryLine(Input):
     """A line to type in.
 
     Args:
-        value: what is in it at first.
         help: shown while it is empty.
         entered: called when enter was pressed.
-        choices: what up and down go through.
+        choices: for up and down.
     """
 
     def __init__(
@@ -47,11 +46,10 @@ class EntryLine(Input):
         self._entered, self._choices = entered, list(choices)
 
     def validate_value(self, value: str) -> str:
-        """Only what can be seen."""
         return "".join(character for character in value if character.isprintable())
 
     def typed(self, event: events.Key) -> bool:
-        """Take a key at once, before the next one is looked at; whether it was for this line.
+        """Take a key before the next one is looked at; false where it was not for this line.
 
         Messages between widgets would let a text overtake the enter before it.
         """
@@ -71,7 +69,6 @@ class EntryLine(Input):
         return True
 
     def _choose(self, step: int) -> None:
-        """The choice after, or before, the one that stands there."""
         known = self._choices.index(self.value) if self.value in self._choices else None
         at = (0 if step > 0 else -1) if known is None else (known + step) % len(self._choices)
         self.value = self._choices[at]
@@ -82,7 +79,7 @@ class Pressed(Protocol):
     """A screen that takes keys at once."""
 
     def pressed(self, event: events.Key) -> bool:
-        """Take a key; whether it was for this screen."""
+        """Take a key; false where it was not for this screen."""
 
 
 class Typing(App[None]):

@@ -19,7 +19,7 @@ class KeyLine(Footer):
         self._keys: list[tuple[str, str, bool]] | None = None
 
     async def recompose(self) -> None:
-        """Show the keys that work now, if they are others than before."""
+        """If other keys work than before."""
         if not self.is_attached:
             return  # its screen was left meanwhile
         keys = [

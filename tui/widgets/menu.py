@@ -29,12 +29,7 @@ _LONG = 20
 
 @dataclass(frozen=True)
 class MenuLine:
-    """A line of a menu.
-
-    Attributes:
-        name: what the menu's caller gets.
-        why_not: why it cannot be taken; empty where it can.
-    """
+    """A line of a menu; `why_not` is empty where it can be taken."""
 
     key: str
     name: str
@@ -44,11 +39,7 @@ class MenuLine:
 
 
 class Menu(ModalScreen[None]):
-    """Has one line taken, or none.
-
-    Args:
-        taken: gets the name of the line.
-    """
+    """Has one line taken, or none; `taken` gets its name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "none", "Back")]
 
@@ -61,7 +52,6 @@ class Menu(ModalScreen[None]):
         self._said = Part("menu-said")
 
     def compose(self) -> ComposeResult:
-        """The lines."""
         with Vertical(id="menu") as box:
             box.border_title = self._title
             box.set_class(len(self._options) > _LONG, "long")
@@ -70,7 +60,6 @@ class Menu(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Choose at once."""
         self._rows.show(self._options)
         self.set_focus(self._rows)
 
@@ -82,7 +71,6 @@ class Menu(ModalScreen[None]):
         return one is not None
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Enter."""
         message.stop()
         if self._rows.current is not None:
             self._take(self._rows.current)
@@ -95,7 +83,6 @@ class Menu(ModalScreen[None]):
             self._taken(one.name)  # at once: the next key may be there already
 
     def action_none(self) -> None:
-        """Take nothing."""
         self.dismiss()
 
 
@@ -105,11 +92,7 @@ def _cells(one: MenuLine) -> Sequence[Cell]:
 
 
 def lettered(lines: Sequence[tuple[str, str]]) -> list[MenuLine]:
-    """Lines with their first letter, or a digit where an earlier one has it.
-
-    Args:
-        lines: the words of each, and the name that the menu's caller gets.
-    """
+    """Texts and names as lines, each with its first letter, or a digit if that is taken."""
     made: list[MenuLine] = []
     for number, (words, name) in enumerate(lines):
         taken = {option.key for option in made}

@@ -1,6 +1,6 @@
-"""A part of a screen that says something, drawn again only when what it says changed.
+"""A part of a screen, drawn again only when its content changed.
 
-Rules: what may no longer be so has no colour; a green word would be believed.
+Rules: old data has no colour: a green word would be believed.
 """
 
 from textual.content import Content

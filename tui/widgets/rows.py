@@ -1,8 +1,8 @@
 """A list of any length, one line for each item, with a cursor.
 
-Rules: only the lines that are on the screen are made, so ten thousand items cost what twenty do; a
-line is drawn again only when it changed; the cursor stays on its item when items come and go; the
-cursor and a mark are characters, not a colour alone.
+Rules: only the lines on the screen are made, so ten thousand items cost what twenty do; a line is
+drawn again only when it changed; the cursor stays on its item when items come and go; the cursor
+and a mark are characters, not a colour alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +31,8 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     """A list.
 
     Args:
-        columns: what each line shows.
         key: names an item for good.
-        cells: what an item shows, one for each column.
+        cells: of an item, one for each column.
         empty: said when there is no item.
     """
 
@@ -57,11 +56,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
         @property
         def control(self) -> "Rows[Any]":
-            """The list."""
             return self.rows
 
     class Moved(Chosen):
-        """The cursor is on another item, or the item says something else."""
+        """The cursor is on another item, or the item's text changed."""
 
     def __init__(
         self,
@@ -84,7 +82,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     @property
     def current(self) -> T | None:
-        """The item under the cursor."""
         return self._items[self._cursor] if self._items else None
 
     @property
@@ -93,12 +90,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return self._empty
 
     def told(self, item: T) -> Sequence[Cell]:
-        """Cells of an item."""
         return self._cells(item)
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Columns of each line."""
         return self._columns
 
     @property
@@ -109,18 +104,17 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     @property
     def marked(self) -> int:
-        """Number of marked items."""
         return len(self._marked)
 
     def unmark(self) -> bool:
-        """Take every mark away; whether there was one."""
+        """Take every mark away; false where there was none."""
         had = bool(self._marked)
         self._marked.clear()
         self._draw_changes()
         return had
 
     def sort(self, column: int | None) -> None:
-        """Order the items by a column; by the same again, the other way round."""
+        """By a column; by the same again, the other way round."""
         if column is None:
             self._sorted_by = None
         else:
@@ -130,24 +124,17 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     @property
     def count(self) -> int:
-        """Number of items."""
         return len(self._items)
 
     @property
     def cursor(self) -> int:
-        """The place of the cursor."""
         return self._cursor
 
     def key_of(self, item: T) -> str:
-        """The name of an item."""
         return self._key(item)
 
     def show(self, items: Sequence[T], *, at_end: bool = False) -> None:
-        """Take the items; the cursor stays on its own if it is still there.
-
-        Args:
-            at_end: put the cursor on the last one.
-        """
+        """The cursor stays on its item, or goes to the last one (`at_end`)."""
         held = None if self.current is None else self._key(self.current)
         before = self._cursor
         self._items = items = self._in_order(items)
@@ -175,13 +162,12 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return [item for _, item in [*known, *(k for k in keyed if k[0][0] == 2)]]
 
     def say_unknown(self, words: str) -> None:
-        """Say this in place of that there is no item; empty when that is known."""
+        """Say this while it is unknown whether there is an item; "" when that is known."""
         if words != self._unknown:
             self._unknown = words
             self._draw_changes()
 
     def move_to(self, place: int) -> None:
-        """Put the cursor on an item by its place."""
         place = max(0, min(place, len(self._items) - 1))
         if place == self._cursor:
             return
@@ -191,19 +177,15 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self.post_message(self.Moved(self))
 
     def action_move(self, step: int) -> None:
-        """One line up or down."""
         self.move_to(self._cursor + step)
 
     def action_page(self, step: int) -> None:
-        """One screen up or down."""
         self.move_to(self._cursor + step * max(1, self.size.height - 1 - self._head))
 
     def action_edge(self, last: int) -> None:
-        """To the first or the last line."""
         self.move_to(last * (len(self._items) - 1))
 
     def action_choose(self) -> None:
-        """Open the item under the cursor; where there is none, the first step."""
         self.post_message(self.Chosen(self))
 
     def action_mark(self) -> None:
@@ -223,16 +205,13 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             self.move_to(place)
 
     def on_resize(self) -> None:
-        """Use the room that there is."""
         self._keep_in_view()
         self._draw_changes()
 
     def on_focus(self) -> None:
-        """Show that keys come here."""
         self._draw_changes()
 
     def on_blur(self) -> None:
-        """Show that keys go elsewhere."""
         self._draw_changes()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
@@ -240,7 +219,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return max(1, len(self._items)) + self._head
 
     def render_line(self, y: int) -> Strip:
-        """One line of the screen; the first is the head."""
+        """The first line is the head."""
         content = self._line(y)
         self._drawn[y] = content
         style = self.visual_style

@@ -18,12 +18,7 @@ from tui.widgets.keys import KeyLine
 
 
 class Tell(ModalScreen[None]):
-    """Shows lines until a person says that they were kept.
-
-    Args:
-        said: lines.
-        secret: what `y` copies.
-    """
+    """Shows lines until a person says that they were kept; `y` copies the secret."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "dismiss", "I have saved it"),
@@ -35,12 +30,10 @@ class Tell(ModalScreen[None]):
         self._said, self._title, self._secret = list(said), title, secret
 
     def compose(self) -> ComposeResult:
-        """The lines."""
         with VerticalScroll(id="tell") as box:
             box.border_title = self._title
             yield Static(lines(self._said), markup=False)
         yield KeyLine()
 
     def action_copy(self) -> None:
-        """To the clipboard of the terminal."""
         self.app.copy_to_clipboard(self._secret)

@@ -1,4 +1,4 @@
-"""Schemas of the advisor on the admin socket."""
+"""Schemas of the advisor."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ class AdviceWanted(Request):
     """Advise on a task.
 
     Attributes:
-        task: its id; null for what holds without one.
-        answers: of the four questions, as the file of answers has them; dates as texts.
+        task: null for what holds without one.
+        answers: to the four questions, as the file of answers has them; dates as texts.
     """
 
     task: str | None = Field(default=None, pattern=NAME)
@@ -70,7 +70,7 @@ class SwingTold(Verbatim):
 
 
 class AdviceDocument(Verbatim):
-    """The verdict, the options, and what would change it; money in cents' precision."""
+    """The verdict, the options, and what would change it; money to the cent."""
 
     verdict: str
     answer: str
@@ -94,8 +94,8 @@ class Advice(Reply):
 
     Attributes:
         task: its id, or `any`.
-        document: verdict, options, and what would change it; or what another version said.
-        html: its page, one self-contained file.
+        document: or what another version said.
+        html: one self-contained file.
     """
 
     task: str

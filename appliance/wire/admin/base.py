@@ -34,10 +34,7 @@ class Reply(BaseModel):
 
 
 class Verbatim(Reply):
-    """A part of an answer that is written as it was given, so that its digest stays the same.
-
-    Fields of another version stay in it, and those that it lacks stay out.
-    """
+    """A part of an answer that is written as it was given, so that its digest stays the same."""
 
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -55,11 +52,11 @@ class Verbatim(Reply):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """As JSON values."""
         return self.model_dump(mode="json")
 
     def having(self, **more: Any) -> Self:
-        """The same with other values of some fields."""
+        """A copy with other values of some fields."""
         return self.model_validate({**self._given, **more})
 
 

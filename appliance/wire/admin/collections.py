@@ -1,4 +1,4 @@
-"""Schemas of collections and of groups of keys on the admin socket."""
+"""Schemas of collections and of groups of keys."""
 
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -17,9 +17,8 @@ Ranking: TypeAlias = Literal["bm25", "vectors", "fusion"]
 class CollectionNew(Request):
     """A collection to make.
 
-    Prefixes that are not given follow from the embedder's id. The ranking is by vectors where
-    there is an embedder, otherwise by bm25. The budget is then larger: a vector of more text finds
-    more.
+    Missing prefixes follow from the embedder's id. The ranking is by vectors where there is an
+    embedder, otherwise by bm25. The budget is then larger: a vector of more text finds more.
     """
 
     name: Name
@@ -99,7 +98,7 @@ class Removed(Reply):
 
 
 class SearchWanted(Request):
-    """A search by an admin, of everything or of what one key may read."""
+    """A search by an admin, of everything or of one key's documents."""
 
     query: str = Field(min_length=1, max_length=8_192)
     limit: int = Field(10, ge=1, le=50)
@@ -141,7 +140,7 @@ class ReportList(Reply):
 
 
 class GroupChange(Request):
-    """Keys, by id, to put into a group and to take out."""
+    """Ids of keys to put into a group and to take out."""
 
     name: Name
     add: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=400)

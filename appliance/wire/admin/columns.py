@@ -1,7 +1,7 @@
 """The columns of each list, said once for the tables of commands and the rows of the terminal.
 
-Rules: a column says what it shows and what kind of thing that is; each program has one way to show
-each kind. A list that is empty says how to fill it.
+Rules: a column says what it shows and of what kind; each program shows each kind in one way. An
+empty list says how to fill it.
 """
 
 import enum
@@ -24,7 +24,7 @@ class ColumnKind(enum.Enum):
 
 @dataclass(frozen=True)
 class ListColumn(Generic[T]):
-    """A column: its title, what it shows of an item, and what stands for None."""
+    """A column: its title, its value of an item, and what stands for None."""
 
     title: str
     of: Callable[[T], str | int | None]
@@ -34,7 +34,7 @@ class ListColumn(Generic[T]):
 
 @dataclass(frozen=True)
 class ListTable(Generic[T]):
-    """A list: what to say when it is empty, and its columns as a command prints them."""
+    """A list: its words when it is empty, and its columns as a command prints them."""
 
     empty: str
     columns: tuple[ListColumn[T], ...]

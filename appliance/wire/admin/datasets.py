@@ -13,7 +13,6 @@ class Capture(Request):
 
     Attributes:
         after: only entries with higher numbers.
-        group: what a group is.
         mask: replace personal data by its kind.
         answers: tell what was answered, too.
     """
@@ -29,12 +28,7 @@ class Capture(Request):
 
 
 class SeenWanted(Request):
-    """Which items are asked about.
-
-    Attributes:
-        data: the directory of their dataset.
-        trained: those of the ids that are in its split `train`.
-    """
+    """Ids of items, the directory of their dataset, and those of them in its split `train`."""
 
     ids: list[str] = Field(min_length=1, max_length=10_000)
     data: str = Field(max_length=4_096)
@@ -62,9 +56,9 @@ class Captured(Reply):
 
     Attributes:
         items: as lines of a dataset, unlabelled.
-        left_out: requests that were erased, not kept, or no text of a user.
-        next_after: where the next page begins; null at the end.
-        answers: what was answered, by item; an item without a kept answer is not in it.
+        left_out: requests that were erased, not kept, or have no text of a user.
+        next_after: null at the end.
+        answers: by item, where one was kept.
     """
 
     items: list[dict[str, Any]]

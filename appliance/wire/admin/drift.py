@@ -1,4 +1,4 @@
-"""Schemas of drift on the admin socket."""
+"""Schemas of drift."""
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class Drift(Reply):
 
     Attributes:
         document: state, answer, findings of the last look, and the alarm.
-        advice: what to do after an alarm.
+        advice: after an alarm.
         promise, blind: what is found, and what is not.
     """
 

@@ -1,4 +1,4 @@
-"""An endpoint of the admin socket, said once: the routes, the client and the documentation have it.
+"""An endpoint of the admin socket, said once for the routes, the client and the documentation.
 
 Rules: a module of `wire.admin` has its endpoints next to their schemas; a name in a path is checked
 before it is sent, so that it can name nothing else.
@@ -44,12 +44,12 @@ class Endpoint(Generic[Q, R]):
     """One method of one path.
 
     Attributes:
-        path: a URI template (RFC 6570): `{name}` is a part of it, `{?name}` at its end the query.
+        path: a URI template (RFC 6570) with `{name}` in it and `{?name}` at its end.
         request: the body; with GET the query.
         reply: bytes for a file.
         role: the lowest that may; a handler may ask for more.
         slow: the answer may take any time.
-        streams: the answer is lines of progress with the reply in the last one.
+        streams: the answer is lines of progress, the last with the reply.
     """
 
     method: Literal["GET", "POST"]
@@ -62,22 +62,20 @@ class Endpoint(Generic[Q, R]):
 
     @property
     def route(self) -> str:
-        """The path without its query."""
         return self.path.partition("{?")[0]
 
     @property
     def names(self) -> frozenset[str]:
-        """The names in the path."""
         return frozenset(re.findall(r"{(\w+)}", self.route))
 
     @property
     def query(self) -> frozenset[str]:
-        """The names that may be asked with it."""
+        """The names of the query."""
         return frozenset(re.findall(r"\w+", self.path.partition("{?")[2]))
 
     @property
     def unknown(self) -> str:
-        """The code of a name that can name nothing."""
+        """The code for a name that can name nothing."""
         found = (code for under, code in _UNKNOWN.items() if self.route.startswith(under))
         return next(found, "not_found")
 
@@ -85,8 +83,8 @@ class Endpoint(Generic[Q, R]):
         """The path with its names, and the query.
 
         Raises:
-            Refused: a name is none.
-            TypeError: others were given than it has.
+            Refused: a name is not valid.
+            TypeError: the names are not those that it has.
         """
         names = {name: value for name, value in given.items() if name not in self.query}
         if names.keys() != self.names:
@@ -113,11 +111,11 @@ class RoleEndpoints:
     role: Role
 
     def get(self, path: str, reply: type[R], *, slow: bool = False) -> Endpoint[None, R]:
-        """One that only reads."""
+        """A read."""
         return Endpoint("GET", path, NoneType, reply, self.role, slow)
 
     def query(self, path: str, request: type[Q], reply: type[R]) -> Endpoint[Q, R]:
-        """One that only reads and has a struct as its query."""
+        """A read with a struct as its query."""
         return Endpoint("GET", path, request, reply, self.role)
 
     @overload
@@ -132,7 +130,7 @@ class RoleEndpoints:
     ) -> Endpoint[Q, R]: ...  # fmt: skip
 
     def post(self, path: str, /, *kinds: Any, slow: bool = False, streams: bool = False) -> Any:
-        """One that changes something or takes a body: its request if it has one, and its reply."""
+        """A change, or a request with a body."""
         request, reply = (NoneType, *kinds)[-2:]
         return Endpoint("POST", path, request, reply, self.role, slow, streams)
 

@@ -1,4 +1,4 @@
-"""Schemas of evaluations on the admin socket."""
+"""Schemas of evaluations."""
 
 from pydantic import Field
 
@@ -13,10 +13,8 @@ class Report(Reply):
 
 
 class Neighbours(Reply):
-    """The nearest neighbours that an evaluation learned, as a classifier's file.
-
-    Attributes:
-        model, digest: of the embedding model that answers need.
+    """The nearest neighbours that an evaluation learned, as a classifier's file; `model` and
+    `digest` are the embedding model's.
     """
 
     document: str
@@ -25,11 +23,7 @@ class Neighbours(Reply):
 
 
 class Side(Request):
-    """One candidate of an evaluation.
-
-    Attributes:
-        candidate: its name in the evaluation; "" for the task as it is written.
-    """
+    """One candidate of an evaluation; its name is "" for the task as it is written."""
 
     evaluation: int = Field(ge=1, lt=1 << 53)
     candidate: str = Field(default="", max_length=300)
@@ -47,7 +41,7 @@ class Flip(Reply):
 
     Attributes:
         right: "first" or "second".
-        first, second: what was answered, or the code of the failure in brackets.
+        first, second: the answers, or the code of the failure in brackets.
         input: "" where it cannot be shown.
     """
 
@@ -67,7 +61,7 @@ class Compared(Reply):
         interval: 95 % of the group-weighted difference.
         p_value: McNemar's exact test, which counts items.
         flips: at most 1,000; `gained` and `lost` are whole.
-        unread: why inputs cannot be shown; "" where they are.
+        unread: why inputs cannot be shown, or "".
     """
 
     first: str
@@ -84,9 +78,7 @@ class Compared(Reply):
 
 
 class ErrorsWanted(Request):
-    """The candidate whose wrong items are shown; the other two keep a cell of the confusion
-    matrix.
-    """
+    """The candidate with the wrong items; the other two keep a cell of the confusion matrix."""
 
     side: Side
     expected: str = Field(default="", max_length=65_536)
@@ -97,7 +89,7 @@ class WrongItem(Reply):
     """An item that a candidate has not wholly right.
 
     Attributes:
-        answered: the answer, or the code of the failure in brackets.
+        answered: or the code of the failure in brackets.
         confidence: null where the candidate has none.
         input: "" where it cannot be shown.
     """
@@ -112,7 +104,7 @@ class WrongItem(Reply):
 
 
 class Confused(Reply):
-    """Number of times that one answer was given where another was expected."""
+    """Times that one answer was given where another was expected."""
 
     expected: str
     answered: str
@@ -125,9 +117,9 @@ class Errors(Reply):
     Attributes:
         items, wrong: of the whole split.
         confused: the commonest first.
-        kept: how many wrong items the filter keeps.
+        kept: wrong items that the filter keeps.
         shown: at most 1,000 of these, the surest wrong answer first.
-        unread: why inputs cannot be shown; "" where they are.
+        unread: why inputs cannot be shown, or "".
     """
 
     evaluation: int

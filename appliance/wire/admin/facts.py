@@ -1,4 +1,4 @@
-"""The facts of artifacts on the admin socket: objects of JSON, structs on both ends."""
+"""The facts of artifacts: objects of JSON, structs on both ends."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Schemas of the gate on the admin socket: seals, specifications, looks, certificates."""
+"""Schemas of the gate: seals, specifications, looks, certificates."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,11 +11,7 @@ ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
 
 class SealingKey(Reply):
-    """A fresh key for one seal, in base64, and the same as it is stored.
-
-    Attributes:
-        marks: the site's key of marks, in base64.
-    """
+    """A fresh key for one seal, also as it is stored, and the site's key of marks; in base64."""
 
     id: str
     key: str
@@ -33,23 +29,14 @@ class Marks(Request):
 
 
 class Known(Reply):
-    """The ledger's entries on a split.
-
-    Attributes:
-        looks: how many it inherits.
-        items: marks of items that looks saw which it does not inherit.
-    """
+    """The ledger's entries on a split: inherited looks, and marks of items seen by other looks."""
 
     looks: int
     items: list[str]
 
 
 class PlanWanted(Request):
-    """A comparison to plan.
-
-    Attributes:
-        incumbent: a baseline or the id of a task; by default what the task declares.
-    """
+    """A comparison to plan; `incumbent` is a baseline or a task's id, by default the task's own."""
 
     task: ArtifactId
     dataset: ArtifactId
@@ -61,7 +48,7 @@ class Plan(Reply):
     """The terms that the stored task and dataset give to a specification.
 
     Attributes:
-        schedule: the share of alpha of each look, in millionths; empty: equal shares.
+        schedule: each look's share of alpha, in millionths; empty: equal shares.
     """
 
     task: str
@@ -114,7 +101,7 @@ class Ledger(Reply):
 
 
 class LedgerList(Reply):
-    """The ledgers of all sealed datasets that are stored, by name."""
+    """The ledgers of all stored sealed datasets, by name."""
 
     ledgers: list[Ledger]
 
@@ -137,13 +124,12 @@ class Certificate(Reply):
     """A certificate that is kept here, and whether it lets its task be approved now.
 
     Attributes:
-        interval: how the interval of its difference was made; "" for the one of older versions,
-            which is too short below 350 groups.
+        interval: how that of its difference was made; "" for the one of older versions, which is
+            too short below 350 groups.
         doubtful: an older version decided, by intervals that err more often than they say, or
-            carried it over without a bound of what the engine changes. The list of these has
-            routes, too.
-        today: of a doubtful one, the verdict that its outcomes give by the interval of today;
-            "" where they are not here.
+            carried it over without a bound of what the engine changes. Routes can be, too.
+        today: of a doubtful one, the verdict of its outcomes by today's interval; "" where they are
+            not here.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Incidents on the admin socket: alarms from their beginning to their end."""
+"""Incidents: alarms from their beginning to their end."""
 
 from typing import Final, Literal
 
@@ -10,11 +10,11 @@ from appliance.wire.admin.endpoint import operators, viewers
 
 
 class Incident(Reply):
-    """One alarm: its stable code, subject, beginning, end, and the next step.
+    """One alarm.
 
     `level` is "critical" (somebody must act now) or "warning" (soon). `subject` is "" for the
     appliance as a whole; `times` counts its beginnings; `ended` is null while it lasts; `acked_by`
-    is the person who takes care of it, or "".
+    is "" while nobody takes care of it.
     """
 
     id: int = 0
@@ -44,7 +44,7 @@ class Acknowledge(Request):
 
 
 def state_of(incident: Incident) -> str:
-    """Name the state: its level while it lasts, or that it was acknowledged or is over."""
+    """The state: its level while it lasts, or that it was acknowledged or is over."""
     if incident.ended is not None:
         return "over"
     return "acknowledged" if incident.acked_by else incident.level

@@ -1,4 +1,4 @@
-"""Schemas of the jobs on the admin socket."""
+"""Schemas of the jobs."""
 
 from typing import Any, Final, TypeVar
 
@@ -15,8 +15,7 @@ R = TypeVar("R", bound=Verbatim)
 class JobProgress(Reply):
     """Progress of a job.
 
-    `total` is 0 while it is not known; `rate` is units a second over the last seconds, null while
-    it is not known, and `seconds_left` follows from it.
+    `total` is 0 while unknown; `rate` is units a second over the last seconds, null while unknown.
     """
 
     phase: str = ""
@@ -62,12 +61,12 @@ class Job(Reply):
         return results.read(known.data.get("kind", ""), given)
 
     def came_to(self, form: type[R]) -> R | None:
-        """The result, where it has a form."""
+        """The result, where it has this form."""
         return self.result if isinstance(self.result, form) else None
 
     @property
     def told(self) -> dict[str, Any]:
-        """The result as JSON values; none of it where there is none."""
+        """The result as JSON values; empty without one."""
         return {} if self.result is None else self.result.document
 
 
@@ -78,7 +77,7 @@ class JobList(Reply):
 
 
 class JobStart(Request):
-    """Start a job that runs by itself; each kind has parameters of its own."""
+    """Start a job that runs by itself; each kind has its own parameters."""
 
     kind: str = Field(max_length=40)
     params: dict[str, Any]
@@ -102,14 +101,13 @@ class Export(Request):
 
 
 class ReplayWanted(Request):
-    """Have the server compute recorded answers again; of the ways to name them one.
+    """Have the server compute recorded answers again, named in one of these ways.
 
     Attributes:
-        seqs: entries of answers: their intents or outcomes.
+        seqs: intents or outcomes of answers.
         sample: so many answers, drawn from those since `since_us`, microseconds since the epoch.
         export: a file on the server's host with answers of another log, whose first key is `key`.
-        out: a new file on the server's host: the answers go there, with their texts, and are not
-            computed.
+        out: a new file on the server's host: the answers go there, with their texts, uncomputed.
         here: only answers of models that are in memory.
     """
 

@@ -1,4 +1,4 @@
-"""Schemas of API keys on the admin socket."""
+"""Schemas of API keys."""
 
 from typing import Final, Literal
 
@@ -17,13 +17,12 @@ class Key(Reply):
     """One API key, without its secret.
 
     Attributes:
-        state: at the time of the answer.
-        rotated_until: until when the secret before the last rotation is good; null without one.
+        rotated_until: until when the secret before the last rotation is good, or null.
         certificate: SHA-256 of the client certificate that stands for the key.
         content: what the log keeps of its texts; null is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
-        tasks_only: whether it may use tasks only, no model by itself.
-        person: whether it is answered only for a verified person.
+        tasks_only: it may use no model by itself.
+        person: it is answered only for a verified person.
     """
 
     id: str
@@ -46,10 +45,8 @@ class Key(Reply):
 
 
 class NewKey(Key):
-    """A key that was just made or rotated: the only reply that ever holds a secret.
-
-    Attributes:
-        secret: empty where a client certificate stands for the key.
+    """A key just made or rotated: the only reply with a secret, "" where a client certificate
+    stands for it.
     """
 
     secret: str
@@ -75,7 +72,7 @@ class KeyCreate(KeyLimits):
     """A new key; `expires` is a date or time in ISO 8601, UTC unless it says otherwise.
 
     Attributes:
-        tasks_only: null at a site means true where no model is named; in the lab it means false.
+        tasks_only: null means true at a site where no model is named, false in the lab.
     """
 
     name: str = Field(min_length=1, max_length=100)

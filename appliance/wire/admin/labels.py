@@ -1,4 +1,4 @@
-"""Schemas of the label queues on the admin socket."""
+"""Schemas of the label queues."""
 
 from typing import Any
 
@@ -36,10 +36,10 @@ class LabelQueue(Reply):
     """One queue.
 
     Attributes:
-        done: items that each person has labelled.
-        aside: items that are put aside and not labelled, by reason.
+        done: items labelled, by person.
+        aside: items put aside and not labelled, by reason.
         finished: both raters have labelled every item. Before, comparisons are null.
-        unsettled: items on which they differ, and which nothing has settled yet.
+        unsettled: items on which they still differ.
         job: the gate that takes the labels; 0 for none.
     """
 
@@ -68,8 +68,8 @@ class LabelNext(Reply):
     """The item to label next; null where this person has labelled all that is theirs.
 
     Attributes:
-        rater: who asked, as queues name raters: the user on the server's host.
-        done, total: how far this person is.
+        rater: the user on the server's host.
+        done, total: this person's.
     """
 
     rater: str = ""

@@ -1,4 +1,4 @@
-"""Schemas of the server's log lines on the admin socket."""
+"""Schemas of the server's log lines."""
 
 from typing import Final, Literal
 
@@ -31,7 +31,7 @@ class LogLine(Reply):
 
 
 class LogPage(Reply):
-    """The newest lines that match, oldest of them first, and the file that they are from."""
+    """The newest lines that match, in order, and their file."""
 
     lines: list[LogLine]
     file: str

@@ -1,4 +1,4 @@
-"""The mark of each state, the same in every place that shows one to a person.
+"""The mark of each state, the same wherever a person sees one.
 
 Rules: a state is always a word with a mark, never a colour only; the marks are ASCII, so that a
 serial line, a log and a screen reader have them too.
@@ -22,6 +22,6 @@ _MARKS: Final = {
 
 
 def mark(state: str) -> str:
-    """The mark of a state, whatever its case; what is not known is at rest."""
+    """The mark of a state, whatever its case; an unknown state is at rest."""
     word = state.lower()
     return next((sign for sign, words in _MARKS.items() if word in words.split()), AT_REST)

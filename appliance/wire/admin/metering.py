@@ -1,4 +1,4 @@
-"""Usage over time on the admin socket, derived from the audit log."""
+"""Usage over time, derived from the audit log."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ class UsageRow(Reply):
     """Use of one app, person, cost centre, task or model within a period.
 
     Attributes:
-        name: "" for what has none, such as a request to a model, which has no task.
+        name: "" for none, such as the task of a request to a model.
         requests: of apps; a route that asks two models for one is one request and two answers.
         failed: answers that are errors or have no known end.
         seconds: time of the answers without their wait for a turn.
@@ -33,7 +33,7 @@ class UsageRow(Reply):
 class UsageReport(Reply):
     """Sums by period and name, the oldest first.
 
-    `known` is the time from which on nothing is missing; what came before was pruned uncounted.
+    Nothing is missing from `known` on; what came before was pruned uncounted.
     """
 
     by: UsedBy

@@ -1,4 +1,4 @@
-"""Schemas of the texts that were signed with a model, on the admin socket."""
+"""Schemas of the texts that were signed with a model."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from appliance.wire.admin.endpoint import viewers
 
 class Grammar(Reply):
     """A grammar that was signed with a model. `kind` is "json_schema" or "lark"; `file` is its
-    place in the artifact, `sha256` that of the file.
+    place in the artifact, with its `sha256`.
     """
 
     name: str
@@ -19,8 +19,8 @@ class Grammar(Reply):
 
 class Template(Reply):
     """A model's chat template: `used`, from `file` where the artifact has one, and the `own` one
-    in the model's file. `sha256` is that of `used`, as a policy pins it. `before` is the one that
-    was used by `against`, the version of the model that was served before, if there is one.
+    in the model's file. `sha256` is that of `used`, as a policy pins it. `before` is the one
+    used by `against`, the version of the model that was served before, if any.
     """
 
     id: str

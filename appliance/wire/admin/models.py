@@ -1,9 +1,8 @@
 """Schemas of the admin socket, shared by `api.admin` and `client`.
 
-Rules: field names are what scripts read from `--json`, so they only ever grow; requests refuse
-unknown fields, replies allow them, so that an older client reads a newer server. Times are
-ISO 8601 in UTC, digests lower-case hex, sizes bytes (MiB where the name says so). Text from
-models, keys and requests is carried as it is: a program that shows it calls `text.visible`.
+Rules: scripts read field names from `--json`, so they only ever grow. Times are ISO 8601 in UTC,
+digests lower-case hex, sizes bytes (MiB where the name says so). Text from models, keys and
+requests is carried as it is: a program that shows it calls `text.visible`.
 """
 
 from typing import Any, Final, Literal, Self
@@ -44,7 +43,7 @@ class WorkerDevice(_Reply):
     """Device that a worker computes on.
 
     `kind` is "cpu" or "cuda", `text` says it with driver and layers, `backend` is the path of the
-    GPU library; `warning` is why a model is on the processor although an NVIDIA driver is loaded.
+    GPU library; `warning` is why a model is on the processor despite a loaded NVIDIA driver.
     """
 
     kind: str = "cpu"
@@ -54,24 +53,23 @@ class WorkerDevice(_Reply):
 
 
 class Worker(_Reply):
-    """One engine process and its model, as the supervisor tells it at this moment.
+    """One engine process and its model, as the supervisor tells it now.
 
     Attributes:
         state: starting, ready, restarting or suspended.
         slots: requests that it runs at once.
         kv_used: cells of the cache that sequences use.
         kv_kept: cells that only kept prefixes use; running sequences may evict them.
-        adapters: ids of those that are loaded with the model.
+        adapters: ids of the loaded ones.
         threads: that computed the last step.
         threads_most: that compute when no other process needs the cores.
-        restarts: times that its engine was started again, as the log says.
+        restarts: as the log counts them.
         deaths: of its engine within the last ten minutes.
         reason: why it is suspended.
         confinement: what the worker reports to be in force.
-        kind: what the model is for.
         variant: the engine's processor backend, and what multiplies with the weights there.
-        device: what it computes on, asked at the last start.
-        memory_mib: what it counts for in the memory budget.
+        device: asked at the last start.
+        memory_mib: its part of the memory budget.
         held: "memory" for sealed memory; "disk" for a file that the service cannot write,
             hashed before and after loading: a weaker claim.
     """
@@ -104,8 +102,8 @@ class AuditHead(_Reply):
     """The head of the log; `latched` is why it cannot be written, null while it can.
 
     `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`. Of the
-    answers that were computed again of late, `replayed`, `replayed_same` were the same; the outcome
-    `difference` is the newest that differs and was not the same since.
+    `replayed` answers that were computed again of late, `replayed_same` were the same; the outcome
+    `difference` is the newest that still differs.
     """
 
     entries: int
@@ -146,9 +144,9 @@ class Model(_Reply):
     `kind` is "generate", "embed", "rerank" or "adapter" once the file was vetted. `activity` is
     "loading" (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no
     memory yet), or "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it
-    takes of the budget, `waiting` how many requests wait for it, `last_used` when the last one
-    came or left. `actions` are what people may do with it in its state: "load", "unload",
-    "approve", "suspend", "retire", "revoke".
+    takes of the budget, `waiting` counts the requests for it, `last_used` is when the last one
+    came or left. `actions` are what people may do now: "load", "unload", "approve", "suspend",
+    "retire", "revoke".
     """
 
     id: str
@@ -219,7 +217,7 @@ class Approval(_Reply):
 
 class ImportedFile(_Reply):
     """One file of an import: its bytes, and how many came from the medium this time; the others
-    were there from an import that was interrupted.
+    were there from an interrupted import.
     """
 
     name: str
@@ -229,15 +227,15 @@ class ImportedFile(_Reply):
 
 
 class ModelImported(Model):
-    """An artifact that was brought in, with a line for each of its files."""
+    """An imported artifact, with a line for each of its files."""
 
     files: list[ImportedFile] = Field(default=[])
 
 
 class ModelDetail(Model):
-    """One artifact with its signer, its approvals, its grammars and what its file says of itself.
+    """One artifact with its signer, approvals, grammars and its file's own facts.
 
-    `publisher` is the policy's name for who signed, "" while the signature is not acceptable;
+    `publisher` is the policy's name for the signer, "" while the signature is not acceptable;
     `approvals_needed` is the policy's threshold today.
     """
 
@@ -257,9 +255,9 @@ class ModelImport(_Request):
 
 
 class Subject(_Reply):
-    """Subject that an approver signs: the artifact's digest, that of its signature file, the
-    round of approvals, which a suspension counts up, and the certificate that the approval rests
-    on.
+    """Statement that an approver signs: digests of the artifact, its signature file and the
+    certificate that the approval rests on, and the round of approvals, which a suspension counts
+    up.
     """
 
     id: str
@@ -276,7 +274,11 @@ class ApprovalUpload(_Request):
 
     @classmethod
     def holding(cls, envelope: bytes) -> Self:
-        """Wrap a signed envelope. Raises Refused (`approval_malformed`)."""
+        """Wrap a signed envelope.
+
+        Raises:
+            Refused: `approval_malformed`.
+        """
         try:
             return cls.of(envelope=envelope.decode("ascii"))
         except UnicodeDecodeError as error:
@@ -295,8 +297,7 @@ class Reason(_Request):
 class VerifyRange(_Request):
     """Which entries to check; `last` null means the newest.
 
-    `genesis_key` is the text of a genesis.pub that was kept elsewhere, to be believed instead of
-    the one next to the log.
+    `genesis_key` is the text of a genesis.pub kept elsewhere, believed instead of the log's own.
     """
 
     first: int = Field(default=0, ge=0, lt=1 << 53)
@@ -329,8 +330,8 @@ class EntryQuery(_Request):
 
     `app` is the name of an API key. `end_user` is a person as the log names them; where these are
     pseudonyms an admin may give the person's own name, which is recorded. `code` is a stable code,
-    a finish reason or a status, e.g. "worker_lost", "stop" or "unknown". `after` and `before` bound
-    the numbers, both excluded; `order` "newest" begins with the newest.
+    a finish reason or a status, e.g. "worker_lost", "stop" or "unknown". `after` and `before` are
+    excluded; `order` "newest" begins with the newest.
     """
 
     kind: str | None = Field(default=None, max_length=40)
@@ -371,7 +372,7 @@ class Erased(_Reply):
     """Result of an erasure.
 
     Attributes:
-        entry: its entry, which names the entries of the log that lost their texts.
+        entry: names the entries of the log that lost their texts.
         places: how many texts went, by place besides the log.
         backups, datasets: still hold the texts, and cannot be changed here.
     """
@@ -383,10 +384,10 @@ class Erased(_Reply):
 
 
 class EntryList(_Reply):
-    """One page of entries, in the order that was asked for.
+    """One page of entries, in the wanted order.
 
     A page may be short, or even empty, before the search is over: continue with `after` set to
-    `next_after`, with the newest first with `before` set to `next_before`, until it is null.
+    `next_after`, newest first with `before` set to `next_before`, until it is null.
     """
 
     entries: list[Entry]
@@ -405,8 +406,8 @@ class Problem(_Reply):
 class Verification(_Reply):
     """Result of a verification of the log; `ok` is true only when `problems` is empty.
 
-    `problems` holds the first of `problem_count`. `open_intents` have no outcome yet,
-    `unwitnessed` entries are covered by no independent witness.
+    `problems` holds the first of `problem_count`. `open_intents` have no outcome yet, no
+    independent witness covers `unwitnessed` entries.
     """
 
     ok: bool
@@ -457,8 +458,7 @@ class RequestList(_Reply):
 class StreamLine(_Reply):
     """One line of an `application/x-ndjson` answer: one of `progress`, `result` and `error` is set.
 
-    Lines with `progress` come first; the last line has `result` or `error`. `job` is the number
-    of the job, where the work is one.
+    The last line has `result` or `error`. `job` is the job's number, where the work is one.
     """
 
     job: int | None = None
@@ -468,7 +468,7 @@ class StreamLine(_Reply):
 
 
 def use_of(model: Model) -> str:
-    """Loading, busy, idle or waiting, and whether it is pinned; "-" when it is not in memory."""
+    """Loading, busy, idle or waiting, and pinned or not; "-" when it is not in memory."""
     words = [model.activity] if model.activity else []
     if model.progress is not None:
         total = model.progress.total
@@ -482,7 +482,7 @@ def use_of(model: Model) -> str:
 
 
 def why_not(model: Model) -> str:
-    """The code of what is wrong with it, or why it is not in memory any more."""
+    """The code of its problem, or why it is not in memory any more."""
     return model.code or (f"unloaded {model.unloaded}" if model.unloaded else "")
 
 

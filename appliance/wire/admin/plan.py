@@ -1,4 +1,4 @@
-"""Schemas of what an import would do, on the admin socket."""
+"""Schemas of what an import would do."""
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from appliance.wire.admin.facts import Facts
 
 
 class PlanRequest(Request):
-    """Examine an artifact where it is; `against` is the model that it is compared with."""
+    """Examine an artifact where it is; `against` is the model to compare with."""
 
     path: str = Field(min_length=1, max_length=4_096)
     id: str | None = Field(default=None, max_length=129)
@@ -17,7 +17,7 @@ class PlanRequest(Request):
 
 
 class Difference(Reply):
-    """One fact that differs from the model that the artifact is compared with."""
+    """One fact that differs from the compared model."""
 
     fact: str
     now: str
@@ -28,11 +28,11 @@ class ImportPlan(Reply):
     """Preview of an artifact's import. Nothing was stored.
 
     Attributes:
-        ok: whether it would be accepted; `code`, `message` and `hint` say why not.
-        publisher: who signed, by the policy's name for the key.
+        ok: it would be accepted; else `code`, `message` and `hint` say why not.
+        publisher: the policy's name for the signer.
         approvals: different people who must approve before it loads.
         memory_mib: of an engine with it, of `budget_mib` for all.
-        against: the model of the store that `differences` compare with; null when none is like it.
+        against: the stored model that `differences` compare with; null when none is like it.
     """
 
     path: str

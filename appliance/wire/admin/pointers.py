@@ -19,7 +19,7 @@ class Version(Reply):
 class ShadowTally(Reply):
     """Comparison of a shadow's answers with those that apps got.
 
-    `differing` has the ids of the newest requests whose answers differ; `dropped` were not asked.
+    `differing` has the ids of the newest requests with other answers; `dropped` were not asked.
     """
 
     same: int = 0

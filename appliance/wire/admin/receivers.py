@@ -8,7 +8,7 @@ from appliance.wire.admin.endpoint import viewers
 
 
 class LogReceiver(Reply):
-    """One receiver: entries before `next` are with it, and it may lack `behind` of them.
+    """One receiver: it has the entries before `next`, and may lack `behind` of them.
 
     `oldest` is the time of the first that was not sent; `problem` is why nothing is sent now, or
     "", and `since` its time. `repeats` were sent more than once since the start.

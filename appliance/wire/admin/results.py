@@ -1,7 +1,7 @@
 """Results of jobs, one form for each kind: made by the job, kept in its row, read by people.
 
 Rules: a result is written as it was given, since the log names its digest; a field that came later
-has a default, so that rows of before are read; what has none of these forms is an `UnknownResult`.
+has a default, so that older rows are read; what has none of these forms is an `UnknownResult`.
 """
 
 from typing import Any, Final, TypeAlias
@@ -17,7 +17,7 @@ Estimated: TypeAlias = tuple[float, float, float]
 
 
 class UnknownResult(Verbatim):
-    """A result of another version; of its document no more is known than that it may be read."""
+    """A result of another version, of which only its document is known."""
 
 
 class LogVerified(Verbatim):
@@ -49,8 +49,8 @@ class AnswerReplayed(Verbatim):
         seq: of its outcome.
         verdict: same, differs or cannot.
         why: what differs, or why it cannot be computed.
-        token: the first that differs, from 0; null where none tells it.
-        was, now: that token, as it was recorded and as it came out.
+        token: the first that differs, from 0, or null.
+        was, now: that token, as recorded and as it came out.
     """
 
     seq: int
@@ -68,7 +68,7 @@ class AnswersReplayed(Verbatim):
     Attributes:
         reasons: how many could not be computed, by the reason.
         answers: those that were named; of a sample or a file, those that differ.
-        written: how many were written to a file in place of that.
+        written: how many went to a file instead.
     """
 
     same: int
@@ -80,7 +80,7 @@ class AnswersReplayed(Verbatim):
 
 
 class ArtifactImported(Verbatim):
-    """An artifact that was brought in, with a line for each file that was copied."""
+    """An imported artifact, with a line for each copied file."""
 
     id: str
     state: str
@@ -241,7 +241,7 @@ class SearchMeasured(Verbatim):
 
 
 class EvaluationResult(Verbatim):
-    """The worth of each candidate, and the sentence that it comes to.
+    """The worth of each candidate, and the conclusion.
 
     `digests` names what was measured; `label_agreement` is null where no text has two labels.
     """
@@ -301,8 +301,8 @@ class GateResult(LookJudged):
 class CertificateCarried(Verbatim):
     """A certificate that was carried over to this engine, or the items that differ.
 
-    `coverage` is the share that a route's first stage answers from now on, `coverage_before` the
-    share until now; null for a task.
+    `coverage` and `coverage_before` are the shares that a route's first stage answers from now on
+    and until now; null for a task.
     """
 
     task: str = ""
@@ -499,7 +499,6 @@ class TunedCandidate(Verbatim):
 
     @property
     def paired(self) -> bool:
-        """True where it was held against another one."""
         return "difference" in self.model_fields_set
 
 
@@ -574,7 +573,7 @@ class TeacherNamed(Verbatim):
 
 
 class TeacherAgreement(Verbatim):
-    """The share of items on which a teacher says what people said."""
+    """The share of items on which a teacher agrees with people."""
 
     value: float
     interval: Ends

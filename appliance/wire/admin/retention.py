@@ -11,8 +11,8 @@ from appliance.wire.admin.models import Approval, ApprovalUpload, Entry
 class Segment(_Reply):
     """A file of the log: its entries, its bytes, and the latest time in it or before it.
 
-    `code` is why the log may not be pruned behind it yet, or null; `latest` is null for the segment
-    that grows.
+    `code` is why the log may not be pruned behind it yet, or null; the growing segment has no
+    `latest`.
     """
 
     first: int

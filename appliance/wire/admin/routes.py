@@ -1,4 +1,4 @@
-"""Schemas of routes on the admin socket: terms, standing, certificates, shares by stage."""
+"""Schemas of routes: terms, standing, certificates, shares by stage."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -23,7 +23,7 @@ class RoutePlan(Reply):
     """The terms that the stored route and dataset give to a specification.
 
     Attributes:
-        schedule: the share of delta of each look, in millionths; empty: equal shares.
+        schedule: each look's share of delta, in millionths; empty: equal shares.
     """
 
     route: str
@@ -47,11 +47,7 @@ class RoutePlan(Reply):
 
 
 class Stage(Reply):
-    """One stage of a route.
-
-    Attributes:
-        answers: how many answers came from it since the server started.
-    """
+    """One stage of a route; `answers` counts since the server started."""
 
     name: str
     kind: str
@@ -64,7 +60,7 @@ class CalibrationCertificate(Reply):
     """Findings of a calibration.
 
     Attributes:
-        suspended: why it is out of use; "" for one that is not.
+        suspended: why it is out of use, or "".
         weight: of what its shares are: `groups`, which count alike, or `answers`.
         effective: groups of one size that weigh as the sealed ones do; None before 0.2.0.
         envelope: as it was signed; "" in a list of routes.
@@ -98,10 +94,10 @@ class Traffic(Reply):
 
     Attributes:
         effective: groups of one size that weigh as these do.
-        unknown: share of what they weigh that is of groups which the certificate has not seen.
+        unknown: share of the weight on groups that the certificate has not seen.
         apart: share of the rest that other groups would have to have for the certificate's weights.
         error: the certified limit with these weights.
-        beyond: whether that is more than the bound.
+        beyond: it is more than the bound.
     """
 
     groups: int
@@ -117,14 +113,13 @@ class Watched(Reply):
 
     Attributes:
         waiting: accepted answers that were drawn and have no label yet.
-        days: bets that were settled, one a day, weighted as the certificate is.
+        days: settled bets, one a day, weighted as the certificate is.
         evidence: against the bound; the certificate is suspended at 1 / delta.
         missing: answers whose label is overdue.
-        missing_doubtful, missing_sure: share of the labels that are missing, of the half of the
-            answers with the lower and with the higher confidence.
-        asked_again, asked_again_wrong: overdue answers that were labelled after all, and how many
-            of these are wrong.
-        unwatched: since when more than a fifth of the labels are missing; "" where they are not.
+        missing_doubtful, missing_sure: share of missing labels, of the half of the answers with the
+            lower and with the higher confidence.
+        asked_again, asked_again_wrong: overdue answers labelled after all, and how many are wrong.
+        unwatched: since when more than a fifth of the labels are missing, or "".
         traffic: how far the weights of the last weeks' answers are from the certificate's; None
             where the route does not say where a group comes from, or too little was seen.
     """
@@ -147,8 +142,7 @@ class Route(Reply):
     """One route.
 
     Attributes:
-        certified: whether its first stage may answer now.
-        why: code of the reason that it may not.
+        certified: its first stage may answer now; else `why` is the code of the reason.
         deferred: requests that no stage answered since the server started.
         on_drift: `suspend` or `warn`: what an alarm of drift does to the certificate.
         weight, group_from: of what errors are shares, and where a request's group comes from.
@@ -184,7 +178,7 @@ class Suspend(Request):
 
 
 class SampleToLabel(Reply):
-    """An accepted answer that waits for a label; what was answered is not reported.
+    """An accepted answer that waits for a label; the answer itself is not reported.
 
     Attributes:
         id: 0 where nothing waits.

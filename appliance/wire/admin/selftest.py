@@ -7,9 +7,7 @@ from appliance.wire.admin.endpoint import admins
 
 
 class SelfTestWanted(Request):
-    """The installer's statement of the installation, for the record; empty when a person runs the
-    test.
-    """
+    """The installer's statement for the record; empty when a person runs the test."""
 
     release: str = Field(default="", max_length=64)
     manifest: str = Field(default="", max_length=64)

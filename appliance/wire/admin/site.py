@@ -13,7 +13,7 @@ class SitePeer(Reply):
     """Another appliance: it knows `cosigned` entries of our log, we know `seen` ones of its log.
 
     `problem` is why it does not cosign now, `differs` how one of the two logs is not what was seen
-    of it before, and `documents` why no documents come from it; each may be "".
+    before, `documents` why no documents come from it; each may be "".
     """
 
     name: str
@@ -41,7 +41,7 @@ class SitePeerList(Reply):
     Attributes:
         member: its name in the trust policy; "" where that does not list it.
         stale: it has heard no other appliance for too long.
-        refused, waiting: documents that were refused, and that do not hold here yet.
+        waiting: documents that do not hold here yet.
     """
 
     peers: list[SitePeer]

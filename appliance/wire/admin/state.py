@@ -25,10 +25,7 @@ class StateDifference(Reply):
 
 
 class State(Reply):
-    """Agreement of log and database; `ends_early` is why nothing is answered, or empty.
-
-    `entries` were compared.
-    """
+    """Agreement of log and database; `ends_early` is why nothing is answered, or empty."""
 
     agrees: bool
     ends_early: str

@@ -1,4 +1,4 @@
-"""Schemas of the trust policy and its metadata on the admin socket."""
+"""Schemas of the trust policy and its metadata."""
 
 import base64
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ class TrustRole(_Reply):
 class TrustMetadata(_Reply):
     """A site's metadata (TUF): versions by part, and what the time says about it.
 
-    `root` is the fingerprint of the root in force, `first_root` of the one that people compared at
-    `init`. `floor` is the time that the clock may not be behind.
+    `root` is the fingerprint of the root in force, `first_root` of the one compared at `init`.
+    `floor` is the time that the clock may not be behind.
     """
 
     versions: dict[str, int]
@@ -68,7 +68,7 @@ class Trust(_Reply):
 
 
 class TrustRefusal(_Request):
-    """Why a medium could not be read: an error's code and message."""
+    """An error of reading a medium."""
 
     code: Literal[
         "artifact_not_directory", "artifact_unreadable", "file_symlink", "file_hardlink",
@@ -78,7 +78,7 @@ class TrustRefusal(_Request):
 
 
 class TrustOffer(_Request):
-    """New trust metadata: the bytes of the files in base64, by name; or why there are none."""
+    """New trust metadata: the files in base64, by name; or why there are none."""
 
     files: dict[str, str] = Field(default={}, max_length=MAX_FILES)
     refusal: TrustRefusal | None = None

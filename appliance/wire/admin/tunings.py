@@ -1,4 +1,4 @@
-"""Schemas of tunings on the admin socket."""
+"""Schemas of tunings."""
 
 from typing import Final
 
@@ -49,8 +49,7 @@ class Tuned(Reply):
         best: the kind of the candidate that is best on dev, with its value and interval.
         dev_nats: loss of the exported seed on dev, in nats a token.
         spread_nats: how far its seeds are apart.
-        seconds: of the whole run; `peak_mib` of the trainer; `joules` of the whole host, null where
-            it does not tell them.
+        seconds: of the whole run; `peak_mib` of the trainer; `joules` of the whole host, or null.
     """
 
     id: int
@@ -80,7 +79,7 @@ class DevDifference(Reply):
     """One tuning minus another on the same items of dev.
 
     Attributes:
-        what: is compared: the tuned models, the best candidates, a field of the tuned models.
+        what: the tuned models, the best candidates, a field of the tuned models.
         value, interval: weighted by group; the intervals of several tunings hold together at 95 %.
         p_value: McNemar's exact test, which counts items.
         gained, lost: items that only the one, or only the other, has wholly right.
@@ -98,9 +97,8 @@ class Paired(Reply):
     """A tuning against another, item by item.
 
     Attributes:
-        reason: why they are not comparable; "" where they are.
-        items: of dev that both answered; `left_out` is what one of them did not answer.
-        groups: of these items.
+        reason: why they are not comparable, or "".
+        items: of dev that both answered; `left_out` are the others.
     """
 
     tuning: int
@@ -116,9 +114,9 @@ class TuningsCompared(Reply):
     """Tunings side by side, in the order in which they were named.
 
     Attributes:
-        same_dev: whether all were measured on the same items of dev; else their single figures
-            cannot be held against each other.
-        paired: each but the first against the first; a server of before says nothing.
+        same_dev: all were measured on the same items of dev; else their single figures cannot be
+            held against each other.
+        paired: each but the first against the first; an older server says nothing.
     """
 
     tunings: list[Tuned]

@@ -13,7 +13,7 @@ from appliance.wire.admin.models import Approval
 
 
 class UpstreamHost(Reply):
-    """A host; `record` is what people approve, and its digest what their approvals name.
+    """A host; people approve `record`, and their approvals name its digest.
 
     `probed_seconds` is how long ago the newest probe ended; null before one did.
     """
@@ -31,7 +31,7 @@ class UpstreamHost(Reply):
 
 
 class Upstream(Reply):
-    """An upstream; `broken` says why it cannot be used as it is configured."""
+    """An upstream; `broken` says why it cannot be used as configured."""
 
     name: str
     kind: str
@@ -64,7 +64,7 @@ class UpstreamDrain(Request):
 
 @dataclass(frozen=True)
 class HostOf:
-    """A host of an upstream; None where the upstream cannot be used as it is configured."""
+    """A host of an upstream; None where the upstream cannot be used as configured."""
 
     upstream: Upstream
     host: UpstreamHost | None
@@ -76,7 +76,6 @@ class HostOf:
 
     @property
     def why(self) -> str:
-        """Why it is in its state."""
         if self.host is None:
             return self.upstream.broken
         return self.host.tripped or self.host.suspect or self.host.problem

@@ -1,7 +1,7 @@
-"""Schema of the load on the admin socket: counters that only grow, and what is used now.
+"""Schema of the load: counters that only grow, and present use.
 
-Rules: a rate is the difference of two replies over the difference of their `at`;
-no wall clock is involved, so a clock that is set changes no figure.
+Rules: a rate is the difference of two replies over the difference of their `at`; no wall clock is
+involved.
 """
 
 from pydantic import Field
@@ -31,7 +31,7 @@ class CurrentLoad(Reply):
 
     Attributes:
         at: seconds of the server's monotonic clock.
-        server: names the process that counts; another name is a server whose counters began at 0.
+        server: names the process that counts; under another name the counters began at 0.
         ttft: seconds from the recorded intent to the first text, the queue included.
         kv_used, kv_total: cells of all KV caches.
         host_busy, host_total: processor seconds of the host, of all processors.

@@ -1,8 +1,8 @@
 """`POST /v1/messages` and its `count_tokens`: the requests, as conversations that templates take.
 
 Rules: values are taken by their JSON type; a block, a tool or a choice that is no text, call or
-result is refused by its name, and so is an answer that the client has begun; the parts of a message
-that are text become one, joined by line breaks.
+result is refused by its name, and so is an answer that the client has begun; a message's parts that
+are text become one, joined by line breaks.
 
 Source: Anthropic API reference, messages.
 """
@@ -59,7 +59,6 @@ class MessageText(BaseModel):
 
 
 def _as_texts(content: Any) -> Any:
-    """One text as a list of one block."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -138,9 +137,7 @@ class Turn(BaseModel):
         return self
 
     def spoken(self) -> list[dict[str, Any]]:
-        """The message as chat templates take it: results are messages of their own, and come first,
-        since they belong to the calls before.
-        """
+        """The message as chat templates take it: results are own messages, and come first."""
         said: list[dict[str, Any]] = [
             {
                 "role": "tool",
@@ -256,7 +253,6 @@ class Conversation(RequestBody):
 
     @property
     def offer(self) -> Tools | None:
-        """The functions that the model may or must call."""
         choice = self.tool_choice or ToolDemand(type="auto")
         functions = [
             Function(name=tool.name, description=tool.description, parameters=tool.input_schema)
@@ -269,11 +265,10 @@ class Conversation(RequestBody):
 
     @property
     def reasons(self) -> bool | None:
-        """Tell if the model should reason first; None leaves it to the model."""
+        """None leaves it to the model."""
         return {"enabled": True, "disabled": False}.get(self.thinking.type if self.thinking else "")
 
     def spoken(self) -> tuple[dict[str, Any], ...]:
-        """The conversation as chat templates take it."""
         said = [one for turn in self.messages for one in turn.spoken()]
         if self.system:
             text = "\n".join(part.text for part in self.system)
@@ -318,6 +313,6 @@ class MessagesRequest(Conversation):
 
     @property
     def constraint(self) -> Constraint | None:
-        """The form that the engine enforces; None when the answer is free text."""
+        """None when the answer is free text."""
         form = self.output_config.format if self.output_config else None
         return None if form is None else schema_constraint(form.schema_)

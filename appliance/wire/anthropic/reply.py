@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 class MessageUsage(BaseModel):
-    """Token counts; `input_tokens` has neither what was read from the cache nor written to it."""
+    """Token counts; `input_tokens` excludes what was read from or written to the cache."""
 
     input_tokens: int
     cache_creation_input_tokens: Literal[0] = 0

@@ -128,7 +128,7 @@ class RpcReply(BaseModel):
     error: RpcError | None = None
 
     def encoded(self) -> bytes:
-        """The bytes of it; the id is told even where there is none, and what a tool found whole."""
+        """The id is told even where there is none, and a tool's result whole."""
         told = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         told["id"] = self.id
         if isinstance(self.result, ToolResult) and self.result.structuredContent is not None:

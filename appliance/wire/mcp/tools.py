@@ -1,7 +1,7 @@
 """The tools of `/mcp`: arguments, and results with their receipts.
 
 Rules: unknown arguments are refused; a result has the fields of the HTTP API's answer to the same
-request, the id of the request, and the receipt of its entry in the audit log.
+request, its id, and the receipt of its entry in the audit log.
 """
 
 from typing import Annotated, Any, Literal
@@ -80,9 +80,9 @@ class AskFound(BaseModel):
 class ReceiptFound(ReceiptResponse):
     """The result of `check_receipt`.
 
-    `holds` says that this server found the proof in order, else there is an error; `matches`
-    compares the receipt that was kept, where one was given. Who does not trust this server checks
-    `proof` with another program.
+    `holds`: this server found the proof in order, else there is an error; `matches` compares the
+    kept receipt, where one was given. Without trust in this server, check `proof` with another
+    program.
     """
 
     holds: Literal[True] = True

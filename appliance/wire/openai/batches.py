@@ -39,7 +39,6 @@ class BatchRequest(BaseModel):
 
     @property
     def hours(self) -> int:
-        """The hours until it expires."""
         return min(int(self.completion_window[:-1]), MOST_HOURS)
 
 

@@ -1,6 +1,6 @@
-"""Texts that have characters only: JSON can spell half of a surrogate pair, which has no UTF-8.
+"""Texts of whole characters: JSON can spell half of a surrogate pair, which has no UTF-8.
 
-Rule: the place of a half is named; where the text came as JSON inside a text, the field is.
+Rule: a refusal names the place of the half; where the text came as JSON inside a text, the field.
 """
 
 import re
@@ -26,9 +26,9 @@ def characters(text: Any) -> Any:
 
 
 def half_pair(value: Any) -> JsonPath | None:
-    """Where in a JSON value a text or key has half of a surrogate pair; None where nothing has.
+    """Place in a JSON value of a text or key with half of a surrogate pair, if any.
 
-    A key that has one is named by the object that it is in.
+    A key is named by the object that it is in.
     """
     if isinstance(value, str):
         return () if _HALF_PAIR.search(value) else None
@@ -53,5 +53,5 @@ def half_pair(value: Any) -> JsonPath | None:
 
 
 def may_spell_half(text: str) -> bool:
-    """True if a JSON text could have half of a surrogate pair: it would be an escape in it."""
+    """True if a JSON text could have half of a surrogate pair: it would be an escape."""
     return _ESCAPED.search(text) is not None

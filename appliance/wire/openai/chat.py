@@ -49,7 +49,7 @@ class TextPart(BaseModel):
 
 
 def _joined(content: Any) -> Any:
-    """Text parts as one text; a part of another type is refused."""
+    """Text parts as one; a part of another type is refused."""
     if not isinstance(content, list):
         return content
     texts = []
@@ -99,7 +99,6 @@ class Message(BaseModel):
         return self
 
     def spoken(self) -> dict[str, Any]:
-        """The message as chat templates take it."""
         role = "system" if self.role == "developer" else self.role
         message: dict[str, Any] = {"role": role, "content": self.content or ""}
         if role == "assistant" and self.tool_calls:
@@ -152,7 +151,6 @@ class ChatRequest(GenerationFields):
 
     @property
     def offer(self) -> Tools | None:
-        """The functions that the model may or must call."""
         choice = self.tool_choice
         named = choice.function.name if isinstance(choice, NamedTool) else None
         functions = [tool.function for tool in self.tools or ()]
@@ -164,7 +162,7 @@ class ChatRequest(GenerationFields):
 
     @property
     def thinking(self) -> bool | None:
-        """Wish that the model reasons first; None leaves it to the model."""
+        """None leaves it to the model."""
         if self.chat_template_kwargs and self.chat_template_kwargs.enable_thinking is not None:
             return self.chat_template_kwargs.enable_thinking
         return False if self.reasoning_effort == "none" else None
@@ -177,7 +175,7 @@ class ChatRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return besides each token's own; None returns nothing."""
+        """Log-probabilities to return besides each token's own; None returns nothing."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

@@ -17,7 +17,6 @@ MOST_INPUTS: Final = 64
 
 
 def _as_texts(value: Any) -> Any:
-    """One text or a list of texts, as a list."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and any(isinstance(item, int | list) for item in value):

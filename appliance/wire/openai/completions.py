@@ -24,7 +24,7 @@ _COMPLETION_TOKENS: Final = 16  # OpenAI's default for completions
 
 
 def _prompts(prompt: Any) -> Any:
-    """A list of texts and lists of token ids, out of the four forms of the API."""
+    """A list of texts and lists of token ids, out of the API's four forms."""
     several = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], str | list)
     prompts = prompt if several else [prompt]
     if len(prompts) > MOST_PROMPTS:
@@ -88,13 +88,13 @@ class CompletionRequest(GenerationFields):
 
     @property
     def token_limit(self) -> int | None:
-        """The most tokens to generate; 16 when the client names no number."""
+        """16 when the client names no number."""
         limit = super().token_limit
         return _COMPLETION_TOKENS if limit is None else limit
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return besides each token's own; None returns nothing."""
+        """Log-probabilities to return besides each token's own; None returns nothing."""
         return self.logprobs
 
 

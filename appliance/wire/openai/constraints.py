@@ -1,9 +1,9 @@
 """Fields that ask for a form of the answer: OpenAI's `response_format`, and the spellings of
 vLLM (`guided_*`) and llama-server (`json_schema`).
 
-Rules: at most one of them asks for something; what each means is the same for all routes. The
-result is JSON text in ASCII; whether a schema can be enforced is for the engine to say. A grammar
-is never taken from a client: it is named, and the model was signed with it.
+Rules: at most one of them asks for something; each means the same on all routes. The result is JSON
+text in ASCII; the engine says whether a schema can be enforced. A grammar is never taken from a
+client: it is named, and the model was signed with it.
 """
 
 import json
@@ -112,7 +112,7 @@ class ConstraintFields(BaseModel):
 
     @property
     def constraint(self) -> Constraint | None:
-        """Constraint that the engine enforces; None when the answer is free text."""
+        """None when the answer is free text."""
         return next(iter(self._constraints()), None)
 
     def _constraints(self) -> list[Constraint]:

@@ -1,8 +1,7 @@
 """`POST /v1/embeddings`: what clients send and get.
 
 Rules: text only, since token ids would be of another model's vocabulary; a vector is never cut,
-since nothing in a model file says that it was trained for that; the other rules are those of
-`generation`.
+since no model file says that it was trained for that; the rest as in `generation`.
 
 Source: OpenAI API reference, embeddings.
 """
@@ -27,7 +26,6 @@ MOST_TEXTS: Final = 2048
 
 
 def _as_texts(value: Any) -> Any:
-    """One text or a list of texts, as a list."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and any(isinstance(item, int | list) for item in value):

@@ -1,10 +1,9 @@
 """The fields that OpenAI, vLLM, llama-server and Ollama document and that are not honoured here.
 
-Rules: this table is the one place that says what becomes of them; a field is in it once for a
-route, as refused or as harmless, and never besides a schema that honours it. A field whose meaning
-would be lost is refused by name: the day the engine can do what it asks for, its row goes.
-Harmless is what changes no answer. A field that spells another one in its own way (`maxTokens`) is
-refused with the right name. Other unknown fields are ignored, and logged by name.
+Rules: a field is here once for a route, as refused or as harmless, and never besides a schema that
+honours it. A field whose meaning would be lost is refused by name, until the engine can do what it
+asks for. Harmless is what changes no answer. A field that spells another one in its own way
+(`maxTokens`) is refused with the right name. Other unknown fields are ignored, and logged by name.
 
 Sources: the OpenAI API reference and the types of its SDK 3.57; vLLM's protocol modules;
 llama.cpp's `server-schema.cpp` and README; Ollama's API documentation.
@@ -40,8 +39,6 @@ class FieldGroup(NamedTuple):
     """Fields of which the same is true.
 
     Attributes:
-        names: the fields.
-        routes: where.
         reason: why they are refused, and what to use instead; or why they change no answer.
         defaults: of refused ones, the values besides null that ask for nothing; None: all values
             are harmless.

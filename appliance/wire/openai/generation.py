@@ -2,7 +2,7 @@
 
 Rules:
 - Values are taken by their JSON type, never converted: "0.5" is no number and true is no 1.
-- NaN and infinities are refused; so is everything out of range, naming the field.
+- NaN, infinities and everything out of range are refused, naming the field.
 - Fields that `wire.openai.fields` lists are refused; other unknown fields are ignored.
 - A list is refused for its first wrong item.
 - The several spellings of a field (one string or a list, text or parts) become one here.
@@ -40,7 +40,7 @@ def example(**body: Any) -> ConfigDict:
 
 
 def at_most(entries: int) -> BeforeValidator:
-    """Refuse a table of more entries, before they are looked at.
+    """Refuse a table of more entries before they are looked at.
 
     Each wrong one would be a refusal of its own, and a body has room for a million.
     """
@@ -145,25 +145,24 @@ class GenerationFields(RequestBody, ConstraintFields):
 
     @property
     def token_limit(self) -> int | None:
-        """The most tokens to generate; None is as many as the context leaves."""
+        """None is as many as the context leaves."""
         newer = self.max_completion_tokens
         return self.max_tokens if newer is None else newer
 
     @property
     def alternatives(self) -> int | None:
-        """Number of log-probabilities to return besides each token's own; None returns nothing."""
+        """Log-probabilities to return besides each token's own; None returns nothing."""
         return None
 
     @property
     def priority(self) -> Priority | None:
-        """Urgency that the request states; None leaves it to the key."""
+        """None leaves it to the key."""
         return {"flex": Priority.BATCH, "priority": Priority.INTERACTIVE}.get(
             self.service_tier or ""
         )
 
     @property
     def stream_usage(self) -> StreamUsage:
-        """Chunks of a stream that have the token counts."""
         wanted = self.stream_options
         if wanted is None or not wanted.include_usage:
             return "none"

@@ -20,11 +20,11 @@ class ModelMeta(BaseModel):
     Attributes:
         type: what an app does with it.
         kind: of the model that answers.
-        loaded: whether it is in memory; else the first request loads it.
-        tools: whether a chat may offer functions.
-        json_schema: whether an answer may be held to a JSON schema of the request.
-        labels: whether `/v1/classify` sorts texts with it.
-        citations: whether its answers cite documents; absent where that is not known.
+        loaded: it is in memory; else the first request loads it.
+        tools: a chat may offer functions.
+        json_schema: an answer may be held to a JSON schema of the request.
+        labels: `/v1/classify` sorts texts with it.
+        citations: its answers cite documents; absent where that is not known.
         licence: of the model that answers, as its file states it.
         form: of the answers of a task or route: labels, fields or text.
         dimensions: numbers in a vector of an embedder.

@@ -47,10 +47,10 @@ class AnsweredBy(BaseModel):
 class ReceiptResponse(BaseModel):
     """The evidence of one request; of a search, `intent` is its only entry.
 
-    `proof` is a proof document for the outcome (for the intent while there is no outcome), as
+    `proof` is a proof document for the outcome (for the intent while there is none), as
     `appliance audit check-proof` reads it; `checkpoint` is the newest signed head of the log.
-    `evidence` is there where passages of documents were found for the request, `answered_by` where
-    a host on the network answered; the proved entry says the same.
+    `evidence` is there where passages of documents were found, `answered_by` where a host on the
+    network answered; the proved entry says the same.
     `replayable` is `yes`, or why the answer cannot be computed again.
     """
 

@@ -134,7 +134,6 @@ class Item(BaseModel):
         return shown
 
     def call(self) -> dict[str, Any]:
-        """The call as templates take it."""
         function = CalledFunction(name=self.name or "", arguments=self.arguments or "")
         return ToolCall(id=self.call_id or "", function=function).spoken()
 
@@ -146,7 +145,6 @@ def response_of_item(name: str) -> str:
 
 
 def _as_items(value: Any) -> Any:
-    """One text as the message of a user."""
     if isinstance(value, str) and value:
         return [{"role": "user", "content": value}]
     return [] if value == "" else value
@@ -292,7 +290,6 @@ class ResponsesRequest(RequestBody):
 
     @property
     def offer(self) -> Tools | None:
-        """The functions that the model may or must call."""
         choice = self.tool_choice
         named = choice.name if isinstance(choice, NamedChoice) else None
         mode, allowed = choice if isinstance(choice, str) else None, None
@@ -302,7 +299,7 @@ class ResponsesRequest(RequestBody):
 
     @property
     def constraint(self) -> Constraint | None:
-        """Constraint that the engine enforces; None when the answer is free text."""
+        """None when the answer is free text."""
         form = self.text.format if self.text else None
         if form is None or form.type == "text":
             return None

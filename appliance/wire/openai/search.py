@@ -1,7 +1,7 @@
 """`POST /v1/search`: passages of a collection that the key may read.
 
-Rules: a passage is quoted exactly; its id, span and digest name it for good; nothing in an answer
-says how many documents there are besides the readable ones.
+Rules: a passage is quoted exactly; its id, span and digest name it for good; an answer does not
+reveal how many unreadable documents there are.
 """
 
 from typing import Annotated, Any, Final, Literal, TypeAlias

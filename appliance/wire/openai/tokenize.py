@@ -1,7 +1,7 @@
 """`POST /tokenize`, `POST /detokenize`, `GET /tokenizer_info`: what clients send and get.
 
 Rules: `model` may be left out where the key may use one model only, because lm-eval sends none;
-a conversation is rendered as for an answer; the other rules are those of `generation`.
+a conversation is rendered as for an answer; the rest as in `generation`.
 
 Source: vLLM's OpenAI-compatible server, tokenizer API.
 """
@@ -51,12 +51,12 @@ class TokenizeRequest(RequestBody, _OfModel):
 
     @property
     def offer(self) -> Tools | None:
-        """The functions that the template describes."""
+        """For the template to describe."""
         return chosen([tool.function for tool in self.tools or ()], None, None, None)
 
     @property
     def thinking(self) -> bool | None:
-        """Wish that the model reasons first; None leaves it to the model."""
+        """None leaves it to the model."""
         return self.chat_template_kwargs.enable_thinking if self.chat_template_kwargs else None
 
 

@@ -1,11 +1,9 @@
-"""Functions that a model may ask its client to call: `tools`, `tool_choice`, and calls in a
-history.
+"""Functions that a model may ask its client to call: `tools`, `tool_choice`, calls in a history.
 
-Rules: functions only; a name is offered once; what `tool_choice` names must be on offer, and of
-what it allows alone the model hears; the
-parameters are a JSON schema of an object, which the engine enforces where a call is demanded;
-`strict` changes nothing, since every schema is enforced then. A history may hold every call that an
-answer can hold, also one that `length` cut off in its arguments.
+Rules: functions only; a name is offered once; what `tool_choice` names must be on offer, and the
+model hears only of what it allows; the parameters are a JSON schema of an object, which the engine
+enforces where a call is demanded; `strict` changes nothing, since every schema is enforced then. A
+history may hold every call that an answer can hold, also one that `length` cut off.
 
 Source: OpenAI API reference, chat completions, function calling.
 """
@@ -58,7 +56,7 @@ def only_functions(kind: Any, field: str = "") -> Any:
     """Pass on the type "function".
 
     Args:
-        field: the name of the type below the value that is being validated.
+        field: the name of the type below the value being validated.
 
     Raises:
         PydanticCustomError: `unsupported_parameter` for tools that run elsewhere.
@@ -82,7 +80,7 @@ class Function(BaseModel):
     strict: bool | None = None
 
     def offered(self) -> dict[str, Any]:
-        """The function as templates and the engine take it; without parameters it has none."""
+        """As templates and the engine take it; without parameters it has none."""
         return {
             "name": self.name,
             "description": self.description or "",
@@ -139,7 +137,7 @@ def one_choice(named: type[BaseModel], allowed: type[BaseModel]) -> Callable[[An
     """A reader of `tool_choice`: a mode, a `named` for the function that must be called, or an
     `allowed` for those that may be.
 
-    It tells the one from the other itself: a union would name its own branches to the client.
+    It tells them apart itself: a union would name its own branches to the client.
     """
 
     def read(choice: Any) -> Any:
@@ -189,7 +187,7 @@ class ToolCall(BaseModel):
         return {"id": self.id, "type": "function", "function": function}
 
     def _arguments(self) -> dict[str, Any]:
-        """The object that the text spells; of one that `length` cut off, what there is of it."""
+        """Of arguments that `length` cut off, what there is of the object."""
         text, found = self.function.arguments or "{}", None
         if len(text) > MOST_ARGUMENTS:  # before they are parsed, which takes a while
             why = f"arguments have {len(text)} characters; the limit is {MOST_ARGUMENTS}"
@@ -229,8 +227,8 @@ def chosen(
     Args:
         choice: none, auto or required; None is auto.
         name: the one function that must be called, once.
-        parallel: whether an answer may hold several calls. A demand that leaves one function to
-            call is met by one call, unless this is true: apps run every call that they get.
+        parallel: an answer may hold several calls. A demand that leaves one function to call is met
+            by one call, unless this is true: apps run every call that they get.
         allowed: names of the functions that are left; None leaves all.
 
     Raises:

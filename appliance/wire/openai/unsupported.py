@@ -71,7 +71,7 @@ def field_refused(code: str, field: str, reason: str) -> PydanticCustomError:
     """A refusal with a code of ours, for a validator to raise.
 
     Args:
-        field: the name below the value that is being validated; empty for that value itself.
+        field: the name below the value being validated; empty for that value itself.
     """
     values = {"field": field, "reason": reason}
     return PydanticCustomError(code, "{field}: {reason}", values)

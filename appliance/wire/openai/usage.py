@@ -24,7 +24,7 @@ class UsedInPeriod(BaseModel):
 
 
 class KeyUsageReply(BaseModel):
-    """Use since the key was made, and what it may use now; a limit that it has not is null.
+    """Use since the key was made, and what it may use now; a missing limit is null.
 
     `models` is null where the key may use all; times are Unix seconds.
     """

@@ -1,4 +1,4 @@
-"""What every screen has in common."""
+"""Common behaviour of every screen."""
 
 from tests.tui.scripted import Script, terminal
 from tui.app import PAGES

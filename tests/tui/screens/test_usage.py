@@ -7,8 +7,6 @@ from tests.tui.staging import USED
 
 
 class Asked(Script):
-    """Remembers what was summed."""
-
     def usage_report(self, *, by: UsedBy, per: UsedPer, since: str) -> UsageReport:
         self.calls.append((by, per, since))
         return super().usage_report(by=by, per=per, since=since)

@@ -1,4 +1,4 @@
-"""What fills the screen, under Pilot."""
+"""Screens of one thing whole, under Pilot."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the advice screen says."""
+"""The advice screen's words."""
 
 from tests.tui.scripted import WALL, advice
 from tui.text import line, lines

@@ -1,4 +1,4 @@
-"""What the audit screens say."""
+"""The audit screens' words."""
 
 import pytest
 

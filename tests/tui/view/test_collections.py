@@ -1,4 +1,4 @@
-"""What the collections screen says of documents and passages."""
+"""Documents and passages in words."""
 
 from appliance.wire.admin.collections import Passages, ReportList
 from tests.tui.scripted import job, shelf

@@ -1,4 +1,4 @@
-"""What the evaluations screen says."""
+"""The evaluations screen's words."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What ends, the next first."""
+"""Endings, the next first."""
 
 from tests.tui.scripted import WALL, key
 from tests.tui.staging import POLICY, ROUTES

@@ -1,4 +1,4 @@
-"""What the first screen says."""
+"""The first screen's words."""
 
 from tui.view.first import welcome
 

@@ -1,4 +1,4 @@
-"""What is said of a change."""
+"""A change in words."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the jobs screen says."""
+"""The jobs screen's words."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the keys screen says."""
+"""The keys screen's words."""
 
 from appliance.wire.admin.keys import NewKey
 from tests.tui.scripted import key

@@ -1,4 +1,4 @@
-"""What the label screens say."""
+"""The label screens' words."""
 
 from appliance.wire.admin.labels import LabelDifference
 from tests.tui.scripted import WALL, queue

@@ -1,4 +1,4 @@
-"""What the logs screen says."""
+"""The logs screen's words."""
 
 from tests.tui.scripted import log_line
 from tui.text import line

@@ -1,4 +1,4 @@
-"""What the import wizard says."""
+"""The import wizard's words."""
 
 import pytest
 

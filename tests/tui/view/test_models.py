@@ -1,4 +1,4 @@
-"""What the models screen says."""
+"""The models screen's words."""
 
 from appliance.wire.admin.models import Approval, Model, ModelDetail, Worker
 from tests.tui.scripted import WORKER

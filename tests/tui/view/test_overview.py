@@ -1,4 +1,4 @@
-"""What the overview says."""
+"""The overview's words."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What typed letters mean."""
+"""The meaning of typed letters."""
 
 from tui.view.palette import Choice, ranked
 

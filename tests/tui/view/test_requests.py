@@ -1,4 +1,4 @@
-"""What the requests screen says."""
+"""The requests screen's words."""
 
 from tests.tui.scripted import WALL, request
 from tui.text import line

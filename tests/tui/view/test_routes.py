@@ -1,4 +1,4 @@
-"""What the routes screen says of shares, certificates and thresholds."""
+"""Shares, certificates and thresholds in words."""
 
 from appliance.wire.admin.results import CalibrationResult
 from tests.tui.scripted import job

@@ -1,4 +1,4 @@
-"""What the tasks screen says."""
+"""The tasks screen's words."""
 
 import pytest
 

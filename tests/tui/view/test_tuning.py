@@ -1,4 +1,4 @@
-"""What the screen of tunings says."""
+"""Tunings in words."""
 
 from typing import Any
 

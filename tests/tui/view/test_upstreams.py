@@ -1,4 +1,4 @@
-"""What the screen of upstreams says of hosts."""
+"""Hosts in words."""
 
 from appliance.wire.admin.upstreams import HostOf, hosts_of
 from tests.tui.staging import UPSTREAMS

@@ -7,8 +7,6 @@ from tui.widgets.keys import KeyLine
 
 
 class Host(App[None]):
-    """A program with a key that comes and goes."""
-
     BINDINGS = [Binding("s", "stop", "Stop"), Binding("g", "go", "Go")]  # noqa: RUF012
     can_go = False
     made = 0

@@ -14,7 +14,7 @@ from tui.widgets.rows import Rows
 
 
 class Host(App[None]):
-    """A list alone; counts the rows that are made."""
+    """Counts the rows that are made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,11 +29,9 @@ class Host(App[None]):
         return (item, str(len(item)))
 
     def compose(self) -> ComposeResult:
-        """The list."""
         yield self.rows
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Remember."""
         if type(message) is Rows.Chosen:
             self.chosen.append(str(self.rows.current))
 

@@ -1,4 +1,4 @@
-"""Something that a person must see."""
+"""A secret that is shown once."""
 
 from textual.app import App
 

@@ -1,4 +1,4 @@
-"""Schemas of the dataset routes: what a request may ask."""
+"""Schemas of the dataset routes: allowed requests."""
 
 import pytest
 

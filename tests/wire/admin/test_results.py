@@ -1,4 +1,4 @@
-"""Results of jobs: rows of before are read, each kind has a form, and nothing of one is changed."""
+"""Results of jobs: old rows are read, each kind has a form, and nothing of one is changed."""
 
 from typing import Any, Final
 

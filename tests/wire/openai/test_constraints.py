@@ -1,4 +1,4 @@
-"""The spellings of a constraint: which there are, that one is asked for at a time."""
+"""The spellings of a constraint; one is asked for at a time."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Texts to be embedded: the spellings that are taken, and what is refused by name."""
+"""Texts to be embedded: accepted spellings, and refusals by name."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Request schemas: what is taken, what is refused, and which field is named."""
+"""Request schemas: accepted, refused, and which field is named."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_min_tokens_may_not_exceed_the_limit() -> None:
 
 
 def refused_by_rule(kind: type[BaseModel], **fields: Any) -> tuple[str, str]:
-    """Code and field of a refusal that no field alone brings about."""
+    """Of a refusal that no field alone brings about."""
     with pytest.raises(ValidationError) as caught:
         kind.model_validate({**smallest(kind), **fields})
     error = caught.value.errors()[0]

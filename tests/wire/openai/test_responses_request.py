@@ -1,4 +1,4 @@
-"""Bodies of /v1/responses: what is taken, what is refused, and which field is named."""
+"""Bodies of /v1/responses: accepted, refused, and which field is named."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def parse(**fields: Any) -> ResponsesRequest:
 
 
 def refused(**fields: Any) -> tuple[str, str]:
-    """Code and field of the first refusal."""
+    """Of the first refusal."""
     with pytest.raises(ValidationError) as caught:
         parse(**fields)
     error = caught.value.errors()[0]

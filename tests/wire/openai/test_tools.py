@@ -1,4 +1,4 @@
-"""Functions on offer: what is taken, what a choice demands, calls in a history."""
+"""Functions on offer: accepted ones, the demands of a choice, calls in a history."""
 
 import contextlib
 import json

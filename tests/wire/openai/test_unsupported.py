@@ -1,4 +1,4 @@
-"""What asks for nothing, and what only looks as if it did."""
+"""Values that ask for nothing, and those that only look so."""
 
 from typing import Any
 
