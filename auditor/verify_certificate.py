@@ -61,7 +61,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 class Wrong(Exception):
-    """The reasons why it does not hold: a stable code, then a sentence."""
+    """Why it does not hold: a stable code, then a sentence."""
 
 
 def refuse(code: str, why: str) -> NoReturn:
@@ -81,7 +81,7 @@ class Curve:
         self.g = (x, y)
 
     def holds(self, x: int, y: int) -> bool:
-        """Whether a point is on the curve."""
+        """True if a point is on the curve."""
         return max(x, y) < self.p and (y * y - (x * x * x - 3 * x + self.b)) % self.p == 0
 
     def add(self, a: tuple[int, int] | None, b: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -173,7 +173,7 @@ class Key:
         self.hint = sha256("\n".join(whole).encode()).hexdigest()
 
     def signed(self, signature: bytes, message: bytes) -> bool:
-        """Whether an ECDSA signature in DER holds."""
+        """True if an ECDSA signature in DER holds."""
         c = self.curve
         parts = _integers(signature)
         if parts is None or not all(0 < part < c.n for part in parts):
@@ -268,7 +268,7 @@ def opened(
 def specified(
     value: Any, person: Key | None, revoked: list[str], bad: str, unsigned: str
 ) -> Envelope:
-    """The specification inside, whose person is looked at where the key is given. Raises Wrong."""
+    """The specification inside; its signature is checked where the key is given. Raises Wrong."""
     inner = Envelope(value, bad)
     if inner.hint in revoked:
         refuse("key_revoked", f"key {inner.hint} is revoked")
@@ -311,13 +311,11 @@ class Certificate:
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """The terms that were signed before."""
         found: dict[str, Any] = self.terms["predicate"]
         return found
 
     @property
     def subjects(self) -> list[tuple[str, str]]:
-        """Names and digests of the task and of the dataset."""
         return [(s["name"], s["digest"]["sha256"]) for s in self.terms["subject"]]
 
     def _agree(self, statement: dict[str, Any], specified: str) -> None:
@@ -374,7 +372,7 @@ class Certificate:
                 refuse("evaluation_inconsistent", why)
 
     def packs(self) -> set[str]:
-        """Whether each pack reaches its floor. Raises Wrong."""
+        """The verdicts of the packs. Raises Wrong."""
         verdicts = set()
         for name, pack in self.block.get("packs", {}).items():
             right, items = pack["right"], pack["items"]
@@ -413,7 +411,7 @@ def change_micros(groups: int, alpha_micros: int) -> int:
 
 
 def spent_once(wanted: dict[str, Any]) -> bool:
-    """Whether the looks have a share of alpha each, and together no more than all of it."""
+    """True if the looks have a share of alpha each, and together no more than all of it."""
     shares = wanted.get("schedule", [])
     whole = all(type(share) is int and share > 0 for share in shares)
     return not shares or (whole and len(shares) == wanted["looks"] and sum(shares) <= MILLION)
@@ -536,8 +534,8 @@ def coarse(value: float, low: float, high: float) -> tuple[int, int, int]:
 class Judged:
     """The numbers of a certificate, from outcomes and terms.
 
-    An unnamed interval is that of older versions, with one pseudo-group for each side; a mean that
-    is not corrected is that of certificates that tell no quality.
+    An unnamed interval is that of older versions, with one pseudo-group for each side; they did not
+    correct a mean.
     """
 
     def __init__(
@@ -596,7 +594,7 @@ class Judged:
         return "pass" if low >= floor else "fail"
 
     def _mean(self, found: list[float], items: int) -> tuple[float, float, float]:
-        """The mean of groups with its limits: Wilson's, corrected unless it is of before."""
+        """The mean of groups with its limits: Wilson's, corrected unless it is older."""
         n, total, squares = len(found), math.fsum(found), math.fsum(v * v for v in found)
         value, size = total / n, float(n)
         if self.corrected:
@@ -626,7 +624,7 @@ class Judged:
 
 
 def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> None:
-    """The outcomes must be those that were signed, and the verdict must follow from them."""
+    """Check that the outcomes are the signed ones, and that the verdict follows from them."""
     block = certificate.block
     if root([leaf(dump(one)) for one in outcomes]).hex() != block["merkleRoot"]:
         refuse("evaluation_inconsistent", "the outcomes are not those that were signed")
@@ -656,7 +654,7 @@ def judge_again(certificate: Certificate, outcomes: list[dict[str, Any]]) -> Non
 
 
 def check_proof(certificate: "Certificate | Route", text: bytes) -> str:
-    """One outcome must be a leaf of the root that was signed; returns its item."""
+    """Check that one outcome is a leaf of the signed root; returns its item."""
     bad = "outcomes_invalid"
     proof = load(text, bad)
     try:
@@ -680,7 +678,7 @@ def check_proof(certificate: "Certificate | Route", text: bytes) -> str:
 
 
 def check_use(certificate: "Certificate | Route", given: argparse.Namespace) -> None:
-    """The subject that the certificate must be for, and the time at which it must be valid."""
+    """Check the certificate's subject and time."""
     task, dataset = certificate.subjects
     for code, what, wanted, here in (
         (certificate.other_task, "task", given.task, task[1]),
@@ -901,7 +899,7 @@ def upper_limit(k: int, n: int, delta: float) -> float:
 
 
 def check_draw(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
-    """No two outcomes are of one group, and the announced seed drew each group."""
+    """Check that no two outcomes are of one group, and that the announced seed drew each group."""
     found, seed, names = (
         certificate.found,
         certificate.wanted["seed"],
@@ -922,7 +920,7 @@ def check_draw(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
 
 
 def judge_route(certificate: Route, outcomes: list[dict[str, Any]]) -> None:
-    """The outcomes must be those that were signed, and the threshold must follow from them."""
+    """Check that the outcomes are the signed ones, and that the threshold follows from them."""
     try:
         _judge(certificate, outcomes)
     except (TypeError, KeyError, ValueError, AttributeError, ArithmeticError) as error:
@@ -995,7 +993,7 @@ def against(
 
 
 def say_route(found: Route, seen: str) -> None:
-    """Print what a route's certificate is."""
+    """Print a route's certificate."""
     route, dataset = found.subjects
     what = "certified" if found.certified else f"not certifiable, {found.found['reason']}"
     print(f"certificate {found.id} holds: {what}, {seen}")
@@ -1021,7 +1019,7 @@ def say_route(found: Route, seen: str) -> None:
 
 
 def is_route(text: bytes) -> bool:
-    """Whether this may be a certificate of a route."""
+    """True if this may be a certificate of a route."""
     try:
         payload = json.loads(base64.b64decode(json.loads(text)["payload"]))
         return bool(payload["predicateType"] == ROUTE)

@@ -86,7 +86,7 @@ BASE = point(bytes.fromhex("58" + "66" * 31))
 
 
 def signed(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether an Ed25519 signature holds."""
+    """True if an Ed25519 signature holds."""
     try:
         a, r = point(public), point(signature[:32])
     except ValueError:
@@ -135,7 +135,7 @@ def read_head(note: bytes) -> tuple[str, int, bytes, str]:
 
 
 def head_signed(note: bytes, public: bytes) -> bool:
-    """Whether this key signed a head."""
+    """True if this key signed a head."""
     origin, _, _, lines = read_head(note)
     text = note.partition(b"\n\n")[0] + b"\n"
     start = f"\u2014 {origin} "
@@ -186,7 +186,7 @@ KINDS = {
 
 
 def is_hex(value: Any, length: str = "64") -> bool:
-    """Whether this is lower-case hex of so many digits."""
+    """True for lower-case hex of so many digits."""
     return (
         type(value) is str
         and len(value) == int(length)
@@ -195,7 +195,7 @@ def is_hex(value: Any, length: str = "64") -> bool:
 
 
 def has(body: dict[str, Any], field: str) -> bool:
-    """Whether a field is there and of its type."""
+    """True if a field is there and of its type."""
     name = field.rstrip("+*0123456789")
     value, kind = body.get(name), field[len(name) :]
     if kind == "*":
@@ -204,7 +204,7 @@ def has(body: dict[str, Any], field: str) -> bool:
 
 
 def plain(value: Any, depth: int) -> bool:
-    """Whether keys are ASCII, numbers below 2^53, and nesting not too deep."""
+    """True if keys are ASCII, numbers below 2^53, and nesting not too deep."""
     if isinstance(value, dict):
         return depth > 0 and all(k.isascii() and plain(v, depth - 1) for k, v in value.items())
     if isinstance(value, list):
@@ -213,7 +213,7 @@ def plain(value: Any, depth: int) -> bool:
 
 
 def is_content(content: Any) -> bool:
-    """Whether this says what is kept of texts, and nothing more."""
+    """True if this says exactly what is kept of texts."""
     if content == {"mode": "off"}:
         return True
     if not isinstance(content, dict) or set(content) != {"mode", "key", "parts"}:
@@ -250,7 +250,7 @@ def read_body(raw: bytes) -> dict[str, Any]:
 
 
 def tile_path(number: int) -> str:
-    """Where tile `number` is."""
+    """Path of tile `number`."""
     groups = [f"{number % 1000:03d}"]
     while number := number // 1000:
         groups.insert(0, f"x{number % 1000:03d}")
@@ -299,7 +299,7 @@ class Verifier:
         self.approved: dict[tuple[int, int, str], str] = {}  # (entry, before, root): by whom
 
     def problem(self, seq: int, code: str, why: str, once: bool = False) -> None:
-        """Note a problem; `once` for what repeats after one cause."""
+        """Note a problem; `once` for repeats of one cause."""
         if not once or code not in self.said:
             self.problems.append((seq, code, why))
         self.said.add(code)
@@ -355,7 +355,7 @@ class Verifier:
         return total
 
     def begin(self) -> None:
-        """Where the beginning was pruned, take up the tree and the keys there."""
+        """Take up the tree and the keys of a pruned beginning."""
         path = self.directory / "start"
         first, *peaks = path.read_text().split() if path.exists() else ["0"]
         self.first = self.size = self.covered = int(first)
@@ -372,7 +372,7 @@ class Verifier:
         self.closing = None
 
     def others(self) -> None:
-        """Nothing is in the export but what is read."""
+        """Check that the export has nothing else."""
         fixed = ("genesis.pub", "genesis.cert", "heads", "checkpoint", "start", "handovers")
         known = {self.directory / name for name in fixed}
         for name in ("entries", *map(str, range(8))):
@@ -390,7 +390,7 @@ class Verifier:
                 self.problem(self.total, "entry_unexpected", f"no part of an export: {name!r}")
 
     def inner(self, height: int, node: bytes) -> None:
-        """The tile of a level above the entries has this node."""
+        """Check that the tile of a level above the entries has this node."""
         number, at = divmod(self.size >> height, 256)
         place, width = (
             self.directory / "tile" / str(height // 8),
@@ -407,7 +407,7 @@ class Verifier:
             )
 
     def stored(self, audit: Path) -> None:
-        """The texts next to the log are those that entries name, and have their keys."""
+        """Check the texts next to the log against the entries, and that they have their keys."""
         lost = {
             (seq, name): code
             for seq, (_, names) in self.texts.items()
@@ -430,7 +430,7 @@ class Verifier:
                 self.problem(seq, "key_mismatch", "its key is no wrapped key")
 
     def prune(self, seq: int, body: dict[str, Any]) -> None:
-        """Two people approved of exactly this, and this is what went."""
+        """Check that two people approved exactly this prune."""
         before, root, seqs = body["before"], body["root"], body["approvals"]
         people = {self.approved.get((n, before, root)) for n in seqs if n >= before} - {None}
         gone = before < self.first and min(seqs, default=seq) < self.first  # by a later prune
@@ -465,7 +465,6 @@ class Verifier:
             self.problem(number * 256 + width, "entry_unexpected", "the bundle continues")
 
     def entry(self, seq: int, raw: bytes) -> None:
-        """One body."""
         try:
             body = read_body(raw)
         except (ValueError, RecursionError) as error:
@@ -502,7 +501,7 @@ class Verifier:
             self.prune(seq, body)
 
     def links(self, seq: int, kind: str, body: dict[str, Any]) -> None:
-        """Each intent has one outcome, before the server starts anew."""
+        """Check that each intent has one outcome, before the server starts anew."""
         if kind == "intent":
             self.open[seq] = body["request_id"]
         elif kind == "outcome":
@@ -520,7 +519,6 @@ class Verifier:
             self.open.clear()
 
     def handover(self, seq: int, following: str, signature: str) -> None:
-        """The old key names the next."""
         said = f"appliance audit handover v1\n{self.origin}\n{self.epoch}\n{seq + 1}\n{following}\n"
         public, value = bytes.fromhex(following), bytes.fromhex(signature)
         if not signed(self.key, value, said.encode()):
@@ -530,7 +528,7 @@ class Verifier:
         self.epoch, self.start = self.epoch + 1, seq + 1
 
     def head(self, note: bytes) -> None:
-        """A head of the size that was just reached."""
+        """Check a head of the size that was just reached."""
         origin, size, root, _ = read_head(note)
         closing, self.closing = self.closing, None
         keys = [self.key] + ([closing] if closing and size == self.start else [])
@@ -545,7 +543,6 @@ class Verifier:
             self.unsigned = self.covered
 
     def append(self, node: bytes) -> None:
-        """Grow the tree."""
         height = 0
         while self.peaks and self.peaks[-1][0] == height:
             node = sha256(b"\1" + self.peaks.pop()[1] + node).digest()
@@ -556,7 +553,6 @@ class Verifier:
         self.size += 1
 
     def root(self) -> bytes:
-        """The root of the tree so far."""
         node = self.peaks[-1][1]
         for _, left in reversed(self.peaks[:-1]):
             node = sha256(b"\1" + left + node).digest()

@@ -85,7 +85,7 @@ BASE = point(bytes.fromhex("58" + "66" * 31))
 
 
 def signed(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether an Ed25519 signature holds."""
+    """True if an Ed25519 signature holds."""
     try:
         a, r = point(public), point(signature[:32])
     except ValueError:
@@ -142,7 +142,6 @@ class Head:
         self.signatures = [(name, unb64(value)) for _, name, value in parts]
 
     def values(self, name: str, kind: bytes, public: bytes) -> list[bytes]:
-        """The signature values of one key."""
         ours = key_id(name, kind, public)
         return [v[4:] for signer, v in self.signatures if signer == name and v[:4] == ours]
 
@@ -204,7 +203,7 @@ def included(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes)
 
 
 def place_of(body: str, path: list[bytes], head: Head) -> dict[str, Any]:
-    """The entry, proved to be in the tree at the place it gives itself. Raises ValueError."""
+    """The entry, proved to be in the tree at its stated place. Raises ValueError."""
     entry = canonical(body)
     seq, leaf = entry.get("seq"), sha256(b"\0" + body.encode()).digest()
     if type(seq) is not int or not included(leaf, seq, head.size, path, head.root):
@@ -241,7 +240,6 @@ class Keys:
         self.public = bytes.fromhex(body["next_key"])
 
     def hand_over(self, record: bytes) -> None:
-        """The old key names the next."""
         epoch, size = int.from_bytes(record[:8], "big"), int.from_bytes(record[8:16], "big")
         following, signature = record[16:48], record[48:]
         said = f"appliance audit handover v1\n{self.origin}\n{epoch}\n{size}\n{following.hex()}\n"
@@ -253,7 +251,7 @@ class Keys:
 
 
 class Result:
-    """The statement of a proof: the entry, its leaf, the head, and when a witness saw that."""
+    """The proved entry, its leaf, the head, and the witness's time."""
 
     def __init__(
         self, document: bytes, genesis: tuple[str, bytes], witness: tuple[str, bytes] | None
@@ -281,7 +279,7 @@ class Result:
     def by_key(
         self, carried: dict[str, Any], keys: Keys, witness: tuple[str, bytes] | None
     ) -> None:
-        """The key of the entry's own epoch must have signed the head. Raises ValueError."""
+        """Check that the key of the entry's own epoch signed the head. Raises ValueError."""
         if "start" in carried:
             keys.begin(carried["start"], witness)
         for record in carried["handovers"]:
@@ -319,7 +317,7 @@ def check(
 
 
 def belongs(receipt: dict[str, Any], found: Result) -> None:
-    """Request, entry and proof of a receipt must be of one request. Raises ValueError."""
+    """Check that request, entry and proof of a receipt are of one request. Raises ValueError."""
     entry, intent, outcome = found.entry, receipt["intent"], receipt["outcome"]
     named = outcome or intent
     if entry.get("request_id") != receipt["request_id"]:
@@ -336,7 +334,9 @@ def belongs(receipt: dict[str, Any], found: Result) -> None:
 
 
 def cites(answer: dict[str, Any], receipt: dict[str, Any], found: Result) -> str:
-    """The entry must commit to what an answer cites or a search gave. Raises ValueError."""
+    """Check that the entry commits to an answer's citations or a search's passages. Raises
+    ValueError.
+    """
     evidence, searched = receipt.get("evidence") or {}, "citations" not in answer
     word, said = "passage" if searched else "citation", []
     nonce, state = answer.get("nonce") or evidence.get("nonce"), evidence.get("state", "missing")

@@ -38,7 +38,7 @@ def entries(directory: Path) -> list[dict[str, Any]]:
 
 
 def named(bodies: list[dict[str, Any]]) -> dict[str, str]:
-    """By digest, what names each result."""
+    """By digest, the entry that names each result."""
     found = {}
     for body in bodies:
         digest, seq = str(body.get("result_sha256", "")), body["seq"]

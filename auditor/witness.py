@@ -73,7 +73,7 @@ def key_id(name: str, kind: bytes, public: bytes) -> bytes:
 
 
 def holds(public: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether an Ed25519 signature holds."""
+    """True if an Ed25519 signature holds."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -1,11 +1,10 @@
-"""Anchors outside of the appliance: requests to a witness, and what it answers.
+"""Anchors outside of the appliance: requests to a witness, and its answers.
 
 Rules:
 - A request is the body of a C2SP tlog-witness add-checkpoint (`old N`, the consistency proof, a
   blank line, the newest head), preceded by one `handover BASE64` line per change of keys since
-  the witness's last look: a witness that pins the genesis key follows our keys by these.
-- An answer is the head with the witness's line added. It is recorded only if the log has exactly
-  that head: a cosigned head that the log lacks means that the log was put back or forked.
+  the witness's last look: so a witness that pins the genesis key follows our keys.
+- A cosigned head that the log lacks means that the log was put back or forked.
 """
 
 import base64
@@ -30,11 +29,11 @@ _LONGEST_PATH: Final = 63
 
 @dataclass(frozen=True)
 class WitnessRequest:
-    """A request to a witness, read and not believed.
+    """A request to a witness, unverified.
 
     Attributes:
         old: entries of the head that the witness saw last.
-        path: that the head in `note` begins with these.
+        path: consistency proof from `old` to the head in `note`.
     """
 
     handovers: tuple[Handover, ...]
@@ -44,7 +43,7 @@ class WitnessRequest:
 
 
 def witness_request(log: Log, witness: VerifierKey, seen: int | None = None) -> bytes:
-    """Write the request for the witness to cosign the newest head. Raises AuditRefused.
+    """The request for the witness to cosign the newest head. Raises AuditRefused.
 
     Args:
         seen: entries that the witness has seen; None: as many as the log says that it cosigned.
@@ -62,11 +61,7 @@ def witness_request(log: Log, witness: VerifierKey, seen: int | None = None) -> 
 
 
 def read_request(request: bytes) -> WitnessRequest:
-    """Read what `witness_request` writes.
-
-    Raises:
-        AuditRefused: `checkpoint_invalid`, also for a handover that is malformed.
-    """
+    """Read what `witness_request` writes. Raises AuditRefused (`checkpoint_invalid`)."""
     try:
         head, _, note = request.partition(b"\n\n")
         lines, handovers = head.decode().split("\n"), list[Handover]()
@@ -87,7 +82,7 @@ def witnessed(log: Log, origin: str, note: bytes, witness: VerifierKey, actor: s
     """The entry that records a witness's answer.
 
     Raises:
-        AuditRefused: `checkpoint_invalid` when the witness did not sign it, or `audit_corrupt`
+        AuditRefused: `checkpoint_invalid` when the witness did not sign it; `audit_corrupt`
             when the witness has seen another log than this one.
     """
     head, _ = verify_cosigned(note, origin, witness)

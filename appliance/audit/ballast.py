@@ -1,15 +1,12 @@
 """Disk blocks that the log holds, for the ends of work that has begun.
 
 Rules:
-- The reserve is a limit on free space, which other programs do not know. Blocks of a file are the
-  log's, whatever they write.
-- The WAL has its blocks ahead of what is in it: a commit on a full disk writes into them. Blocks of
-  another file, given back for it, would go to the fastest process.
-- Small files (a new key, HEAD, the index of the WAL, content keys, what opening needs) live on the
-  file `ballast`, which is cut when the disk is full.
-- While any of it is missing, new work is refused; it is made again before new work is taken.
-- Where a file system copies on write (btrfs, ZFS), a file's blocks are no promise that it can be
-  written; there the ballast is another reserve.
+- The disk reserve is a limit that other programs do not know; allocated blocks are the log's.
+- The WAL has its blocks ahead of its content: blocks freed from another file would go to the
+  fastest process. Only small files (a new key, HEAD, the index of the WAL, content keys, what
+  opening needs) live on the file `ballast`, which is cut when the disk is full.
+- New work is refused until it is whole again.
+- On copy-on-write file systems (btrfs, ZFS) it is only another reserve.
 """
 
 import os
@@ -28,24 +25,20 @@ FILE_BYTES: Final = 4 << 20
 
 
 class Ballast:
-    """Of one writing session. For one thread at a time."""
+    """One writing session's ballast. For one thread at a time; methods raise OSError."""
 
     def __init__(self, path: Path, ahead: int) -> None:
-        """Find what an earlier session left.
+        """Find the ballast of an earlier session.
 
         Args:
-            path: the file.
             ahead: bytes that the WAL has ahead; 0 for no ballast at all.
-
-        Raises:
-            OSError: of the file system.
         """
         self._path, self._ahead = path, ahead
         self._held = _blocks(path)
         self._wal, self._wal_blocks = path, 0
 
     def serve(self, wal: Path) -> None:
-        """Continue with the WAL of another segment. Raises OSError."""
+        """Continue with the WAL of another segment."""
         self._wal, self._wal_blocks = wal, _blocks(wal)
 
     def missing(self, end: int) -> int:
@@ -55,11 +48,7 @@ class Ballast:
         return max(0, FILE_BYTES - self._held) + max(0, self._wanted(end) - self._wal_blocks)
 
     def make(self, end: int) -> None:
-        """Make it whole, durably, when the WAL is used up to here.
-
-        Raises:
-            OSError: of the file system. Earlier rows are as before.
-        """
+        """Make it whole, durably, when the WAL is used up to here; earlier rows stay."""
         if not self._ahead:
             self._path.unlink(missing_ok=True)
             self._held = 0
@@ -72,12 +61,12 @@ class Ballast:
         sync_directory(self._path.parent)
 
     def free(self) -> int:
-        """Bytes that are free on its disk. Raises OSError."""
+        """Free bytes on its disk."""
         facts = os.statvfs(self._path.parent)
         return int(facts.f_bavail * facts.f_frsize)
 
     def make_room(self, need: int = SLACK) -> None:
-        """Have so many bytes free, as far as the file goes. Raises OSError."""
+        """Free so many bytes, as far as the file goes."""
         short = need - self.free() if self._held else 0
         if short <= 0:
             return
@@ -114,7 +103,7 @@ def _allocate(path: Path, size: int) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A file that is no database of SQLite's: closing one drops the locks of who has it open."""
+    """Never a database of SQLite's: closing one drops the locks of its other users."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor

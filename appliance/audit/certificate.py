@@ -1,12 +1,8 @@
-"""The genesis certificate: the site's key says which log is its own.
+"""The genesis certificate: the site's key says which log is its own. Pure.
 
-Rules:
-- It is made once, when an appliance is commissioned, with a key that stays off the appliance.
-  An auditor who holds the site's public key needs no other key of any appliance.
-- Text: a title, the verifier key of epoch 0, a blank line, one base64 signature over the two
-  lines with their newlines. ECDSA with the curve's own hash (P-256: SHA-256, P-384: SHA-384,
-  P-521: SHA-512), or Ed25519.
-- Pure: bytes in, verdict out.
+It is made once, at commissioning, with a key that stays off the appliance: an auditor with the
+site's public key needs no other key. Text: a title, the verifier key of epoch 0, a blank line, one
+base64 signature over the two lines: ECDSA with the curve's own hash, or Ed25519.
 """
 
 import base64
@@ -33,7 +29,7 @@ def certify(genesis: VerifierKey, site_private: bytes) -> bytes:
     """The certificate of a log's first key.
 
     Args:
-        site_private: the site's private key in PEM.
+        site_private: PEM.
 
     Raises:
         AuditRefused: `audit_key_invalid`.
@@ -81,10 +77,7 @@ def check_certificate(document: bytes, site_public: bytes) -> VerifierKey:
 
 
 def believed_key(key: bytes, site_public: bytes | None) -> bytes:
-    """The verifier key line that a person's files stand for.
-
-    Args:
-        key: a genesis.pub, or with the site's key a genesis.cert.
+    """The verifier key line of a genesis.pub, or with the site's key of a genesis.cert.
 
     Raises:
         AuditRefused: `audit_key_invalid`, `certificate_invalid`.

@@ -1,14 +1,10 @@
 """Signed heads of the log: C2SP tlog-checkpoint in a C2SP signed-note, with Ed25519.
 
 Rules:
-- A checkpoint says: the log `origin` has `size` entries and this RFC 6962 root. Three lines,
-  no extension lines.
-- The key's name is the origin. Its id is the first four bytes of
-  SHA-256(name ‖ 0x0A ‖ kind ‖ public key); kind 0x01 signs heads, 0x04 cosigns them.
-- Parsing is strict: a note has one spelling. Signatures by other keys (a key handover,
-  witnesses) are kept and ignored; one by the expected key must hold.
-- Public keys travel as note verifier keys, `name+hex id+base64(kind ‖ key)`: the name is
-  bound to the key, so a log cannot pass for another one.
+- A key's name is the log's origin, so a log cannot pass for another one. Key kind 0x01 signs heads,
+  0x04 cosigns them.
+- A note has one spelling. Signatures by other keys (a key handover, witnesses) are kept and
+  ignored; one by the expected key must hold.
 
 Sources: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, RFC 8032.
 """
@@ -38,13 +34,7 @@ _NOT_PLAIN: Final = re.compile(r"[\x00-\x1f\x7f+\s]")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The head of a log.
-
-    Attributes:
-        origin: name of the log.
-        size: number of entries.
-        root: RFC 6962 root, 32 bytes.
-    """
+    """The head of a log; `root` has 32 bytes."""
 
     origin: str
     size: int
@@ -57,11 +47,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class VerifierKey:
-    """A public key bound to the name of the log or witness that it speaks for.
+    """A public key bound to the name of its log or witness.
 
     Attributes:
         public: Ed25519 public key, 32 bytes.
-        kind: what it signs: `HEADS` as a log, or `COSIGNATURES` as a witness.
+        kind: `HEADS` of a log, or `COSIGNATURES` of a witness.
     """
 
     name: str
@@ -74,15 +64,15 @@ class VerifierKey:
         return sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:4]
 
     def encode(self) -> str:
-        """The key as one line of text, without the newline."""
+        """One line, without the newline."""
         return f"{self.name}+{self.key_id.hex()}+{b64(self.kind + self.public)}"
 
     @classmethod
     def parse(cls, line: bytes, kind: bytes = HEADS) -> "VerifierKey":
-        """Read one line, with or without its newline; a key of another kind is refused.
+        """Read one line, with or without its newline.
 
         Raises:
-            AuditRefused: `audit_key_invalid`.
+            AuditRefused: `audit_key_invalid`, also for a key of another kind.
         """
         try:
             name, key_id, encoded = line.removesuffix(b"\n").decode().split("+", 2)
@@ -114,7 +104,7 @@ class Note:
 
 
 def check_origin(origin: str) -> str:
-    """The name of a log, if it can be one: as C2SP asks, no blanks and no plus sign.
+    """Return a valid name of a log: as C2SP asks, no blanks and no plus sign.
 
     Raises:
         AuditRefused: `audit_origin_invalid`.
@@ -139,16 +129,12 @@ def sign(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> bytes:
 
 
 def signature_line(name: str, key_id: bytes, value: bytes) -> str:
-    """One signature line of a note, with its newline."""
+    """One signature line, with its newline."""
     return f"{_DASH}{name} {b64(key_id + value)}\n"
 
 
 def parse(note: bytes) -> Note:
-    """Read a note without believing it.
-
-    Raises:
-        AuditRefused: `checkpoint_invalid`.
-    """
+    """Read a note, unverified. Raises AuditRefused (`checkpoint_invalid`)."""
     try:
         return _parse(note)
     except (ValueError, AuditRefused) as error:
@@ -202,12 +188,12 @@ def _signature(line: str) -> Signature:
 
 
 def b64(value: bytes) -> str:
-    """Standard base64 with padding, the one spelling that is read back."""
+    """Standard base64 with padding."""
     return base64.b64encode(value).decode()
 
 
 def _unb64(text: str) -> bytes:
-    """Standard base64 with padding, in its one spelling. Raises ValueError."""
+    """Standard base64 in its one spelling. Raises ValueError."""
     value = base64.b64decode(text, validate=True)
     if b64(value) != text:
         raise binascii.Error("base64 has more than one spelling here")

@@ -1,10 +1,7 @@
-"""A proof that a later log still begins with an earlier one, as one file.
+"""A proof that a later log still begins with an earlier one, as one file. Pure.
 
-Rules:
-- The file carries both heads, the key handovers from genesis to the newer one, and the RFC 6962
-  consistency proof. It needs nothing else but the genesis key.
-- Each head must be signed by the key of its own epoch: that in whose range of sizes it falls.
-- Pure: bytes in, verdict out. A file has one spelling.
+Rules: only the genesis key is needed besides. Each head must be signed by the key of the epoch in
+whose range of sizes it falls. A file has one spelling.
 
 Sources: RFC 9162 sections 2.1.4.1 and 2.1.4.2; the layout follows c2sp.org/tlog-proof.
 """
@@ -27,11 +24,7 @@ MAGIC: Final = "appliance/consistency-proof@v1"
 
 @dataclass(frozen=True)
 class ConsistencyResult:
-    """Proof that the log of `new` entries begins with that of `old` entries.
-
-    Attributes:
-        old_root, new_root: hex roots.
-    """
+    """Proof that the log of `new` entries begins with that of `old` entries; roots are hex."""
 
     old: int
     old_root: str

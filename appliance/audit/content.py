@@ -2,13 +2,13 @@
 
 Rules:
 - An entry holds, for each text, a commitment and the hash of its ciphertext, never the text.
-- Each record has its own random data key (DEK). Text is encrypted with AES-256-GCM; the
-  associated data is `<key id>|<name of the text>`, so a ciphertext fits one place only.
-- The commitment is HMAC-SHA-256 of the text under a key derived from the DEK by HKDF. It lets
-  a holder of text and DEK prove what was said, and tells nothing once the DEK is destroyed.
-- A DEK is stored only wrapped: AES-256-GCM under the key-encryption key (KEK), bound to its id.
-  Destroying the wrapped DEK erases the text; the log still verifies.
-- Where a KEK was replaced, its place has all of them, the newest first: it wraps, and each unwraps.
+- The data key (DEK) encrypts with AES-256-GCM; the associated data is `<key id>|<name of the
+  text>`, so a ciphertext fits one place only.
+- The commitment is HMAC-SHA-256 under a key derived from the DEK by HKDF: it reveals nothing once
+  the DEK is destroyed.
+- A DEK is stored only wrapped under the key-encryption key (KEK). Destroying it erases the text;
+  the log still verifies.
+- After a KEK's replacement its file has all, the newest first: that wraps, and each unwraps.
 
 Sources: NIST SP 800-38D (GCM), RFC 5869 (HKDF), RFC 2104 (HMAC).
 """
@@ -43,7 +43,7 @@ class EncryptedText:
     ciphertext: bytes
 
     def digest(self) -> bytes:
-        """SHA-256(nonce ‖ ciphertext): what the entry says about it."""
+        """SHA-256(nonce ‖ ciphertext), as in the entry."""
         return sha256(self.nonce + self.ciphertext).digest()
 
 
@@ -97,7 +97,7 @@ class Opener:
         self._keks = [AESGCM(one) for one in host_key.each(kek)]
 
     def unwrap(self, key_id: str, wrapped: bytes) -> bytes | None:
-        """The DEK, or None when it was wrapped by another KEK or for another id."""
+        """None when the DEK was wrapped by another KEK or for another id."""
         nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
         for kek in self._keks:
             with contextlib.suppress(InvalidTag, ValueError):
@@ -121,7 +121,7 @@ class Opener:
 
 @dataclass(frozen=True)
 class LockedText:
-    """A text with a key of its own, which is there only wrapped."""
+    """A text with its own wrapped key."""
 
     wrapped: bytes
     nonce: bytes
@@ -142,7 +142,7 @@ def unlock(kek: bytes, place: str, name: str, locked: LockedText) -> bytes:
 
 
 def kek_name(kek: bytes) -> str:
-    """Sixteen hex digits that name a KEK and tell nothing about it."""
+    """Sixteen hex digits that name a KEK and reveal nothing about it."""
     return hmac.digest(kek[:KEY_BYTES], _KEK_ID, "sha256")[:8].hex()
 
 

@@ -1,11 +1,7 @@
-"""Cosignatures: what a witness says about a head it has seen, and when.
+"""Cosignatures: a witness's statement that it saw a head, and when.
 
-Rules:
-- A cosignature means that the witness saw this head signed by the log, and that it was
-  consistent with every head of that log that the witness had seen before.
-- The witness's key has kind 0x04. The signed text is `cosignature/v1`, `time N` (seconds since the
-  Unix epoch) and the three lines of the head. The value is the time as a big-endian 64-bit number,
-  then the Ed25519 signature.
+A cosignature means that the log signed this head, and that it was consistent with every head of
+that log that the witness had seen before. docs/audit-format.md has the bytes.
 
 Sources: c2sp.org/tlog-cosignature, c2sp.org/signed-note.
 """
@@ -42,10 +38,8 @@ def is_cosigned(note: bytes, witness: VerifierKey) -> bool:
 
 
 def verify_cosigned(note: bytes, origin: str, witness: VerifierKey) -> tuple[Checkpoint, int]:
-    """The head of a log that this witness cosigned, and when.
-
-    Returns:
-        The checkpoint, and the time in seconds since the Unix epoch, by the witness's clock.
+    """The head of a log that this witness cosigned, and when: seconds since the Unix epoch, by its
+    clock.
 
     Raises:
         AuditRefused: `checkpoint_invalid`.
@@ -61,7 +55,7 @@ def verify_cosigned(note: bytes, origin: str, witness: VerifierKey) -> tuple[Che
 
 
 def cosigned(note: bytes, witness: VerifierKey, key: Ed25519PrivateKey, seconds: int) -> bytes:
-    """The line of a witness about the head of a note, with its newline."""
+    """A witness's line about the head of a note, with its newline."""
     value = seconds.to_bytes(_TIME_BYTES) + key.sign(message(parse(note).checkpoint, seconds))
     return signature_line(witness.name, witness.key_id, value).encode()
 

@@ -1,9 +1,8 @@
 """Ed25519 signatures of heads, handovers and witnesses, checked by libsodium.
 
-Rules:
-- libsodium takes half of OpenSSL's time; a verification of the log spends a tenth of its own here.
-- Whatever it accepts OpenSSL accepts, too: both ask for the equation without the cofactor. Keys of
-  small order, which would accept one signature for any text, it refuses.
+libsodium takes half of OpenSSL's time and accepts nothing that OpenSSL refuses: both check the
+equation without the cofactor. It refuses keys of small order, which would accept one signature for
+any text.
 
 Sources: RFC 8032, section 5.1.7; libsodium's `crypto_sign_open`.
 """

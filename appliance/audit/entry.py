@@ -1,16 +1,12 @@
 """The body of an audit entry: canonical bytes that are stored and hashed and never rewritten.
 
 Rules:
-- A body is one JSON object in the form of RFC 8785 (JCS), limited to strings, integers below
-  2^53 in magnitude, booleans, null, arrays and objects with ASCII keys. No floats: a decimal
-  number is a string, a time is an integer in microseconds.
-- `decode` accepts exactly what `encode` makes: bytes that would be written differently, a
-  duplicate key among them, are refused.
-- `prev`, the leaf hash of the entry before, is part of the body, so the leaf hash binds the
-  whole past and the Merkle tree proves the chain too.
+- RFC 8785 (JCS) without floats: a decimal number is a string, a time an integer in microseconds.
+  `decode` accepts exactly what `encode` makes.
+- `prev`, the leaf hash of the entry before, is part of the body, so the Merkle tree proves the
+  chain.
 - Every field that a query or the verifier reads is checked here; kinds may carry more fields.
-- A newer release may have written kinds that are not known here. They are read, since a release
-  that comes back needs the log, and never written.
+- Kinds of a newer release are read, since a release that comes back needs the log, never written.
 
 `docs/audit-format.md` is the byte-exact description.
 """
@@ -199,7 +195,7 @@ _KIND: Final = ("kind", Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,39}
 
 
 def _fields_type() -> Any:
-    """One struct per kind; its tag is the kind. Fields that are not listed are let through."""
+    """One struct per kind; its tag is the kind. Unlisted fields are allowed."""
     structs = []
     for kind, fields in KINDS.items():
         required = [*_COMMON.items(), *fields.items()]
@@ -247,7 +243,7 @@ class Draft:
 
     @classmethod
     def deed(cls, action: str, actor: str, /, **fields: Json) -> Self:
-        """An entry of something that a person, a rule or a job did."""
+        """An entry of an action by a person, a rule or a job."""
         return cls("admin", {"action": action, "actor": actor, **fields})
 
     def check(self) -> None:
@@ -294,7 +290,7 @@ class LogEntry:
 
 
 def canonical(value: Mapping[str, Json]) -> bytes:
-    """The canonical form of an object (RFC 8785, limited as the module says).
+    """The canonical form of an object.
 
     Raises:
         AuditRefused: `audit_entry_invalid` for a float, an integer of 2^53 or more, a key or
@@ -309,11 +305,7 @@ def canonical(value: Mapping[str, Json]) -> bytes:
 
 
 def parse_canonical(raw: bytes) -> dict[str, Json]:
-    """Read a canonical object; anything `canonical` would not write is refused.
-
-    Raises:
-        AuditRefused: `audit_entry_invalid`.
-    """
+    """Read a canonical object. Raises AuditRefused (`audit_entry_invalid`)."""
     try:
         value = cast(dict[str, Json], _DECODER.decode(raw))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -328,7 +320,7 @@ def parse_canonical(raw: bytes) -> dict[str, Json]:
 
 
 def encode(body: Mapping[str, Json]) -> bytes:
-    """The bytes of a complete body, checked as `decode` checks them.
+    """The bytes of a complete body, checked as by `decode`.
 
     Raises:
         AuditRefused: `audit_entry_invalid`, also for more than 65,535 bytes.
@@ -355,7 +347,6 @@ def decode(raw: bytes) -> dict[str, Json]:
 
 
 def _check(raw: bytes, fields: msgspec.json.Decoder[Any]) -> None:
-    """The fields of the kind are there and have their types."""
     try:
         fields.decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:

@@ -1,14 +1,11 @@
-"""When the signing key changes, and what happens to its file.
+"""The changes of the signing key, and the handling of its file.
 
 Rules:
-- An epoch ends after so many seconds with entries in it, after so many entries, at each start
-  of the server, and after an idle time without any.
-- The next key is durable in `signing.next` before the entry that names it. After that entry is
-  durable the old file is overwritten, and the next one takes its place. A crash between any two
-  of these steps leaves the key of the log's newest epoch in one of the two files.
+- The next key is durable in `signing.next` before the entry that names it; then the old file is
+  overwritten and replaced. After any crash one of the two files holds the newest epoch's key.
 - Time is the time since boot. An epoch begun in another boot, or so it seems, ends at once.
-- Overwriting is what a program can do: flash and file systems that copy on write may keep old
-  blocks, and the memory of the process holds the key until it is reused.
+- Overwriting may leave old blocks on flash and copy-on-write file systems, and the process's memory
+  holds the key until it is reused.
 """
 
 import os
@@ -42,7 +39,7 @@ class EpochLimits:
 
 
 class EpochKeeper:
-    """The current epoch of the writer: its age, its size and its key files. For one thread."""
+    """The writer's current epoch: its age, its size and its key files. For one thread."""
 
     def __init__(
         self, files: LogFiles, epoch: Epoch, began: Moment, limits: EpochLimits, moments: Moments
@@ -51,7 +48,7 @@ class EpochKeeper:
         self._limits, self._moments = limits, moments
 
     def due(self, size: int) -> str | None:
-        """Why the epoch must end in a log of this size, or None."""
+        """The reason why the epoch must end in a log of this size, or None."""
         if size + 1 - self._epoch.start >= self._limits.rows:
             return "rows"
         if self.seconds_left(size) > 0:
@@ -59,7 +56,7 @@ class EpochKeeper:
         return "time" if size > self._epoch.start else "idle"
 
     def seconds_left(self, size: int) -> float:
-        """Until the epoch must end, if nothing is appended."""
+        """Time until the epoch must end, if nothing is appended."""
         now = self._moments.now()
         age = now.mono_us - self._began.mono_us
         if now.boot_id != self._began.boot_id or age < 0:
@@ -76,13 +73,13 @@ class EpochKeeper:
         return key
 
     def advance(self, epoch: Epoch) -> None:
-        """The handover is durable: destroy the old key. Raises OSError."""
+        """Destroy the old key, once the handover is durable. Raises OSError."""
         self._epoch, self._began = epoch, self._moments.now()
         destroy_old_key(self._files)
 
 
 def current_key(files: LogFiles, epoch: Epoch) -> Ed25519PrivateKey:
-    """The private key of the log's newest epoch, with an interrupted change of keys finished.
+    """The private key of the log's newest epoch; completes an interrupted change of keys.
 
     Raises:
         AuditRefused: `audit_corrupt` when no file has it, `audit_key_invalid`.
@@ -114,7 +111,7 @@ def destroy_old_key(files: LogFiles) -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Fill a file with zeros, durably, where it is. Raises OSError."""
+    """Fill a file with zeros in place, durably. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,9 +1,9 @@
 """Erasure in the log: the content keys of the entries that an erasure names are destroyed.
 
 Rules:
-- The entry is durable before the keys are destroyed, and names every entry concerned. Opening the
-  log destroys again whatever the entries of this kind name, so a crash in between loses nothing.
-- Only content keys are destroyed. Entries, commitments and ciphertexts stay, and every proof holds.
+- The erasure's entry is durable before the keys are destroyed. Opening the log destroys them again,
+  so a crash in between loses nothing.
+- Entries, commitments and ciphertexts stay, and every proof holds.
 """
 
 from collections.abc import Iterator

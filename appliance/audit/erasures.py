@@ -1,10 +1,8 @@
-"""Which entries' texts were erased, by what the log says.
+"""The entries whose texts were erased, according to the log.
 
-Rules:
-- A content key may be gone only where an `erase` entry names its entry, or a `prune` entry lets the
-  entry itself go. A key that is gone without either is missing, and not erased.
-- An erasure is recorded before its key is destroyed. So what was found to be gone is looked up
-  again in what was recorded since.
+Rules: a content key that is gone without an `erase` entry for its entry, or a `prune` entry, is
+missing, not erased. An erasure is recorded before its key is destroyed, so a missing key is looked
+up again in newer entries.
 """
 
 from collections.abc import Iterator
@@ -28,7 +26,6 @@ class Erasures:
         self._pruned = 0
 
     def __contains__(self, seq: int) -> bool:
-        """True if an entry says that the texts of this one were erased, or that it went itself."""
         if seq not in self._entries and seq >= self._pruned:
             self._read()
         return seq in self._entries or seq < self._pruned

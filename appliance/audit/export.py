@@ -2,12 +2,9 @@
 
 Rules:
 - Every body is decoded strictly and hashed to its stored leaf before it leaves.
-- Tiles hold the bodies byte for byte, all inner nodes, every head that closed an epoch and the
-  newest, and the genesis key: enough for a verifier that shares no code with this one. Where the
-  beginning was pruned, `start` has the first entry and the tree before it, `handovers` the keys.
-- Texts (prompts and answers) never leave here. A cell that a spreadsheet would take for a formula
-  begins with an apostrophe; control characters leave no format.
-- Files are new; nothing is overwritten, and an export that fails leaves nothing.
+- Texts (prompts and answers) never leave. A cell that a spreadsheet would take for a formula begins
+  with an apostrophe; control characters are removed.
+- Nothing is overwritten, and an export that fails leaves nothing.
 
 Sources: c2sp.org/tlog-tiles, RFC 4180. OCSF is in ocsf.py, syslog and CEF in syslog.py.
 """
@@ -47,18 +44,18 @@ def export(
     progress: Progress = lambda done, total: None,
     enterprise: int = EXAMPLES,
 ) -> int:
-    """Write all entries that are there, in a form of `FORMS`.
+    """Write all entries of the log, in a form of `FORMS`.
 
     Args:
-        out: a file that does not exist, for tiles a directory.
+        out: a new file, for tiles a new directory.
         enterprise: private enterprise number of syslog messages.
-        progress: called with entries done and entries in all; it may raise to stop the export.
+        progress: gets entries done and entries in all; may raise to stop the export.
 
     Returns:
-        How many entries left.
+        The number of entries.
 
     Raises:
-        UsageError: `config_invalid` for another form, `data_exists` when `out` is there.
+        UsageError: `config_invalid` for another form, `data_exists` when `out` exists.
         AuditRefused: `audit_corrupt` when an entry does not verify.
         AuditUnavailable: when the disk refuses.
     """
@@ -106,7 +103,7 @@ def entries(
 
 
 def tile_path(number: int, width: int) -> str:
-    """Where a tile is: groups of three digits, and its width when it is not complete."""
+    """Path of a tile: groups of three digits, and its width when it is not complete."""
     groups = [f"{number % 1_000:03d}"]
     while number := number // 1_000:
         groups.insert(0, f"x{number % 1_000:03d}")
@@ -182,7 +179,7 @@ def _tiles(log: Log, files: LogFiles, out: Path, progress: Progress) -> int:
 def _above_pruned(log: Log, out: Path) -> tuple[list[list[bytes]], list[int]]:
     """Nodes and numbers of the tiles at which each level continues; complete ones are written.
 
-    The first entry is a multiple of a tile, so that nothing of level 0 is missing next to it.
+    The first entry is a multiple of a tile, so level 0 lacks nothing next to it.
     """
     levels: list[list[bytes]] = [[]]
     counts = [log.first // TILE]

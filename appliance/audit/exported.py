@@ -1,7 +1,7 @@
 """Contents of an exported copy of the log, computed from its bodies.
 
-Rules: nothing in the copy is believed; what comes out is compared with the log itself. A copy of a
-log whose beginning was pruned continues from the nodes in `start`, which the root binds.
+Rules: nothing in the copy is believed; results are compared with the log itself. A copy of a log
+whose beginning was pruned continues from the nodes in `start`, which the root binds.
 """
 
 import base64
@@ -22,7 +22,7 @@ class Copy:
     """A part of a copy.
 
     Attributes:
-        first: the first body that is there.
+        first: the first body in it.
         root: hex root of the tree of the entries up to the end of the part.
     """
 
@@ -31,11 +31,7 @@ class Copy:
 
 
 def copied(place: Path, size: int) -> Copy:
-    """The first `size` entries of a tiles export.
-
-    Raises:
-        AuditRefused: `export_invalid` when it does not hold all that it should.
-    """
+    """The first `size` entries of a tiles export. Raises AuditRefused (`export_invalid`)."""
     try:
         tree = _start(place)
         first = tree.size
@@ -63,7 +59,7 @@ def _start(place: Path) -> Frontier:
 
 
 def _tile(place: Path, number: int) -> bytes:
-    """A complete tile, or the widest that is there. Raises OSError, ValueError."""
+    """A complete tile, or the widest. Raises OSError, ValueError."""
     path = place / tile_path(number, TILE)
     if path.exists():
         return path.read_bytes()

@@ -1,14 +1,14 @@
 """The files of an audit directory, and how they are written.
 
     log.db        the log from entry 0 on         keys.db   wrapped content keys
-    log-N.db      the log from entry N on, where it was continued in a new segment
+    log-N.db      the segment from entry N on
     genesis.pub   verifier key of epoch 0         HEAD      newest signed head, seconds old
-    genesis.cert  the site's word for that key    kek       key-encryption key, 0600
+    genesis.cert  the site's statement about it   kek       key-encryption key, 0600
     signing.pem   private key of the epoch, 0600  signing.next  the next one, briefly, 0600
     ballast       blocks for a full disk          renewing  while the KEK is replaced
 
-Rules: key files are created once and never overwritten. HEAD is replaced whole (write, sync,
-rename, sync of the directory). One process writes: it holds flock on the directory itself.
+Rules: key files are created once and never overwritten. HEAD is replaced whole. The one writing
+process holds flock on the directory itself.
 """
 
 import fcntl
@@ -43,11 +43,11 @@ class LogFiles:
     directory: Path
 
     def segment(self, first: int) -> Path:
-        """The database of entries, heads and ciphertexts from this entry on."""
+        """The database from this entry on."""
         return self.directory / (f"log-{first:016d}.db" if first else "log.db")
 
     def segments(self) -> list[tuple[int, Path]]:
-        """First entry and file of each segment, oldest first; the last is the one that grows."""
+        """First entry and file of each segment, oldest first; the last one grows."""
         matches = filter(
             None, map(_SEGMENT.fullmatch, (path.name for path in self.directory.iterdir()))
         )
@@ -57,32 +57,26 @@ class LogFiles:
 
     @property
     def keys(self) -> Path:
-        """The database of wrapped content keys."""
         return self.directory / "keys.db"
 
     @property
     def genesis(self) -> Path:
-        """The verifier key that genesis names."""
         return self.directory / "genesis.pub"
 
     @property
     def certificate(self) -> Path:
-        """The site's statement about the genesis key."""
         return self.directory / "genesis.cert"
 
     @property
     def signing(self) -> Path:
-        """The private key that signs heads."""
         return self.directory / "signing.pem"
 
     @property
     def signing_next(self) -> Path:
-        """The private key of the next epoch, while keys change."""
         return self.directory / "signing.next"
 
     @property
     def kek(self) -> Path:
-        """The key that wraps content keys."""
         return self.directory / "kek"
 
     @property
@@ -92,16 +86,14 @@ class LogFiles:
 
     @property
     def head(self) -> Path:
-        """The newest head, apart from the database."""
         return self.directory / "HEAD"
 
     @property
     def ballast(self) -> Path:
-        """Disk blocks for the ends of work that has begun."""
         return self.directory / "ballast"
 
     def check_present(self) -> None:
-        """Raises StateRefused (`data_missing`) when this is not an audit directory."""
+        """Raises StateRefused (`data_missing`) for another directory."""
         for path in (self.keys, self.genesis):
             if not path.is_file():
                 raise StateRefused("data_missing", f"{self.directory} holds no {path.name}.")
@@ -170,7 +162,7 @@ def read_key(path: Path) -> bytes:
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
-    """A private signing key. Raises AuditRefused (`audit_key_invalid`)."""
+    """Raises AuditRefused (`audit_key_invalid`)."""
     try:
         key = load_pem_private_key(read_key(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -190,12 +182,12 @@ def private_pem(key: Ed25519PrivateKey) -> bytes:
 
 
 def write_secret(path: Path, data: bytes) -> None:
-    """Create the file of a secret key, under the host key where there is one; as `write_new`."""
+    """As `write_new`, encrypted under the host key where there is one."""
     write_new(path, host_key.sealed(path, data), 0o600)
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a file that must not exist, durably. Raises OSError."""
+    """Create a new file, durably. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         _write(file.fileno(), data)
@@ -203,7 +195,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put a new content in the place of a file, whole or not at all. Raises OSError."""
+    """Replace the content of a file, whole or not at all. Raises OSError."""
     temporary = path.with_name(path.name + ".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:

@@ -1,14 +1,10 @@
-"""Epochs of signing keys: each key signs who follows it, then it is destroyed.
+"""Epochs of signing keys: each key signs its successor, then it is destroyed. Pure.
 
 Rules:
-- An epoch is a range of tree sizes. Its heads cover more entries than the log had when it began
-  and at most as many as when it ended; outside of that range its key proves nothing. So a thief
-  of a key cannot re-seal what came before it.
-- A handover is an entry. It carries the next public key and the old key's signature over
-  origin, epoch, size and next key, so that a chain of handovers is checked without the log.
-- Epochs are counted and never timed: no clock decides which key is valid.
-- The statement's first line has blanks, which no origin has: it cannot be taken for a head.
-- Pure: bytes in, verdict out.
+- An epoch is a range of tree sizes; outside of it its key proves nothing, so a thief of a key
+  cannot re-seal earlier entries. No clock decides which key is valid.
+- The old key signs origin, epoch, size and next key, so a chain of handovers is checked without the
+  log. The statement's first line has blanks, so it cannot be taken for a head.
 """
 
 import struct
@@ -70,10 +66,8 @@ class Handover:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A key and the heads that it may sign: those of trees with more than `start` entries.
-
-    Attributes:
-        key: bound to the log's origin.
+    """A key, bound to the log's origin, and its range: heads of trees with more than `start`
+    entries.
     """
 
     number: int
@@ -82,7 +76,6 @@ class Epoch:
 
     @classmethod
     def first(cls, genesis: VerifierKey) -> "Epoch":
-        """Epoch 0, whose key is the genesis key."""
         return cls(0, 0, genesis)
 
     def after(self, handover: Handover) -> "Epoch":

@@ -1,8 +1,6 @@
 """Facts that the log takes from the host besides wall time: boot, time since boot, ids.
 
-Rules: nothing is decided from these. Boot id and time since boot are evidence that makes a
-back-dated entry stand out; they are read here and nowhere else, and a test replaces them by
-giving the writer another `Moment` source.
+They decide nothing: they make a back-dated entry stand out. Only this module reads them.
 """
 
 import os
@@ -18,7 +16,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Moment:
-    """When something happened.
+    """A point in time.
 
     Attributes:
         time_us: wall time, microseconds since the Unix epoch.
@@ -47,7 +45,6 @@ class HostMoments:
         self._boot_id = _boot_id()
 
     def now(self) -> Moment:
-        """This moment."""
         mono = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000
         return Moment(self._clock.wall_us(), self._boot_id, mono)
 

@@ -1,4 +1,4 @@
-"""Checks of indexes and spans about the place of entries. They propose; bodies decide.
+"""Candidates from indexes and spans. They propose; bodies decide.
 
 Rules: SQL is put together here from names of columns only, at import; values are always bound.
 """
@@ -46,7 +46,7 @@ def candidates(
 
 
 def spans(log: Log) -> int:
-    """Number of blocks of `SPAN` entries with a span; later blocks have none yet."""
+    """Number of blocks of `SPAN` entries that have a span; later blocks have none yet."""
     sql = "SELECT coalesce(max(block) + 1, 0) FROM span"
     return int(log.newest.dbapi.execute(sql).fetchone()[0])
 

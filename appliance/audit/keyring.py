@@ -1,11 +1,8 @@
 """Content keys in `keys.db`: durable before the entry that names them, destroyed to erase.
 
-Rules:
-- Keys are made in advance, many per commit, so that an entry costs one disk sync and not two.
-  A key goes to one record only, in the order in which the keys were stored.
-- Keys that no entry names (made in advance and not used) are swept when the log is opened and
-  closed.
-- `secure_delete` overwrites what is deleted; a database that does not take it is refused.
+Rules: keys are made in advance, many per commit, so that an entry costs one disk sync and not two;
+each goes to one record, in stored order. Unused keys are swept when the log is opened and closed. A
+database that does not take `secure_delete` is refused.
 """
 
 import os
@@ -69,24 +66,20 @@ class Keyring:
             self._make(max(BATCH, wanted - len(self._ready)))
 
     def refill(self) -> None:
-        """Make more keys when few are left, and none when none were ever needed."""
+        """Make more keys when few are left, but none before the first was needed."""
         if 0 < len(self._ready) < LOW:
             self._make(BATCH)
 
     def take(self) -> tuple[str, bytes]:
-        """A durable key that no record has: (id, DEK). `ensure` comes first."""
+        """A durable, unused key: (id, DEK). Call `ensure` first."""
         return self._ready.popleft()
 
     def put_back(self, keys: Sequence[tuple[str, bytes]]) -> None:
-        """Return keys that were taken, in the order of taking, and named by no entry."""
+        """Return taken keys that no entry names, in the order of taking."""
         self._ready.extendleft(reversed(keys))
 
     def sweep(self, used: Callable[[str], bool]) -> int:
-        """Destroy the newest keys up to the first that an entry names.
-
-        Returns:
-            How many were destroyed.
-        """
+        """Destroy the newest keys up to the first that an entry names; their number."""
         rows = self._dbapi.execute("SELECT id FROM dek ORDER BY rowid DESC")
         orphans = []
         for (key_id,) in rows:
@@ -113,13 +106,13 @@ class Keyring:
             raise OSError("a reader keeps the write-ahead log of keys.db in use")
 
     def destroy_unused(self) -> None:
-        """Destroy what was made in advance, and leave nothing in the WAL."""
+        """Destroy keys made in advance, and leave nothing in the WAL."""
         self._delete([(key_id,) for key_id, _ in self._ready])
         self._ready.clear()
         self._dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def abandon(self) -> None:
-        """Let go of the database without writing."""
+        """Close the database without writing."""
         self._connection.close()
         self._engine.dispose()
 

@@ -1,17 +1,14 @@
 """The audit log as the product writes it: no record, no answer.
 
 Rules:
-- One process writes (flock), in one thread, through one connection. Everything that waits is
-  committed together, so many clients share one disk sync. For clients that were just answered a
-  commit waits a fraction of the time that the last one took, or they would share it by halves.
-- A receipt exists only for what is durable and signed.
-- The signing key changes in time (epoch.py), with or without entries.
-- After an error of a commit the state on disk is unknown: the log latches and refuses
-  everything until it is opened again, which reads what is really there.
+- One process writes (flock), in one thread, through one connection. All waiting entries share one
+  disk sync; a commit waits a fraction of the last commit's time for clients that were just
+  answered, or they would share it by halves.
+- A receipt exists only for durable, signed entries.
+- After an error of a commit the state on disk is unknown: the log latches until it is opened again.
 - Below the disk reserve new work is refused; outcomes, worker events, starts and stops may use it,
-  and the ballast (ballast.py) once another program has used up the disk.
-- The queue is bounded in entries and bytes for new work. Entries that end work are always taken:
-  their number is bounded by the work that began.
+  and the ballast (ballast.py) once the disk is full.
+- The queue of new work is bounded. Entries that end work are always taken.
 """
 
 import os
@@ -122,13 +119,11 @@ class AuditLog:
         moments: Moments | None = None,
         ballast_bytes: int = 0,
     ) -> Self:
-        """Become the writer of a log. Open intents are closed as `unknown` before it returns.
+        """Become the writer of a log; first closes open intents as `unknown`.
 
         Args:
             content: what is kept of texts: `encrypted`, `commit-only` or `off`.
             reserve_bytes: free disk space below which new work is refused.
-            epochs: how long a key signs.
-            segments: how large a file grows.
             moments: in place of the host's boot and time since boot.
             ballast_bytes: disk space that the log holds for the ends of work on a full disk.
 
@@ -160,10 +155,9 @@ class AuditLog:
         """Record drafts in consecutive entries, all or none.
 
         Returns:
-            A future of one receipt per draft, resolved when they are durable. It fails with
-            AuditUnavailable (`audit_unavailable`) when the log cannot be written, and with
-            AuditRefused (`audit_entry_invalid`) when a draft cannot be an entry. It cannot be
-            cancelled: what was handed over is recorded.
+            A future of one receipt per draft, resolved when they are durable; it cannot be
+            cancelled. It fails with AuditUnavailable (`audit_unavailable`) when the log cannot be
+            written, and with AuditRefused (`audit_entry_invalid`) when a draft cannot be an entry.
         """
         drafts = tuple(map(self._named, drafts))
         future: Future[Receipts] = Future()
@@ -186,7 +180,7 @@ class AuditLog:
         """End the signing key's epoch, as each start of the server does.
 
         Returns:
-            A future that is resolved when the next key signs and the old one is destroyed.
+            A future, resolved when the next key signs and the old one is destroyed.
         """
         future: Future[Receipts] = Future()
         future.set_running_or_notify_cancel()
@@ -199,20 +193,20 @@ class AuditLog:
 
     @property
     def latched(self) -> str | None:
-        """Why new work is refused, or None. A shortage of disk space ends by itself."""
+        """The reason why new work is refused, or None. A shortage of disk space ends by itself."""
         return self.unwritable or next(iter(self._held.values()), None)
 
     @property
     def unwritable(self) -> str | None:
-        """Why nothing can be recorded, or None."""
+        """The reason why nothing can be recorded, or None."""
         return self._refusal() or self._shortage()
 
     def held(self, code: str) -> str:
-        """Why no new work is taken for this reason; "" where it is."""
+        """The reason held under this code; "" without one."""
         return self._held.get(code, "")
 
     def hold_for(self, code: str, why: str) -> None:
-        """Take no new work for a reason; "" takes the reason away."""
+        """Refuse new work for a reason; "" removes the reason."""
         self._held = {k: v for k, v in {**self._held, code: why}.items() if v}
 
     def check(self) -> None:
@@ -243,7 +237,7 @@ class AuditLog:
         return self._session.writer.size
 
     def close(self) -> None:
-        """Commit what waits, write HEAD, give up the lock. Closing twice is harmless."""
+        """Commit waiting entries, write HEAD, release the lock. Safe to repeat."""
         if os.getpid() != self._process:
             return
         with self._changed:
@@ -300,8 +294,8 @@ class AuditLog:
                 return
 
     def _take(self) -> list[_Waiting] | None:
-        """Take at most one batch of waiting entries; nothing when HEAD or a key is due; None at
-        the end.
+        """Take at most one batch of waiting entries: empty when HEAD or a key is due; None at the
+        end.
         """
         with self._changed:
             while not self._waiting:
@@ -387,7 +381,7 @@ class AuditLog:
         return f"Only {free} MiB are free under the audit log; new work needs {needed} MiB."
 
     def _make_ballast(self) -> str | None:
-        """Make it whole; why new work is refused if it cannot be."""
+        """Make the ballast whole; the reason why new work is refused if it cannot be."""
         try:
             self._session.make_ballast()
         except OSError as error:

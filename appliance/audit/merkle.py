@@ -1,13 +1,8 @@
-"""Merkle trees of RFC 6962 (section 2.1): hashes, the growing edge, proofs and their checks.
+"""Merkle trees of RFC 6962 (section 2.1): hashes, the growing edge, proofs and their checks. Pure.
 
-Rules:
-- Pure. A tree is given as `Subtree`, a function that returns the root of a complete, aligned
-  subtree; where those come from (leaf hashes, stored inner nodes) is the caller's business.
-- `Frontier` keeps the roots of the complete subtrees that make up the tree, at most one per
-  bit of its size, so appending costs O(log n) and needs no other state.
-- Inner nodes at every eighth level are worth keeping: with them a proof reads at most 255
-  hashes per eight levels. They are the nodes that tlog-tiles stores.
-- Verification follows RFC 9162, sections 2.1.3.2 and 2.1.4.2.
+A tree is given as `Subtree`, a function that returns the root of a complete, aligned subtree. Inner
+nodes at every eighth level are stored, as in tlog-tiles. Verification follows RFC 9162, sections
+2.1.3.2 and 2.1.4.2.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,11 +29,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The growing edge of a tree.
-
-    Attributes:
-        size: leaves so far.
-    """
+    """The growing edge of a tree; `size` counts its leaves."""
 
     def __init__(self, size: int = 0, peaks: Iterable[bytes] = ()) -> None:
         self.size = size
@@ -55,16 +46,10 @@ class Frontier:
         return list(self._peaks)
 
     def copy(self) -> "Frontier":
-        """An independent edge."""
         return Frontier(self.size, self._peaks)
 
     def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Add a leaf hash.
-
-        Returns:
-            The inner nodes (level, index, hash) at levels 8, 16, … that are complete now;
-            mostly none.
-        """
+        """Add a leaf hash; the completed inner nodes (level, index, hash) at levels 8, 16, …."""
         bits, peaks = self.size, self._peaks
         self.size = bits + 1
         if self.size & _TILE_MASK:
@@ -106,7 +91,6 @@ class Frontier:
         return complete
 
     def root(self) -> bytes:
-        """The root hash of the tree so far."""
         if not self._peaks:
             return EMPTY_ROOT
         node = self._peaks[-1]
@@ -123,10 +107,7 @@ def fold(nodes: Sequence[bytes]) -> bytes:
 
 
 def inclusion_proof(index: int, size: int, subtree: Subtree) -> list[bytes]:
-    """PATH(index, D[size]): sibling hashes, from the leaf's to the root's child.
-
-    `index` must be below `size`.
-    """
+    """PATH(index, D[size]), index < size: sibling hashes, from the leaf's to the root's child."""
     low, high, path = 0, size, []
     while high - low > 1:
         middle = low + _split(high - low)

@@ -1,12 +1,9 @@
 """Entries as OCSF events: API Activity with the profiles `ai_operation` and `record_integrity`.
 
-Rules:
-- The `attestation` of an event is over the event itself, as the profile asks: its fingerprint is
-  the SHA-256 of the event's canonical form (RFC 8785) without the fingerprint, and `prev_event`
-  names the event before with its own, so that a change or a gap in the export shows. There are no
-  signatures: what proves an entry is its leaf hash in the log's signed tree, and both hashes of
-  the log go along with the body under `unmapped`.
-- Texts never leave here.
+Rules: the `attestation` is the SHA-256 of the event's canonical form (RFC 8785) without it, and
+`prev_event` names the event before, so that a change or a gap in the export shows. It is unsigned:
+an entry is proved by its leaf hash; both hashes of the log and the body are under `unmapped`. Texts
+never leave here.
 
 Source: OCSF 1.9.0, class 6003, profiles/{ai_operation,record_integrity}.json, objects/{attestation,
 prev_event,fingerprint,message_context}.json.
@@ -32,11 +29,7 @@ _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 
 
 def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
-    """One line per entry.
-
-    Args:
-        origin: name of the log; the chain of attestations has it, too.
-    """
+    """One line per entry of the log `origin`."""
     previous: dict[str, JsonValue] | None = None
     for entry in found:
         event = _event(entry)

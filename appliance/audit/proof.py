@@ -1,16 +1,13 @@
-"""A proof that an entry is in the log, as one file that needs nothing else but a key.
+"""A proof that an entry is in the log, as one file that needs only a key. Pure.
 
 Rules:
-- The file is a C2SP tlog-proof. Its `extra` line carries, as canonical JSON in base64, the
-  body of the entry and what leads to the key of the checkpoint.
-- Nothing in it is believed before the checkpoint's signature holds under a key that the caller
-  brought or that is reached from one, and the body's leaf hash is proved to be in its root.
-- The checkpoint is one of the entry's own epoch: a key proves entries of its epoch and no
-  others, so a thief of the newest key cannot prove another past.
-- A key is reached from genesis by every handover since, or from a handover that is in the tree
-  of a checkpoint cosigned by a witness whose key the caller brought. A checkpoint that this
-  witness cosigned needs no key of the log. Anything else is refused.
-- Pure: bytes in, verdict out. A file has one spelling.
+- Nothing in it is believed before the checkpoint's signature holds and the body is proved to be in
+  its root.
+- The checkpoint is one of the entry's own epoch, so a thief of the newest key cannot prove another
+  past.
+- A key is reached from genesis by every handover since, or from a handover in the tree of a
+  checkpoint that the caller's witness cosigned. A checkpoint that this witness cosigned needs no
+  key of the log.
 
 Sources: c2sp.org/tlog-proof, c2sp.org/tlog-cosignature, RFC 9162 section 2.1.3.
 """
@@ -56,8 +53,7 @@ class Proof:
     """Content of a proof file.
 
     Attributes:
-        body: of the entry.
-        index: where it is.
+        body, index: of the entry.
         path: inclusion proof, leaf side first.
         note: the checkpoint.
         handovers: from genesis, or from `start`, to the key of the checkpoint.
@@ -71,7 +67,6 @@ class Proof:
     start: Start | None = None
 
     def encode(self) -> bytes:
-        """The file."""
         extra: dict[str, Json] = {
             "body": self.body.decode(),
             "handovers": [b64(handover.encode()) for handover in self.handovers],
@@ -88,14 +83,13 @@ class Proof:
 
 @dataclass(frozen=True)
 class ProofResult:
-    """Statement that a proof proves.
+    """A proved statement.
 
     Attributes:
-        seq: where the entry is.
-        root: hex root of the tree of `size` entries that it is part of.
-        body: the decoded entry.
+        seq: number of the entry.
+        root: hex root of its tree of `size` entries.
         witnessed: when the witness cosigned that tree, seconds since the Unix epoch; None when
-            the log's key alone vouches for it.
+            only the log's key vouches for it.
     """
 
     seq: int
@@ -113,7 +107,7 @@ def check_proof(document: bytes, genesis: bytes, witness: bytes | None = None) -
         witness: verifier key of a witness that the caller trusts.
 
     Raises:
-        AuditRefused: `audit_key_invalid` for a key, `proof_invalid` for the proof.
+        AuditRefused: `audit_key_invalid`, `proof_invalid`.
     """
     key = VerifierKey.parse(genesis)
     trusted = None if witness is None else witness_key(witness)
@@ -163,7 +157,7 @@ def _included(entry: LogEntry, index: int, path: Sequence[bytes], head: Checkpoi
 
 
 def parse_proof(document: bytes) -> Proof:
-    """Read a proof without believing it. Raises ValueError or AuditRefused."""
+    """Read a proof, unverified. Raises ValueError or AuditRefused."""
     if len(document) > MAX_PROOF:
         raise ValueError("it is too long.")
     head, separator, note = document.partition(b"\n\n")

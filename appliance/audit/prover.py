@@ -1,9 +1,9 @@
-"""Making proofs from an open log; what they say is checked before they leave.
+"""Making proofs from an open log; each is checked before it leaves.
 
 Rules:
 - An entry is proved under a head of its own epoch: the newest, or the one that closed it.
-- With a witness's key a proof rests on the oldest checkpoint of that witness that covers the
-  entry, or else it starts from the newest. Both are recorded in the log.
+- With a witness's key a proof rests on the oldest recorded checkpoint of that witness that covers
+  the entry, or else starts from the newest.
 """
 
 from collections.abc import Iterator
@@ -42,11 +42,10 @@ def prove_consistency(log: Log, key: VerifierKey, old: bytes) -> bytes:
     """The proof that the newest head's log begins with that of an older checkpoint note.
 
     Raises:
-        NotFound: `not_found` when the note has seen more entries than the log has, or ends
-            among those that were pruned.
-        AuditRefused: `checkpoint_invalid` for the note, `proof_invalid` when the log does not
-            begin with what the note has seen: one of them is not genuine, or the log was
-            replaced.
+        NotFound: `not_found` when the note has seen more entries than the log has, or ends among
+            the pruned ones.
+        AuditRefused: `checkpoint_invalid` for the note; `proof_invalid` when the log begins
+            otherwise: the note is false, or the log was replaced.
     """
     size, new = parse(old).checkpoint.size, newest(log)
     end = parse(new).checkpoint.size

@@ -1,11 +1,9 @@
-"""Prune entries: what went from the beginning of a log, and who approved it.
+"""Prune entries: which beginning of a log was removed, and who approved it.
 
 Rules:
-- A prune entry names the first entry that stays, the root of the tree before it, and the approvals:
-  at least `PEOPLE` of them, by different people, each an entry of its own.
-- It is durable before the files go. Opening the log finishes a removal that was interrupted.
-- Whole segments go, and never the newest. The content keys of their entries go with them.
-- A log may begin later than with entry 0 only where a prune entry says so.
+- At least `PEOPLE` different people approve, each in an entry of its own.
+- The prune entry is durable before the files go; opening the log finishes an interrupted removal.
+- Whole segments go, never the newest, with the content keys of their entries.
 """
 
 from dataclasses import dataclass
@@ -32,9 +30,9 @@ class Pruned:
     """Content of a prune entry.
 
     Attributes:
-        seq: where it is.
+        seq: of this entry.
         before: the first entry that stays.
-        root: hex root of the tree of the entries that went.
+        root: hex root of the tree of the removed entries.
         approvals: entries of the kind `prune_approval`.
     """
 
@@ -73,7 +71,7 @@ def facts(files: LogFiles, log: Log) -> list[SegmentFacts]:
 
 
 def prunes(log: Log) -> list[Pruned]:
-    """All prune entries, oldest first; one that does not parse is the verifier's to report."""
+    """All prune entries, oldest first; malformed ones are left to the verifier."""
     found = []
     for raw in store.of_kind(log, KIND):
         body = _body(raw)
@@ -90,10 +88,10 @@ def missing_beginning(log: Log) -> int | None:
 
 
 def approved(log: Log, prune: Pruned) -> bool:
-    """True if enough people approved of exactly this; their signatures are not checked here.
+    """True if enough people approved exactly this; their signatures are not checked here.
 
-    Approvals are newer than what they let go. So those of the prune that the log begins with are
-    there; those of an earlier one may have been pruned since, and then nothing hangs on them.
+    Approvals are newer than the removed entries, so those of the prune that the log begins with are
+    there; those of an earlier prune may have been pruned since, which does not matter.
     """
     if prune.before < log.first and any(seq < log.first for seq in prune.approvals):
         return True
@@ -130,10 +128,7 @@ def least_witnessed(log: Log) -> int | None:
 
 
 def remove(files: LogFiles, log: Log, keyring: Keyring, before: int) -> list[Path]:
-    """Take the segments whole below an entry away, their content keys first.
-
-    Returns:
-        The files that went.
+    """Remove the segments wholly below an entry, their content keys first; the removed files.
 
     Raises:
         Exception: the driver's and the file system's errors; it may be called again.

@@ -1,11 +1,7 @@
 """Reading the log, from any process and while it is written.
 
-Rules:
-- Connections are read-only in SQLite itself.
-- An entry is handed out only after its body was decoded strictly, hashed to the stored leaf
-  hash and found to name its own place. Indexes find candidates; bodies decide.
-- A proof is checked against genesis.pub before it leaves (prover.py).
-- Every list is bounded.
+Rules: connections are read-only in SQLite itself. An entry is handed out only after its body was
+decoded strictly, hashed to the stored leaf and found to name its own place. Every list is bounded.
 """
 
 import dataclasses
@@ -33,15 +29,10 @@ _DOING: Final = "The audit log cannot be read"
 
 
 class LogReader:
-    """The entries of an audit directory. Usable from any thread."""
+    """The entries of an audit directory. Usable from any thread; methods raise as `entry`."""
 
     def __init__(self, directory: Path) -> None:
-        """Open it.
-
-        Raises:
-            StateRefused: `data_missing` when there is no log.
-            AuditUnavailable: `database_damaged`.
-        """
+        """Raises StateRefused (`data_missing`), AuditUnavailable (`database_damaged`)."""
         self._files = LogFiles(directory)
         self._files.check_present()
         self._files.check_untouched()
@@ -50,7 +41,6 @@ class LogReader:
 
     @property
     def size(self) -> int:
-        """Entries in the log."""
         with self._opened() as log:
             return store.size(log)
 
@@ -60,58 +50,53 @@ class LogReader:
         Raises:
             NotFound: `not_found`.
             AuditRefused: `audit_corrupt` when the row does not verify.
-            AuditUnavailable: when the database cannot be read (also of all methods below).
+            AuditUnavailable: when the database cannot be read.
         """
         with self._opened() as log:
             return _entry(log, seq)
 
     def tail(self, count: int) -> list[LogEntry]:
-        """The newest entries, oldest first. Raises as `entry`."""
+        """The newest entries, oldest first."""
         with self._opened() as log:
             end = store.size(log)
             first = max(log.first, end - min(count, MAX_LIMIT))
             return [_checked(row) for row in store.leaves(log, first, end)]
 
     def range(self, first: int, count: int) -> list[LogEntry]:
-        """At most `count` consecutive entries from number `first` on. Raises as `entry`."""
+        """At most `count` consecutive entries from number `first` on."""
         with self._opened() as log:
             rows = store.leaves(log, first, store.size(log), min(count, MAX_LIMIT))
             return [_checked(row) for row in rows]
 
     @property
     def first(self) -> int:
-        """The first entry that is there; those before it were pruned."""
+        """The first entry that was not pruned."""
         with self._opened() as log:
             return log.first
 
     def since(self, first: int, end: int, kinds: Sequence[str]) -> Iterator[LogEntry]:
-        """Entries of some kinds with first ≤ seq < end, in order; no others are read.
-
-        Raises as `entry`.
-        """
+        """Entries of some kinds with first ≤ seq < end, in order; no others are read."""
         with self._opened() as log:
             for row in store.of_kinds(log, kinds, first, end):
                 yield _checked(row)
 
     def newest_of(self, kinds: Sequence[str]) -> int:
-        """The number of the newest entry of some kinds; -1 without one. Raises as `entry`."""
+        """The number of the newest entry of some kinds; -1 without one."""
         with self._opened() as log:
             found = (store.newest_of_kind(log, kind) for kind in kinds)
             return max((seq for seq in found if seq is not None), default=-1)
 
     def search(self, query: Query) -> SearchPage:
-        """One page of the entries that match (search.py). Raises as `entry`."""
         with self._opened() as log:
             return search(log, query, lambda seq: _entry(log, seq))
 
     def find_request(self, request_id: str, key_id: str) -> tuple[LogEntry, LogEntry | None]:
         """A request's intent and its outcome, if there is one yet; of several hops the last.
 
-        Of a search it is the entry of the search, which has no outcome.
+        A search's entry has no outcome.
 
         Raises:
             NotFound: `not_found` when this key made no such request.
-            As `entry`.
         """
         asked = Query(
             kind="intent", request_id=request_id, key_id=key_id, limit=1, newest_first=True
@@ -123,12 +108,12 @@ class LogReader:
         return intents[0], self.outcome_of(intents[0].seq)
 
     def requested(self, receipts: str) -> tuple[str, ...]:
-        """The ids of the requests behind `x-appliance-receipt`. Raises as `entry`."""
+        """The ids of the requests behind `x-appliance-receipt`."""
         places = [int(receipt.split()[0]) for receipt in receipts.split(", ") if receipt]
         return tuple(str(self.entry(place).body["request_id"]) for place in places)
 
     def outcome_of(self, intent: int) -> LogEntry | None:
-        """The entry that closes an intent, if there is one yet. Raises as `entry`."""
+        """The entry that closes an intent, if there is one yet."""
         with self._opened() as log:
             seq = store.outcome_of(log, intent)
             outcome = None if seq is None else _entry(log, seq)
@@ -142,7 +127,6 @@ class LogReader:
         Raises:
             AuditRefused: `content_unavailable` when it was not kept, was erased or does not
                 match the entry; `content_key_missing` when its key is gone and no entry erased it.
-                As `entry` otherwise.
         """
         return self._texts(self.entry(seq), [name])[1][name]
 
@@ -179,18 +163,15 @@ class LogReader:
         return dek, texts
 
     def checkpoint(self) -> str:
-        """The newest signed head, a C2SP checkpoint note. Raises as `entry`."""
+        """The newest signed head, a C2SP checkpoint note."""
         with self._opened() as log:
             return prover.newest(log).decode()
 
     def proof(self, seq: int, witness: VerifierKey | None = None) -> bytes:
-        """The self-contained proof of an entry.
+        """The self-contained proof of an entry, checked.
 
         Args:
             witness: let the proof rest on what this witness cosigned, where it can.
-
-        Raises:
-            As `entry`; `audit_corrupt` also when the proof does not hold.
         """
         key = self._files.verifier_key()
         with self._opened() as log:
@@ -198,43 +179,34 @@ class LogReader:
             return prover.prove(log, key, entry, witness)
 
     def consistency(self, old: bytes) -> bytes:
-        """The proof that the log begins with what an older checkpoint note has seen.
-
-        Raises:
-            NotFound: `not_found` when the log is shorter.
-            AuditRefused: `checkpoint_invalid`, or `proof_invalid` when it does not.
-        """
+        """As `prover.prove_consistency`."""
         key = self._files.verifier_key()
         with self._opened() as log:
             return prover.prove_consistency(log, key, old)
 
     def witness_request(self, witness: VerifierKey, seen: int | None = None) -> bytes:
-        """Write the request for this witness to cosign (anchors.py). Raises as `entry`."""
+        """As `anchors.witness_request`."""
         with self._opened() as log:
             return anchors.witness_request(log, witness, seen)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
-        """The entry that records a witness's answer.
-
-        Raises:
-            AuditRefused: `checkpoint_invalid`, or `audit_corrupt` when it saw another log.
-        """
+        """As `anchors.witnessed`."""
         origin = self._files.verifier_key().name
         with self._opened() as log:
             return anchors.witnessed(log, origin, note, witness, actor)
 
     def segments(self) -> list[SegmentFacts]:
-        """The files of the log, oldest first. Raises as `entry`."""
+        """The files of the log, oldest first."""
         with self._opened() as log:
             return pruning.facts(self._files, log)
 
     def root_before(self, size: int) -> str:
-        """Hex root of the tree of the first entries. Raises as `entry`."""
+        """Hex root of the tree of the first `size` entries."""
         with self._opened() as log:
             return pruning.root_before(log, size)
 
     def least_witnessed(self) -> int | None:
-        """The fewest entries that a witness has seen last; None without one. Raises as `entry`."""
+        """As `pruning.least_witnessed`."""
         with self._opened() as log:
             return pruning.least_witnessed(log)
 
@@ -248,26 +220,22 @@ class LogReader:
         return self._files.genesis.read_bytes()
 
     def latest_us(self, first: int = 0) -> int:
-        """The latest wall time of the entries from number `first` on, microseconds since the epoch;
-        raises as `entry`.
-        """
+        """The latest wall time from number `first` on, microseconds since the epoch."""
         with self._opened() as log:
             return store.latest_us(log, first)
 
     def last_witness(self) -> LogEntry | None:
-        """The newest entry that records a cosignature, if there is one. Raises as `entry`."""
+        """The newest entry that records a cosignature, if there is one."""
         with self._opened() as log:
             seq = store.newest_of_kind(log, "witness")
             return None if seq is None else _entry(log, seq)
 
     @contextmanager
     def _opened(self) -> Iterator[Log]:
-        """The log for a few statements."""
         with unavailable(_DOING), self._log.open() as log:
             yield log
 
     def close(self) -> None:
-        """Let go of the databases."""
         self._log.close()
         self._keys.dispose()
 
@@ -293,7 +261,7 @@ def _checked(row: Sequence[Any]) -> LogEntry:
 
 
 def _part(entry: LogEntry, name: str) -> tuple[str, dict[str, str]]:
-    """Key id, commitment and ciphertext hash of a text that was kept."""
+    """Key id, commitment and ciphertext hash of a kept text."""
     content = cast("dict[str, Json]", entry.body.get("content") or {"mode": "off"})
     if content["mode"] != "encrypted":
         raise _gone(f"The content of entry {entry.seq} was not kept.")

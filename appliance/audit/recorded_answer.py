@@ -1,8 +1,7 @@
 """A recorded answer, proved: intent, outcome and their texts; from the log, or from a file.
 
-Rules: nothing leaves here before the proof of both entries held under the log's first key and each
-text fits the commitment of its entry; a line of a file needs that key and nothing else. A line
-holds texts and their keys: it is as secret as they are.
+Rules: both entries are proved under the log's first key and each text fits its commitment. A line
+of a file is as secret as the texts and keys in it.
 """
 
 import base64
@@ -37,7 +36,7 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class OpenedEntry:
-    """An entry that was proved, with its texts."""
+    """A proved entry with its texts."""
 
     seq: int
     body: Mapping[str, Json]
@@ -54,7 +53,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class AnswerBodies:
-    """The bodies of the entries of an answer, before anything was proved.
+    """The bodies of the entries of an answer, unproved.
 
     Attributes:
         outcome: None while there is none.
@@ -83,11 +82,7 @@ def bodies(reader: LogReader, seq: int) -> AnswerBodies:
 
 
 def opened(reader: LogReader, seqs: tuple[int, int]) -> RecordedAnswer:
-    """Both entries of an answer, proved, with their texts.
-
-    Raises:
-        AuditRefused: what a proof or a text lacks.
-    """
+    """Both entries of an answer, proved, with their texts. Raises AuditRefused."""
     genesis = reader.genesis()
     intent, outcome = (
         OpenedEntry(seq, check_proof(reader.proof(seq), genesis).body, reader.texts(seq)[1])
@@ -113,7 +108,7 @@ def of_line(line: bytes, genesis: bytes) -> RecordedAnswer:
         genesis: the first key of that log.
 
     Raises:
-        AuditRefused: `proof_invalid` and what `check_proof` raises; `content_unavailable`.
+        AuditRefused: `proof_invalid` and as `check_proof`; `content_unavailable`.
     """
     try:
         read = msgspec.json.decode(line, type=_Line)
@@ -142,7 +137,7 @@ def _opened(part: _Texts, genesis: bytes) -> OpenedEntry:
 
 
 def _fitting(intent: OpenedEntry, outcome: OpenedEntry) -> RecordedAnswer:
-    """The two as one answer: the outcome closes this very intent."""
+    """One answer of the two; refuses an outcome that closes another intent."""
     kinds = intent.body.get("kind"), outcome.body.get("kind")
     if kinds != ("intent", "outcome") or outcome.body.get("intent") != intent.seq:
         raise AuditRefused("proof_invalid", "The two entries are not of one answer.")

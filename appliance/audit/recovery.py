@@ -1,14 +1,9 @@
 """Opening a log: what must hold before a new entry may follow.
 
-Rules:
-- The newest head is signed by the key of the newest epoch and covers every entry.
-- The tree's edge, rebuilt from stored hashes, has the signed root; so every hash that a later
-  root will rest on is the one that was signed.
-- The newest entries (up to `TAIL`) hash to their leaves, follow each other and are canonical.
-- HEAD, which is apart from the database, is an ancestor of it: a database that lost its tail
-  is not continued.
-- No row is where a later entry's will: the commit that meets it would fail.
-- Older bodies are left to `verify`, which reads everything.
+Rules: the newest epoch's key signed the newest head, which covers every entry; the tree's edge from
+stored hashes has the signed root; the newest entries (up to `TAIL`) are sound; HEAD, apart from the
+database, is an ancestor of it, or the tail was lost; no row is in the place of a later entry's.
+`verify` reads older bodies.
 """
 
 from dataclasses import dataclass
@@ -34,7 +29,7 @@ class End:
 
     Attributes:
         epoch: the newest one.
-        began: when it did.
+        began: the newest epoch's beginning.
         intents: those without an outcome.
     """
 
@@ -66,7 +61,7 @@ def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
 def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
     """The epoch whose key signs the head of a tree of this size; None means the newest.
 
-    That the handovers before it follow each other is left to `verify`.
+    `verify` checks that the handovers before it follow each other.
 
     Raises:
         AuditRefused: `audit_corrupt`.

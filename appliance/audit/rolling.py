@@ -1,12 +1,8 @@
 """Beginning a new segment of the log.
 
-Rules:
-- A segment ends after so many entries or days, and only at a multiple of `SPAN`, so that tiles,
-  inner nodes and spans never straddle two files.
-- The new file is complete and durable under another name before it gets its own: a crash leaves a
-  log that continues in the old segment, or in an empty new one.
-- It carries the inner nodes, the spans and the key handovers of everything before it. Nothing of
-  this is believed: roots must be the signed ones, handovers are signed, spans are compared.
+Rules: a segment ends only at a multiple of `SPAN`, so that tiles, inner nodes and spans never
+straddle two files. The new file is complete and durable before it gets its name. It carries the
+inner nodes, spans and key handovers of everything before it, which the verifier checks.
 """
 
 from contextlib import suppress
@@ -34,12 +30,7 @@ _HANDOVER: Final = "INSERT INTO handover (size, record) VALUES (?, ?)"
 
 @dataclass(frozen=True)
 class SegmentLimits:
-    """When a segment ends, at the next multiple of 1,024 entries.
-
-    Attributes:
-        rows: after so many entries.
-        days: after so many days.
-    """
+    """Age and length at which a segment ends, at the next multiple of 1,024 entries."""
 
     rows: int = 1 << 20
     days: int = 31
@@ -60,10 +51,9 @@ def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimit
 
 
 def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
-    """Make the file of the segment that continues with an entry, durable under another name.
+    """Make the file of the segment that begins with an entry, durable under another name.
 
-    Returns:
-        It, or None when it could not be made; the log then continues where it is.
+    None when it could not be made; the log then continues in the old segment.
     """
     path = files.segment(first)
     unfinished = path.with_name(path.name + _NEW)
@@ -77,14 +67,14 @@ def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
 
 
 def finish(files: LogFiles, unfinished: Path, first: int) -> Path:
-    """Give it its name: from now on the log continues there. Raises OSError."""
+    """Give the file its name, so that the log continues there. Raises OSError."""
     path = unfinished.replace(files.segment(first))
     sync_directory(files.directory)
     return path
 
 
 def sweep(files: LogFiles) -> None:
-    """Remove what an interrupted beginning left. Raises OSError."""
+    """Remove the file of an interrupted beginning. Raises OSError."""
     for left in files.directory.glob(f"log-*.db{_NEW}*"):
         left.unlink()
 

@@ -1,15 +1,12 @@
-"""Finding entries: by what their bodies say, page by page, at a bounded cost.
+"""Finding entries by their bodies, page by page, at a bounded cost.
 
 Rules:
-- Indexes and spans only propose candidates, in order of sequence numbers. An entry is handed out
-  after its row was verified and its body was found to match; an index that proposes one that does
-  not match was changed, and the search says so. Whether one hides an entry is what `verify` checks.
-- Several conditions are intersected by leapfrogging: each list in turn jumps to the first entry
-  that the others allow. The work is bounded by the rarest of them, and no statistics are needed.
-- Wall time may jump, so a range of times is a set of blocks of entries (`span`) and not a range
-  of numbers.
-- A page ends after `limit` entries or after `MOST_STEPS` steps, whichever comes first: a short
-  page with `resume` set means that there may be more, never that the search is over.
+- Indexes and spans only propose candidates: an index that proposes an entry whose body does not
+  match was changed, and the search says so. `verify` checks whether an index hides an entry.
+- Conditions are intersected by leapfrogging: each list jumps to the first entry that the others
+  allow, so the rarest bounds the work.
+- Wall time may jump, so a range of times is a set of blocks of entries (`span`).
+- A short page with `resume` set means that there may be more, never that the search is over.
 
 Source: Veldhuizen, "Leapfrog Triejoin" (ICDT 2014), for a single variable.
 """
@@ -38,7 +35,7 @@ class Query:
     """Conditions that must all hold.
 
     Attributes:
-        kind, request_id, model, key_id, app, end_user: what the body says.
+        kind, request_id, model, key_id, app, end_user: as in the body.
         code: a stable code, a finish reason or a status: the first that the body has.
         since_us: earliest wall time, microseconds, included.
         until_us: latest wall time, microseconds, excluded.
@@ -68,11 +65,10 @@ class Query:
         return {name: value for name, value in given.items() if value is not None}
 
     def matches(self, entry: LogEntry) -> bool:
-        """True if the entry is asked for."""
         return self.said_by(entry) and self.in_time(entry)
 
     def said_by(self, entry: LogEntry) -> bool:
-        """True if the body says what the conditions on texts ask for."""
+        """True if the body meets the conditions on texts."""
         body = entry.body
         for name in _SAID:
             value = getattr(self, name)
@@ -81,19 +77,18 @@ class Query:
         return self.code is None or self.code == code_of(entry)
 
     def in_time(self, entry: LogEntry) -> bool:
-        """True if it was made in the range of times."""
         late = self.since_us is None or entry.time_us >= self.since_us
         return late and (self.until_us is None or entry.time_us < self.until_us)
 
 
 @dataclass(frozen=True)
 class SearchPage:
-    """A part of what a search finds.
+    """A part of a search's result.
 
     Attributes:
-        entries: in the order that was asked for.
-        resume: the number to go on from (`after`, or `before` with the newest first), or None when
-            everything was seen.
+        entries: in the query's order.
+        resume: the number to continue from (`after`, or `before` with the newest first); None at
+            the end.
     """
 
     entries: list[LogEntry]
@@ -101,7 +96,7 @@ class SearchPage:
 
 
 def code_of(entry: LogEntry) -> object:
-    """Read the end of a body: its code, finish reason or status."""
+    """A body's code, finish reason or status."""
     said = (entry.body.get(name) for name in ("code", "finish", "status"))
     return next((value for value in said if value is not None), None)
 
@@ -113,8 +108,8 @@ def search(log: Log, query: Query, read: Callable[[int], LogEntry]) -> SearchPag
         read: gives a verified entry.
 
     Raises:
-        AuditRefused: `audit_corrupt` when an index proposed an entry that says something else.
-        Exception: the driver's errors, and what `read` raises.
+        AuditRefused: `audit_corrupt` when an index proposed an entry with another body.
+        Exception: the driver's errors, and those of `read`.
     """
     limit = max(0, min(query.limit, MAX_LIMIT))
     first = log.first if query.after is None else max(log.first, query.after + 1)

@@ -1,12 +1,7 @@
 """The segments of a log: files of consecutive entries, read as one log.
 
-Rules:
-- `log.db` begins with entry 0, `log-N.db` with entry N, a multiple of 1,024; the last one grows. No
-  file is renamed, emptied or copied: a segment begins as a new file and goes as a whole file.
-- A row counts only in the segment whose range it belongs to.
-- A segment carries what is still needed of those before it (rolling.py), so that all of them but
-  the last may go.
-- Files are opened when they are needed, and those that came or went are noticed at each use.
+Rules: no file is renamed, emptied or copied. A row counts only in the segment whose range it
+belongs to. Files that came or went are noticed at each use.
 """
 
 import threading
@@ -37,7 +32,6 @@ class LogSegment:
 
     @cached_property
     def dbapi(self) -> Any:
-        """A DBAPI connection."""
         return self._connect()
 
 
@@ -54,23 +48,24 @@ class Log:
 
     @property
     def first(self) -> int:
-        """The first entry that is there: 0 unless something was pruned."""
+        """The first entry: 0 unless something was pruned."""
         return self.segments[0].first
 
     @property
     def newest(self) -> LogSegment:
-        """The segment that grows."""
         return self.segments[-1]
 
     def within(self, first: int, end: int = NO_END) -> Iterator[tuple[Any, int, int]]:
-        """Connections to what holds the entries first ≤ seq < end, and the part of each."""
+        """Connections to the segments that hold the entries first ≤ seq < end, and the part of
+        each.
+        """
         for segment in self.segments:
             low, high = max(first, segment.first), min(end, segment.end)
             if low < high:
                 yield segment.dbapi, low, high
 
     def backwards(self, end: int = NO_END, first: int = 0) -> Iterator[tuple[Any, int, int]]:
-        """The same, newest first."""
+        """As `within`, newest first."""
         for segment in reversed(self.segments):
             low, high = max(first, segment.first), min(end, segment.end)
             if low < high:
@@ -87,7 +82,9 @@ class Segments:
 
     @contextmanager
     def open(self) -> Iterator[Log]:
-        """The log as it is now, for a few statements. Raises what driver and file system raise."""
+        """The log as it is now, for a few statements. Raises the driver's and the file system's
+        errors.
+        """
         with ExitStack() as stack:
             yield Log(self._found(stack))
 
@@ -97,7 +94,6 @@ class Segments:
         return Log([*older, LogSegment(first, NO_END, lambda: dbapi)])
 
     def close(self) -> None:
-        """Let go of all files."""
         with self._lock:
             for engine in self._engines.values():
                 engine.dispose()

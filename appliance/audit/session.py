@@ -1,14 +1,11 @@
 """The one writing session of an audit directory: lock, databases, keys and writer together.
 
 Rules:
-- A session begins by checking the end of the log, sweeping unused content keys and closing
-  every open intent as `unknown`; only then can anything new be written.
+- The end of the log is checked, unused content keys are swept and open intents closed as `unknown`
+  before anything new is written.
 - Every failure of driver or disk leaves here as AuditUnavailable (`audit_unavailable`).
-- Where a segment ends, a new one is begun between two commits; if that fails, or the disk is full,
-  the log continues in the old one until the next place where it may end.
-- On a full disk the ballast pays for what ends work, a change of keys and recovery.
-- `close` settles what can wait (HEAD, unused keys, the WAL). `abandon` only lets go: after a
-  failed commit nothing more is written.
+- If a new segment cannot be begun, the log continues in the old one until the next place.
+- `close` settles HEAD, unused keys and the WAL; `abandon`, after a failed commit, writes nothing.
 """
 
 import dataclasses
@@ -58,7 +55,7 @@ class _Newest:
     Attributes:
         place: device and inode of its file.
         log: all segments, read through this one's connection and those of `older`.
-        older: closes what the reading of older segments opened.
+        older: closes the connections to older segments.
         began_us: wall time of its first entry, or of now when it has none.
     """
 
@@ -78,7 +75,7 @@ class _Newest:
 
 @dataclass
 class Session:
-    """Everything that writing needs. Made by `begin`."""
+    """Everything that writing needs."""
 
     files: LogFiles
     lock: int
@@ -92,7 +89,6 @@ class Session:
 
     @property
     def connection(self) -> Connection:
-        """The one that writes."""
         return self.newest.connection
 
     @classmethod
@@ -168,7 +164,7 @@ class Session:
     def commit(
         self, groups: Sequence[Sequence[Draft]], reason: str | None = None
     ) -> list[tuple[Receipt, ...] | AuditRefused]:
-        """Store drafts as `Writer.commit` does, and change the key where it is time.
+        """Store drafts as `Writer.commit` does, and change the key when it is due.
 
         Args:
             reason: change the key in any case, for this reason.
@@ -190,7 +186,7 @@ class Session:
         return results
 
     def _follow(self, drafts: Sequence[Draft]) -> None:
-        """Do what durable entries say."""
+        """Carry out what durable entries order."""
         for draft in drafts:
             if draft.kind == erasures.KIND:
                 entries = cast("list[int]", draft.fields["entries"])
@@ -207,9 +203,7 @@ class Session:
             self.newest = dataclasses.replace(newest, log=log, older=older)
 
     def room(self) -> int | None:
-        """Number of entries that may be committed at once so that the segment ends where it
-        should.
-        """
+        """Number of entries that may be committed at once so that the segment ends in its place."""
         first, size = self.newest.log.newest.first, self.writer.size
         now_us = self.moments.now().time_us
         return rolling.room(first, self.newest.began_us, size, now_us, self.limits)
@@ -218,8 +212,8 @@ class Session:
         """Begin a new segment if one is due here.
 
         Raises:
-            Exception: of the driver or the file system; where the log goes on is then for the next
-                opening to see.
+            Exception: of the driver or the file system; the next opening finds out where the log
+                continues.
         """
         if self.room() != 0 or self.writer.cramped or self.missing_ballast:
             return
@@ -238,11 +232,10 @@ class Session:
 
     @property
     def missing_ballast(self) -> int:
-        """Bytes of the ballast that are missing."""
         return self.ballast.missing(self.writer.wal_end)
 
     def make_ballast(self) -> None:
-        """Make it whole. Raises OSError."""
+        """Raises OSError."""
         self.ballast.make(self.writer.wal_end)
 
     def _recover(self, intents: list[LogEntry]) -> None:
@@ -264,7 +257,7 @@ class Session:
             raise
 
     def check_place(self) -> None:
-        """Check that the open database is the one that the next start will find.
+        """Check that the next start will find the open database.
 
         Raises:
             OSError: it was moved, removed or replaced.
@@ -273,12 +266,12 @@ class Session:
             raise OSError(f"{self.newest.path.name} is not the file that is open")
 
     def write_head(self) -> None:
-        """Put the newest signed head into HEAD. Raises OSError."""
+        """Write the newest signed head to HEAD. Raises OSError."""
         if self.writer.note:
             replace(self.files.head, self.writer.note)
 
     def close(self) -> None:
-        """Settle and let go. Raises what driver and file system raise, having let go."""
+        """Settle and release. Raises the driver's and file system's errors after that."""
         try:
             self.ballast.make_room()
             self.keyring.destroy_unused()
@@ -289,7 +282,7 @@ class Session:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go without writing."""
+        """Release without writing."""
         self._let_go()
         os.close(self.lock)
 
@@ -299,13 +292,7 @@ class Session:
 
 
 def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
-    """Make an audit directory: its keys, its first entry and the first signed head.
-
-    Raises:
-        StateRefused: `data_exists` when the directory is not empty.
-        AuditRefused: `audit_origin_invalid`.
-        AuditUnavailable: when the disk refuses.
-    """
+    """As `AuditLog.create`."""
     check_origin(origin)
     files = LogFiles(directory)
     with unavailable("The audit log cannot be created"):
@@ -357,7 +344,6 @@ def _write_genesis(
 
 
 def _opened(files: LogFiles, first: int, path: Path, moments: Moments) -> _Newest:
-    """Open the segment that grows, for writing."""
     engine = store.open_log(path)
     try:
         connection = engine.connect()

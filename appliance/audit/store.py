@@ -1,14 +1,11 @@
 """The tables of a segment of the log and the statements on them.
 
 Rules:
-- Rows are added and never changed: triggers refuse UPDATE and DELETE on every table, and
-  with `recursive_triggers` (set by db.py) also REPLACE. This raises the cost of tampering;
-  what proves it is the chain, the tree and the signatures. The writer's own connection may not even
-  try (`guard`): UPDATE, DELETE, other schemas, attached files and other pragmas are denied.
-- Columns besides `body` are copies for SQLite's benefit: `seq`, `prev` and `hash` are compared
-  with the body by the verifier, and the columns that queries use are generated from it.
-- `node` holds inner nodes of the tree at levels 8, 16, …. They are derived and never believed:
-  a root computed from them must be the signed one.
+- Rows are added and never changed: triggers refuse UPDATE and DELETE, with `recursive_triggers`
+  (set by db.py) also REPLACE. This only raises the cost of tampering; chain, tree and signatures
+  prove it.
+- Columns besides `body`, and `node` (inner nodes of the tree at levels 8, 16, …), are copies that
+  the verifier compares.
 - Readers take a `Log` and get rows as tuples while SQLite steps through them. Inner nodes, spans
   and earlier handovers are read from the newest segment, which carries those of all before it.
 """
@@ -163,7 +160,7 @@ def code(error: BaseException) -> str:
 
 
 def full(error: BaseException | None) -> bool:
-    """True if SQLite refused for want of disk space."""
+    """True if SQLite lacked disk space."""
     return bool(getattr(error, "sqlite_errorcode", None) == driver.SQLITE_FULL)
 
 
@@ -173,7 +170,7 @@ def open_log(path: Path) -> Engine:
 
 
 def guard(dbapi: Any) -> None:
-    """Let the writer's connection add rows and nothing else; SQLite asks before each statement."""
+    """Let the writer's connection add rows and nothing else."""
     dbapi.set_authorizer(_allow)
 
 
@@ -262,10 +259,10 @@ def size(log: Log) -> int:
 
 @dataclass(frozen=True)
 class Stray:
-    """A row that is outside of the entries of its segment, where no check of entries meets it.
+    """A row outside of the entries of its segment, where no check of entries meets it.
 
     Attributes:
-        table: where it is.
+        table: its table.
         seq: the entry that it claims to belong to, or the last one below it in the tree.
         what: the row in words.
     """
@@ -276,7 +273,7 @@ class Stray:
 
 
 def strays(segment: LogSegment) -> list[Stray]:
-    """Such rows of a segment, the first of each table; none where all is well."""
+    """Stray rows of a segment, the first of each table."""
     dbapi, first = segment.dbapi, segment.first
     dbapi.execute("BEGIN")  # all tables as of one moment, also while the log grows
     try:
@@ -297,7 +294,7 @@ def strays(segment: LogSegment) -> list[Stray]:
 
 
 def newest_size(log: Log) -> int:
-    """Size that the newest head speaks of; 0 when there is none."""
+    """Size of the newest head; 0 when there is none."""
     for dbapi, _, _ in log.backwards():
         (found,) = dbapi.execute("SELECT max(size) FROM checkpoint").fetchone()
         if found is not None:
@@ -324,9 +321,8 @@ def names_key(log: Log, key_id: str) -> bool:
 
 
 def subtree(log: Log) -> Subtree:
-    """The tree as it is stored, for proofs and for the writer's edge.
-
-    The function raises AuditRefused (`audit_corrupt`) where a hash is missing.
+    """The tree as it is stored; the function raises AuditRefused (`audit_corrupt`) for a missing
+    hash.
     """
 
     def at(level: int, index: int) -> bytes:
@@ -345,7 +341,7 @@ def subtree(log: Log) -> Subtree:
 
 
 def carried_handovers(log: Log) -> list[bytes]:
-    """Records of the key handovers before the first entry that is there, oldest first."""
+    """Records of the key handovers before the first entry of the log, oldest first."""
     sql = "SELECT coalesce(CAST(record AS BLOB), x'') FROM handover WHERE size <= ? ORDER BY size"
     dbapi = log.segments[0].dbapi
     return [row[0] for row in dbapi.execute(sql, (log.first,))] if log.first else []
@@ -358,7 +354,7 @@ def carried(segment: LogSegment) -> set[tuple[int, bytes]]:
 
 
 def handover_below(log: Log, seq: int) -> bytes | None:
-    """Body of the newest key handover before an entry, of those that are there."""
+    """Body of the newest key handover before an entry, of those in the log."""
     for dbapi, _, high in log.backwards(seq):
         found = _first(dbapi, _NEWEST_HANDOVER, (high,))
         if found is not None:
@@ -382,7 +378,7 @@ def of_kind(log: Log, kind: str) -> Iterator[bytes]:
 
 
 def of_kinds(log: Log, kinds: Sequence[str], first: int, end: int) -> Iterator[LeafRow]:
-    """Rows of some kinds with first ≤ seq < end, in order; the index finds them."""
+    """Rows of some kinds with first ≤ seq < end, in order, by the index."""
     sql = (
         "SELECT seq, coalesce(CAST(prev AS BLOB), x''), coalesce(CAST(hash AS BLOB), x''),"
         " coalesce(CAST(body AS BLOB), x'') FROM leaf"
@@ -402,9 +398,7 @@ def newest_of_kind(log: Log, kind: str) -> int | None:
 
 
 def latest_us(log: Log, first: int = 0) -> int:
-    """The latest wall time of the entries from number `first` on, microseconds since the epoch; 0
-    when there are none.
-    """
+    """The latest wall time from number `first` on, microseconds since the epoch; or 0."""
     begun = -(-first // SPAN)  # the first block of which every entry counts
     newest = log.newest.dbapi
     (blocks,) = newest.execute("SELECT coalesce(max(block) + 1, 0) FROM span").fetchone()

@@ -1,10 +1,7 @@
 """Entries as syslog messages (RFC 5424) and as CEF. Pure.
 
-Rules:
-- HOSTNAME is the name of the log, so that two appliances are distinguished.
-- The sequence number and the leaf hash are in every message: a receiver knows a repeat by them, and
-  a gap.
-- Texts never leave here; characters that are not printable become spaces.
+Rules: HOSTNAME is the name of the log. Every message has the sequence number and the leaf hash, so
+that a receiver notices a repeat or a gap. Texts never leave here.
 
 Sources: RFC 5424; ArcSight Common Event Format, version 26.
 """
@@ -26,7 +23,7 @@ _FAILED: Final = frozenset({"error", "unknown"})
 
 
 def syslog(entry: LogEntry, origin: str, enterprise: int = EXAMPLES, text: str = "") -> str:
-    """One message: local0.notice, the facts as structured data, and `text` behind them.
+    """One message: local0.notice, the facts as structured data, then `text`.
 
     Args:
         origin: name of the log.

@@ -1,10 +1,7 @@
 """The tables of a segment of the log, as scripts that only ever add.
 
-Rules:
-- A script is never edited once a log was made with it; a new one goes to the end. None touches
-  what is signed: bodies, hashes and heads are before as after.
-- Triggers refuse UPDATE and DELETE on every table.
-- Indexes and spans are copies for searching; the verifier compares them with the bodies.
+Rules: a script is never edited once a log was made with it; a new one goes to the end. None touches
+bodies, hashes and heads. Indexes and spans are copies for searching.
 """
 
 from typing import Final

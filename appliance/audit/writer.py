@@ -3,14 +3,11 @@
 Rules:
 - One commit holds the entries, their ciphertexts and a checkpoint signed over them, so no
   durable entry is ever unsigned.
-- State moves on only after COMMIT returned. After any error the database may or may not hold
-  the rows; the writer must then be thrown away and the log opened again.
-- A draft that cannot become an entry fails alone; the others in the batch continue.
-- An outcome closes an open intent with the same request id, once.
+- After any error of a commit the writer must be thrown away and the log opened again. A draft that
+  cannot become an entry fails alone.
 - Within one boot the time since boot never falls, whatever the host reports.
 - A key handover is the last entry of its commit, whose head both keys sign.
-- On a full disk a commit writes into blocks that the WAL has ahead (ballast.py), and nothing moves
-  from there into the database.
+- On a full disk a commit writes into blocks that the WAL has ahead (ballast.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,12 +35,12 @@ _FRAME: Final = PAGE + 24
 
 @dataclass
 class Tail:
-    """Where the log ends.
+    """The end of the log.
 
     Attributes:
         frontier: edge of the tree over all entries.
         prev: leaf hash of the newest entry.
-        moment: when that was appended; None before genesis.
+        moment: of the newest entry; None before genesis.
         open_intents: request id by sequence number of each intent without an outcome.
     """
 
@@ -61,7 +58,7 @@ class _Batch:
     contents: list[store.ContentRow] = field(default_factory=list)
 
     def wal_bytes(self) -> int:
-        """About what the commit adds to the WAL: rather more than less."""
+        """Upper estimate of what the commit adds to the WAL."""
         payload = sum(len(row[3]) for row in (*self.leaves, *self.contents))
         return PAGE * (14 + 2 * len(self.leaves)) + payload
 
@@ -70,7 +67,7 @@ class Writer:
     """Commits batches of drafts. For one thread at a time.
 
     Attributes:
-        epoch: the one that the next entry belongs to.
+        epoch: of the next entry.
         note: the newest signed head; empty before the first commit.
         wal_bytes: about how much waits in the WAL and will need as much again when it moves; it
             grows beyond `WAL_BYTES` when a reader keeps it from moving.
@@ -97,7 +94,7 @@ class Writer:
         self.move(connection)
 
     def move(self, connection: Connection) -> None:
-        """Go on in another segment, an empty one."""
+        """Continue in another, empty segment."""
         dbapi = store.raw(connection)
         dbapi.execute("PRAGMA wal_autocheckpoint = 0")
         (_, _, path), *_ = dbapi.execute("PRAGMA database_list").fetchall()
@@ -107,7 +104,6 @@ class Writer:
 
     @property
     def size(self) -> int:
-        """Entries in the log, all of them durable."""
         return self._tail.frontier.size
 
     def commit(
@@ -119,7 +115,7 @@ class Writer:
         """Store all drafts, each group in consecutive entries or not at all.
 
         Args:
-            next_key: ends the epoch with this commit; the key that signs from then on.
+            next_key: ends the epoch with this commit; signs from then on.
             reason: why it ends.
 
         Returns:
@@ -176,7 +172,7 @@ class Writer:
         return self._ballast.free() < self.wal_bytes + SLACK
 
     def checkpoint(self, how: str) -> None:
-        """Run SQLite's WAL checkpoint and let its errors out (automatic ones swallow them).
+        """Run SQLite's WAL checkpoint and raise its errors (automatic ones swallow them).
 
         `NOOP` moves nothing and only counts.
         """
@@ -212,7 +208,7 @@ class Writer:
         self.wal_end += more
 
     def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
-        """Build a group's rows aside, then take them into the batch."""
+        """Build a group's rows aside, then add them to the batch."""
         tail = batch.tail
         moment = self._moment(tail.moment)
         seq, prev = tail.frontier.size, tail.prev
@@ -266,7 +262,7 @@ class Writer:
         keys: list[tuple[str, bytes]],
         rows: list[store.ContentRow],
     ) -> Json:
-        """Write the entry's part about its texts; their ciphertexts go to `rows`."""
+        """The entry's part about its texts; their ciphertexts go to `rows`."""
         if mode == "off":
             return {"mode": "off"}
         keys.append(self._keyring.take())
@@ -311,7 +307,6 @@ class _Intents:
             self._closed.add(intent)
 
     def apply(self) -> None:
-        """Make the changes."""
         self._open.update(self._opened)
         for intent in self._closed:
             del self._open[intent]

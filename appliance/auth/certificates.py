@@ -1,15 +1,12 @@
 """TLS of the LAN listener: a local CA, its server certificates, and the context.
 
 Rules:
-- The CA's key is kept encrypted, at a place that a person chooses, and is read by the command that
-  renews; the server never has it. So a stolen data directory yields one host's key and no more.
-  Other names mean a new CA, which clients then have to be given.
-- Where the key is gone, a certificate of a new CA waits in `next/` until its day, which is where
-  its validity begins; until then clients are given both CAs.
-- The CA is limited by critical name constraints to exactly the names and addresses that were
-  asked for (RFC 5280, 4.2.1.10), so that trusting it cannot be turned against any other host.
-- TLS 1.2 or newer. A context is kept for the life of the server: reading the files again changes
-  what the next handshake gets and leaves running connections alone.
+- Only the renewing command reads the CA's encrypted key, never the server. Other names need a new
+  CA.
+- Where the key is gone, a certificate of a new CA waits in `next/` until its validity begins; until
+  then clients are given both CAs.
+- Critical name constraints limit the CA to exactly the requested names (RFC 5280, 4.2.1.10).
+- TLS 1.2 or newer. Reading the files again changes the next handshake, not running connections.
 """
 
 import ipaddress
@@ -59,7 +56,7 @@ _BEFORE: Final = timedelta(hours=1)  # for clients whose clock is a little behin
 
 @dataclass(frozen=True)
 class CaKey:
-    """Where the key of a CA is kept, and what opens it; a lab's has no passphrase."""
+    """The place of a CA's key, and its passphrase; a lab's has none."""
 
     path: Path
     passphrase: str = ""
@@ -70,7 +67,6 @@ class Standing:
     """Lifetime of a certificate.
 
     Attributes:
-        ends: when it ends.
         own: whether the CA next to it signed it.
         renewable: whether that CA's key is next to it.
         changes: when one of a new CA replaces it; None where none waits.
@@ -85,12 +81,12 @@ class Standing:
 def issue(
     directory: Path, names: Sequence[str], clock: Clock, key: CaKey | None = None
 ) -> x509.Certificate:
-    """Make `ca.pem`, `server.pem` and `server.key` in a directory; older ones are replaced, and
-    one that waits for its day is gone.
+    """Make `ca.pem`, `server.pem` and `server.key` in a directory, replacing older and waiting
+    ones.
 
     Args:
         names: DNS names and IP addresses under which clients reach the server.
-        key: where the CA's key is kept; by default it is gone when this returns.
+        key: where the CA's key is kept; None forgets it.
 
     Returns:
         The CA's certificate.
@@ -109,10 +105,7 @@ def issue(
 
 
 def renew(directory: Path, clock: Clock, key: CaKey) -> datetime:
-    """Replace the server's certificate and key by newer ones of the same CA.
-
-    Returns:
-        When the new one ends.
+    """Replace the server's certificate and key by newer ones of the same CA; when the new one ends.
 
     Raises:
         UsageError: `certificate_unusable` when the files are not those of a CA of `issue`.
@@ -132,9 +125,9 @@ def renew(directory: Path, clock: Clock, key: CaKey) -> datetime:
 
 
 def replace_ca(directory: Path, clock: Clock, key: CaKey | None = None) -> datetime:
-    """Make a new CA and a certificate of it, which replaces the present one on a later day.
+    """Make a new CA and a certificate of it, which `change` puts in place on a later day.
 
-    `clients.pem` then has both CAs; `change` does the change.
+    `clients.pem` then has both CAs.
 
     Returns:
         The day: in 30 days, or when the present certificate ends, if that is before.
@@ -156,7 +149,7 @@ def replace_ca(directory: Path, clock: Clock, key: CaKey | None = None) -> datet
 
 
 def change(directory: Path, clock: Clock) -> bool:
-    """Put the certificate of a new CA in place on its day; whether that was done."""
+    """Put the certificate of a new CA in place on its day; True if that was done."""
     day = _change_day(directory)
     if day is None or _now(clock) < day:
         return False
@@ -172,7 +165,7 @@ def change(directory: Path, clock: Clock) -> bool:
 
 
 def change_if_due(directory: Path, clock: Clock) -> None:
-    """Do as `change`; what fails is reported, and the certificate of before serves."""
+    """As `change`; a failure is reported, and the present certificate serves."""
     try:
         if change(directory, clock):
             _log.warning("the server changed to the certificate of its new CA")
@@ -181,11 +174,7 @@ def change_if_due(directory: Path, clock: Clock) -> None:
 
 
 def standing(certificate: Path) -> Standing:
-    """Read the lifetime of the listener's certificate.
-
-    Raises:
-        UsageError: `certificate_unusable`.
-    """
+    """The listener's certificate's lifetime. Raises UsageError (`certificate_unusable`)."""
     directory, server = certificate.parent, _read(certificate)
     own = False
     if (directory / "ca.pem").exists():
@@ -207,11 +196,7 @@ def for_clients(certificate: Path) -> bytes | None:
 
 
 def open_key(key: CaKey) -> ec.EllipticCurvePrivateKey:
-    """The key of a CA.
-
-    Raises:
-        Refused: `key_unreadable`, `passphrase_refused`.
-    """
+    """The key of a CA. Raises Refused (`key_unreadable`, `passphrase_refused`)."""
     try:
         data = key.path.read_bytes()
         found = load_pem_private_key(data, key.passphrase.encode() or None)
@@ -324,7 +309,7 @@ def _names(server: x509.Certificate) -> list[x509.GeneralName]:
 
 
 def _change_day(directory: Path) -> datetime | None:
-    """When the certificate that waits replaces the present one: where its validity begins."""
+    """The day on which the waiting certificate replaces the present one: its validity begins."""
     waiting = directory / NEXT / "server.pem"
     return _read(waiting).not_valid_before_utc + _BEFORE if waiting.exists() else None
 
@@ -340,7 +325,7 @@ def _now(clock: Clock) -> datetime:
 
 
 def server_context(certificate: Path, key: Path, *client_cas: Path) -> ssl.SSLContext:
-    """A context for the listener; an issuing CA of clients needs no other above it.
+    """A context for the listener; an issuing CA of clients needs no CA above it.
 
     Raises:
         UsageError: `certificate_unusable`.
@@ -361,12 +346,9 @@ def server_context(certificate: Path, key: Path, *client_cas: Path) -> ssl.SSLCo
 
 
 def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Give a context a certificate for the handshakes from now on.
+    """Give a context a certificate for new handshakes.
 
-    A pair that cannot be used is refused before the context is touched.
-
-    Raises:
-        UsageError: `certificate_unusable`.
+    An unusable pair is refused (`certificate_unusable`) before the context is touched.
     """
     for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
         try:
@@ -414,7 +396,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _constraint(name: x509.GeneralName) -> x509.GeneralName:
-    """The subtree that is this name only; a DNS constraint also covers names below it."""
+    """The subtree of this name only; a DNS constraint also covers names below it."""
     if isinstance(name, x509.IPAddress):
         return x509.IPAddress(ipaddress.ip_network(name.value))
     return name
@@ -447,7 +429,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def _give(path: Path) -> None:
-    """Made by root for the service's account, a file is that account's, as its directory is."""
+    """Give root's new file to the service's account, the directory's owner."""
     if os.geteuid() == 0:
         above = path.parent.stat()
         os.chown(path, above.st_uid, above.st_gid)
@@ -461,7 +443,7 @@ def pinned(data: Path, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     """TLS to another host whose certificate descends from a pinned CA.
 
     Args:
-        data: where the files are.
+        data: directory of the files.
         certificate, key: of this client; "" for none.
 
     Raises:

@@ -53,17 +53,16 @@ class KeyGroups:
             return {name: tuple(sorted(keys)) for name, keys in sorted(self._groups.items())}
 
     def of(self, key_id: str) -> tuple[str, ...]:
-        """The groups that a key is in."""
         held = self._held()
         with self._lock:
             mine = (name for name, keys in self._groups.items() if key_id in keys)
             return tuple(sorted(name for name in mine if f"{name}/{key_id}" not in held))
 
     def check(self, name: str, add: Sequence[str]) -> None:
-        """Refuse a change that cannot be made.
+        """Refuse an impossible change.
 
         Raises:
-            StateRefused: `invalid_value` for a name that is none, `unknown_key_id`.
+            StateRefused: `invalid_value` for an invalid name, `unknown_key_id`.
         """
         if not _NAME.fullmatch(name):
             raise StateRefused("invalid_value", f"{name[:80]!r} is no name of a group.")
@@ -77,10 +76,7 @@ class KeyGroups:
                     raise StateRefused("unknown_key_id", message)
 
     def change(self, name: str, add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
-        """Put keys, by id, into a group and take others out.
-
-        Returns:
-            The keys in it now.
+        """Put keys, by id, into a group and take others out; its keys now.
 
         Raises:
             StateRefused: as `check`; `invalid_value` for more keys than a group may have.

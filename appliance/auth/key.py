@@ -1,7 +1,6 @@
 """Data of one API key, and its row in the database.
 
-Rules: rows are only ever added to, so every column that came later has a default; a name can be
-shown and logged as it is.
+Rules: rows are only ever added to, so every later column has a default.
 """
 
 import json
@@ -74,8 +73,8 @@ class ApiKey:
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
         content: what the log keeps of its prompts and answers; None is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
-        tasks_only: whether it may use tasks only, no model by itself.
-        person: whether it is answered only for a verified person.
+        tasks_only: it may use tasks only, no model by itself.
+        person: it is answered only for a verified person.
     """
 
     id: str
@@ -96,7 +95,6 @@ class ApiKey:
     person: bool = False
 
     def state(self, now_us: int) -> KeyState:
-        """State of the key at a time."""
         if self.revoked_us is not None:
             return "revoked"
         return "expired" if self.expires_us is not None and now_us >= self.expires_us else "valid"
@@ -121,7 +119,6 @@ class KeyChange:
 
     Attributes:
         action: key_create, key_limit, key_rotate or key_revoke.
-        key: as it is then.
         secret, old: hashes of its secret and of the one before the last rotation.
     """
 
@@ -183,11 +180,7 @@ def key_of_row(row: RowMapping) -> ApiKey:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that could not be shown as it is.
-
-    Raises:
-        StateRefused: `invalid_key_name`.
-    """
+    """Refuse a name that could not be printed as it is (`invalid_key_name`)."""
     # Printable in the sense of Unicode, so that a name can be shown and logged as it is.
     if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
         raise StateRefused(
@@ -200,11 +193,7 @@ def check_name(name: str) -> None:
 
 
 def check_limits(limits: Limits) -> None:
-    """Refuse limits that nothing could pass.
-
-    Raises:
-        StateRefused: `invalid_value`.
-    """
+    """Refuse limits that nothing could pass (`invalid_value`)."""
     for name in ("rpm", "tpm", "concurrency", "weight"):
         value = getattr(limits, name)
         if value is not None and not 1 <= value <= 1_000_000_000:

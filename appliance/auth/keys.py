@@ -3,15 +3,10 @@
 Rules:
 - Lookup is by key id, comparison takes constant time, and an unknown id costs a comparison too.
   The refusal never says which part was wrong.
-- The process that holds the data directory's lock is the only writer, so the keys live in
-  memory: checking one reads no database, and a revocation holds from the next request on.
-- A key that a client certificate stands for has no secret: none is made, and none is accepted.
-- After a rotation the secret before it is good for the overlap that was asked for. The key stays
-  the same one: its id, limits and running answers.
-- A permission is recorded before it holds; that a key ends is recorded after it ended, so that it
-  ends even when nothing can be recorded.
-- Last use and usage are for people. They are noted in memory and written by a thread of its own,
-  at most once a minute, so that no request waits for a commit.
+- One process writes, so the keys live in memory: a revocation holds from the next request on.
+- A key that a client certificate stands for has no secret.
+- A permission is recorded before it holds; a key ends even when nothing can be recorded.
+- Last use and usage are noted in memory and written by a thread at most once a minute.
 """
 
 import hmac
@@ -99,7 +94,7 @@ class KeyStore:
         self.read()
 
     def read(self) -> None:
-        """Read the keys again, after the rows were changed elsewhere; none is away meanwhile."""
+        """Read the keys again, after the rows were changed elsewhere; none is missing meanwhile."""
         with self._lock, self._database.connect() as connection:
             rows = connection.execute(text("SELECT * FROM api_keys")).mappings().all()
             for row in rows:
@@ -129,16 +124,12 @@ class KeyStore:
         person: bool = False,
         actor: str = SYSTEM,
     ) -> tuple[ApiKey, str]:
-        """Make a key; the secret is returned here and never again. It is empty where a client
-        certificate stands for the key.
+        """Make a key; its secret is returned only here. It is empty where a client certificate
+        stands for the key.
 
         Args:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
-            certificate: SHA-256 of a client certificate that stands for the key.
-            content: what the log keeps of its texts; None is the log's own rule.
-            examples: its owners agree that prompts become items of datasets.
-            tasks_only: whether it may use tasks only, no model by itself.
-            person: whether it is answered only for a verified person.
+            certificate, content, examples, tasks_only, person: as in `ApiKey`.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -167,26 +158,18 @@ class KeyStore:
         return key, secret
 
     def list(self) -> tuple[ApiKey, ...]:
-        """All keys, revoked ones included, oldest first, with the newest use known."""
+        """All keys, revoked ones included, oldest first, with the newest known use."""
         with self._lock:
             keys = sorted(self._keys.values(), key=lambda k: (k.created_us, k.id))
             return tuple(map(self._current, keys))
 
     def get(self, key_id: str) -> ApiKey:
-        """One key.
-
-        Raises:
-            StateRefused: `unknown_key_id`.
-        """
+        """Raises StateRefused (`unknown_key_id`)."""
         with self._lock:
             return self._current(self._known(key_id))
 
     def revoke(self, key_id: str, actor: str = SYSTEM) -> ApiKey:
-        """End a key for good; revoking it again changes nothing.
-
-        Raises:
-            StateRefused: `unknown_key_id`.
-        """
+        """End a key for good; safe to repeat. Raises StateRefused (`unknown_key_id`)."""
         with self._lock:
             key = self._known(key_id)
             if key.revoked_us is None:
@@ -196,7 +179,7 @@ class KeyStore:
             return key
 
     def rotate(self, key_id: str, overlap_us: int, actor: str = SYSTEM) -> tuple[ApiKey, str]:
-        """Give a key a new secret; the one before is good for `overlap_us` more.
+        """Give a key a new secret; the old one is good for `overlap_us` more.
 
         Raises:
             StateRefused: `unknown_key_id`, `invalid_value` when the key is revoked or expired, or
@@ -243,13 +226,12 @@ class KeyStore:
             return key
 
     def rows(self) -> Sequence[KeyRow]:
-        """The keys that count, with their hashes; those that are held back are left out."""
+        """The keys with their hashes, without those that are held back."""
         with self._lock:
             held = self._held()
             return [self._row(key) for key in self._keys.values() if key.id not in held]
 
     def row(self, key_id: str) -> KeyRow | None:
-        """One key with its hashes; None where there is none."""
         with self._lock:
             key = self._keys.get(key_id)
             return None if key is None else self._row(key)
@@ -258,10 +240,10 @@ class KeyStore:
         return KeyRow(key, self._hashes[key.id], self._old.get(key.id))
 
     def take(self, row: KeyRow, actor: str) -> None:
-        """Have a key be as another appliance of the site says.
+        """Take a key's state from another appliance of the site.
 
         Raises:
-            AuditUnavailable: it cannot be recorded; a key that was revoked has ended all the same.
+            AuditUnavailable: it cannot be recorded; a revoked key has ended all the same.
         """
         with self._lock:
             key, known = row.key, self._keys.get(row.key.id)
@@ -278,7 +260,7 @@ class KeyStore:
                 self._record(replace(change, action="key_revoke"))
 
     def authenticate(self, secret: str) -> Principal:
-        """Find the holder of this secret.
+        """The holder of this secret.
 
         Raises:
             Unauthenticated: `invalid_api_key`, for every reason in the same words.
@@ -289,7 +271,7 @@ class KeyStore:
         return self.proved(*parsed)
 
     def proved(self, key_id: str, digest: bytes) -> Principal:
-        """Find the holder of the secret with this hash; raises as `authenticate`."""
+        """The holder of the secret with this hash; raises as `authenticate`."""
         newest = hmac.compare_digest(digest, self._hashes.get(key_id, NO_HASH))
         older = hmac.compare_digest(digest, self._old.get(key_id, NO_HASH))
         key, now = self._keys.get(key_id), self._clock.wall_us()
@@ -300,10 +282,7 @@ class KeyStore:
         return self._admitted(key, now)
 
     def authenticate_certificate(self, fingerprint: bytes) -> Principal:
-        """Find the holder of this client certificate; the TLS handshake has verified it.
-
-        Args:
-            fingerprint: SHA-256 of the certificate, 32 bytes.
+        """The holder of this client certificate (SHA-256, 32 bytes), verified by the TLS handshake.
 
         Raises:
             Unauthenticated: `invalid_api_key`.
@@ -311,10 +290,8 @@ class KeyStore:
         return self.holder(self._certificates.get(fingerprint, ""))
 
     def holder(self, key_id: str) -> Principal:
-        """Find the holder of a key by its id, with the rights of this moment.
-
-        Raises:
-            Unauthenticated: `invalid_api_key`.
+        """The holder of a key by its id, with its rights now. Raises Unauthenticated
+        (`invalid_api_key`).
         """
         key = self._keys.get(key_id)
         if key is None:
@@ -328,14 +305,13 @@ class KeyStore:
         return live and key_id not in self._held()
 
     def note_usage(self, key_id: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count one answer."""
         with self._lock:
             if key_id in self._keys:
                 used = KeyUsage(1, prompt_tokens, completion_tokens)
                 self._usage[key_id] = self._usage.get(key_id, KeyUsage()).plus(used)
 
     def close(self) -> None:
-        """Write what is known of last uses; the store stays usable."""
+        """Write known last uses; the store stays usable."""
         if self._flushing is not None:
             self._flushing.join()
         self._flush()

@@ -1,14 +1,10 @@
-"""Traffic that is counted and not recorded one by one: what was rejected, and what ran no model.
+"""Traffic that is counted and not recorded one by one: rejections, and requests without a model.
+Pure.
 
 Rules:
-- One count per source and minute, however many requests it stands for. A source is an address,
-  with the key where one was valid, and the person where one was verified.
-- At most `SOURCES` sources a minute have a count of their own; all further ones share one. So a
-  minute gives at most `SOURCES` + 1 entries, whatever the flood.
-- Counts that could not be recorded are merged into the next ones: memory stays bounded, and
-  nothing is written while the log keeps its reserve.
-
-Pure: the clock is injected, and the holder of the log takes what is due.
+- One count per source and minute. A source is an address, with the key where one was valid, and the
+  person where one was verified. Beyond `SOURCES` sources a minute all others share one count.
+- Counts that could not be recorded are merged into the next ones: memory stays bounded.
 """
 
 from collections import deque
@@ -46,14 +42,12 @@ class Count:
     codes: dict[str, int] = field(default_factory=dict)
 
     def add(self, code: str, number: int, at_us: int) -> None:
-        """Count some more."""
         if code not in self.codes and len(self.codes) >= _MOST_CODES:
             code = OTHERS
         self.codes[code] = self.codes.get(code, 0) + number
         self.since_us, self.until_us = min(self.since_us, at_us), max(self.until_us, at_us)
 
     def entry(self) -> dict[str, Json]:
-        """The fields of its audit entry."""
         codes: dict[str, Json] = {**self.codes}
         fields: dict[str, Json] = {
             **self.person,
@@ -71,7 +65,7 @@ _Counts: TypeAlias = dict[tuple[str, str, str, str], Count]
 
 
 class RejectedCounts:
-    """The counts of this minute, and those of earlier ones that were not taken yet."""
+    """The counts of this minute, and earlier ones that were not taken yet."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -86,14 +80,14 @@ class RejectedCounts:
         """Count one request.
 
         Args:
-            person: the fields of an entry about the verified end user.
+            person: as in `Count`.
         """
         now = self._clock.wall_us()
         self._turn(now)
         _count(self._counts, source, key_id, now, person).add(code, 1, now)
 
     def lately(self, codes: Iterable[str]) -> dict[str, dict[str, int]]:
-        """Count each key's rejections in the last five minutes; by key, then by code."""
+        """Each key's rejections in the last five minutes; by key, then by code."""
         self._turn(self._clock.wall_us())
         wanted, found = set(codes), dict[str, dict[str, int]]()
         for count in (*(c for minute in self._recent for c in minute), *self._counts.values()):
@@ -104,7 +98,7 @@ class RejectedCounts:
         return found
 
     def take(self, *, everything: bool = False) -> list[Count]:
-        """The counts of the minutes that are over, or of this one, too."""
+        """The counts of past minutes, or of this one, too."""
         self._turn(self._clock.wall_us())
         if everything:
             self._close()
@@ -112,7 +106,7 @@ class RejectedCounts:
         return taken
 
     def put_back(self, counts: Iterable[Count]) -> None:
-        """Keep counts that could not be recorded for the next time."""
+        """Keep counts that could not be recorded."""
         for count in counts:
             kept = _count(self._due, count.source, count.key_id, count.since_us, count.person)
             for code, number in count.codes.items():

@@ -1,7 +1,6 @@
-"""The secret of an API key: `sk-<key id>-<43 base64url characters>`.
+"""The secret of an API key: `sk-<key id>-<43 base64url characters>`, shown once.
 
-Rules: 256 random bits, shown once, stored as SHA-256 of the 43 characters. A hash without salt or
-stretching is enough for 256 random bits.
+It has 256 random bits, so SHA-256 of the 43 characters, without salt or stretching, is enough.
 """
 
 import hashlib
@@ -27,7 +26,7 @@ def new_secret(key_id: str) -> tuple[str, bytes]:
 
 
 def parse(secret: str) -> tuple[str, bytes] | None:
-    """Key id and hash of what a client sent; None when it has not the form of a secret."""
+    """Key id and hash of a client's secret; None when it has another form."""
     match = _FORM.fullmatch(secret)
     return None if match is None else (match[1], _hash(match[2]))
 

@@ -1,13 +1,11 @@
-"""Sessions of people in a browser: a key is shown once, and what the browser keeps ends by itself.
+"""Sessions of people in a browser: a key is shown once, and the browser's token ends by itself.
 
 Rules:
-- A session has the rights of its key at each request, and no right of its own: it ends with the
-  key, with the secret that began it, and after `LONGEST_US`.
-- Sessions live in memory only, so that they end with the server; of a token its hash is kept.
-- A session begins no other, or one could be drawn out for ever.
-- With the key, or a session of it, all sessions of the key can be ended; of a key under which
-  people sign in at a login service, those of the person who asks. Their token is kept, and not
-  what it said: who is removed or loses a group does so in a session, too.
+- A session has the rights of its key at each request: it ends with the key, with the secret that
+  began it, and after `LONGEST_US`.
+- Sessions live in memory only; of a token its hash is kept. A session begins no other.
+- Under a login service the person's token is kept and verified again, so a removed person or a lost
+  group counts in a session, too.
 """
 
 import secrets
@@ -36,7 +34,7 @@ class PersonSession:
         proof: hash of the secret that it began with; None where a certificate or a person did.
         token: of the person who signed in at a login service; each request has it verified again.
         person: their name in the log.
-        until_us: from then on it is over.
+        until_us: its end.
     """
 
     key_id: str
@@ -47,7 +45,7 @@ class PersonSession:
 
     @property
     def owner(self) -> tuple[str, str]:
-        """Whose it is: the key's, and within it the person's."""
+        """The key, and within it the person."""
         return self.key_id, self.person
 
 
@@ -62,12 +60,12 @@ class PersonSessions:
     def begin(
         self, principal: Principal, secret: str, token: str = ""
     ) -> tuple[PersonSession, str]:
-        """Begin a session; its token is returned here and never again.
+        """Begin a session; its token is returned only here.
 
         Args:
             principal: with the person, where one is known.
             secret: of the key, as the request brought it; "" where something else vouched.
-            token: of the person, where a login service gave it just now.
+            token: of the person, just given by a login service.
         """
         proof, until_us = parse(secret), self._clock.wall_us() + LONGEST_US
         made = PersonSession(
@@ -83,7 +81,7 @@ class PersonSessions:
         return made, name
 
     def authenticate(self, secret: str) -> Principal:
-        """Find the holder of a key's secret, or of a session's token.
+        """The holder of a key's secret, or of a session's token.
 
         Raises:
             Unauthenticated: `invalid_api_key`, or `session_ended`.
@@ -101,17 +99,17 @@ class PersonSessions:
             raise _ended() from error
 
     def token_of(self, secret: str) -> str:
-        """The token of the person whose session this is; "" where it is nobody's."""
+        """The token of the session's person; "" without one."""
         found = self._open.get(_name(secret)) if secret.startswith(PREFIX) else None
         return "" if found is None else found.token
 
     def end(self, token: str) -> int:
-        """End one session; returns how many that were."""
+        """End one session; the number of ended ones."""
         with self._lock:
             return 0 if self._open.pop(_name(token), None) is None else 1
 
     def end_all(self, principal: Principal) -> int:
-        """End all sessions of a key, or of the person under it; returns how many that were."""
+        """End all sessions of a key, or of the person under it; their number."""
         owner = principal.key_id, _who(principal)
         with self._lock:
             self._forget_ended()

@@ -1,15 +1,13 @@
 """Agreement of `appliance.db` and the audit log, from the last entry at which both agreed.
 
 Rules:
-- The rows that agreed are kept in the database under a code that only the holder of the log's
-  key-encryption key can make: the place in the log, the entry there, and the facts. A comparison
-  reads the entries after that place, of the kinds that rows follow from.
-- A log that does not hold that place any more ends before the database: nothing is answered until a
-  person decides.
+- The agreed rows are kept under a code that only the holder of the log's key-encryption key can
+  make. A log that lacks their place ends before the database: nothing is answered until a person
+  decides.
 - While a server runs, a row is behind its entry for a moment: a difference counts when two looks in
-  a row have it. A row that never agreed was not written after its entry, as in a crash: it is
-  completed as far as it takes something away, dropped otherwise, and the log says so.
-- A difference holds what it is about back until a person settles it; the entry of that names each.
+  a row have it. A row that never agreed was interrupted by a crash: it is completed as far as it
+  takes something away, dropped otherwise.
+- A difference holds its subject back until a person settles it.
 """
 
 import contextlib
@@ -55,7 +53,7 @@ _log = logging.getLogger("appliance")
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Where log and rows agreed.
+    """The last agreement of log and rows.
 
     Attributes:
         size: entries that were compared.
@@ -81,7 +79,7 @@ class AgreementFound:
     differences: tuple[UnprovenRow, ...] = ()
 
     def held(self, *tables: str) -> frozenset[str]:
-        """Subjects of these tables that are held back, and what lost certificates are of."""
+        """Subjects of these tables that are held back, and the subjects of lost certificates."""
         held = [d for d in self.differences if d.table in tables and d.permits]
         lost = [str(d.facts.extra.get("digest") or "") for d in held if d.what == "lost"]
         return frozenset([*(d.subject for d in held), *filter(None, lost)])
@@ -91,12 +89,12 @@ class AgreementFound:
         return frozenset(subject.rpartition("/")[0] for subject in self.held(*tables))
 
     def told(self) -> list[Told]:
-        """Each difference that is held back; what is about one thing has one subject."""
+        """Each difference that is held back; those about one thing have one subject."""
         held = (d for d in self.differences if d.permits)
         return [Told(f"{d.table} {d.subject}", d.sentence()) for d in held]
 
     def alarms(self) -> list[str]:
-        """Describe, in sentences, the decisions that a person must make."""
+        """The decisions that a person must make, in sentences."""
         told = [self.ends_early] if self.ends_early else []
         return told + [d.sentence() for d in self.differences if d.permits]
 
@@ -106,8 +104,8 @@ class _Found:
     """A comparison.
 
     Attributes:
-        record: what it began from; None where the whole log was read.
-        last: the entry that it ended with.
+        record: where it began; None where the whole log was read.
+        last: the entry at its end.
     """
 
     record: Record | None
@@ -125,7 +123,7 @@ class Agreement:
     """Compares one database with one log.
 
     Args:
-        secret: keys, the newest first, of the code that what agreed is kept under.
+        secret: keys, the newest first, of the code over the agreed rows.
 
     Attributes:
         size: entries that were compared.
@@ -155,15 +153,15 @@ class Agreement:
         self._audit.hold_for("log_ends_early", found.ends_early)
 
     def held(self, *tables: str, owners: Sequence[str] = ()) -> Held:
-        """Tells which subjects of these tables are held back now.
+        """A function to the subjects of these tables that are held back now.
 
         Args:
-            owners: tables of which what their subjects belong to is held back.
+            owners: tables whose held subjects' owners are held back.
         """
         return lambda: self._standing.held(*tables) | self._standing.owners(*owners)
 
     def when_mended(self, read: Callable[[], None]) -> None:
-        """Have rows that are kept in memory read again whenever rows were changed."""
+        """Call `read` whenever rows were changed, so that rows in memory are read again."""
         self._readers.append(read)
 
     def _mended(self) -> None:
@@ -171,7 +169,7 @@ class Agreement:
             read()
 
     def begin(self) -> AgreementFound:
-        """Compare at a start, before anything is answered; complete what a crash interrupted."""
+        """Compare at a start, before anything is answered; complete interrupted work."""
         try:
             with self._one:
                 return self._begin()
@@ -186,10 +184,10 @@ class Agreement:
         return self._completed(found, self._reader.newest_of(_RUNS) + 1)
 
     def _completed(self, found: _Found, since: int) -> AgreementFound:
-        """Complete what never agreed, since its row was not written after its entry.
+        """Complete rows that never agreed, since they were not written after their entries.
 
         Args:
-            since: the entry from which on that can be.
+            since: the first entry for which that is possible.
         """
         since = max(since, found.record.size if found.record else 0)
         if interrupted := [d for d in found.differences if d.seq >= since and not _stays(d)]:
@@ -216,7 +214,8 @@ class Agreement:
         return self._completed(found, 0)
 
     def settle(self, actor: str, reason: str) -> AgreementFound:
-        """Have a person decide: rows become as strict as the log, and count from here on.
+        """Settle all differences by a person's decision: rows become as strict as the log, and
+        count from here.
 
         Raises:
             StateRefused: `state_agrees` when there is nothing to decide.
@@ -234,7 +233,7 @@ class Agreement:
             return self.begin()
 
     def close(self) -> None:
-        """Keep the place of the end; what cannot be kept is compared again."""
+        """Keep the place of the end; otherwise the next start compares again."""
         with self._one, contextlib.suppress(SQLAlchemyError, AuditRefused, AuditUnavailable):
             found = None if self.standing.ends_early else self._compare()
             if found is not None and found.record is not None:
@@ -276,7 +275,7 @@ class Agreement:
         return _Found(record, self._reader.entry(size - 1), state, there, found)
 
     def _ends_early(self, record: Record, first: int, size: int) -> str:
-        """Why the log is not the one that was agreed with; empty where it is."""
+        """The reason why the log is not the agreed one; "" where it is."""
         seq = record.size - 1
         if record.size > size:
             return f"The log ends with entry {size - 1}, and appliance.db knows entry {seq}."
@@ -289,7 +288,7 @@ class Agreement:
     def _settle(
         self, found: Sequence[UnprovenRow], actor: str, reason: str, ends_early: str = ""
     ) -> None:
-        """Make rows stricter and have an entry say what holds from here on."""
+        """Make rows stricter and record the state from here on."""
         with self._database.begin() as connection:
             rows.mend(connection, found, self._clock.wall_us())
             made = log_state.settled(found, rows.read(connection))
@@ -309,7 +308,7 @@ class Agreement:
             _log.warning("settled: %s", one.sentence())
 
     def _record(self) -> tuple[Record | None, bool]:
-        """Read the kept record, and whether one is missing or altered."""
+        """The kept record, and whether one is missing or altered."""
         with self._database.begin() as connection:
             row = connection.execute(text("SELECT record, code FROM agreement")).first()
         if row is None:
@@ -353,7 +352,7 @@ def _stays(found: UnprovenRow) -> bool:
 
 
 def _parts(made: Sequence[dict[str, Json]]) -> Iterator[list[dict[str, Json]]]:
-    """Lists that fit into an entry each; one at least."""
+    """Non-empty lists that each fit into an entry."""
     part: list[dict[str, Json]] = []
     size = 0
     for one in made:

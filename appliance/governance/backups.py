@@ -1,7 +1,6 @@
-"""The backups that the installer made of this data directory, as it noted them.
+"""The backups of this data directory, as the installer noted them in `DATA/backups.json`.
 
-Rules: `DATA/backups.json` is written by the installer, which imports none of the product; here it
-is only read, and a file that cannot be read has no backups.
+The file is only read here; an unreadable one has no backups.
 """
 
 import datetime
@@ -17,7 +16,7 @@ class StoredBackup(msgspec.Struct, frozen=True):
     """One backup.
 
     Attributes:
-        time: when it was made, ISO 8601 in UTC.
+        time: ISO 8601 in UTC.
         file: name of the archive, wherever it is now.
     """
 
@@ -28,7 +27,7 @@ class StoredBackup(msgspec.Struct, frozen=True):
 
     @property
     def made_us(self) -> int:
-        """When it was made, in microseconds since the epoch."""
+        """Microseconds since the epoch."""
         return int(self.time.timestamp() * 1e6)
 
 

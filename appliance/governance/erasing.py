@@ -1,12 +1,8 @@
 """Erasure: the texts of one request, or of one item of a dataset, in every place where they are.
 
-Rules:
-- The entry is durable before anything is destroyed. After a crash or an error, the next start or
-  the next erasure does it again.
-- A place where texts are is a `Holder`. Nothing of them is left in free pages of the database or in
-  its log of writes.
-- Places that cannot be changed are named: backups that were made while the texts were here, with
-  their date, and signed datasets.
+Rules: the entry is durable before anything is destroyed; after a crash or an error, the next start
+or erasure repeats it. Nothing stays in free pages of the database or in its WAL. Places that cannot
+be changed are named: backups of that time, with their date, and signed datasets.
 """
 
 import dataclasses
@@ -46,13 +42,13 @@ _LISTS: Final = {"queue_labels": "task", "labels_taken": "queue"}
 
 
 class Holder(Protocol):
-    """A place where texts of requests and items are. Methods block."""
+    """A place with texts of requests and items. Methods block."""
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """Count the texts that it keeps of these, by the name of a task or queue."""
+        """Count its texts of these ids, by the name of a task or queue."""
 
     def erase(self, ids: Collection[str]) -> None:
-        """Destroy them. Nothing happens where it was done before."""
+        """Destroy them; safe to repeat."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class ErasedTexts:
 
     Attributes:
         seq: of its entry.
-        places: how many texts went, by place besides the log.
+        places: erased texts by place, besides the log.
         backups: still hold them.
         datasets: signed, and still hold an item of this id.
     """
@@ -78,7 +74,7 @@ class _Meant:
 
     Attributes:
         requests: ids of requests in the log: the one, its shadow, its searches for evidence.
-        ids: what other places know the texts by.
+        ids: of the texts in other places.
         since_us: time of the first entry; 0 where none is.
     """
 
@@ -91,7 +87,6 @@ class Erasing:
     """Erases; one at a time is enough.
 
     Args:
-        data: the data directory.
         database: appliance.db, whose migrations include `TABLES`.
         holders: places besides the log, by name.
         datasets: which signed datasets have an item of one of these ids.
@@ -113,7 +108,7 @@ class Erasing:
         self._holders, self._datasets, self._aliases = holders, datasets, aliases
 
     def erase(self, request_id: str, actor: str, reason: str) -> ErasedTexts:
-        """Erase what was asked and answered under an id.
+        """Erase all prompts and answers under an id.
 
         Raises:
             NotFound: `not_found` when nothing keeps a text of it.
@@ -148,7 +143,7 @@ class Erasing:
         return ErasedTexts(receipt.seq, places, tuple(kept), tuple(datasets))
 
     def catch_up(self) -> bool:
-        """Do what erasures on record say and what was not done yet; whether there was any.
+        """Complete recorded erasures; True if there was one to complete.
 
         Raises:
             Unavailable: `erasure_unfinished`.
@@ -175,7 +170,6 @@ class Erasing:
         return -1 if found is None else int(found)
 
     def _meant(self, request_id: str) -> _Meant:
-        """Find everything that belongs to a request, by its entries."""
         requests, ids, since = [request_id, request_id + SHADOW], {request_id}, 0
         for entry in self._entries(Query(request_id=request_id, limit=_PAGE)):
             if entry.kind == KIND:

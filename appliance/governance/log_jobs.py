@@ -17,11 +17,7 @@ from appliance.wire.admin.results import LogExported, LogVerified
 
 
 class VerificationJob(JobKind[VerifyRange, LogVerified]):
-    """Checks the log of a data directory; needs only its files.
-
-    Args:
-        log: the log's directory.
-    """
+    """Checks the log of a data directory; needs only its files."""
 
     name: ClassVar[str] = "verify"
     form = VerifyRange
@@ -33,11 +29,9 @@ class VerificationJob(JobKind[VerifyRange, LogVerified]):
         self._log = log
 
     def title(self, params: VerifyRange) -> str:
-        """The range."""
         return f"entries {params.first} to {'the newest' if params.last is None else params.last}"
 
     async def run(self, job: Context[VerifyRange]) -> LogVerified:
-        """The fields of `wire.admin.models.Verification`."""
         return await job.in_thread(verified, self._log, job.params, job.report)
 
 
@@ -58,11 +52,9 @@ class Exporting(JobKind[Export, LogExported]):
         self._log, self._audit, self._enterprise = log, audit, enterprise
 
     def title(self, params: Export) -> str:
-        """The form and the place."""
         return f"{params.format} to {params.out}"
 
     async def run(self, job: Context[Export]) -> LogExported:
-        """Export entries and count them."""
         wanted = job.params
 
         def report(done: int, total: int) -> None:

@@ -1,11 +1,9 @@
-"""Entries of the log as the state that they prove, and how the rows of `appliance.db` differ.
+"""Entries of the log as the state that they prove, and the differences of `appliance.db`. Pure.
 
 Rules:
-- Pure: entries in, facts out. Each kind of row says once which entries it follows from.
-- The stricter of log and row holds. A row that permits more than its entries is a difference; one
-  that permits less is none.
+- The stricter of log and row holds: only a row that permits more than its entries is a difference.
 - A field that no entry of a subject has, as in entries of older releases, is not compared.
-- Facts that no row may lack are withdrawals: a look, a suspension, a label that was given.
+- Facts that no row may lack are withdrawals: a look, a suspension, a given label.
 """
 
 import hashlib
@@ -35,9 +33,9 @@ class ProvenFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         rank: how strict it is; 0 lets it be used.
-        values: by name; what is not known is not there.
+        values: by name; unknown ones are left out.
         seq: the newest entry that says so; -1 of a row.
-        extra: what mends the row and is not compared.
+        extra: mends the row and is not compared.
     """
 
     rank: int = 0
@@ -47,7 +45,7 @@ class ProvenFacts(msgspec.Struct, frozen=True):
 
     @property
     def round(self) -> int:
-        """Of the approvals of an artifact."""
+        """Round of the approvals of an artifact."""
         return cast(int, self.values.get("round", 0))
 
 
@@ -71,9 +69,9 @@ class Table:
     """A kind of row.
 
     Attributes:
-        words: what a row is, for people.
+        words: for people.
         grants: whether a row by itself permits something.
-        kept: whether a row that is missing permits something.
+        kept: whether a missing row permits something.
         ends: from this rank on nothing else about a row matters.
     """
 
@@ -114,7 +112,7 @@ class UnprovenRow:
             a withdrawal is missing), absent (only the log permits it).
         names: the fields that differ.
         seq: the newest entry about it; -1 without one.
-        facts: what the entries prove.
+        facts: proved by the entries.
     """
 
     table: str
@@ -130,7 +128,6 @@ class UnprovenRow:
         return self.what != "absent"
 
     def sentence(self) -> str:
-        """The difference for people."""
         name = f"The {TABLES[self.table].words} {self.subject}"
         log = f"entry {self.seq}"
         match self.what:
@@ -147,7 +144,7 @@ class UnprovenRow:
 
 
 def differences(proven: State, rows: State) -> list[UnprovenRow]:
-    """Where the rows are not what the entries prove, in order."""
+    """Rows that differ from their entries' proof, in order."""
     found = []
     for name, table in TABLES.items():
         said, there = proven.get(name, {}), rows.get(name, {})
@@ -185,7 +182,7 @@ def _compared(
 
 
 def agreed(proven: State, rows: State) -> State:
-    """Build the state for the next comparison: proven facts, and of rows those without an entry."""
+    """The state for the next comparison: proven facts, and of rows those without an entry."""
     kept: State = {}
     for name in TABLES:
         said, there = dict(proven.get(name, {})), rows.get(name, {})
@@ -203,7 +200,7 @@ def agreed(proven: State, rows: State) -> State:
 
 
 def _lasting(row: ProvenFacts) -> ProvenFacts:
-    """A row without what changes and has no entry: a job keeps checkpoints while it works."""
+    """A row without fields that change without an entry: a job keeps checkpoints while it works."""
     values = {name: value for name, value in row.values.items() if name != "checkpoint_sha256"}
     return _with(row, values=values)
 
@@ -217,7 +214,7 @@ def settled(found: Iterable[UnprovenRow], rows: State) -> list[dict[str, Json]]:
 
 
 def fold(state: State, entries: Iterable[Body]) -> State:
-    """Have entries, in their order, change a state; the state itself is changed."""
+    """Apply entries to a state, in their order and in place."""
     for body in entries:
         match body["kind"]:
             case "admin":
@@ -246,7 +243,7 @@ def _of_item(item: object) -> str:
 
 
 def _put(state: State, table: str, subject: object, body: Body, **changed: Any) -> None:
-    """Have a subject be what an entry says; what it says nothing of stays."""
+    """Set a subject to an entry's facts; other facts stay."""
     subjects = state.setdefault(table, {})
     facts = subjects.get(str(subject), ProvenFacts())
     values = {**facts.values, **changed.pop("values", {})}
@@ -258,7 +255,6 @@ def _with(facts: ProvenFacts, **changed: Any) -> ProvenFacts:
 
 
 def _there(body: Body, **names: str) -> Values:
-    """Values by the name of a column, of the fields that an entry has."""
     return {column: _value(body, field) for column, field in names.items() if field in body}
 
 
@@ -280,7 +276,7 @@ def _group(state: State, body: Body) -> None:
 
 
 def _model(state: State, body: Body) -> None:
-    """An edge of an artifact's life; one from the stick says nothing about what is here."""
+    """An edge of an artifact's life; an edge on the stick says nothing about the store."""
     model, after = str(body["model"]), str(body["state"])
     known = state.get("models", {}).get(model, ProvenFacts(extra={"state": "refused"}))
     if body.get("before") == "media":
@@ -329,7 +325,7 @@ def _look(state: State, body: Body) -> None:
 
 
 def _left(state: State, body: Body) -> None:
-    """Outcomes that left end the looks; entries of releases where they did not name none."""
+    """Outcomes that left end the looks, in entries of releases that named none."""
     if "look" in body:
         _put(state, "looks", body["look"], body, values={"exported": 1})
 
@@ -340,7 +336,7 @@ def _judged(state: State, body: Body) -> None:
 
 
 def _verdict(state: State, body: Body) -> None:
-    """The end of a look; what no certificate came of is not in the ledger of every release."""
+    """The end of a look; not every release's ledger has looks without a certificate."""
     table = "certificates" if body["action"] == "gate_verdict" else "route_certificates"
     specification, certified = str(body["specification"]), str(body["certificate"])
     look = state.get("looks", {}).get(specification)
@@ -382,7 +378,6 @@ def _upstream(state: State, body: Body) -> None:
 
 
 def _envelope(body: Body) -> Values:
-    """The digest of the envelope that an entry has."""
     if "envelope" not in body:
         return {}
     return {"envelope_sha256": hashlib.sha256(str(body["envelope"]).encode()).hexdigest()}

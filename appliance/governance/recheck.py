@@ -1,15 +1,10 @@
-"""The periodic re-check: do the store and the policy still say what they said at load?
+"""The periodic re-check of the store against the policy and the digests at load.
 
-Rules: every model that may be or is served is re-hashed and re-checked against the policy; a new
-policy is applied at once, without hashing (`ask`). A finding is recorded once, not in each round,
-and so is its end, once the files are as they were. A revoked key, certificate or digest ends a
-model for good; a model that the policy no longer allows for another reason is suspended, served or
-not, as is a task whose evaluation is not valid. A changed store suspends a model that is not
-served. A model served from sealed memory keeps running, since its bytes cannot have changed, and
-shows the finding; one served from the disk ends. A policy that cannot be read changes nothing, and
-neither do missing files: such a model cannot be loaded until the same artifact is imported again. A
-task that was evaluated with another engine answers nothing until its evaluation is carried over,
-and is not suspended for it.
+Rules: a finding and its end are recorded once. A revoked key, certificate or digest ends a model
+for good; one that the policy no longer allows, or a task without a valid evaluation, is suspended.
+A changed store suspends a model that is not served; one in sealed memory keeps running, one served
+from the disk ends. An unreadable policy and missing files change nothing. A task that was evaluated
+with another engine answers nothing, unsuspended, until its evaluation is carried over.
 """
 
 import asyncio
@@ -32,15 +27,7 @@ _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
 
 
 class Sweep:
-    """Looks at all models.
-
-    Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-        supervisor: where models are served.
-        lifecycle: checks what is in memory.
-        pool: changes states and records why.
-    """
+    """Checks all models."""
 
     def __init__(
         self,
@@ -57,7 +44,7 @@ class Sweep:
         self._pool = pool
 
     async def run(self) -> list[ModelRecord]:
-        """Look once.
+        """Check once.
 
         Returns:
             The models with which something was wrong.
@@ -69,9 +56,8 @@ class Sweep:
         return await self._all(self._problem, reads=True)
 
     async def ask(self) -> list[ModelRecord]:
-        """Ask the policy in force about all models without reading their files.
-
-        Returns, raises: as `run`.
+        """Check all models under the policy in force without reading their files; otherwise as
+        `run`.
         """
         return await self._all(self._no, reads=False)
 

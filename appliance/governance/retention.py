@@ -1,14 +1,11 @@
-"""The use-case of retention: which segments of the audit log may go, and taking them off.
+"""The use-case of retention: which segments of the audit log may go, and their removal.
 
 Rules:
-- Nothing goes by itself, and nothing before all of it is `audit.keep_days` old, which no
-  configuration sets below six months.
-- Pruned entries were exported: who prunes shows the root of a copy, computed from the bodies in it.
-- Nothing goes that a receiver of the log may lack, unless the person says so, which is recorded.
-- No witness is cut off: each has seen at least what goes, or it could not follow the log any more.
-- Two people or more, approvers under the trust policy, sign the log, the first entry that stays and
-  the root of what goes. Their statements are entries of the log; they are verified again, under
-  the policy of the day, when the prune is carried out.
+- Nothing goes by itself, before it is `audit.keep_days` old (at least six months), before its
+  export (the root of a copy, computed from its bodies, shows it), or before each witness saw it.
+- An entry that a receiver of the log may lack goes only if the person says so, which is recorded.
+- Two people or more, approvers, sign the log, the first entry that stays and the root of what goes;
+  their statements are verified again when the prune is carried out.
 - The prune entry is durable before the files go. A refusal is recorded and changes nothing.
 """
 
@@ -53,8 +50,7 @@ class Retention:
     """Prunes the audit log.
 
     Args:
-        keep_days: how old all that goes must be.
-        policy, fresh: read the trust policy, and what the time says about it.
+        keep_days: least age of a removed entry.
         lacking: receivers that may not have all entries before a number.
         count: counts the usage of all entries so far.
     """
@@ -85,7 +81,7 @@ class Retention:
         ]
 
     def subject(self, before: int) -> PrunedEntries:
-        """Return the subject that approvers of a prune sign.
+        """The subject that approvers of a prune sign.
 
         Args:
             before: the first entry that stays.
@@ -107,7 +103,7 @@ class Retention:
         return PrunedEntries(self._reader.origin, before, self._reader.root_before(before))
 
     def approvals(self, subject: PrunedEntries) -> dict[int, ValidApproval]:
-        """Approvals that hold under the policy of today, by the entry that has them."""
+        """Approvals that hold under today's policy, by the entry that has them."""
         policy, found = self._policy(), {}
         after: int | None = -1
         while after is not None:
@@ -125,7 +121,7 @@ class Retention:
         """Take one approval.
 
         Raises:
-            StateRefused: what `subject` raises.
+            StateRefused: as `subject`.
             PolicyRefused: the approval does not hold; recorded, nothing changed.
         """
         try:
@@ -156,10 +152,10 @@ class Retention:
         exported: tuple[int, str],
         unsent: bool = False,
     ) -> Receipt:
-        """Take off everything before an entry.
+        """Remove everything before an entry.
 
         Args:
-            unsent: also what a receiver of the log may lack.
+            unsent: also entries that a receiver of the log may lack.
             exported: of a copy: its first body, and the hex root of the tree of all entries before
                 `before`, computed from its bodies.
 
@@ -167,8 +163,8 @@ class Retention:
             The receipt of the prune entry; the files are gone.
 
         Raises:
-            StateRefused: what `subject` raises, `prune_not_exported`, `prune_unsent`.
-            PolicyRefused: `not_approved`, and what `check_change` raises.
+            StateRefused: as `subject`; `prune_not_exported`, `prune_unsent`.
+            PolicyRefused: `not_approved`, and as `check_change`.
             AuditUnavailable: the log cannot be written.
         """
         try:

@@ -1,7 +1,6 @@
-"""The rows of `appliance.db` as facts, and what makes a row as strict as its entries.
+"""The rows of `appliance.db` as facts, and the writes that make a row as strict as its entries.
 
-Rules: the only place that reads the tables of others, by their SQL only; `mend` writes what takes
-away and never what permits.
+Rules: only this module reads the tables of others, by their SQL; `mend` never writes a permission.
 """
 
 import hashlib
@@ -54,7 +53,7 @@ def read(connection: Connection) -> State:
 
 
 def mend(connection: Connection, found: Iterable[UnprovenRow], now_us: int) -> None:
-    """Write what the log takes away into the rows, as far as it says enough; the rest stays."""
+    """Withdraw in the rows what the log withdraws, as far as it says enough."""
     for one in found:
         values: Bound = {"subject": one.subject, "at": now_us, **one.facts.extra}
         owner, _, member = one.subject.rpartition("/")
@@ -114,7 +113,6 @@ def _mending(one: UnprovenRow, values: Bound) -> tuple[str, ...]:
 
 
 def _restored(facts: ProvenFacts, values: Bound) -> tuple[str, ...]:
-    """All columns of a key that entries say."""
     said = dict(facts.values)
     if isinstance(limits := said.pop("limits", {}), dict):
         values |= limits
@@ -201,7 +199,7 @@ def _looks(connection: Connection) -> dict[str, ProvenFacts]:
 
 
 def _listed(connection: Connection, table: str, line: str) -> dict[str, str]:
-    """SHA-256 of the sorted lines of each look; SQLite makes them, since there are millions."""
+    """SHA-256 of the sorted lines of each look, by SQLite, since there are millions."""
     lines = f"group_concat({line}, char(10) ORDER BY {line})"
     sql = f"SELECT look, {lines} FROM {table} GROUP BY look"  # noqa: S608 - our own words
     return {str(look): _sha256(found.encode()) for look, found in connection.execute(text(sql))}

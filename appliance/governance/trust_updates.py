@@ -1,11 +1,9 @@
-"""The use-case of trust metadata: accept newer metadata, and watch the one in force grow old.
+"""The use-case of trust metadata: accept newer metadata, and watch the age of the one in force.
 
-Rules: the audit entry is durable before the file changes. A refusal is recorded once and changes
-nothing. Models that the new policy no longer allows end before the update is answered. Time never
-revokes: metadata that is too old unloads models, which load again after the next update. A root
-that resets the clock takes the entries before its own out of the floor, once. The metadata in force
-must be what the log says was accepted last. Every model is checked against it, within a minute
-where the update itself could not.
+Rules: the audit entry is durable before the file changes; a refusal changes nothing. Models that
+the new policy no longer allows end before the update is answered. Time never revokes: metadata that
+is too old unloads models until the next update. A root that resets the clock removes earlier
+entries from the floor, once. The metadata in force must be what the log says was accepted last.
 """
 
 import asyncio
@@ -62,7 +60,6 @@ class TrustState:
 
     Args:
         directory: `DATA/trust`.
-        reader: knows the times in the audit log.
     """
 
     def __init__(self, directory: Path, reader: LogReader, clock: Clock) -> None:
@@ -73,27 +70,22 @@ class TrustState:
         self._taken_last: Mapping[str, Json] = {}
 
     def trusted(self) -> Trusted | None:
-        """The verified metadata; None in a lab.
-
-        Raises:
-            PolicyRefused: what `trusted_file.load` raises.
-        """
+        """The verified metadata; None in a lab. Raises as `trusted_file.load`."""
         if not trusted_file.exists(self._directory):
             return None
         return trusted_file.load(self._directory)
 
     def freshness(self) -> Freshness:
-        """Judge the freshness now."""
         trusted = self.trusted()
         recorded_us = self._reader.latest_us(self._first(trusted))
         undone = self._undone(trusted)
         return freshness.judge(trusted, recorded_us, self._clock.wall_us(), undone)
 
     def _undone(self, trusted: Trusted | None) -> str:
-        """Describe the difference between this metadata and the last one in the log; "" if none.
+        """The difference between this metadata and the last one in the log; "" if none.
 
-        An older copy of the data directory, a file that somebody put there, or an update that was
-        recorded and then interrupted.
+        An older copy of the data directory, a foreign file, or an update that was interrupted after
+        its entry.
         """
         if trusted is None:
             return ""
@@ -106,7 +98,7 @@ class TrustState:
         )
 
     def _taken(self) -> Mapping[str, Json]:
-        """The body of the newest entry that says what was taken; empty where there is none."""
+        """The body of the newest entry of accepted metadata; empty without one."""
         asked = Query(kind=_KIND, after=self._looked, newest_first=True)
         size = self._reader.size
         while True:
@@ -135,11 +127,6 @@ class Renewal:
 
     Args:
         directory: `DATA/trust`.
-        state: what it holds.
-        reader: finds what was recorded already.
-        supervisor: knows what is in memory.
-        pool: unloads and loads.
-        sweep: applies a new policy to all models.
     """
 
     def __init__(
@@ -165,11 +152,11 @@ class Renewal:
         self._asked: Held | None = None  # under which the models were asked about
 
     async def update(self, actor: str, offer: Mapping[str, bytes], *, serving: bool) -> Renewed:
-        """Verify what was offered and put it in force.
+        """Verify offered metadata and put it in force.
 
         Args:
             offer: files by name, as `metadata.advance` takes them.
-            serving: load again what was unloaded since the metadata was too old.
+            serving: load models again that were unloaded since the metadata was too old.
 
         Raises:
             PolicyRefused: the codes of `metadata.advance`, `clock_behind`, `trust_profile` in a
@@ -205,18 +192,13 @@ class Renewal:
             ) from error
 
     async def refuse(self, actor: str, error: Refused) -> NoReturn:
-        """Refuse what was offered before it could be verified: a medium that is none.
-
-        Raises:
-            Refused: `error`. Recorded once.
-        """
+        """Refuse a medium before it could be verified; recorded once, then raised."""
         async with self._lock:
             before = await asyncio.to_thread(self._state.trusted)
             await self._record("update_refused", actor, before, error)
         raise error
 
     async def _ask(self, held: Held) -> list[ModelRecord]:
-        """Ask about all models under what is in force now."""
         ended = await self._sweep.ask()
         self._asked = held
         return ended
@@ -275,7 +257,7 @@ class Renewal:
                 await self._ask(trusted.held)
 
     def _told(self, due: str, fresh: Freshness) -> bool:
-        """True if the newest alarms say so already, of this metadata; a clock's of this hour."""
+        """True if the newest alarms have it, of this metadata; a clock's of this hour."""
         asked = Query(kind=_KIND, code=due, newest_first=True, limit=20)
         page = self._reader.search(asked)
         return any(
@@ -313,7 +295,6 @@ class Renewal:
 
 
 def _in_force(trusted: Trusted) -> dict[str, Json]:
-    """Describe in an entry the metadata in force."""
     return {
         "after": dict(trusted.versions),
         "root": roots.fingerprint(trusted.held.roots[-1]),
@@ -321,12 +302,10 @@ def _in_force(trusted: Trusted) -> dict[str, Json]:
 
 
 def _versions(body: Mapping[str, Json]) -> str:
-    """The versions of such an entry for a person."""
     after = body["after"]
     told = sorted(after.items()) if isinstance(after, dict) else ()
     return ", ".join(f"{name} {version}" for name, version in told)
 
 
 def _reset_body(reset: Reset) -> dict[str, Json]:
-    """Describe in an entry the root that reset the clock, and its time."""
     return {"root": reset.root, "floor": iso(reset.floor_us)}

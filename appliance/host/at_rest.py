@@ -1,11 +1,9 @@
 """Texts at rest: the one cipher of a data directory's columns, lines and files.
 
-Rules:
-- Its keys hang on the log's key-encryption key, `audit/kek`. Outside of a data directory there is
-  none, and texts lie in plain. Of several, the first encrypts, and each decrypts.
-- AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL asks, and lengths show.
-- `MARK` begins what is encrypted. What has none was written by an older release: it is read as it
-  lies, until the next write or `appliance protect` encrypts it.
+Rules: its keys derive from those in `audit/kek`, of which the first encrypts and each decrypts;
+without it texts stay plain. AES-SIV (RFC 5297) without a nonce: equal texts look equal, which SQL
+needs, and lengths show. A text without `MARK`, of an older release, is read as it is, until the
+next write or `appliance protect` encrypts it.
 """
 
 import contextlib
@@ -50,7 +48,7 @@ class TextCipher:
         return bool(self._sivs)
 
     def seal(self, content: bytes) -> bytes:
-        """A text as it lies; an empty one lies as it is."""
+        """The stored form of a text; an empty one stays empty."""
         if not self._sivs or not content or len(content) > MOST:
             return content
         return MARK + self._sivs[0].encrypt(content, None)
@@ -66,12 +64,12 @@ class TextCipher:
         raise StateRefused("content_unavailable", message)
 
     def seal_line(self, line: bytes) -> bytes:
-        """A text as it lies where only what prints may lie."""
+        """The printable stored form of a text."""
         sealed = self.seal(line)
         return sealed if sealed is line else MARK + b64encode(sealed[len(MARK) :])
 
     def open_line(self, kept: bytes) -> bytes:
-        """The same back; raises as `open`."""
+        """The text; raises as `open`."""
         if not kept.startswith(MARK):
             return kept
         try:
@@ -84,7 +82,7 @@ PLAIN: Final = TextCipher()
 
 
 def cipher_of(path: Path, purpose: bytes = FILE) -> TextCipher:
-    """The cipher of what lies at a path; for who may not read the key, as where there is none.
+    """The cipher of a path; for an account that may not read the key, as without one.
 
     Raises:
         OSError: the key cannot be read.
@@ -103,7 +101,7 @@ def read(path: Path) -> bytes:
 
 
 def sealed(path: Path, content: bytes) -> bytes:
-    """The bytes that a file of this content has; raises as `cipher_of`."""
+    """The stored bytes of a file with this content; raises as `cipher_of`."""
     return cipher_of(path).seal(content)
 
 
@@ -114,7 +112,7 @@ def read_lines(path: Path) -> list[bytes]:
 
 
 def sealed_lines(path: Path, lines: Iterable[bytes]) -> bytes:
-    """The bytes of such lines; raises as `cipher_of`."""
+    """The stored bytes of such lines; raises as `cipher_of`."""
     cipher = cipher_of(path)
     return b"".join(cipher.seal_line(line) + b"\n" for line in lines)
 

@@ -1,9 +1,7 @@
 """No core dumps: memory with keys and prompts in it never becomes a file.
 
-Rules: every program that may hold a secret calls `forbid` before it reads one. The limit alone is
-not enough: the kernel pipes a dump to a collector whatever the limit says, but never one of a
-process that is not dumpable. Other processes of its user cannot read or trace such a process
-either. `exec` makes a process dumpable again, so each program calls `forbid` itself.
+Rules: every program that may hold a secret calls `forbid` before it reads one, since `exec` makes a
+process dumpable again. The limit alone is not enough: the kernel pipes dumps to a collector anyway.
 
 Source: core(5), prctl(2) PR_SET_DUMPABLE.
 """
@@ -17,7 +15,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def forbid() -> None:
-    """Let this process leave no core dump. Raises OSError where the kernel refuses."""
+    """Prevent core dumps of this process. Raises OSError where the kernel refuses."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, *(ctypes.c_ulong(0) for _ in range(4))) != 0:

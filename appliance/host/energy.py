@@ -1,9 +1,7 @@
 """Energy that the processors took, where the kernel tells it.
 
-Rules: the counters of all packages are added; parts of a package and the zone of the whole
-platform (`psys`, which has the packages in it) are left out; a counter that began again at its end
-is counted on; where there is none, or one cannot be read (most kernels let root only), the answer
-is "unknown".
+Rules: all packages, without their parts and the whole platform's zone (`psys`); wrapped counters
+count on; without a readable one (most kernels let only root read) the answer is "unknown".
 
 Source: Linux, Documentation/power/powercap/powercap.rst; the control type `intel-rapl` is that of
 AMD's processors, too.
@@ -17,7 +15,7 @@ _MICRO: Final = 1e-6
 
 
 class EnergyMeter:
-    """Energy taken since the meter was made; asked once an hour at least, it misses no round."""
+    """Energy taken since the meter was made; asked once an hour at least, it misses no wrap."""
 
     def __init__(self, root: Path = _ROOT) -> None:
         zones = root.glob("intel-rapl:*")
@@ -37,7 +35,7 @@ class EnergyMeter:
         return self._taken
 
     def _read(self) -> list[tuple[int, int]] | None:
-        """Of each package its counter and where that begins again, in microjoules."""
+        """Of each package its counter and its range, in microjoules."""
         try:
             return [
                 (

@@ -1,8 +1,7 @@
-"""The host's resources: processor, memory, kernel, confinement, disk.
+"""The host's resources: processor, memory, kernel, confinement, disk. Sizes are bytes.
 
-Rules: parsing is pure (text in, values out) and takes what any kernel writes, so a missing
-line is an empty or zero value, never an error; only `host_facts` reads the host. Sizes are
-bytes.
+Rules: parsing is pure; a missing line is an empty or zero value, never an error; only `host_facts`
+reads the host.
 """
 
 import ctypes
@@ -24,7 +23,6 @@ class HostFacts:
     """The host as it is now.
 
     Attributes:
-        name: the host's own name.
         cores: processors that this process may run on.
         memory: main memory, or the control group's limit where that is lower.
         landlock_abi: version of the Landlock interface, 0 when the kernel has none.
@@ -71,7 +69,7 @@ def available_cores() -> int:
 
 
 def compute_threads(cores: int) -> int:
-    """Threads that a worker computes with where none are configured.
+    """Threads of a worker where none are configured.
 
     One core is left to the server where there are more than two. On two the server has little to do
     while the worker computes, and the worker gives a core up when it is contended.
@@ -148,7 +146,7 @@ def landlock_abi() -> int:
 
 
 def problems(facts: HostFacts) -> list[str]:
-    """Everything about the host that keeps the product from working, one sentence each."""
+    """All problems of the host that keep the product from working, one sentence each."""
     found = []
     if parse_kernel(facts.kernel) < OLDEST_KERNEL:
         wanted = ".".join(map(str, OLDEST_KERNEL))

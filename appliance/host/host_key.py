@@ -1,15 +1,11 @@
-"""The host key: the appliance's own key files lie encrypted under it, itself under a passphrase.
+"""The host key: it encrypts the appliance's own key files, and a passphrase encrypts it.
 
 Rules:
-- `keys/host.json` has the key, wrapped with AES-256-GCM under scrypt of the passphrase. A data
-  directory without that file keeps its key files in plain.
-- It is unlocked once in a process and kept in memory; where it is locked, no key file is read.
-- A plain file in a protected directory is read: a crash kept it from being encrypted, and the next
-  `protect` encrypts it.
-- A new host key lies in `keys/host.next.json`, under the same passphrase, until every file is under
-  it; until then files of either key are read.
-- A file that is replaced is overwritten where it lay. Flash and copy-on-write file systems may keep
-  old blocks.
+- `keys/host.json` has the key, wrapped with AES-256-GCM under scrypt of the passphrase. Without it
+  key files are plain. While it is locked, no key file is read.
+- A plain file in a protected directory, left by a crash, is read; the next `protect` encrypts it.
+- A new host key stays in `keys/host.next.json` until every file is under it.
+- A replaced file is overwritten in place. Flash and copy-on-write file systems may keep old blocks.
 
 Sources: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
 """
@@ -72,7 +68,7 @@ def locked(data: Path) -> bool:
 
 
 def make(data: Path, passphrase: str) -> None:
-    """Make a host key; it is unlocked then. Raises Refused (`passphrase_refused`)."""
+    """Make and unlock a host key. Raises Refused (`passphrase_refused`)."""
     key = os.urandom(BYTES)
     _keep(data / _FILE, key, passphrase)
     take(data, key)
@@ -101,7 +97,7 @@ def _opened(path: Path, passphrase: str) -> bytes:
 
 
 def take(data: Path, keys: bytes) -> None:
-    """Unlock with what `held` gives, which another process of this program has handed over."""
+    """Unlock with the keys that another process of this program got from `held`."""
     _UNLOCKED[data.resolve()] = tuple(each(keys))
 
 
@@ -121,7 +117,7 @@ def held(data: Path) -> bytes:
 
 
 def change(data: Path, passphrase: str) -> None:
-    """Put the key, which is unlocked, under another passphrase.
+    """Put the unlocked key under another passphrase.
 
     Raises:
         Refused: `passphrase_refused`.
@@ -133,7 +129,7 @@ def change(data: Path, passphrase: str) -> None:
 
 
 def renew(data: Path, passphrase: str, files: list[Path]) -> None:
-    """Put these files under a new host key, whose passphrase stays. After a crash, the same again.
+    """Put these files under a new host key with the same passphrase; repeat it after a crash.
 
     Raises:
         Refused: `passphrase_refused`.
@@ -186,7 +182,7 @@ def read(path: Path) -> bytes:
 
 
 def sealed(path: Path, content: bytes) -> bytes:
-    """The bytes that a key file of this content has. Raises StateRefused (`host_key_locked`)."""
+    """The stored bytes of a key file with this content. Raises StateRefused (`host_key_locked`)."""
     data = _data_of(path)
     if not protected(data):
         return content
@@ -210,14 +206,14 @@ def plain_file(path: Path) -> Iterator[Path]:
 
 
 def secret(data: Path, credentials: Path | None, ask: Callable[[], str]) -> None:
-    """Unlock a directory that is locked: by the service's credential, else by asking.
+    """Unlock a locked directory: by the service's credential, else by asking.
 
     Args:
         credentials: the directory of systemd's credentials.
 
     Raises:
         Refused: `passphrase_refused`.
-        StateRefused: `host_key_damaged`, and what `ask` raises.
+        StateRefused: `host_key_damaged`, and as `ask`.
     """
     if not locked(data):
         return
@@ -251,7 +247,7 @@ def _keep(path: Path, key: bytes, passphrase: str) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Replace a file, whole or not at all, and leave nothing of the old one where it lay."""
+    """Replace a file, whole or not at all, and overwrite the old one."""
     part = path.with_name(path.name + ".part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(part, flags, 0o600), "wb") as file:

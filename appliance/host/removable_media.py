@@ -1,7 +1,7 @@
 """Places where somebody may have brought artifacts: mounted sticks, and directories they name.
 
-Rules: only looked at, nothing is opened but directories; no link is followed; how deep and how many
-is bounded; a place that cannot be read has none. Names are carried as they are found.
+Rules: only directories are opened; no link is followed; depth and number are bounded; an unreadable
+place has none. Names are carried as they are found.
 """
 
 import os
@@ -18,7 +18,7 @@ _DEPTH, _MOST = 3, 200
 
 @dataclass(frozen=True)
 class FoundArtifact:
-    """A directory with a model file; `signed` says that a `model.sig` is there, no more."""
+    """A directory with a model file; `signed` means only that a `model.sig` is there."""
 
     path: str
     name: str
@@ -29,7 +29,7 @@ class FoundArtifact:
 
 @dataclass(frozen=True)
 class MediaPlace:
-    """A mount point or a directory; sizes in bytes, zeros where they cannot be told."""
+    """A mount point or a directory; sizes in bytes, 0 where unknown."""
 
     path: str
     device: str
@@ -40,7 +40,7 @@ class MediaPlace:
 
 
 def places(named: tuple[Path, ...] = (), mountinfo: str | None = None) -> list[MediaPlace]:
-    """The directories that are named, then every stick.
+    """The named directories, then every stick.
 
     Args:
         mountinfo: text of `/proc/self/mountinfo`; by default it is read.
@@ -53,7 +53,7 @@ def places(named: tuple[Path, ...] = (), mountinfo: str | None = None) -> list[M
 
 
 def sticks(mountinfo: str) -> list[tuple[str, str, str]]:
-    """Mount point, device and file system of what can be carried: by its kind or where it is.
+    """Mount point, device and file system of portable media: by their kind or place.
 
     Source: proc_pid_mountinfo(5).
     """
@@ -80,7 +80,7 @@ def _place(path: Path, device: str, kind: str) -> MediaPlace:
 
 
 def _artifacts(top: Path) -> Iterator[FoundArtifact]:
-    """Directories with a model file, nearest first; what is below one is not looked at."""
+    """Directories with a model file, nearest first, and nothing below one."""
     level, seen = [top], 0
     for _ in range(_DEPTH + 1):
         below: list[Path] = []

@@ -1,7 +1,6 @@
 """Resources used by the host and the appliance's own processes, as counters that only grow.
 
-Rules: parsing is pure and takes what any kernel writes; a process that is gone counts nothing. Who
-wants a rate takes the difference of two readings, so nothing is remembered here.
+Parsing is pure; a process that is gone counts nothing. A rate is the difference of two readings.
 """
 
 import os

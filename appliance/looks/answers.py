@@ -1,5 +1,5 @@
 """Answers to the items of a look: asked a batch at a time, each batch encrypted and durable before
-the next, so that a look that was stopped continues at the item. One release and engine answers all.
+the next, so that a stopped look continues at the item. One release and engine answers all.
 """
 
 import asyncio
@@ -21,18 +21,14 @@ class Askable(Protocol):
     """An item that is asked."""
 
     @property
-    def id(self) -> str:
-        """Its id."""
-        ...
+    def id(self) -> str: ...
 
 
 class Lined(Protocol):
-    """An outcome as a line, whatever was measured."""
+    """An outcome as a line, of any measurement."""
 
     @property
-    def item(self) -> str:
-        """The id of its item."""
-        ...
+    def item(self) -> str: ...
 
     def line(self) -> bytes:
         """Canonical JSON."""
@@ -47,7 +43,6 @@ class LookFiles:
     """The encrypted files of a job.
 
     Args:
-        directory: of the job.
         kek: the key-encryption key.
     """
 
@@ -55,11 +50,11 @@ class LookFiles:
         self.directory, self.key = directory, key_of(directory, kek)
 
     def alias(self, item: str) -> str:
-        """The log names an item of the sealed split by the key of this job."""
+        """An item of the sealed split in the log, by the key of this job."""
         return alias(self.key, item)
 
     def others(self, by: str) -> str:
-        """Another release or engine that gave the answers that are kept; "" where none did."""
+        """Another release or engine that gave the kept answers; "" where none did."""
         if not any(self.directory.glob("*.sealed")):
             return ""
         file = self.directory / _BY
@@ -67,13 +62,12 @@ class LookFiles:
         return "" if before == by else before
 
     def begin(self, by: str) -> None:
-        """Forget the answers of others, so that all that is judged was asked and scored alike."""
+        """Forget the answers of others, so that everything judged was asked and scored alike."""
         for kept in self.directory.glob("*.sealed") if self.others(by) else ():
             kept.unlink()
         durable.replace(self.directory / _BY, by.encode())
 
     def answers(self, name: str, parse: Callable[[bytes], L]) -> "SealedAnswers[L]":
-        """Those of one file."""
         return SealedAnswers(SealedLines(self.directory / name, self.key), parse)
 
 
@@ -84,11 +78,11 @@ class SealedAnswers(Generic[L]):
         self._lines, self._parse = lines, parse
 
     def read(self) -> list[L]:
-        """All of them, the oldest first. Raises EvaluationRefused (`outcomes_invalid`)."""
+        """Oldest first. Raises EvaluationRefused (`outcomes_invalid`)."""
         return [*map(self._parse, self._lines.read())]
 
     def append(self, answers: Sequence[L]) -> None:
-        """Add answers and make them durable; `read` comes first."""
+        """Add answers durably; call `read` first."""
         self._lines.append([each.line().rstrip(b"\n") for each in answers])
 
 
@@ -102,13 +96,13 @@ async def answered(
     report: Callable[[int], None],
     again: Callable[[Mapping[str, L]], set[str]] = lambda _: set(),
 ) -> list[L]:
-    """The answers to all items, those that are kept among them.
+    """The answers to all items, kept ones among them.
 
     Args:
-        read: those that are kept; the newest of an item counts.
+        read: the kept answers; the newest of an item counts.
         keep: makes a batch durable.
         slots: how many are asked at once.
-        report: called with how many are done, where the job may stop.
+        report: gets the number done; the job may stop there.
         again: which of the kept ones are asked again.
     """
     kept = {each.item: each for each in await job.in_thread(read)}

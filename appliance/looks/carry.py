@@ -1,9 +1,8 @@
 """The job that carries a certificate over to the engine that serves.
 
-Rules: the engine does with open items what the certified one did, with every one of them, or what
-was certified is taken out of service with the items that differ; nothing sealed is opened and no
-look is taken. The same answers bound a change, and the certificate must bear it. It says the same
-as before, but for the engine, the date and the groups that were answered.
+Rules: the engine answers every open item as the certified one did, or the certified thing is taken
+out of service; nothing sealed is opened. The same answers bound a change, which the certificate
+must bear.
 
 Source: method.md, rule 6.
 """
@@ -34,17 +33,17 @@ P = TypeVar("P", bound=msgspec.Struct)
 
 @dataclass(frozen=True)
 class Carriable:
-    """A certificate that may be carried over, and what must be done again.
+    """A certificate that may be carried over, and the work to repeat.
 
     Attributes:
         origin: id of the certificate.
-        before: what was done with each open item, by id.
+        before: the record of each open item, by id.
         items: by id.
         groups: of them, that bound the change if no item differs.
         alpha_micros: of the certificate, which the bound has, too.
-        ask: does it again with an item; the label names the request in the log.
+        ask: repeats an item; the label names the request in the log.
         sign: the certificate for this engine, and its id.
-        end: takes what was certified out of service; is given how many items differ, and which.
+        end: takes the certified thing out of service; gets number and names of differing items.
         more: fields of the result.
     """
 
@@ -60,13 +59,13 @@ class Carriable:
 
 
 class CarryOver(JobKind[P, CertificateCarried]):
-    """Has the engine that serves do with open items what was certified under another one.
+    """Lets the engine that serves repeat open items that were certified under another one.
 
     Args:
         changed: called once the certificate for this engine is kept.
 
     Attributes:
-        noun: what the certificate is for, as parameters and log call it.
+        noun: the certificate's subject, in parameters and log.
         action: of the entry in the log.
     """
 
@@ -91,7 +90,6 @@ class CarryOver(JobKind[P, CertificateCarried]):
         raise NotImplementedError
 
     def title(self, params: P) -> str:
-        """The task or the route."""
         return str(getattr(params, self.noun))
 
     def key(self, params: P) -> str | None:
@@ -102,8 +100,8 @@ class CarryOver(JobKind[P, CertificateCarried]):
         """Ask the open items; sign, or take out of service.
 
         Raises:
-            PolicyRefused: nothing can be repeated, or the change is not bounded; what a check of
-                the store finds.
+            PolicyRefused: nothing can be repeated, or the change is not bounded; as a check of
+                the store.
             StateRefused: the dataset is not here.
             EvaluationRefused: `gate_interrupted`.
         """

@@ -1,10 +1,9 @@
 """One look at a sealed split as a job: checked before, in the ledger, judged once, and kept.
 
 Rules:
-- Faults are found before the look; no message and no entry tells anything of a sealed item.
-- The look is taken, durable in log and ledger, before the split is answered.
-- Killed at any step, the job keeps its look, goes on at the item and comes to the same verdict. The
-  log names what was judged, then the job keeps it, before anything of it is told.
+- Faults are found before the look; no message and no entry reveals anything of a sealed item.
+- The look is durable in log and ledger before the split is answered; the log names the judgement
+  before anything of it is told. Killed at any step, the job comes to the same verdict.
 - Too many items that could not be asked end the look without a verdict; it is spent only if an
   answer was seen.
 """
@@ -43,12 +42,12 @@ R = TypeVar("R", bound=LookJudged)
 
 @dataclass(frozen=True)
 class Judgement(Generic[R]):
-    """The findings of a judge: all that a job needs to end, however often it is resumed.
+    """The findings of a judge: everything that a job needs to end, however often it is resumed.
 
     Attributes:
         html: the page.
         statement: as it was signed; "" where no look was taken.
-        answers: what was done with open items, by item; None where nothing is kept of it.
+        answers: to open items, by item; None where nothing is kept of them.
         outcomes: hex root of the outcomes, where the log names it.
     """
 
@@ -60,12 +59,11 @@ class Judgement(Generic[R]):
 
 
 class SealedLook(JobKind[Specified, R], Generic[U, R]):
-    """Opens a sealed split once; a judge says what follows.
+    """Opens a sealed split once, for a judge.
 
     Args:
-        certificates: where they go.
-        terms: what a person specifies.
-        subject_of: finds everything that can be wrong before the look.
+        terms: the form of a person's specification.
+        subject_of: finds every possible fault before the look.
 
     Attributes:
         noun: what is judged, as the log calls it.
@@ -94,7 +92,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         self._terms, self._subject_of = terms, subject_of
 
     async def judgement(self, job: Context, subject: U) -> Judgement[R]:
-        """Check the items, take the look, have them answered, judge."""
+        """Check the items, take the look, get the answers, judge."""
         raise NotImplementedError
 
     def left_behind(self, made: Judgement[R]) -> dict[str, str]:
@@ -102,7 +100,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         return {}
 
     def left(self, subject: U, shares: tuple[int, ...]) -> dict[str, float]:
-        """Fields of the result that tell of the shares of alpha that are left."""
+        """Fields of the result with the remaining shares of alpha."""
         return {"looks_left": len(shares)}
 
     def over(self, job: Context) -> None:
@@ -112,7 +110,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         """Called when a look ends, or has ended, without a verdict; may be called twice."""
 
     def check(self, params: Specified) -> None:
-        """The form of the specification; who signed it is asked before the look.
+        """Check the form of the specification; its signer is checked before the look.
 
         Raises:
             PolicyRefused: `specification_invalid`.
@@ -120,7 +118,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         self._terms.open(envelope_of(params))
 
     def title(self, params: Specified) -> str:
-        """The subject, and the dataset."""
         wanted = self._terms.open(envelope_of(params)).said
         return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
 
@@ -129,7 +126,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         return hashlib.sha256(envelope_of(params)).hexdigest()
 
     async def run(self, job: Context[Specified]) -> R:
-        """The verdict, and the certificate of a pass."""
         envelope = envelope_of(job.params)
         subject = await job.in_thread(self._subject_of, self.parts, envelope)
         if "result" not in (job.checkpoint or {}):
@@ -139,11 +135,10 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
 
     @property
     def answering(self) -> str:
-        """The release and the engine: what an answer and its score depend on."""
+        """The release and the engine: an answer and its score depend on both."""
         return f"appliance {appliance.__version__}, {self.parts.engine}"
 
     def files(self, job: Context) -> LookFiles:
-        """The encrypted files of a job."""
         return LookFiles(self.parts.directory / str(job.id), self.parts.kek())
 
     def take(self, job: Context, subject: U, **more: Json) -> tuple[LedgerLook, int]:
@@ -153,7 +148,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
             more: fields of its entry.
 
         Raises:
-            StateRefused: what `Ledger.take` raises; `looks_unagreed`.
+            StateRefused: as `Ledger.take`; `looks_unagreed`.
             EvaluationRefused: `gate_interrupted` for one that ended before.
         """
         wanted, part, ledger = subject.signed.said, subject.split.part, self.parts.ledger
@@ -188,7 +183,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         """End a look in which too many items could not be asked: no verdict, no certificate.
 
         Args:
-            lost, items: as `unasked.interruption`.
+            lost, items: as `lost_items.interruption`.
             heard: whether an answer was seen, so that the look counts.
 
         Raises:
@@ -207,13 +202,13 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         raise EvaluationRefused("gate_interrupted", message)
 
     def _keep(self, job: Context, made: Judgement[R]) -> None:
-        """Keep what was judged; the log names it first."""
+        """Keep a judgement; the log names it first."""
         kept = {**(job.checkpoint or {}), **vars(made), "result": made.result.document}
         self.parts.record(job, f"{self.name}_judged", {"checkpoint_sha256": digest(kept)})
         job.save(kept)
 
     def _end(self, job: Context, subject: U) -> R:
-        """Keep what was signed, then tell it; each step may be done twice."""
+        """Keep the signed statement, then tell it; each step may be repeated."""
         kept = job.checkpoint or {}
         told, outcomes = self.told.model_validate(kept["result"]), kept.get("outcomes", "")
         answers = kept.get("answers", kept.get("replay"))  # a route's, of older versions
@@ -254,7 +249,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         statement: str = "",
         more: str = "",
     ) -> None:
-        """Say in the log how a look ended, as it is told and as the ledger has it."""
+        """Record the end of a look, for its result and for the ledger."""
         self.parts.record(job, f"{self.name}_verdict", {
             "specification": subject.signed.id, self.noun: self._owner(subject)[0],
             "verdict": verdict, "certificate": certificate, "statement": statement,

@@ -1,4 +1,4 @@
-"""Items that could not be asked, for a reason of ours, and when they are too many for a verdict."""
+"""Items that could not be asked, for a reason of ours; too many prevent a verdict."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -26,7 +26,7 @@ def interruption(lost: Mapping[str, int], items: int) -> str:
 
     Args:
         lost: how many, by who should have answered.
-        items: that each was to be asked for.
+        items: the number that each should have answered.
     """
     if max(lost.values()) <= MOST_UNASKED * items:
         return ""

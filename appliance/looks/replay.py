@@ -1,10 +1,9 @@
 """Record of open items at a certification, which another engine must repeat.
 
-Rules: open items only, of the split `dev`, one of each group before a second one, chosen by a hash
-of their ids; 200, or as many as bound a change by the room that the certificate leaves, at most
-1,000; they are asked one after another; only digests of the answers are kept. An item that differs
-is asked again, twice: answers vary a little during other requests under one engine, too. A failure
-of ours is no answer: it differs from none.
+Rules: items of the split `dev`, one of each group before a second one, chosen by a hash of their
+ids; 200, or as many as bound a change by the room that the certificate leaves, at most 1,000; only
+digests of the answers are kept. An item that differs is asked twice more: answers vary a little
+during other requests. A failure of ours differs from no answer.
 
 Source: method.md, rule 6.
 """
@@ -29,7 +28,7 @@ Ask: TypeAlias = Callable[[Item], Awaitable[T]]
 
 
 def chosen(items: Sequence[Item], wanted: Mapping[str, int] = MappingProxyType({})) -> list[Item]:
-    """The items that are asked.
+    """The items to ask.
 
     Args:
         wanted: how many groups there should be of a stratum; "" is all of them.
@@ -74,23 +73,19 @@ def digest(outcome: Answered) -> str:
 
 
 async def answers(ask: Ask[Answered], items: Sequence[Item]) -> bytes:
-    """The answers to items by digest: a JSON object, from id to digest."""
+    """The answers to items: a JSON object, from id to digest."""
     told = {item.id: await ask(item) for item in items}
     found = {name: digest(one) for name, one in told.items() if one.failure not in OURS}
     return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
 
 
 def read(data: bytes) -> dict[str, Json]:
-    """Read the record of each item, by its id, as `answers` or a calibration wrote it."""
+    """The record of each item, by its id, as `answers` or a calibration wrote it."""
     return dict(json.loads(data))
 
 
 def check_asked(item: Item, failure: str) -> None:
-    """End a comparison whose item has no answer for a reason of ours.
-
-    Raises:
-        EvaluationRefused: `gate_interrupted`.
-    """
+    """End a comparison whose item has no answer for a reason of ours (`gate_interrupted`)."""
     if failure in OURS:
         message = f"{item.id} could not be asked: {failure}. The certificate stays as it is."
         raise EvaluationRefused("gate_interrupted", message)
@@ -102,11 +97,11 @@ async def flips(
     before: Mapping[str, Json],
     report: Callable[[int], None],
 ) -> list[str]:
-    """The ids of the items with which something else is done than before, every time.
+    """The ids of the items whose record differs every time.
 
     Args:
-        items: by id; one that is missing is a flip.
-        report: called with how many are done.
+        items: by id; a missing one is a flip.
+        report: gets the number done.
     """
     found = []
     for number, (name, wanted) in enumerate(before.items()):

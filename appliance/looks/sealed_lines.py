@@ -1,7 +1,7 @@
 """Lines that only the gate and the auditor's export read: encrypted records in a file.
 
-Rules: each batch of lines is one record, durable before it counts; a record decrypts in its place
-of its file only; one that a crash cut short is dropped, and its items are answered again.
+Rules: each batch of lines is one record, which decrypts only in its place of its file; a torn one
+is dropped, and its items are answered again.
 """
 
 import hmac
@@ -52,23 +52,19 @@ def rewrap(directory: Path, kek: bytes) -> None:
 
 
 def alias(key: bytes, item: str) -> str:
-    """Log alias of a sealed split's item: by the key of a job's directory."""
+    """An item of a sealed split in the log, by the key of a job's directory."""
     return hmac.new(key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
 
 
 class SealedLines:
-    """One file.
-
-    Args:
-        key: of its directory.
-    """
+    """One file, under the key of its directory."""
 
     def __init__(self, path: Path, key: bytes) -> None:
         self._path, self._key = path, key
         self._records = 0
 
     def read(self) -> list[bytes]:
-        """Its lines; what a crash cut short is taken off.
+        """Its lines; a torn record is removed.
 
         Raises:
             EvaluationRefused: `outcomes_invalid` for a record that does not decrypt.
@@ -87,7 +83,7 @@ class SealedLines:
         return lines
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Add lines and make them durable; `read` comes first."""
+        """Add lines durably; call `read` first."""
         if not lines:
             return
         sealed = content.encrypt(self._key, self._path.name, self._place(), b"\n".join(lines))

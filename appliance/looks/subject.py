@@ -1,7 +1,6 @@
-"""Signed terms and a sealed split: all that a look works on, before the split is opened.
+"""Signed terms and a sealed split: everything that a look works on, before the split is opened.
 
-Rules: what is wrong is found here, from the stored bytes, before anything is opened; the items of a
-split are opened by `SealedSplit.opened` only, into memory.
+Rules: faults are found here; only `SealedSplit.opened` opens the items of a split, into memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,19 +60,17 @@ class LookParts:
 
     Attributes:
         directory: `DATA/evaluations`.
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
         backends: the models.
         inference: makes a use-case of answers over backends.
         kek: the key-encryption key.
-        evidence: the key that signs what was found.
+        evidence: the key that signs findings.
         template_of: hex SHA-256 of a model's chat template; "" for none.
         log: name of the audit log.
         marks_key: the site's key of marks.
         labels: where people label the items on which two sides differ.
         covered: whether answers of a model have the same bits in any company, here and now.
         documents: searches collections, as the app `evaluation`.
-        agreed: has a majority of the site's appliances know a look; those that it counts with.
+        agreed: registers a look with a majority of the site's appliances; those it counts with.
     """
 
     directory: Path
@@ -97,7 +94,6 @@ class LookParts:
 
     @property
     def engine(self) -> str:
-        """Name, version and build of the engine that serves."""
         return self.store.evaluations.engine
 
     def record(self, job: Context, action: str, fields: dict[str, Json]) -> int:
@@ -123,11 +119,10 @@ class SealedSplit:
 
     @property
     def part(self) -> SealedPart:
-        """The facts of the seal."""
         return self.seal.parts[self.name]
 
     def opened(self, parts: LookParts) -> tuple[Item, ...]:
-        """Its items, in memory. Raises DatasetRefused (what `sealing.open_part` raises)."""
+        """Its items, in memory. Raises as `sealing.open_part`."""
         named, kek, marks = self.dataset.manifest.name, parts.kek(), parts.marks_key()
         return sealing.open_part(self.seal, self.name, named, self.data, kek, marks)
 
@@ -137,7 +132,7 @@ class LookSubject(Generic[S]):
     """The judged subject, before the split is opened.
 
     Attributes:
-        name, version: of a task, as its own definition says: later versions have the name, too.
+        name, version: from a task's own definition: later versions have the name, too.
     """
 
     signed: Signed[S]
@@ -157,7 +152,7 @@ def signed_terms(
     """A specification whose signature holds, and the policy under which its look may be taken.
 
     Raises:
-        Refused: `clock_behind`, `evaluator_not_allowed`; what `terms.verify` raises.
+        Refused: `clock_behind`, `evaluator_not_allowed`; as `terms.verify`.
     """
     parts.fresh().check_change()
     policy = parts.policy()
@@ -174,7 +169,7 @@ def sealed_split(
     """The split that a specification names; its looks must spend alpha as it does.
 
     Raises:
-        Refused: `dataset_not_sealed`, `specification_other`; what a check of the store finds.
+        Refused: `dataset_not_sealed`, `specification_other`; as a check of the store.
     """
     read = partial(_read_split, wanted.split)
     digest, split = parts.store.use(wanted.dataset, "dataset", policy, silent, read)
@@ -195,10 +190,10 @@ def _read_split(name: str, artifact: Artifact) -> SealedSplit:
 
 
 def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
-    """A stored task, approved or not yet, whose files are those that were signed.
+    """A stored task, approved or not yet, whose files are the signed ones.
 
     Raises:
-        Refused: what a check of the store finds; `specification_other` for another digest.
+        Refused: as a check of the store; `specification_other` for another digest.
     """
     checked = store.check(task_id, policy, silent)
     if checked.digest != digest:
@@ -209,7 +204,7 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
 
 
 def needs_engine(parts: LookParts, *tasks: str) -> bool:
-    """True if a model answers for one of the tasks; of one that is not here it is supposed."""
+    """True if a model answers for one of the tasks, or one is not here."""
     try:
         found = [parts.store.inventory.record(task).facts for task in tasks]
     except StateRefused:
@@ -218,5 +213,5 @@ def needs_engine(parts: LookParts, *tasks: str) -> bool:
 
 
 def other(problem: str) -> PolicyRefused:
-    """A specification that names something else than what is here."""
+    """The refusal of a specification that names something else than what is here."""
     return PolicyRefused("specification_other", f"Specification: {problem}.")

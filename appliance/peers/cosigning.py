@@ -1,9 +1,7 @@
 """The witness's side: which head of another log may be cosigned. Pure.
 
-Rules:
-- A log is known by its first key; later keys follow from the handovers of a request.
-- A head is cosigned only if the log's key of that time signed it and it begins with all that was
-  seen before: a log that was rewritten, cut or forked gets nothing.
+Rules: a log is known by its first key; later keys follow from the handovers of a request. A head is
+cosigned only if the log's key of that time signed it and it begins with all that was seen before.
 
 Source: c2sp.org/tlog-witness, "add-checkpoint"; the statuses are those of that page.
 """
@@ -23,8 +21,8 @@ class NotCosigned(Exception):
 
     Attributes:
         status: of HTTP.
-        size: entries that were seen of the log, from which the client may go on.
-        other: whether the head, if its log sends it, shows that the log is not what was seen.
+        size: entries that were seen of the log, from which the client may continue.
+        other: whether the head, if its log sends it, shows another log than was seen.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class SeenLog:
 
     Attributes:
         epoch: its newest key.
-        size, root: of the newest head; none is 0 and b"".
+        size, root: of the newest head; 0 and b"" without one.
     """
 
     epoch: Epoch
@@ -49,12 +47,11 @@ class SeenLog:
 
     @classmethod
     def first(cls, genesis: VerifierKey) -> "SeenLog":
-        """Nothing but its first key."""
         return cls(Epoch.first(genesis))
 
 
 def extended(seen: SeenLog, request: WitnessRequest) -> SeenLog:
-    """The log with the head of a request, whose note has the form of one.
+    """The log with the head of a request, whose note is well-formed.
 
     Raises:
         NotCosigned: 403, 409 or 422.

@@ -1,9 +1,7 @@
 """Documents that travel between the appliances of a site, as they were signed, in `appliance.db`.
 
-Rules:
-- Of each document the newest version is kept. Each that is taken gets the next place, from which
-  another appliance goes on reading.
-- A document that cannot hold here yet waits, with the code of the reason.
+Rules: the newest version of each document is kept, at the next place, from which another appliance
+continues reading. A document that cannot hold here yet waits, with the code of the reason.
 """
 
 from collections.abc import Iterator
@@ -35,13 +33,13 @@ _DOCUMENTS = sa.table(
 
 @dataclass(frozen=True)
 class TravellingDocument:
-    """A document that was verified.
+    """A verified document.
 
     Attributes:
-        id: of the thing that it is about.
+        id: of its subject.
         version: counts up.
         final: nothing comes after it, whatever its version.
-        digest: hex SHA-256 of what was signed.
+        digest: hex SHA-256 of the signed bytes.
     """
 
     kind: str
@@ -59,10 +57,10 @@ class TravellingDocument:
 
 @dataclass(frozen=True)
 class KeptDocument:
-    """A document as it is kept.
+    """A kept document.
 
     Attributes:
-        place: counts what was taken here.
+        place: counts documents taken here.
         waits: the code of why it does not hold here yet; "" where it does.
     """
 
@@ -80,7 +78,7 @@ class TravelLine(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class TravelRefusal:
-    """A document that was refused."""
+    """A refused document."""
 
     kind: str
     code: str
@@ -98,12 +96,12 @@ class TravelStore:
         self._database = database
 
     def get(self, kind: str, document_id: str) -> TravellingDocument | None:
-        """The newest version; None where none is here."""
+        """The newest version, if any."""
         about = (_DOCUMENTS.c.kind == kind) & (_DOCUMENTS.c.id == document_id)
         return next((kept.document for kept in self._read(about)), None)
 
     def of(self, kind: str) -> list[TravellingDocument]:
-        """All of a kind, in the order in which they came."""
+        """All of a kind, in the order of their arrival."""
         return [kept.document for kept in self._read(_DOCUMENTS.c.kind == kind)]
 
     def waiting(self) -> list[KeptDocument]:
@@ -111,11 +109,10 @@ class TravelStore:
         return list(self._read(_DOCUMENTS.c.waits != ""))
 
     def after(self, place: int, most: int) -> list[KeptDocument]:
-        """The next ones after a place."""
         return list(self._read(_DOCUMENTS.c.place > place, most))
 
     def put(self, document: TravellingDocument, waits: str = "") -> None:
-        """Keep a document in place of its version before; it is durable then."""
+        """Keep a document in place of its earlier version, durably."""
         newest = sa.select(sa.func.coalesce(sa.func.max(_DOCUMENTS.c.place), 0) + 1)
         about = (_DOCUMENTS.c.kind == document.kind) & (_DOCUMENTS.c.id == document.id)
         with self._database.begin() as connection:

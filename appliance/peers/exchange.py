@@ -1,13 +1,10 @@
-"""Documents pulled from the peers: every two seconds each is asked for what it took since.
+"""Documents pulled from the peers: every two seconds each is asked for the documents it took since.
 
-A receipt that is not here is asked of them, too: the balancer may send an app anywhere.
+They are asked for a receipt that is not here, too: the balancer may send an app anywhere.
 
-Rules:
-- A request is signed by the asking appliance, which the policy lists; others get nothing. An answer
-  needs no signature, since each document in it has one.
-- Where the policy names a peer's certificate, no other is taken over TLS.
-- The places of a peer count in its run only: after its restart it is asked for everything again, as
-  after an hour, so that what was refused before is looked at again.
+Rules: a listed appliance signs each request; each document in an answer has a signature of its own.
+After a peer's restart, and each hour, it is asked for everything again, so that refused documents
+get another try.
 """
 
 import base64
@@ -59,9 +56,9 @@ class DocumentsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request.
 
     Attributes:
-        member: hint of the key of who asks.
-        to: name of the log of who is asked.
-        run, place: where the last answer ended.
+        member: hint of the asking appliance's key.
+        to: name of the asked appliance's log.
+        run, place: the end of the last answer.
     """
 
     member: str
@@ -71,7 +68,9 @@ class DocumentsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReceiptAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for the receipt of an app's request, whose key the asking appliance has checked."""
+    """A request for the receipt of an app's request; the asking appliance has checked the app's
+    key.
+    """
 
     member: str
     to: str
@@ -114,7 +113,7 @@ class PeerAddress:
 
     Attributes:
         log_key: the first verifier key of its log, a line.
-        post: sends a body with headers to a path; takes the only certificate that may be shown.
+        post: sends a body with headers to a path; takes the only accepted certificate.
     """
 
     name: str
@@ -131,7 +130,7 @@ class PulledPeer:
         self.travel = PeerTravel(address.name, "", ())
 
     def pull(self) -> None:
-        """Ask once for all that is new; `travel` tells what is wrong then."""
+        """Ask once for everything new; `travel` has the problem then."""
         if self._exchange.standing.place is None:  # the policy does not list this appliance
             self.travel = PeerTravel(self.address.name, "", ())
             return
@@ -194,7 +193,6 @@ class SiteExchange:
         ]
 
     def start(self) -> None:
-        """Begin to ask."""
         for thread in self._threads:
             thread.start()
 
@@ -223,7 +221,7 @@ class SiteExchange:
         return msgspec.json.encode(page)
 
     def receipt_asked(self, body: bytes, signature: bytes) -> ReceiptAsked:
-        """A request for a receipt. Raises PolicyRefused, as `answer`."""
+        """Raises as `answer`."""
         return self._asked(body, signature, ReceiptAsked)
 
     def receipt(self, key_id: str, request_id: str) -> bytes | None:
@@ -238,7 +236,7 @@ class SiteExchange:
         return None
 
     def vote(self, body: bytes, signature: bytes) -> bytes:
-        """The looks that are known here, after one was registered if that was asked.
+        """The looks that are known here, after registering one if asked.
 
         Raises:
             PolicyRefused: as `answer`.
@@ -261,7 +259,7 @@ class SiteExchange:
             self._voter.hear(member.hint, told)
 
     def agree(self, look: LedgerLook, marks: SplitMarks) -> list[LedgerLook]:
-        """Have a majority register a look; the looks that it must be counted with.
+        """Register a look with a majority; the looks that it must be counted with.
 
         Raises:
             StateRefused: `looks_unagreed`; the look is not permitted.
@@ -343,7 +341,7 @@ class SiteExchange:
         raise PolicyRefused("member_not_listed", message)
 
     def _told_here(self) -> None:
-        """Go by the policy of now, and keep what was made here."""
+        """Apply the present policy, and keep the documents that were made here."""
         try:
             self.standing.take(self._policy().site, self.hint)
             self.travelling.publish()

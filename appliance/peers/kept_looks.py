@@ -1,7 +1,7 @@
 """Looks that appliances of the site registered, in `DATA/site_looks.db`, and this one's own.
 
-Rules: a look is named by its specification and the appliance that takes it; the own ledger says
-more of own looks than what was registered of them.
+Rules: a look is named by its specification and its appliance; the own ledger knows more of own
+looks than their registration.
 """
 
 from collections.abc import Iterable
@@ -41,11 +41,9 @@ class KeptLooks:
         self._mine = f"@{hint}"
 
     def close(self) -> None:
-        """Close the file."""
         self._database.dispose()
 
     def add(self, one: RegisteredLook) -> None:
-        """Keep a look."""
         self._registered.note(one.look, one.marks)
 
     def all(self) -> Iterable[RegisteredLook]:
@@ -57,7 +55,6 @@ class KeptLooks:
         return found.values()
 
     def sharing(self, marks: SplitMarks) -> Iterable[LedgerLook]:
-        """The looks that a split with these marks inherits."""
         found = {look.id: look for look in self._registered.looks(marks)}
         found |= {look.id: look for look in map(self._named, self._own.looks(marks))}
         return found.values()
@@ -66,13 +63,11 @@ class KeptLooks:
         return replace(look, id=look.id + self._mine)
 
     def heard(self, listed: str) -> frozenset[str]:
-        """Members that were heard under this list."""
         asked = sa.select(_HEARD.c.member).where(_HEARD.c.listed == listed)
         with self._database.connect() as connection:
             return frozenset(str(member) for (member,) in connection.execute(asked))
 
     def hear(self, listed: str, member: str) -> None:
-        """Note that a member was heard under this list."""
         row = {"listed": listed, "member": member}
         with self._database.begin() as connection:
             connection.execute(sa.insert(_HEARD).prefix_with("OR IGNORE").values(row))

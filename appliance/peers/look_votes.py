@@ -1,12 +1,12 @@
 """Looks at sealed splits over the appliances of a site: a majority of the listed ones knows each.
 
 Rules:
-- A look is registered by a majority, each durably before it answers; only then a majority is asked
-  which looks it knows. Of two looks, the one that was registered later sees the other.
+- A majority registers a look, durably, before a majority is asked which looks it knows: of two
+  looks, the later one sees the other.
 - A start forgets who was heard. Until as many others were heard as any majority without this one
-  must have a member of, a member neither registers nor reads: it may have been put back.
-- After a change of the list, each must have heard all of the new list, who had it, too.
-- A look that was registered and not taken counts: no other member can tell that it was not.
+  must have a member of, a member neither registers nor reads: it may have been put back. After a
+  change of the list, all of the new list with that list.
+- A registered look that was not taken counts: no other member can know.
 
 With n members and majorities of q, n - q + 1 others meet each majority that this one was in. At
 most one member at a time may be put back and not have heard them yet.
@@ -59,7 +59,7 @@ class LookRegistry(Protocol):
     """Registered looks, durable when a method returns."""
 
     def add(self, one: RegisteredLook) -> None:
-        """Keep a look; one that is kept already stays."""
+        """Keep a look; safe to repeat."""
         ...
 
     def all(self) -> Iterable[RegisteredLook]:
@@ -105,7 +105,7 @@ class LookVoter:
 
     @property
     def ready(self) -> bool:
-        """True if this member knows every look that it may have to tell of."""
+        """True if this member knows every look that it may have to report."""
         listed, members = self.listed, self._members()
         others = members - {self._hint}
         since = {member for of, member in self._heard if of == listed} & others
@@ -113,7 +113,7 @@ class LookVoter:
         return self._hint in members and enough and self._registry.heard(listed) >= others
 
     def has_heard(self, member: str) -> bool:
-        """True if a member was heard under the list of now, since the start."""
+        """True if a member was heard under the present list, since the start."""
         return (self.listed, member) in self._heard
 
     def tell(self) -> LooksTold:
@@ -121,7 +121,7 @@ class LookVoter:
         return LooksTold(self.listed, tuple(self._registry.all()))
 
     def hear(self, member: str, told: LooksTold) -> None:
-        """Take what another member knows."""
+        """Take another member's looks."""
         for one in told.looks:
             self._registry.add(one)
         if told.listed == self.listed:
@@ -141,7 +141,7 @@ class LookVoter:
         return tuple(self._registry.sharing(asked.one.marks))
 
     def agree(self, one: RegisteredLook) -> Generator[VoteAsked, Answer, list[LedgerLook]]:
-        """Have a majority register a look; then the looks that it must be counted with.
+        """Register a look with a majority; then the looks that it must be counted with.
 
         Yields:
             Questions to other members; their answers are sent back.

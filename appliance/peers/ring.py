@@ -1,11 +1,8 @@
 """The ring: once a minute each peer is asked to cosign the newest head of the own log.
 
-Rules:
-- A thread for each peer; one that is away costs a connection attempt a minute.
-- A cosigned head is recorded in the log once an hour, and only where the log has more since than
-  such heads: proofs rest on them, and a year of them can still be searched.
-- A peer that saw more, or something else, than this log has is told as it is: one of the two was
-  put back or changed.
+Rules: a cosigned head is recorded once an hour, and only if the log grew by more than such heads. A
+peer that saw more, or something else, than this log has is reported: one of the two was put back or
+changed.
 """
 
 import base64
@@ -71,7 +68,7 @@ class PeerStanding:
 
     @property
     def met_us(self) -> int:
-        """When each had seen the log of the other last, or the server began to watch."""
+        """The last time at which each had seen the other's log, or the server's start."""
         return max(self.since_us, min(self.cosigned_us, self.seen_us))
 
 
@@ -103,7 +100,6 @@ class RingPeer:
 
     @property
     def standing(self) -> PeerStanding:
-        """State of the peer."""
         seen = self._witness.peer(self.name)
         return PeerStanding(
             self.name, self._url, self._heads.cosigned(self._keys.witness).size,
@@ -112,7 +108,7 @@ class RingPeer:
         )  # fmt: skip
 
     def ask(self) -> None:
-        """Ask once; `standing` tells what is wrong then."""
+        """Ask once; `standing` has the problem then."""
         try:
             self._take(*self._asked())
         except _Differs as error:
@@ -145,7 +141,7 @@ class RingPeer:
         raise ConnectionError("its witness asks for another head each time")
 
     def _take(self, note: bytes, line: bytes) -> None:
-        """Check and keep what was cosigned, and record it once an hour."""
+        """Check and keep a cosigned head, and record it once an hour."""
         keys, now_us = self._keys, self._clock.wall_us()
         draft = self._reader.witnessed(note + line, keys.witness, SYSTEM)
         size = cast(int, draft.fields["size"])
@@ -171,7 +167,7 @@ class RingPeer:
 
 
 class PeerRing:
-    """All peers of `[peers]`, and the witness that they ask here.
+    """All peers of `[peers]`, and the witness for them.
 
     Args:
         record: makes an entry durable.
@@ -206,7 +202,6 @@ class PeerRing:
         ]
 
     def start(self) -> None:
-        """Begin to ask."""
         for thread in self._threads:
             thread.start()
 
@@ -219,7 +214,6 @@ class PeerRing:
 
     @property
     def standings(self) -> list[PeerStanding]:
-        """State of each peer."""
         return [peer.standing for peer in self._peers]
 
     def _run(self, peer: RingPeer) -> None:

@@ -62,7 +62,7 @@ class SeenLogs:
         self._database = database
 
     def seen(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
-        """The log as it was seen, and when; nothing but its first key, and 0, of a new one."""
+        """The log as it was seen, and when; of a new one only its first key, and 0."""
         with self._database.connect() as connection:
             wanted = sa.select(_SEEN).where(_SEEN.c.genesis == genesis.encode())
             row = connection.execute(wanted).first()
@@ -72,7 +72,7 @@ class SeenLogs:
         return SeenLog(epoch, row.size, row.root), row.seen_us
 
     def see(self, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
-        """Keep what was seen; it is durable then."""
+        """Keep a seen log, durably."""
         values = {
             "genesis": genesis.encode(), "epoch": log.epoch.number, "start": log.epoch.start,
             "key": log.epoch.key.public, "size": log.size, "root": log.root, "seen_us": now_us,
@@ -82,14 +82,12 @@ class SeenLogs:
             connection.execute(sa.insert(_SEEN).values(values))
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
-        """Our newest head that a witness cosigned."""
         with self._database.connect() as connection:
             wanted = sa.select(_HEADS).where(_HEADS.c.witness == witness.encode())
             row = connection.execute(wanted).first()
         return CosignedHead() if row is None else CosignedHead(*row[1:])
 
     def take(self, witness: VerifierKey, head: CosignedHead) -> None:
-        """Keep a cosigned head."""
         values = {"witness": witness.encode(), **vars(head)}
         with self._database.begin() as connection:
             connection.execute(sa.delete(_HEADS).where(_HEADS.c.witness == values["witness"]))

@@ -1,7 +1,7 @@
 """An API key as an appliance of the site signs it for the others: hashes and limits, no secret.
 
-Rules: any listed appliance may sign the next version of a key; the version counts up, and a key
-that is revoked stays so. Of two that have one version each appliance takes the same one.
+Rules: any listed appliance may sign the next version of a key; a revoked key stays so. Of two
+documents of one version each appliance takes the same one.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
@@ -42,8 +42,8 @@ class SignedKey(Statement, frozen=True):
         id: of the key.
         secret_sha256, old_sha256: hashes of its secret, and of the one before the last rotation.
         version: counts up with each change, on whatever appliance.
-        site: of which it is, `policy_file.site_id`.
-        time: when it was signed, ISO 8601 in UTC.
+        site: `policy_file.site_id`.
+        time: of the signature, ISO 8601 in UTC.
     """
 
     KIND: ClassVar = "https://appliance.invalid/api-key/v1"
@@ -75,7 +75,6 @@ class SignedKey(Statement, frozen=True):
 
     @classmethod
     def of(cls, row: KeyRow, version: int, site: str, now_us: int) -> Self:
-        """A key as it is here."""
         key = row.key
         return cls(
             key.id, row.secret.hex(), row.old.hex() if row.old else None, version, site,
@@ -90,7 +89,7 @@ class SignedKey(Statement, frozen=True):
         return policy.member(hint)
 
     def check(self) -> None:
-        """The key could have been made here."""
+        """Check that the key could have been made here."""
         if not _ID.fullmatch(self.id):
             raise self.malformed("its id has not the form of one")
         try:
@@ -102,7 +101,6 @@ class SignedKey(Statement, frozen=True):
 
     @property
     def row(self) -> KeyRow:
-        """The key and its hashes."""
         limits = self.limits
         key = ApiKey(
             self.id, self.name, self.role, self.models, self.created_us, self.expires_us,

@@ -1,10 +1,8 @@
 """The standing of this appliance in its site: whether it hears others, and its part of limits.
 
-Rules:
-- It counts as stale from its start until it heard another one: a directory that was put back may
-  hold keys that were revoked since.
-- The parts of a limit add up to the limit: the first appliances by name take what cannot be shared
-  out. Each may run one answer of a key at least.
+Rules: it is stale from its start until it heard another one: a directory that was put back may hold
+keys that were revoked since. The first appliances by name take a limit's remainder; each may run
+one answer of a key at least.
 """
 
 import functools
@@ -37,7 +35,7 @@ class SiteStanding:
         self.place: int | None = None
 
     def take(self, rule: SiteRule, hint: str) -> None:
-        """Go by the policy of now.
+        """Apply the present policy.
 
         Args:
             hint: of the own key.
@@ -65,7 +63,7 @@ class SiteStanding:
         """This appliance's part of a key's limits.
 
         Raises:
-            Unavailable: `site_stale` where the policy has it wait until it hears another.
+            Unavailable: `site_stale` where the policy lets it wait until it hears another.
         """
         if self.place is None:
             return limits

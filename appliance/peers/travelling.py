@@ -1,10 +1,8 @@
 """Documents that travel between the appliances of a site: one door, whatever way they come.
 
-Rules:
-- Each document is verified by itself under the policy of now; who hands it over needs no trust.
-- The newest version wins, a final one for good; of two with one rank each appliance takes the same.
-- It holds here before it is kept; one that cannot hold yet is kept, waits, and is tried again.
-- Comparison finds the documents made here, so no change can be forgotten.
+Rules: each document is verified by itself under the present policy. The newest version wins, a
+final one for good; of two with one rank each appliance takes the same. One that cannot hold yet
+waits, and is tried again. Comparison finds the documents made here, so no change can be forgotten.
 """
 
 import threading
@@ -37,11 +35,11 @@ class TravelKind(Protocol):
         ...
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Have it hold here. Raises Refused where it cannot, or not yet."""
+        """Make it hold here. Raises Refused where it cannot, or not yet."""
         ...
 
     def made(self, policy: TrustPolicy) -> Iterable[TravellingDocument]:
-        """Documents that say what this appliance has and no kept document says."""
+        """Documents for state of this appliance that no kept document states."""
         ...
 
 
@@ -52,7 +50,7 @@ class TravelPage(msgspec.Struct, frozen=True):
     """Documents in the order in which one appliance took them.
 
     Attributes:
-        run: of the process that answers; its places count in this run only.
+        run: of the answering process; its places count in this run only.
         place: of the last one.
         more: whether more follow.
     """
@@ -67,7 +65,6 @@ class Travelling:
     """The documents of one appliance.
 
     Args:
-        policy: reads the trust policy in force.
         member: whether this appliance is listed under a policy.
     """
 
@@ -83,13 +80,10 @@ class Travelling:
         self._lock = threading.RLock()
 
     def take(self, line: TravelLine, policy: TrustPolicy) -> bool:
-        """Verify a document, have it hold here and keep it.
-
-        Returns:
-            Whether it is new.
+        """Verify a document, make it hold here and keep it; True if it is new.
 
         Raises:
-            PolicyRefused: `travelling_unknown_kind`, `travelling_older`, and what its kind raises;
+            PolicyRefused: `travelling_unknown_kind`, `travelling_older`, and as its kind;
                 nothing was changed.
         """
         with self._lock:
@@ -108,7 +102,9 @@ class Travelling:
             return True
 
     def take_all(self, lines: Iterable[TravelLine]) -> tuple[int, list[TravelRefusal]]:
-        """Take what can be taken; how many were new, and what was refused but older versions."""
+        """Take as many as possible; the number of new ones, and the refused ones but older
+        versions.
+        """
         new, refused, policy = 0, list[TravelRefusal](), self._policy()
         for line in lines:
             try:
@@ -119,7 +115,7 @@ class Travelling:
         return new, refused
 
     def publish(self) -> None:
-        """Keep what was made here since, and try again what waits."""
+        """Keep new documents of this appliance, and try waiting ones again."""
         with self._lock:
             policy = self._policy()
             if self._member(policy):
@@ -137,7 +133,6 @@ class Travelling:
                     self._store.holds(kept.document, waits)
 
     def page(self, run: str, after: int) -> TravelPage:
-        """The next documents after a place."""
         kept, lines = self._store.after(after, MOST), list[TravelLine]()
         size, place = 0, after
         for one in kept:
@@ -150,7 +145,7 @@ class Travelling:
         return TravelPage(run, place, more, tuple(lines))
 
     def all(self) -> Iterator[TravelLine]:
-        """Every document that is kept, the oldest first."""
+        """Every kept document, the oldest first."""
         place, more = 0, True
         while more:
             page = self.page("", place)
@@ -165,7 +160,7 @@ class Travelling:
         ]
 
     def _applied(self, kind: TravelKind, document: TravellingDocument, policy: TrustPolicy) -> str:
-        """Have a document hold here; the code of why it does not yet, or ""."""
+        """Make a document hold here; the code of why it does not yet, or ""."""
         try:
             kind.apply(document, policy)
         except Refused as error:

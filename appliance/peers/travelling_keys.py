@@ -1,8 +1,8 @@
 """API keys that travel: an app has one key at all appliances of a site.
 
-Rules: a change of a key here is signed as its next version; so is a key whose signer is not listed
-any more, so that the keys of an appliance that is gone stay. A document of another site, or from a
-clock that is more than a day ahead, is refused.
+Rules: a change of a key here is signed as its next version; so is a key whose signer is no longer
+listed, so that the keys of a removed appliance stay. A document of another site, or from a clock
+more than a day ahead, is refused.
 """
 
 import datetime
@@ -48,7 +48,6 @@ class TravellingKeys:
         self._compared: tuple[int, frozenset[str]] | None = None
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        """Verify a key's document by itself."""
         signed = SignedKey.verify(envelope, policy)
         said = signed.said
         if said.site != self._site():
@@ -59,7 +58,6 @@ class TravellingKeys:
         return self._document(said, signed.id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Have the key be as it says."""
         opened = _opened(document.envelope)
         known = self._keys.row(document.id)
         if known is None or told(known) != opened.said.row:

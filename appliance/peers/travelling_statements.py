@@ -1,10 +1,8 @@
 """Statements on their way: approvals, pointers, certificates of gates.
 
-Rules:
-- Each takes the way of one that was brought on a stick, with its checks and its entry in the log.
-- An approval waits for its artifact, and counts in the round for which it was signed.
-- Of the pointers of a name that no other follows, the one that was signed last holds: two that were
-  signed at the same time at two appliances end alike on both.
+Rules: each takes the way of one on a stick, with its checks and its entry in the log. An approval
+waits for its artifact, and counts in its own round. Of a name's pointers that no other follows, the
+last signed one holds, on each appliance.
 """
 
 import contextlib
@@ -65,11 +63,9 @@ class TravellingApprovals(_Statements):
         self._models, self._approve = models, approve
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        """Verify an approval by itself."""
         return self._document(ApprovalStatement.verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Give it to the artifact that it is about."""
         said = ApprovalStatement.open(document.envelope).said
         digests = {each.digest.sha256 for each in said.about}
         for record in self._models.inventory.records():
@@ -87,7 +83,6 @@ class TravellingApprovals(_Statements):
         raise StateRefused("unknown_model_id", "Its artifact is not here.")
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        """Approvals that were given here."""
         for envelope in self._fresh(self._models.envelopes()):
             with contextlib.suppress(Refused):
                 yield self.read(envelope, policy)
@@ -103,7 +98,6 @@ class TravellingPointers(_Statements):
         self._pointing = pointing
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        """Verify a pointer by itself."""
         return self._document(TaskPointer.verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
@@ -115,7 +109,6 @@ class TravellingPointers(_Statements):
             self._pointing.flip(ACTOR, document.envelope, policy, follows=False)
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        """Pointers that were signed here."""
         for envelope in self._fresh(self._pointing.pointers.envelopes()):
             with contextlib.suppress(Refused):
                 yield self.read(envelope, policy)
@@ -136,7 +129,7 @@ class TravellingCertificates(_Statements):
     """Certificates of gates.
 
     Args:
-        keep: takes one that came from elsewhere, as `keeping.keep_certificate`.
+        keep: takes one from elsewhere, as `keeping.keep_certificate`.
     """
 
     name = "evaluation"
@@ -151,16 +144,13 @@ class TravellingCertificates(_Statements):
         self._evaluations, self._keep = evaluations, keep
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        """Verify a certificate by itself."""
         return self._document(evaluation.verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Keep it, unless it is kept already."""
         if document.envelope not in self._evaluations.envelopes():
             self._keep(ACTOR, document.envelope, policy)
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        """Certificates that were made here."""
         for envelope in self._fresh(self._evaluations.envelopes()):
             with contextlib.suppress(Refused):
                 yield self.read(envelope, policy)
@@ -168,7 +158,7 @@ class TravellingCertificates(_Statements):
 
 @contextlib.contextmanager
 def _once(code: str) -> Iterator[None]:
-    """Take a refusal with this code for done."""
+    """Ignore a refusal with this code."""
     try:
         yield
     except Refused as error:

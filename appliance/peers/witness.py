@@ -1,11 +1,7 @@
 """This appliance as a witness: it cosigns heads of the logs that `[peers]` names.
 
-Rules:
-- The key follows from the secret of the log, so no other key lies on the disk; it signs nothing but
-  what it saw.
-- Old heads are in every receipt, so anybody can send one. A head that does not go with what was
-  seen says something of its log only where the peer itself sent it: its witness signed the request.
-  Such a head is recorded whole, once.
+Rules: the key follows from the secret of the log. Anybody can send old heads, which are in every
+receipt: a contradicting head counts against its log only if the peer's witness signed the request.
 """
 
 import threading
@@ -58,7 +54,7 @@ class Witness:
         origin: name of the own log.
         secret: 32 bytes that nobody else knows.
         peers: whose logs are known, by name.
-        record: makes what was found durable in the own log.
+        record: makes findings durable in the own log.
     """
 
     def __init__(
@@ -116,7 +112,6 @@ class Witness:
             return cosignature.cosigned(request.note, self.key, self._key, now_us // 1_000_000)
 
     def peer(self, name: str) -> SeenPeer:
-        """A peer's log as it was seen."""
         log, seen_us = self._seen.seen(self._peers[name].log)
         return SeenPeer(log.size, seen_us, self._differs.get(name, ""))
 

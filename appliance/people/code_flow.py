@@ -1,10 +1,7 @@
 """Signing in at a login service: the code that a browser brings becomes the token of a person.
 
-Rules:
-- Authorization code with PKCE, as a public client: the browser makes the verifier and the nonce,
-  and this server alone asks for the token, so that the page sends nothing to another origin.
-- The token is verified as any other (`end_users.py`), and is of this sign-in: it has its nonce.
-- Few exchanges run at once: who signs in has shown no key yet.
+Rules: authorization code with PKCE, as a public client; only this server asks for the token, which
+has the nonce of this sign-in. Few exchanges run at once, since no key was shown yet.
 
 Sources: RFC 6749, section 4.1; RFC 7636; OpenID Connect Core 1.0, section 3.1.
 """
@@ -46,10 +43,10 @@ class _TokenAnswer(msgspec.Struct):
 
 
 class CodeFlow:
-    """Sign-ins of people at the login services that have a page to sign in.
+    """Sign-ins of people at the login services that have a page for it.
 
     Args:
-        data: where the files of the configuration are.
+        data: directory of the configuration's files.
     """
 
     def __init__(self, logins: Mapping[str, OidcConfig], data: Path, people: EndUsers) -> None:
@@ -61,7 +58,7 @@ class CodeFlow:
         """The person who signed in, and their token.
 
         Args:
-            key_id: of the API key for which the page asks.
+            key_id: of the page's API key.
 
         Raises:
             Unauthenticated: `person_token_foreign` for another service, `person_token_invalid`, and

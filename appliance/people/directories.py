@@ -1,15 +1,14 @@
 """Rights of people from the site's directory: Active Directory, or another LDAP server.
 
 Rules:
-- What it says of a person holds for a minute. While it does not answer, who was known keeps the
-  last rights for the grace; who was not known is refused, and within ten seconds without a wait.
-- A person is the one entry whose attribute is the name, letter by letter but for the case of ASCII
-  letters: what a server takes for alike is not enough.
-- Nested groups: Active Directory finds them by its rule in chain; elsewhere a walk upwards, ten
-  groups deep. Who is in too many is refused, and not known by a part of the groups.
-- An answer about one person that cannot be read is that person's failure; what is not reached, or
-  too slow, is away for all.
-- Imported with the first person who is looked up.
+- An answer holds for a minute. While the directory is away, known people keep their last rights for
+  the grace; others are refused.
+- A person is the one entry whose attribute is the name, but for the case of ASCII letters: the
+  server's own likeness is not enough.
+- Nested groups: Active Directory's rule in chain, elsewhere a walk ten groups deep. A person in too
+  many is refused.
+- An unreadable answer about one person is that person's failure; an unreached or slow directory is
+  away for all.
 """
 
 import asyncio
@@ -74,7 +73,7 @@ class DirectoryPerson:
         name: for people to read.
         groups: distinguished names, folded.
         refused: the code and message of a refusal; None for somebody with rights.
-        at: steady time in seconds at which it was asked.
+        at: steady time of the question, in seconds.
     """
 
     name: str
@@ -91,7 +90,7 @@ class PeopleDirectory:
 
     Args:
         name: of its table in the configuration.
-        data: where the files of the configuration are.
+        data: directory of the configuration's files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -133,7 +132,7 @@ class PeopleDirectory:
         return known, left
 
     async def _look_up(self, subject: str) -> DirectoryPerson | None:
-        """Ask it, unless it failed a moment ago; who comes meanwhile waits for the same answer."""
+        """Ask the directory, unless it failed a moment ago; others wait for the same answer."""
         running = self._running.get(subject)
         if running is None:
             if self._away(subject):
@@ -144,7 +143,7 @@ class PeopleDirectory:
         return await asyncio.shield(running)
 
     async def _ask(self, subject: str) -> DirectoryPerson | None:
-        """The answer of the first host that has one; None where none has."""
+        """The answer of the first host that has one."""
         async with self._turn:
             begun, failed, problem = self._steady(), _DIRECTORY, "It has no hosts."
             for url in tuple(self._urls):
@@ -204,7 +203,7 @@ class PeopleDirectory:
         return DirectoryPerson("", frozenset(), said, begun)
 
     async def _groups(self, opened: LdapSession, dn: str) -> frozenset[str]:
-        """All groups that somebody is in, by others, too; one more than may be where it is more."""
+        """All groups of somebody, nested ones too; one above the limit where there are more."""
         base, member = self._config.groups or self._config.base, self._config.member
         if self._config.kind == "ad":
             chain = in_chain(member, dn)
@@ -234,7 +233,7 @@ _STATE: Final = {
 
 
 def disabled(entry: DirectoryEntry, kind: str, now: int) -> bool:
-    """True of an account that is closed; of Active Directory also where it does not tell.
+    """True of a closed account; of Active Directory also without a statement.
 
     Args:
         now: seconds since 1970.
@@ -253,7 +252,6 @@ def disabled(entry: DirectoryEntry, kind: str, now: int) -> bool:
 
 
 def _kept(known: OrderedDict[str, V], subject: str, value: V) -> V:
-    """Remember it, among the newest."""
     known[subject] = value
     known.move_to_end(subject)
     while len(known) > MOST_KNOWN:

@@ -1,13 +1,12 @@
 """The person behind a request: verified by a source of the site, or claimed by the app.
 
 Rules:
-- A person whom no source verified is a claim, which permits nothing.
-- A token or a certificate says who it is. Where its source names a directory, the directory alone
-  says which groups, and whether there is such a person still.
-- A token is verified once and known by its digest until its end, for the API key that brought it
-  first: another app that sends it again is refused.
-- Rights are those of the key and of the person, both: groups that are not in `[groups]` give none.
-- The libraries that verify are imported with the first token, certificate or person of a directory.
+- A claim, which no source verified, permits nothing.
+- Where a token's or certificate's source names a directory, only the directory decides groups and
+  existence.
+- A verified token is known by its digest, for the API key that brought it first.
+- Rights are those of both key and person: groups that are not in `[groups]` give none.
+- The verifying libraries are imported when first needed.
 """
 
 from collections import OrderedDict
@@ -39,8 +38,8 @@ _MINUTE_US: Final = 60 * _SECOND_US
 
 @dataclass(frozen=True)
 class _KnownToken:
-    """A verified token: the person, the key that it was verified under, who brought it, and where
-    the person's rights are looked up.
+    """A verified token: the person, its key, the app that brought it, and the directory of the
+    person's rights.
     """
 
     person: EndUser
@@ -54,7 +53,7 @@ class EndUsers:
     """The people of one appliance.
 
     Args:
-        data: where the files of the configuration are.
+        data: directory of the configuration's files.
         aliases: the names in the log.
     """
 
@@ -77,7 +76,7 @@ class EndUsers:
         self._cards: dict[str, PersonCertificates] = {}
 
     def claimed(self, text: str) -> EndUser | None:
-        """The person whom an app names by the way; None where it names none."""
+        """The person whom an app names, if any."""
         name = cleaned(text)
         return EndUser(name, CLAIM, self.aliases.of(name)) if name else None
 
@@ -147,7 +146,7 @@ class EndUsers:
                 yield name, f"The source of people {name} cannot be read: {one.problem}"
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:
-        """The rights of an app while it asks for a person; a claim neither gives nor takes any."""
+        """The rights of an app while it asks for a person; a claim changes nothing."""
         granted = None
         if self._given and person.verified:
             granted = frozenset[str]().union(*(self._given.get(g, ()) for g in person.groups))
@@ -156,10 +155,7 @@ class EndUsers:
         return replace(principal, person=person, granted=granted, person_limits=limits)
 
     def check(self, principal: Principal, name: str) -> None:
-        """Refuse what is answered only for a verified person.
-
-        Args:
-            name: of the model, task, route or collection.
+        """Refuse a model, task, route or collection (`name`) that is only for verified people.
 
         Raises:
             Forbidden: `person_required`.
@@ -197,14 +193,14 @@ class EndUsers:
         return self._placed(known, directory, found.groups)
 
     def _placed(self, person: EndUser, source: str, spelled: Iterable[str]) -> EndUser:
-        """The person in the groups of `[groups]` that these of a source are."""
+        """The person in the groups of `[groups]` for these groups of a source."""
         theirs = {f"{source}/{group}" for group in spelled}
         groups = [name for name, names in self._groups.items() if names & theirs]
         centre = next((one for name in groups if (one := self._centres[name])), "")
         return replace(person, groups=frozenset(groups), cost_centre=centre)
 
     def _spelled(self, name: str) -> str:
-        """A group of a source; of a directory as its names are compared."""
+        """A group of a source; of a directory in comparable form."""
         source, _, group = name.partition("/")
         if source not in self._config.ldap:
             return name
@@ -231,7 +227,7 @@ class EndUsers:
         return made
 
     async def _still(self, known: _KnownToken) -> bool:
-        """True if a token has not ended, and its key is the service's still."""
+        """True if a token has not ended, and its key is still the service's."""
         if self._clock.wall_us() >= known.person.until_us:
             return False
         login = next(one for one in self._logins if one.source == known.person.source)
@@ -242,7 +238,7 @@ class EndUsers:
 
 
 class _Login:
-    """One login service, as it is configured; what verifies its tokens is imported when needed."""
+    """One configured login service; the verifying libraries are imported when needed."""
 
     def __init__(self, name: str, config: OidcConfig, data: Path) -> None:
         self.name, self.config, self.source = name, config, f"oidc:{name}"
@@ -256,7 +252,6 @@ class _Login:
 
     @property
     def keys(self) -> "LoginKeys":
-        """Its public keys."""
         return self._parts()[0]
 
     async def verify(

@@ -1,9 +1,7 @@
 """The few LDAP messages of a lookup, as bytes. Pure.
 
-Rules:
-- Filters are made of values and never of text, so nothing in a name has to be escaped.
-- Messages are bounded, have definite lengths, and are no deeper than the code that parses them.
-- A referral is an answer like any other refusal; a reference to another host is left out.
+Rules: filters are made of values and never of text, so nothing in a name has to be escaped. Length
+and depth are bounded. A referral is a refusal; a reference to another host is left out.
 
 Sources: RFC 4511 (messages), 4514 (names), 2696 (pages), X.690 (BER); MS-ADTS 3.1.1.3.4.4.3 (the
 rule in chain).
@@ -38,7 +36,7 @@ class DirectoryError(Unavailable):
 
 
 class BerElement(NamedTuple):
-    """One element: its tag and its content."""
+    """One element."""
 
     tag: int
     body: bytes
@@ -46,7 +44,7 @@ class BerElement(NamedTuple):
 
 @dataclass(frozen=True)
 class DirectoryEntry:
-    """An entry that was found; the names of its attributes are in lower case."""
+    """A found entry; its attributes' names are in lower case."""
 
     dn: str
     attributes: Mapping[str, tuple[bytes, ...]]
@@ -59,7 +57,7 @@ class DirectoryResult:
     Attributes:
         bound: whether it is that of a bind.
         code: 0 is success.
-        cookie: asks for the next page; empty where this was the last.
+        cookie: asks for the next page; empty on the last one.
     """
 
     bound: bool
@@ -99,7 +97,7 @@ def bind(number: int, dn: str, password: str) -> bytes:
 
 
 def unbind(number: int) -> bytes:
-    """The end."""
+    """The end of a connection."""
     return _message(number, _made(_UNBIND))
 
 
@@ -120,10 +118,8 @@ def search(
 
 
 def size_of(head: bytes) -> tuple[int, int]:
-    """The bytes of a message that follow its first two: those of its length, else of its body.
-
-    Returns:
-        Bytes of the length that are still to be read, and those of the body, if it is known.
+    """The bytes of a message after its first two: those left of its length, and of its body, if
+    known.
     """
     if head[0] != _SEQUENCE:
         raise DirectoryError("it does not speak LDAP")
@@ -135,10 +131,9 @@ def size_of(head: bytes) -> tuple[int, int]:
 
 
 def read(body: bytes, number: int) -> Answer:
-    """The answer in a message; None for a reference to another host.
+    """The answer to request `number` in a message; None for a reference to another host.
 
-    Args:
-        number: of the request; an answer to another one is refused.
+    An answer to another request is refused.
     """
     try:
         return _answer(body, number)
@@ -207,7 +202,6 @@ def _cookie(controls: BerElement) -> bytes:
 
 
 def _elements(data: bytes) -> list[BerElement]:
-    """The elements that bytes consist of."""
     found: list[BerElement] = []
     at = 0
     while at < len(data):

@@ -1,9 +1,6 @@
 """One connection to a directory: TLS with a pinned CA, one bind, some searches, then its end.
 
-Rules:
-- All of it has one end in time, and a most of bytes; the connection is cut off at its end, and
-  never waited for.
-- No referral is followed, no other host asked, no other certificate taken.
+Rules: time and bytes are bounded; no referral is followed, no other certificate accepted.
 """
 
 import asyncio
@@ -46,7 +43,7 @@ class LdapSession:
             raise DirectoryError("it refuses our account")
 
     def unbind(self) -> None:
-        """Say that this is the end; there is no answer."""
+        """Announce the end; there is no answer."""
         self._writer.write(messages.unbind(self._number + 1))
 
     async def search(
@@ -55,10 +52,10 @@ class LdapSession:
         """The entries below a base that a filter matches, page by page.
 
         Args:
-            most: with one entry more the search ends, and the list has that one, too.
+            most: the search ends after one entry more, which the list has, too.
 
         Raises:
-            DirectoryError: it refuses, answers something else or more than it may.
+            DirectoryError: it refuses, answers something else or too much.
             OSError: the connection broke.
         """
         found: list[DirectoryEntry] = []

@@ -1,10 +1,8 @@
 """The public keys of a login service, out of a file or from its address on the LAN.
 
-Rules:
-- Read when they are needed, at most once per refresh: a token of a key that is gone is refused from
-  then on. An id that is not known reads them again, at most once in ten seconds.
-- TLS with a pinned CA, no redirect, bounded in size and in time. While the service does not answer,
-  the known keys are good for the grace; then every token is refused.
+Rules: read when needed, at most once per refresh, or for an unknown id once in ten seconds. TLS
+with a pinned CA, no redirect, bounded in size and time. Known keys outlive the service for the
+grace.
 """
 
 import asyncio
@@ -34,7 +32,7 @@ _logger = logging.getLogger("appliance.people")
 
 @dataclass(frozen=True)
 class KeysRead:
-    """The keys, their bytes, and the steady time in seconds at which they were read."""
+    """The keys, their bytes, and the steady time of their reading, in seconds."""
 
     keys: Mapping[str, PublicKey]
     data: bytes
@@ -42,7 +40,7 @@ class KeysRead:
 
 
 class OtherStatus(ConnectionError):
-    """A login service answered, and not with 200."""
+    """A login service answered with another status than 200."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the login service answered {status}")
@@ -57,7 +55,7 @@ class LoginKeys:
 
     Args:
         name: of the service in the configuration.
-        data: where the files of its configuration are.
+        data: directory of the configuration's files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -95,7 +93,7 @@ class LoginKeys:
         return found
 
     async def _read_if_due(self, seconds: float) -> None:
-        """Read them where the last try is older; those who come meanwhile wait for it."""
+        """Read the keys if the last try is older; others wait for it."""
         if self._steady() - self._tried < seconds:
             return
         async with self._reading:
@@ -114,7 +112,7 @@ class LoginKeys:
                 _logger.warning("the keys of %s were not read: %s", self._name, error)
 
     def _fetch(self) -> bytes:
-        """The bytes of the key set. Raises OSError, UsageError (`certificate_unusable`)."""
+        """Raises OSError, UsageError (`certificate_unusable`)."""
         url = self._config.keys
         if not url.startswith(("https://", "http://")):
             with (self._data / url).open("rb") as file:
@@ -153,7 +151,7 @@ def asked(config: OidcConfig, data: Path, url: str, form: Mapping[str, str] | No
 
 
 def _bounded(read: Callable[[int], bytes], end: float = float("inf")) -> bytes:
-    """All that there is, up to the most and until the end. Raises OSError."""
+    """Everything, up to the most and until the end. Raises OSError."""
     parts, size = list[bytes](), 0
     while part := read(_CHUNK):
         parts.append(part)

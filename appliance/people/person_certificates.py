@@ -1,11 +1,8 @@
 """People by client certificates: one that a pinned CA issued, and its list does not revoke.
 
-Rules:
-- The CA itself signed the certificate: there is no chain, and no other CA of the listener counts.
-- The certificate is for clients, is no CA's, and says one name, of the kind that the site pins.
-- Each CA has its list (CRL), read again when its file changes. Beyond its end it is good for the
-  grace; an older one than was read before, or one that cannot be read, replaces nothing.
-- Verified once, then known by its digest until a list changes.
+Rules: the CA itself signed the certificate: no chain, and no other CA of the listener counts. It is
+for clients, no CA's, and has one name, of the kind that the site pins. Each CA's list (CRL) is good
+for the grace beyond its end; an older or unreadable one replaces nothing.
 
 Source: RFC 5280, sections 4.2.1, 5 and 6.3.
 """
@@ -56,11 +53,7 @@ Name = Callable[[x509.Certificate], str]
 
 @dataclass(frozen=True)
 class CertifiedPerson:
-    """A person as a certificate names them.
-
-    Attributes:
-        until: the end of the certificate.
-    """
+    """A person as a certificate names them, until its end."""
 
     subject: str
     issuer: bytes
@@ -82,11 +75,11 @@ class RevocationList:
 
 
 class PersonCertificates:
-    """The certificates of one pinned CA, or of several.
+    """The certificates of one or several pinned CAs.
 
     Args:
         name: of the table in the configuration.
-        data: where its files are.
+        data: directory of its files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -109,7 +102,7 @@ class PersonCertificates:
 
     @property
     def problem(self) -> str:
-        """The list that is missing or has ended; "" where all are good, or none was asked for."""
+        """The list that is missing or has ended; "" where all are good, or none was needed yet."""
         if self._looked == float("-inf"):
             return ""
         ends = [self._lists[key].until for key in map(_key_of, self._cas) if key in self._lists]
@@ -125,7 +118,7 @@ class PersonCertificates:
         Raises:
             Unauthenticated: `person_certificate_invalid`, `person_certificate_expired`,
                 `person_certificate_revoked`.
-            Unavailable: `people_unavailable` without a list that is good.
+            Unavailable: `people_unavailable` without a good list.
         """
         await self._read_if_due()
         digest = sha256(der).digest()
@@ -172,7 +165,7 @@ class PersonCertificates:
         return CertifiedPerson(subject, _key_of(issuer), serial, until)
 
     async def _read_if_due(self) -> None:
-        """Look at the files where that is due; those who come meanwhile wait for it."""
+        """Check the files if that is due; others wait for it."""
         if self._steady() - self._looked < LOOKED_S:
             return
         async with self._reading:
@@ -246,7 +239,7 @@ def _lists(ca: x509.Certificate, read: x509.CertificateRevocationList) -> bool:
 
 
 def _check(found: x509.Certificate) -> None:
-    """Refuse what is not a person's certificate for clients. Raises Unauthenticated, ValueError."""
+    """Refuse all but a person's client certificate. Raises Unauthenticated, ValueError."""
     key = found.public_key()
     short = isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS
     if short or not _strong_hash(found):

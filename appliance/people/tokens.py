@@ -1,13 +1,10 @@
 """Verification of one token of a login service (JWT), offline. Pure: bytes in, a person out.
 
 Rules:
-- All is pinned: issuer, audience, algorithms, and the keys, which come from the service's key set
-  alone. A header that names or brings a key (`jku`, `x5u`, `jwk`, `x5c`), or asks for what is not
-  known here (`crit`), is refused, as is any other.
-- Header and claims are strict JSON of bounded size, read before any key is touched: two readers
-  must not take two persons out of one token.
-- The key decides the kind of algorithm; a symmetric one never verifies.
-- A token states its end, is refused from then on, and has no longer life than the site allows.
+- Issuer, audience, algorithms and keys are pinned: a header that names or brings a key (`jku`,
+  `x5u`, `jwk`, `x5c`), or has `crit`, is refused.
+- Header and claims are strict JSON of bounded size, read before any key is touched.
+- A symmetric key never verifies.
 
 Sources: RFC 7515, 7519; RFC 8725 (best current practices), each of its sections 3.1 to 3.12.
 """
@@ -58,7 +55,7 @@ class TokenRules:
 
 @dataclass(frozen=True)
 class UnverifiedToken:
-    """A token as it says, believed by nobody yet.
+    """An unverified token.
 
     Attributes:
         kid: the key that it names; "" for none.
@@ -101,11 +98,7 @@ class _PinnedClaims(msgspec.Struct, frozen=True):
 
 
 def read(text: str) -> UnverifiedToken:
-    """Take a token apart.
-
-    Raises:
-        Unauthenticated: `person_token_invalid`.
-    """
+    """Take a token apart. Raises Unauthenticated (`person_token_invalid`)."""
     if len(text) > LONGEST_TOKEN:
         raise _invalid(f"it is longer than {LONGEST_TOKEN} bytes")
     if not _COMPACT.fullmatch(text):

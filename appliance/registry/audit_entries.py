@@ -1,7 +1,6 @@
 """The audit entries of the life of models and adapters: one for each edge between two states.
 
-Rules: an entry is durable before the state changes. It names actor, digest, policy version, reason
-and code. The event loop never blocks for one.
+Rules: an entry is durable before the state changes. The event loop never blocks for one.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ class Details(TypedDict, total=False):
     """Further fields of an edge's entry.
 
     Attributes:
-        event: what happened; a change of state if not given.
+        event: a change of state if not given.
         error: gives the reason and the code.
         fields: of this event only.
     """
@@ -39,11 +38,7 @@ class Details(TypedDict, total=False):
 
 
 class Edges:
-    """Writes them.
-
-    Args:
-        audit: the log.
-    """
+    """Writes them to the log."""
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
@@ -71,12 +66,12 @@ class Edges:
         policy: TrustPolicy,
         **more: Unpack[Details],
     ) -> None:
-        """The same in the event loop, which keeps running meanwhile."""
+        """As `record`, in the event loop, which keeps running meanwhile."""
         await append(self._audit, _draft(actor, record, after, policy, more))
 
 
 def facts_digest(table: Mapping[str, Json]) -> str:
-    """SHA-256 of what an artifact's files say of it, as its record keeps it."""
+    """SHA-256 of an artifact's facts, as its record keeps them."""
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,7 +1,6 @@
 """The import of an artifact as a job.
 
-Rules: bytes that were copied are not copied again after a pause or a crash; checks that were
-interrupted are made again from their beginning.
+After a pause or a crash, copied bytes are not copied again; interrupted checks begin again.
 """
 
 from pathlib import Path
@@ -28,7 +27,6 @@ class Importing(JobKind[ModelImport, ArtifactImported]):
         self._lifecycle = lifecycle
 
     def title(self, params: ModelImport) -> str:
-        """The path."""
         return params.path
 
     def key(self, params: ModelImport) -> str:
@@ -36,7 +34,6 @@ class Importing(JobKind[ModelImport, ArtifactImported]):
         return f"{_name(params)}\0{params.path}"
 
     async def run(self, job: Context[ModelImport]) -> ArtifactImported:
-        """The id of the artifact, its state, and a line for each file that was copied."""
         files: list[CopiedFile] = []
         record = await job.in_thread(self._import, job, files)
         return ArtifactImported(
@@ -55,7 +52,7 @@ class Importing(JobKind[ModelImport, ArtifactImported]):
         return self._lifecycle.import_model(job.actor, path, model_id, job.report, files.append)
 
     def _known(self, job: Context[ModelImport]) -> ModelRecord | None:
-        """Find the record that the work made before the interruption."""
+        """The record that the work made before the interruption."""
         try:
             found = self._lifecycle.record(_name(job.params))
         except StateRefused:

@@ -1,8 +1,7 @@
 """Preview of an artifact's import, read where it is.
 
-Rules: the checks are those of an import, in the same order, under the policy in force; nothing is
-copied, stored or recorded, and nothing that was found is believed later: an import checks its own
-copy again.
+Rules: the checks and their order are those of an import, under the policy in force; nothing is
+copied, stored or recorded: an import checks its own copy again.
 """
 
 from collections.abc import Callable
@@ -52,9 +51,9 @@ def plan(
         estimate: what a model takes under an id.
         records: the models of the store, one of which it may replace.
         at_us: when certificates must be valid, microseconds since the epoch.
-        check_base: holds an adapter against its base: `ModelStore.check_base`.
+        check_base: `ModelStore.check_base`.
         against: the id to compare with; by default the newest model like it.
-        other_kind: says what vets an artifact that is no model: `Inventory.other`.
+        other_kind: `Inventory.other`.
     """
     found = ImportPlan(path=str(path), id=model_id, ok=True, approvers=policy.approvers())
     try:

@@ -1,9 +1,9 @@
 """The use-case of an artifact's arrival: from a stick to quarantine, vetted, verified, or refused.
 
-Rules: nothing is believed about the medium; the entry is durable before the state changes; a
-refused artifact leaves the store as it was, but for a row that says why; what a crash interrupted
-after its copy is finished when the data directory opens, an interrupted copy by the next import.
-The artifact of a model whose files are missing, as after a restore without models, repairs it.
+Rules: the entry is durable before the state changes; a refused artifact leaves only a row that says
+why; an import that was interrupted after its copy is finished when the data directory opens, an
+interrupted copy by the next import. The artifact of a model whose files are missing, as after a
+restore without models, repairs it.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,7 @@ UNFINISHED: Final = frozenset({"quarantined", "vetted"})
 
 
 class Arrivals:
-    """Artifacts on their way in.
-
-    Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
-        edges: records what happens.
-    """
+    """Artifacts on their way in."""
 
     def __init__(
         self,
@@ -89,7 +82,7 @@ class Arrivals:
     def _repair(
         self, actor: str, model_id: str, policy: TrustPolicy, progress: Report
     ) -> ModelRecord:
-        """Take the files of a model back; what was decided about it stays, as far as it holds.
+        """Take the files of a model back; decisions about it stay, as far as they hold.
 
         Raises:
             Refused: it is another artifact, or a check failed; the files are missing as before.
@@ -117,10 +110,8 @@ class Arrivals:
         return self._store.inventory.set_state(model_id, state, facts=checked.facts)
 
     def finish(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
-        """Make the checks of an artifact in quarantine that an interruption left out.
-
-        Returns:
-            As `import_model`.
+        """Complete the checks of an artifact in quarantine after an interruption; as
+        `import_model`.
         """
         return self._examine(
             actor, self._store.inventory.record(model_id), self._policy(), progress
@@ -151,11 +142,7 @@ class Arrivals:
         )
 
     def recover(self) -> list[str]:
-        """Finish or clean up imports that a crash interrupted.
-
-        Returns:
-            The ids that were touched.
-        """
+        """Finish or clean up imports that a crash interrupted; their ids."""
         policy = self._policy()
         touched = self._store.intake.clean()
         for model_id in touched:
@@ -169,6 +156,5 @@ class Arrivals:
 
 
 def _said(checked: Checked) -> Mapping[str, Json]:
-    """Describe an accepted artifact for an entry."""
     found = table_of(checked.facts.kept())
     return {"signer": checked.signer, "facts_sha256": facts_digest(found)}

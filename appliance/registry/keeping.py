@@ -1,4 +1,4 @@
-"""The use-case of a gate's certificate that comes from elsewhere: verified, recorded, kept."""
+"""The use-case of a gate's certificate from elsewhere: verified, recorded, kept."""
 
 from collections.abc import Callable
 

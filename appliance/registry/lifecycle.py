@@ -1,8 +1,8 @@
-"""The use-case of an artifact's life up to its approval, and what the policy says of it later.
+"""The use-case of an artifact's life up to its approval, and the policy's later verdicts.
 
-Rules: the entry is durable before the state changes, so the log never misses an edge. Writes here
-block, and run in a thread. The disk holds what was decided; staged and serving are facts of the
-running process, and `appliance/pool` is the only door to them. docs/trust.md draws the states.
+Rules: the entry is durable before the state changes. Writes here block, and run in a thread. The
+disk holds decisions; staged and serving are facts of the running process, and `appliance/pool` is
+the only door to them. docs/trust.md draws the states.
 """
 
 import contextlib
@@ -28,12 +28,8 @@ class Lifecycle:
     """Artifacts from the stick to approved.
 
     Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
         is_loaded: whether a model or adapter is in memory.
         permission: whether what is in memory may be there.
-        edges: records what happens.
     """
 
     def __init__(
@@ -58,15 +54,11 @@ class Lifecycle:
         return [self.shown(r) for r in self._store.inventory.records()]
 
     def record(self, model_id: str) -> ModelRecord:
-        """One model.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
+        """Raises StateRefused (`unknown_model_id`)."""
         return self.shown(self._store.inventory.record(model_id))
 
     def shown(self, record: ModelRecord) -> ModelRecord:
-        """A record as people see it: "serving" while it is loaded, "missing" without its files."""
+        """A record for people: "serving" while it is loaded, "missing" without its files."""
         if self.is_loaded(record.id):
             return replace(record, state="serving")
         if self._store.inventory.missing(record):
@@ -82,19 +74,18 @@ class Lifecycle:
         progress: Report,
         told: Told = lambda file: None,
     ) -> ModelRecord:
-        """Take an artifact in: `Arrivals.import_model`."""
+        """As `Arrivals.import_model`."""
         return self._arrivals.import_model(actor, path, model_id, progress, told)
 
     def finish_import(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
-        """Make the checks of an interrupted import: `Arrivals.finish`."""
+        """As `Arrivals.finish`."""
         return self._arrivals.finish(actor, model_id, progress)
 
     def recover(self) -> list[str]:
-        """Finish or clean up interrupted imports: `Arrivals.recover`."""
+        """As `Arrivals.recover`."""
         return self._arrivals.recover()
 
     def subject(self, model_id: str) -> ApprovalSubject:
-        """Return the subject that an approver of the model signs."""
         return self._store.subject(model_id, self._policy())
 
     def approve(self, actor: str, model_id: str, envelope: bytes) -> ModelRecord:

@@ -1,4 +1,4 @@
-"""The right of an artifact to be in memory, by the policy and the records of now."""
+"""The right of an artifact to be in memory, by the present policy and records."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,9 @@ from appliance.workers.supervisor import ENGINE
 
 
 class Permission:
-    """Asks again what was asked before an artifact was loaded.
+    """Repeats the checks before the load of an artifact.
 
     Args:
-        store: the artifacts and their states.
-        policy: reads the trust policy in force.
-        fresh: says how fresh it is.
         engine_version: for the trust policy.
     """
 

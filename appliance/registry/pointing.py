@@ -1,7 +1,7 @@
-"""The use-case of a pointer: verified, its tasks asked, recorded, then followed.
+"""The use-case of a pointer: verified, its tasks checked, recorded, then followed.
 
 Rules: a pointer may name approved tasks only, all of one form; the entry in the log is durable
-before the name points elsewhere.
+before the name moves.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,9 @@ from appliance.types import Json
 
 @dataclass(frozen=True)
 class Pointing:
-    """Has names point elsewhere.
+    """Moves names to their tasks.
 
     Attributes:
-        fresh: how fresh the policy is.
         record: makes an entry durable.
     """
 
@@ -36,7 +35,7 @@ class Pointing:
     def flip(
         self, actor: str, envelope: bytes, policy: TrustPolicy, *, follows: bool = True
     ) -> str:
-        """Have a name point elsewhere, and return the name.
+        """Move a name, and return it.
 
         Args:
             follows: it must follow the newest pointer of the name here.

@@ -1,8 +1,8 @@
 """The life of an artifact as one table.
 
-Rules: nothing else decides what a person may do with an artifact in a state, or which state
-follows; clients get the actions that are allowed now and repeat none of it. `staged` and `serving`
-are facts of the running process: the disk holds `approved` for both.
+Rules: nothing else decides which actions a state allows, or which state follows; clients get the
+allowed actions. `staged` and `serving` are facts of the running process: the disk holds `approved`
+for both.
 """
 
 from collections.abc import Mapping
@@ -74,11 +74,11 @@ _IN_MEMORY: Final = ("load", "unload")
 
 
 def actions(state: str, kind: str = "") -> tuple[str, ...]:
-    """List the actions that people may take on an artifact in this state.
+    """The actions that people may take on an artifact in this state.
 
     Args:
         state: as people see it: of the table, or `MISSING`.
-        kind: what it is; what is no model is in no memory.
+        kind: only a model can be in memory.
     """
     if state == MISSING:
         return _WITHOUT_FILES

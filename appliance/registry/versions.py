@@ -1,7 +1,7 @@
-"""Which models of the store are versions of one, and which of them was served before another.
+"""The models of the store that are versions of one, and those served before another.
 
-Rules: an id without a version at its end, or the name that the model's file gives, says what
-belongs together. That a model was served is what the audit log says, not what its record is now.
+Rules: models belong together by an id without its version at the end, or by the name in the model's
+file. The audit log says whether a model was served, not its present record.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ def versions(
 def served_before(
     record: ModelRecord, records: Iterable[ModelRecord], reader: LogReader
 ) -> Iterator[ModelRecord]:
-    """The versions of a model that were served, itself left out, the newest first.
+    """The other versions of a model that were served, the newest first.
 
     Raises:
         AuditUnavailable, AuditRefused: the log cannot be read.

@@ -1,12 +1,9 @@
 """Builds the bundle that goes onto the stick: everything that a bare host needs, signed.
 
-Rules
-- Every input is pinned: Debian packages and wheels by lock, the llama.cpp wheel by its recipe, our
-  own wheel by this checkout; what is built is what `manifest.json`, the SBOM and the list say.
-- The installed tree is made here with the code that the host runs, and its listing is carried.
-- The same checkout, models and key give the same bytes.
-- A model is carried with its OMS signature; `--lab-model` carries one without, for a host in the
-  lab profile, which signs it with its own keys.
+Rules: every input is pinned by lock, recipe or checkout; the same checkout, models and key give the
+same bytes. The installed tree is made here with the code that the host runs, and its listing is
+carried. `--lab-model` carries a model without an OMS signature, for a host in the lab profile,
+which signs it with its own keys.
 """
 
 import argparse
@@ -60,9 +57,9 @@ _VICTIM: Final = "appliance/cli/selftest.py"
 class Wanted:
     """The contents of a bundle apart from the product.
 
-    `models` are directories with a signature, `lab_models` without; `plugins` are wheels for
-    accelerators, each with the name of its own (`cuda13`); `trust` is a directory of metadata.
-    With `sabotage` the product's self-test is broken, to try what a host does with such a release.
+    `models` are directories with a signature, `lab_models` without; `plugins` are wheels with the
+    name of their accelerator (`cuda13`); `trust` is a directory of metadata. `sabotage` breaks the
+    product's self-test, to try what a host does with such a release.
     """
 
     key: Path
@@ -75,11 +72,7 @@ class Wanted:
 
 
 def build(out: Path, wanted: Wanted) -> Manifest:
-    """Build a bundle in the directory `out`.
-
-    Raises:
-        BundleError: an input is missing or refused.
-    """
+    """Build a bundle in the directory `out`. Raises BundleError."""
     plugins.check(wanted.plugins)
     version = product_version()
     release = f"{version}+{wanted.counter}"
@@ -125,7 +118,6 @@ def _wheels() -> list[Path]:
 
 
 def _sabotaged(path: Path, work: Path) -> Path:
-    """Our own wheel without the self-test, its RECORD to match; other wheels as they are."""
     if not path.name.startswith(f"{OWN}-"):
         return path
     target = work / path.name
@@ -172,10 +164,7 @@ def make_trees(work: Path, wheels: Sequence[tuple[str, Path]], sources: Sequence
     Args:
         work: holds `runtime.tar.gz`; gets `root/`, `tree.list` and one of both by accelerator.
         wheels: file names of the wheels of every host, and where they are.
-        sources: what is carried, with the plugins, several of which may be for one accelerator.
-
-    Raises:
-        BundleError: a wheel breaks a rule, or the runtime does not run here.
+        sources: all sources, with the plugins, several of which may be for one accelerator.
     """
     special = [source for source in sources if source.kind == "plugin"]
     try:
@@ -205,7 +194,6 @@ def _texts(
     wanted: Wanted,
     version: str,
 ) -> dict[str, bytes]:
-    """The readable files of the stick, with the bill of materials."""
     runtime.licences(work, files, work / "licences" / "debian")
     texts = {
         "install.sh": (CHECKOUT / "installer/host/install.sh").read_bytes(),
@@ -273,11 +261,7 @@ def _work() -> Path:
 
 
 def commits(checkout: Path = CHECKOUT) -> int:
-    """The number of commits: a counter that grows with every release of one branch.
-
-    Raises:
-        BundleError: this is no git checkout.
-    """
+    """The number of commits: a counter that grows with every release of one branch."""
     try:
         done = subprocess.run(
             ["git", "rev-list", "--count", "HEAD"],
@@ -337,7 +321,6 @@ def main() -> None:
 
 
 def _build(options: argparse.Namespace, work: Path) -> None:
-    """Build what was asked for and say what it holds."""
     lab_models = [path.absolute() for path in options.lab_model]
     if options.default_model:
         lab_models.append(lay_out(work, default_model()))

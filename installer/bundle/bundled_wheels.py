@@ -1,9 +1,8 @@
 """The wheels that a bundle carries: those of the lists in `offline-wheels/`, and two of ours.
 
-Rules: the lists are the one source of hashes. Before a wheel is carried, lock, sums and bill of
-materials must say the same as `lock-runtime.txt`, and the directory must hold these bytes and
-nothing else but the wheels that were built here, named by their digests. The lists go onto the
-stick too, so that whoever has only the stick can compare them with what it carries.
+Rules: the lists are the one source of hashes: they must agree with `lock-runtime.txt`, and the
+directory must hold exactly these bytes and the wheels that were built here. The stick carries the
+lists, too, for comparison.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,16 +31,13 @@ _BESIDE: Final = frozenset({"requirements.txt", "sbom.cdx.json", "SHA256SUMS"})
 def carried(
     directory: Path, built: Mapping[str, str], target: Target = BUNDLED, lists_at: Path = LOCKS
 ) -> list[Path]:
-    """The wheels of a directory, after everything that says what they are was compared.
+    """The wheels of a directory, after comparison with all lists.
 
     Args:
         directory: as `wheels.fill` makes it.
         built: SHA-256 by file name of the wheels that were built here.
         target: the Python that they are for.
-        lists_at: where the lists and `lock-runtime.txt` are.
-
-    Raises:
-        BundleError: naming what differs; a wheel that runs code at every start, an sdist.
+        lists_at: directory of the lists and `lock-runtime.txt`.
     """
     lists = read_lists(target.name, lists_at)
     check_lists(lists, read_lock(lists_at / "lock-runtime.txt"), target)
@@ -56,15 +52,7 @@ def texts() -> dict[str, bytes]:
 
 
 def check_stick(bundle: Path, wheels: Mapping[str, str]) -> None:
-    """Compare the wheels of a manifest with the lists on the same stick.
-
-    Args:
-        bundle: the directory of the stick.
-        wheels: SHA-256 by file name, as the manifest says.
-
-    Raises:
-        BundleError: naming the wheels that only one of them has.
-    """
+    """Compare a manifest's wheels (SHA-256 by file name) with the lists on the same stick."""
     listed = read_sums(bundle / ON_STICK / f"{BUNDLED.name}.sha256")
     differ = sorted(f for f in listed if wheels.get(f) != listed[f])
     if differ:

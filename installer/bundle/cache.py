@@ -1,7 +1,6 @@
 """The cache, outside the checkout, of files that are expensive to make or fetch; checked when used.
 
-The root is `${XDG_CACHE_HOME:-$HOME/.cache}/appliance`. An entry appears by one rename when
-it is complete; whoever makes one holds a lock file, so that two builds do not collide.
+A complete entry appears by one rename; its maker holds a lock file.
 """
 
 import fcntl
@@ -30,7 +29,7 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def exclusive(path: Path, *, heartbeat: float = HEARTBEAT) -> Iterator[None]:
-    """Hold the lock file `path`; while another process holds it, wait and say so."""
+    """Hold the lock file `path`; print a line while waiting for another process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         while True:

@@ -1,4 +1,4 @@
-"""Which builds of ggml's CPU backend a wheel holds: all of them, or those that this machine needs.
+"""The builds of ggml's CPU backend in a wheel: all of them, or those that this machine needs.
 
 The table is that of ggml/src/CMakeLists.txt, `GGML_CPU_ALL_VARIANTS`; the gate compares a wheel
 with it.
@@ -40,7 +40,7 @@ CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 def runs_here(build: str, cpuinfo: Path = CPUINFO) -> bool:
-    """Whether the processor has what a build needs, and the system lets it be used."""
+    """True if the processor has all that a build needs, and the system lets it be used."""
     return _flags(cpuinfo).issuperset(NEEDS[build])
 
 

@@ -1,9 +1,8 @@
 """The recipe of a CUDA plugin wheel: source, toolkit, architectures, flags, compilers.
 
-Rules: a plugin is one library, `libggml-cuda.so`, of the same locked source as the CPU wheel;
-it brings no CPU code, never links the driver's `libcuda.so.1`, and holds native code for every
-architecture of its list, so that nothing is compiled on the host except for a GPU newer than
-the list. Plugins are next to the CPU wheel, never in its place.
+Rules: a plugin is one library, `libggml-cuda.so`, next to the CPU wheel, never in its place; it
+never links the driver's `libcuda.so.1`, and holds native code for every architecture of its list,
+so that the host compiles only for a newer GPU.
 """
 
 import os
@@ -59,9 +58,9 @@ class Plugin:
     Attributes:
         driver: the oldest major version of the NVIDIA driver that it runs on.
         architectures: as CMake writes them; `real` is native code, `virtual` is PTX.
-        runpath: where its libraries are, from its own directory in site-packages.
+        runpath: directories of its libraries, from its own directory in site-packages.
         release: the release of nvcc that it is built with.
-        lock: the libraries that are carried in next to it.
+        lock: the libraries that are carried next to it.
         build_lock: the compiler as wheels, or None where `$CUDA_HOME` must name one.
     """
 
@@ -75,7 +74,6 @@ class Plugin:
 
     @property
     def package(self) -> str:
-        """The Python package that holds the library."""
         return f"appliance_{self.name}"
 
     @property
@@ -85,7 +83,7 @@ class Plugin:
 
 
 def _real(*names: str) -> tuple[str, ...]:
-    """Native code for each, and one PTX for what comes after."""
+    """Native code for each, and one PTX for newer ones."""
     return (*(f"{name}-real" for name in names), "90-virtual")
 
 
@@ -115,11 +113,7 @@ PLUGINS: Final = {
 
 
 def selected(plugin: Plugin, architectures: str | None) -> Plugin:
-    """The plugin with only some architectures, for example `90-real` or `86-real,89-real`.
-
-    Raises:
-        BundleError: not an architecture of this plugin.
-    """
+    """The plugin with only some of its architectures, as `90-real` or `86-real,89-real`."""
     if architectures is None:
         return plugin
     chosen = tuple(architectures.split(","))
@@ -132,11 +126,7 @@ def selected(plugin: Plugin, architectures: str | None) -> Plugin:
 
 
 def plugin_recipe(plugin: Plugin) -> Recipe:
-    """All that decides the plugin's wheel on this machine.
-
-    Raises:
-        BundleError: as `llama_recipe.recipe`, and no nvcc for a plugin whose compiler is no wheel.
-    """
+    """All that decides the plugin's wheel on this machine."""
     if plugin.build_lock is None:
         nvcc = nvcc_version(toolkit_of_host(plugin) / "bin" / "nvcc", plugin)
         pins = [f"nvcc {nvcc}", *plugin.requirements]
@@ -155,11 +145,7 @@ def plugin_recipe(plugin: Plugin) -> Recipe:
 
 
 def nvcc_version(nvcc: Path, plugin: Plugin) -> str:
-    """The full version of an nvcc, which must be of the plugin's release.
-
-    Raises:
-        BundleError: it does not run, or is another release.
-    """
+    """The full version of an nvcc; another release than the plugin's is refused."""
     try:
         done = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -172,11 +158,7 @@ def nvcc_version(nvcc: Path, plugin: Plugin) -> str:
 
 
 def toolkit_of_host(plugin: Plugin) -> Path:
-    """`$CUDA_HOME`, for a plugin whose compiler is no wheel.
-
-    Raises:
-        BundleError: it is not set or holds no nvcc.
-    """
+    """`$CUDA_HOME`, for a plugin whose compiler is no wheel."""
     home = os.environ.get("CUDA_HOME", "")
     if not (Path(home) / "bin" / "nvcc").is_file():
         raise BundleError(

@@ -2,7 +2,7 @@
 
 Rules
 - Same source as the CPU wheel: the sdist of `offline-wheels/lock-llama.txt`, or nothing is built.
-- For cuda13 the compiler comes as locked wheels, so that no toolkit need be on the machine.
+- For cuda13 the compiler comes as locked wheels, so that the machine needs no toolkit.
 - Cached as `cuda-wheels/<key of the recipe>/`; every wheel given out passed the gate.
 """
 
@@ -63,11 +63,7 @@ install(TARGETS ggml-cuda LIBRARY DESTINATION $package COMPONENT plugin)
 
 
 def obtain(root: Path, plugin: Plugin) -> Wheel:
-    """The plugin's wheel, built if the cache does not hold it.
-
-    Raises:
-        BundleError: source or compiler cannot be had, the build failed or the gate refused.
-    """
+    """The plugin's wheel, built if the cache does not hold it."""
 
     def build(part: Path, wanted: Recipe) -> Path:
         return _build(part, wanted, plugin)
@@ -79,7 +75,7 @@ def obtain(root: Path, plugin: Plugin) -> Wheel:
 
 
 def write_project(part: Path, plugin: Plugin, wanted: Recipe) -> None:
-    """Write the project whose only content is the plugin; its source is in `part/source`."""
+    """Write a project with only the plugin; its source is in `part/source`."""
     names = {
         "dist": plugin.package.replace("_", "-"),
         "name": plugin.name,
@@ -148,7 +144,7 @@ def _build(part: Path, wanted: Recipe, plugin: Plugin) -> Path:
 
 
 def _toolkit(part: Path, plugin: Plugin) -> Path:
-    """A directory with `bin/nvcc`, headers and libraries under the names that linkers look for."""
+    """A directory with `bin/nvcc`, headers and libraries under the names that linkers expect."""
     if plugin.build_lock is None:
         return toolkit_of_host(plugin)
     say(f"Fetching the compiler of {plugin.name} as locked wheels (530 MB)")

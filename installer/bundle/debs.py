@@ -1,10 +1,8 @@
 """The Debian packages of the bundled runtime: locked, fetched with apt, unpacked.
 
-Rules: each package is pinned to a version and a SHA-256 in `offline-wheels/debian.lock`; apt
-fetches with an own configuration that knows Debian 13 and its archive keys only, so the build host
-may run another release; nothing of a package runs here (no maintainer scripts), its files are
-taken out. `python -m installer.bundle.debs --lock` writes the lock anew from what the archive has
-today.
+Rules: apt has its own configuration of Debian 13 and its archive keys, so the build host may run
+another release; no maintainer script runs. `python -m installer.bundle.debs --lock` writes the lock
+from today's archive.
 """
 
 import argparse
@@ -50,16 +48,13 @@ class Package:
 
     @property
     def purl(self) -> str:
-        """Its package URL, for the SBOM."""
         version = self.version.replace(":", "%3A").replace("+", "%2B")
         return f"pkg:deb/debian/{self.name.replace('+', '%2B')}@{version}?arch={ARCHITECTURE}"
 
 
 def read(path: Path = LOCK) -> list[Package]:
-    """The locked packages, in the order of the file.
-
-    Raises:
-        BundleError: a line that is no package with version and hash, or not the wanted packages.
+    """The locked packages, in the order of the file; exactly the wanted ones, with version and
+    hash.
     """
     found = []
     for line in path.read_text().splitlines():
@@ -75,11 +70,7 @@ def read(path: Path = LOCK) -> list[Package]:
 
 
 def fetch(packages: Sequence[Package], root: Path) -> list[Path]:
-    """The package files, from the cache below `root` or the archive, each checked.
-
-    Raises:
-        BundleError: a package cannot be had in this version, or its bytes are others.
-    """
+    """The package files, from the cache below `root` or the archive, each checked."""
     with exclusive(root / "debs.lock"):
         absent = [p for p in packages if not _is(root / f"{p.sha256}.deb", p)]
         if absent:
@@ -90,11 +81,7 @@ def fetch(packages: Sequence[Package], root: Path) -> list[Path]:
 
 
 def unpack(package: Path, target: Path) -> None:
-    """Take the files out of a package.
-
-    Raises:
-        BundleError: it is no package.
-    """
+    """Take the files out of a package."""
     run_step(
         ["dpkg-deb", "--extract", str(package), str(target)],
         what=f"unpack {package.name}",
@@ -132,7 +119,7 @@ def _download(work: Path, packages: Sequence[Package], root: Path) -> None:
 
 
 def _apt(work: Path) -> dict[str, str]:
-    """An environment in which apt knows this suite only; its lists are fetched."""
+    """An environment in which apt knows only this suite; its lists are fetched."""
     mirror = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian").rstrip("/")
     keyring = KEYRING if Path(KEYRING).exists() else _OLD_KEYRING
     for name in ("state/lists/partial", "cache/archives/partial", "etc"):
@@ -163,11 +150,7 @@ def _apt(work: Path) -> dict[str, str]:
 
 
 def lock_text() -> str:
-    """The lock for what the archive has today.
-
-    Raises:
-        BundleError: a package is not there.
-    """
+    """The lock for today's archive."""
     with tempfile.TemporaryDirectory() as work:
         env = _apt(Path(work))
         names = [f"{name}:{ARCHITECTURE}" for name in PACKAGES]
@@ -190,7 +173,7 @@ def lock_text() -> str:
 
 
 def main() -> None:
-    """Command line: fetch what is locked, or write the lock anew."""
+    """Command line: fetch the locked packages, or write the lock."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.debs")
     parser.add_argument("--lock", action="store_true", help="write the lock anew")
     if parser.parse_args().lock:

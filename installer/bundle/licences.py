@@ -9,7 +9,7 @@ _NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS")
 
 
 def of_wheel(path: Path, wheel: WheelFacts) -> bytes:
-    """A wheel's statement of its licence, then every text that it brings."""
+    """A wheel's statement of its licence, then every licence text in it."""
     lines = [f"{wheel.name} {wheel.version}\nLicence by its metadata: {wheel.licence or '-'}\n"]
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):

@@ -1,10 +1,9 @@
 """The recipe of the llama.cpp wheel: source, flags, compilers, machine.
 
 Rules: one wheel serves every x86-64 host (all CPU variants of ggml as separate libraries, no
-native code), without OpenMP and network code (why: docs/dependencies.md); for trying out there is
-one with the variants of this machine. Our kernels are added to the source. The key of the cache
-covers everything that decides the result; compiler flags and CMake variables in the caller's
-environment never reach the build.
+native code), without OpenMP and network code (why: docs/dependencies.md). The cache's key covers
+everything that decides the result; compiler flags and CMake variables of the caller's environment
+never reach the build.
 """
 
 import hashlib
@@ -77,7 +76,7 @@ _KEPT: Final = frozenset({"CMAKE_BUILD_PARALLEL_LEVEL"})
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what the wheel holds."""
+    """Everything that decides the wheel's content."""
 
     version: str
     sdist_sha256: str
@@ -91,29 +90,20 @@ class Recipe:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """All arguments of CMake."""
         return (*self.flags, f"-D{kernel_hook.VARIANTS}={';'.join(self.variants)}")
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As JSON values."""
         return {name: list(v) if type(v) is tuple else v for name, v in vars(self).items()}
 
     @property
     def key(self) -> str:
-        """SHA-256 over the facts, in hex."""
+        """Hex SHA-256 over the facts."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
 
 def recipe(variants: tuple[str, ...] = cpu_builds.ALL) -> Recipe:
-    """The recipe on this machine, with `$CC` and `$CXX` or gcc and g++.
-
-    Args:
-        variants: of the CPU backend.
-
-    Raises:
-        BundleError: no compiler, another machine than x86-64, or a lock that cannot be read.
-    """
+    """The recipe on this machine, an x86-64, with `$CC` and `$CXX` or gcc and g++."""
     locked = read_lock(LOCK)
     if [entry.name for entry in locked] != ["llama-cpp-python"] or len(locked[0].hashes) != 1:
         raise BundleError(f"{LOCK.name} does not lock llama-cpp-python to one sdist")

@@ -1,14 +1,8 @@
 """Builds the portable llama.cpp wheel from the hash-locked sdist, once per machine.
 
-Rules
-- The sdist is the one in `offline-wheels/lock-llama.txt`, with the kernels of `kernels/` added,
-  or nothing is built.
-- It is built with the locked tools of this virtual environment, as `llama_recipe` says.
-- Cached as `llama-wheels/<key of the recipe>/`; each time before it is installed, the wheel's
-  digest is compared and the gate passed.
-- A wheel that is carried away holds all CPU variants. For this machine alone a wheel with its own
-  variant and the baseline does, which is built in half the time; where the whole one is there, it
-  is taken.
+Cached as `llama-wheels/<key of the recipe>/`. A wheel that is carried away holds all CPU variants.
+This machine alone needs its own variant and the baseline, built in half the time; a cached whole
+wheel is taken instead.
 """
 
 import argparse
@@ -31,29 +25,17 @@ RECORD: Final = "llama-wheel.json"
 
 
 def cached(root: Path, wanted: Recipe) -> Wheel | None:
-    """The wheel of this recipe if the cache holds it undamaged.
-
-    Raises:
-        BundleError: the gate refused it.
-    """
+    """The wheel of this recipe if the cache holds it undamaged."""
     return wheel_cache.cached(root, wanted, _gate(wanted))
 
 
 def obtain(root: Path, wanted: Recipe) -> Wheel:
-    """The wheel of this recipe, built if the cache does not hold it.
-
-    Raises:
-        BundleError: the sdist cannot be fetched, the build failed or the gate refused.
-    """
+    """The wheel of this recipe, built if the cache does not hold it."""
     return wheel_cache.obtain(root, wanted, _build, _gate(wanted))
 
 
 def for_this_machine(root: Path) -> Wheel:
-    """The whole wheel if the cache holds it, or the one of this machine, built if need be.
-
-    Raises:
-        BundleError: as of `obtain`.
-    """
+    """The whole wheel if the cache holds it, or this machine's, built if need be."""
     return cached(root, recipe()) or obtain(root, recipe(cpu_builds.of_host()))
 
 
@@ -62,11 +44,7 @@ def _gate(wanted: Recipe) -> Gate:
 
 
 def fetch_source(part: Path, wanted: Recipe, env: Mapping[str, str]) -> Path:
-    """Fetch the locked sdist and unpack it in `part`; the directory of the source.
-
-    Raises:
-        BundleError: it cannot be fetched or is another one.
-    """
+    """Fetch the locked sdist and unpack it in `part`; the directory of the source."""
     say(f"Fetching llama-cpp-python {wanted.version} (77 MB of source)")
     run_pip(
         *("download", "--no-deps", "--no-build-isolation", "--require-hashes"),
@@ -115,11 +93,7 @@ def _build(part: Path, wanted: Recipe) -> Path:
 
 
 def install(wheel: Wheel) -> None:
-    """Install the wheel into this virtual environment and record its digest there.
-
-    Raises:
-        BundleError: not a virtual environment, or pip refused.
-    """
+    """Install the wheel into this virtual environment and record its digest there."""
     if sys.prefix == sys.base_prefix:
         raise BundleError("run this with the python of a virtual environment")
     record = Path(sys.prefix) / RECORD

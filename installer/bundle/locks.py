@@ -1,8 +1,8 @@
 """Reads the locks in `offline-wheels/`, and the names of wheels.
 
-Rules: every requirement is pinned to one version and carries at least one SHA-256; a line
-that is anything else is refused. Formats: the requirements file of pip as `uv pip compile
---generate-hashes` writes it, and "File name convention" of the binary distribution format.
+Rules: every requirement has one version and at least one SHA-256; any other line is refused.
+Formats: the requirements file of pip as `uv pip compile --generate-hashes` writes it, and "File
+name convention" of the binary distribution format.
 """
 
 import re
@@ -41,16 +41,12 @@ class WheelName:
 
 
 def canonical(name: str) -> str:
-    """A project name in the form that is compared (PyPA, "Names and normalization")."""
+    """A project name in comparable form (PyPA, "Names and normalization")."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_lock(path: Path) -> list[Locked]:
-    """The requirements of a lock file, in its order; one name may occur once per marker.
-
-    Raises:
-        BundleError: a requirement without version or hash, or anything else than requirements.
-    """
+    """The requirements of a lock file, in its order; one name may occur once per marker."""
     text = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", path.read_text()))
     found = []
     for line in filter(str.strip, text.splitlines()):
@@ -65,11 +61,7 @@ def read_lock(path: Path) -> list[Locked]:
 
 
 def wheel_name(path: Path) -> WheelName:
-    """Split the file name of a wheel.
-
-    Raises:
-        BundleError: it is not the name of a wheel.
-    """
+    """Split the file name of a wheel."""
     parts = path.name.removesuffix(".whl").split("-")
     if path.suffix != ".whl" or len(parts) not in (5, 6):
         raise BundleError(f"{path.name} is not a wheel")

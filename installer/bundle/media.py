@@ -1,9 +1,8 @@
 """Writes a bundle: chunks, manifest, list of digests, signature, boot files.
 
-Rules: plain files with plain names, no links and no execute bits (the stick may be FAT); chunks
-of at most `manifest.CHUNK` bytes; every file but the list and its signature is in the list; the
-same inputs give the same bytes, the signature of a key in a file too (its nonce is that of
-RFC 6979, which OpenSSL has from 3.2 on). The directory appears by one rename when it is complete.
+Rules: plain names, no links and no execute bits (the stick may be FAT); the list has every file but
+itself and its signature; the same inputs give the same bytes, the signature of a key in a file too
+(the nonce of RFC 6979, in OpenSSL from 3.2 on). The complete directory appears by one rename.
 """
 
 import hashlib
@@ -52,17 +51,12 @@ def write(
     """Write the bundle to the directory `out`, replacing an earlier one.
 
     Args:
-        out: the directory that goes onto the stick.
-        sources: what is carried.
         describe: makes the manifest of the parts.
         texts: further files by their path on the stick: `install.sh`, README, licences, SBOM.
         key: the vendor's private key, PEM.
         openssl: the command that signs.
         chunk: bytes of the largest file.
         progress: gets one line for each part.
-
-    Raises:
-        BundleError: openssl or a source failed, or the manifest breaks a rule.
     """
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -84,14 +78,9 @@ def write(
 
 
 def finish(part: Path, out: Path, key: Path, openssl: Sequence[str] = ("openssl",)) -> None:
-    """Write the vendor's key, the list of all files and its signature, and rename to `out`.
+    """Write the vendor's key, the list of all files and its signature, and rename `part` to `out`.
 
-    Args:
-        part: the directory with everything else, next to `out`.
-        key: the vendor's private key, PEM.
-
-    Raises:
-        BundleError: openssl failed, or two files have one name on FAT.
+    Two files that have one name on FAT are refused.
     """
     public = part / signature.KEY
     if on_token(key):
@@ -152,11 +141,7 @@ def _sign(part: Path, key: Path, openssl: Sequence[str]) -> None:
 
 
 def new_key(path: Path) -> None:
-    """Make a vendor's private key: ECDSA, P-384.
-
-    Raises:
-        BundleError: openssl failed.
-    """
+    """Make a vendor's private key: ECDSA, P-384."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     _run((
@@ -176,7 +161,7 @@ def on_token(key: Path) -> bool:
 
 
 def _asking(*words: str) -> None:
-    """Run `appliance signer`, which asks for the PIN on the terminal and says what is wrong."""
+    """Run `appliance signer`, which asks for the PIN on the terminal and prints problems."""
     command = (sys.executable, "-m", "appliance", "signer", *words)
     if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
         raise BundleError(f"The key on the token is of no use: signer {words[0]}.")

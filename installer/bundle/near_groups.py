@@ -16,11 +16,7 @@ _PRIME: Final = (1 << 61) - 1
 
 
 def near_groups(texts: list[str]) -> list[int]:
-    """For each text the index of the text that stands for its group.
-
-    Args:
-        texts: lower case, words separated by one space.
-    """
+    """For each text, in lower case with single spaces, the index of its group's first text."""
     parent = list(range(len(texts)))
 
     def find(index: int) -> int:

@@ -4,7 +4,7 @@ usage: python -m installer.bundle.pages
 
 Rules
 - The generator has its own lock, is kept in the cache and never installed next to the product.
-- A warning of Sphinx ends the build: a link that leads nowhere, a page that no contents name.
+- A warning of Sphinx ends the build: a broken link, a page that no contents name.
 - The pages refer to no other host. They go into `appliance/pages/`, which our wheel carries.
 """
 
@@ -38,11 +38,7 @@ _UNUSED: Final = ("*.map", ".buildinfo", "objects.inv")
 
 
 def build(out: Path) -> Path:
-    """Make the pages in the directory `out`, in place of what is there; returns it.
-
-    Raises:
-        BundleError: the generator cannot be installed, or has a warning.
-    """
+    """Make the pages in the directory `out`, replacing earlier ones; returns it."""
     tools = generator()
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
@@ -87,7 +83,7 @@ def parts(place: Path) -> list[sbom.Part]:
 
 
 def on_stick(place: Path) -> dict[str, bytes]:
-    """The pages by their paths on the stick; their text is there already."""
+    """The pages by their paths on the stick; their source texts are there already."""
     files = (path for path in sorted(place.rglob("*")) if path.is_file())
     found = {path.relative_to(place): path for path in files}
     return {
@@ -98,11 +94,7 @@ def on_stick(place: Path) -> dict[str, bytes]:
 
 
 def generator() -> Path:
-    """The directory of Sphinx and its parts, installed if it is not there.
-
-    Raises:
-        BundleError: pip refused.
-    """
+    """The directory of Sphinx and its parts, installed if it is missing."""
     made = cache_root() / "docs" / key(LOCK.read_bytes())
     with exclusive(made.with_suffix(".lock")):
         if not (made / "complete").is_file():
@@ -126,7 +118,7 @@ def _licences(tools: Path) -> str:
 
 
 def main() -> None:
-    """Command line: make the pages where the product looks for them, and print where."""
+    """Command line: make the pages where the product expects them, and print where."""
     out = build(PLACE)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {len(list(out.rglob('*.html')))} pages, {size / 1e6:.1f} MB")

@@ -1,9 +1,8 @@
 """The gate that every CUDA plugin wheel passes before it is carried anywhere.
 
-Rules: the package, its metadata and nothing else; exactly one library; it looks for others only
-next to the CPU wheel and in NVIDIA's wheels, never in an absolute or the current directory; it
-needs the CUDA runtime of its major version, not the driver's own library; its facts are those of
-the recipe; no path of the build is left in it.
+Rules: exactly one library, which looks for others only next to the CPU wheel and in NVIDIA's
+wheels, and needs the CUDA runtime of its major version, not the driver's own library; its facts are
+those of the recipe; no path of the build is left in it.
 """
 
 import json
@@ -30,18 +29,10 @@ _SYSTEM: Final = frozenset(
 def check_plugin_wheel(
     path: Path, plugin: Plugin, *, build_path: str | None = None
 ) -> tuple[int, int]:
-    """Refuse a wheel that is not what the recipe asks for.
+    """Refuse a wheel that differs from the recipe; the newest glibc that it asks for.
 
     Args:
-        path: the wheel.
-        plugin: what it must be.
         build_path: directory of the build, which no file in the wheel may name.
-
-    Returns:
-        The newest glibc that the library asks for, as (major, minor).
-
-    Raises:
-        BundleError: naming the file and the rule that it breaks.
     """
     if path.stat().st_size > MOST_BYTES:
         raise BundleError(f"{path.name}: {path.stat().st_size} bytes, more than {MOST_BYTES}")

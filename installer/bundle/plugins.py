@@ -1,8 +1,6 @@
 """The wheels of an accelerator that go onto the stick: one plugin, and exactly its libraries.
 
-Rules: the plugin passes its gate, for the architectures that it says it was built for; next to it
-are the wheels of its lock by hash, all of them and nothing else, since a plugin without its
-libraries does not load and a host cannot fetch them. Anything else is refused before it is signed.
+A plugin without its libraries does not load, and a host cannot fetch them.
 """
 
 import json
@@ -18,14 +16,7 @@ from installer.bundle.wheel_facts import read_wheel
 
 
 def check(plugins: Sequence[tuple[str, Path]]) -> None:
-    """Refuse wheels of accelerators that a host could not use.
-
-    Args:
-        plugins: wheels, each with the name of its accelerator.
-
-    Raises:
-        BundleError: naming what is missing, too much or not the recipe's.
-    """
+    """Refuse wheels, each with the name of its accelerator, that a host could not use."""
     for name in sorted({name for name, _ in plugins}):
         if name not in PLUGINS:
             raise BundleError(f"no accelerator {name}; there are {', '.join(sorted(PLUGINS))}")
@@ -49,7 +40,6 @@ def _check_one(plugin: Plugin, wheels: Sequence[Path]) -> None:
 
 
 def _architectures(path: Path, plugin: Plugin) -> str:
-    """The driver and GPUs that a wheel was built for; the gate compares it with the recipe."""
     try:
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read(f"{plugin.package}/{FACTS}"))

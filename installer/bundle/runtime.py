@@ -1,11 +1,9 @@
 """The runtime: a small root directory with glibc, Python and openssl, from Debian packages.
 
-Rules
-- The layout is that of Debian with merged /usr, so that the program interpreter of every binary
-  is found both below `RootDirectory=` and by the launcher, which names the loader itself.
-- Files that a service does not need are left out by name; every library that a binary in the tree
-  needs must be in the tree (`check`), so nothing is ever taken from the host.
-- The archive depends on the packages only: sorted names, fixed times, owner 0.
+Rules: the layout is Debian's with merged /usr, so that the program interpreter of every binary is
+found both below `RootDirectory=` and by the launcher, which names the loader itself. Unneeded files
+are left out by name; every library that a binary needs must be in the tree (`check`). The archive
+depends on the packages only.
 """
 
 import gzip
@@ -55,11 +53,7 @@ exec "$root/usr/lib64/ld-linux-x86-64.so.2" --inhibit-cache \\
 
 
 def build(packages: Sequence[Path], root: Path) -> None:
-    """Make the runtime in the directory `root`, which must not exist.
-
-    Raises:
-        BundleError: a package cannot be unpacked, or a binary needs what is not there.
-    """
+    """Make the runtime in the new directory `root`."""
     whole = root.with_name(root.name + ".whole")
     shutil.rmtree(whole, ignore_errors=True)
     whole.mkdir(parents=True)
@@ -84,11 +78,7 @@ def build(packages: Sequence[Path], root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Refuse a runtime in which a binary needs a library that is not next to the others.
-
-    Raises:
-        BundleError: naming binary and libraries.
-    """
+    """Refuse a runtime in which a binary needs a library that the tree lacks, naming both."""
     there = {path.name for path in (root / LIBRARIES).iterdir()}
     there |= {path.name for path in (root / "usr/lib64").iterdir()}
     for path in sorted(root.rglob("*")):
@@ -122,11 +112,7 @@ def pack(root: Path, target: Path) -> None:
 
 
 def licences(root: Path, packages: Sequence[Path], target: Path) -> None:
-    """Copy the copyright file of every package to `target/debian/NAME`.
-
-    Raises:
-        BundleError: a package has none.
-    """
+    """Copy the copyright file of every package, which must have one, to `target/debian/NAME`."""
     target.mkdir(parents=True, exist_ok=True)
     whole = root / "copyrights"
     for name, package in zip(debs.PACKAGES, packages, strict=True):

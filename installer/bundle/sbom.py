@@ -1,8 +1,6 @@
 """Software bills of materials: CycloneDX 1.7 as JSON (ECMA-424), the same bytes for the same parts.
 
-Rules: every part has a package URL and the SHA-256 of the file that is carried in; the parts are
-sorted; the serial number is derived from them and the time is fixed, so that a list changes only
-when its parts do. Reading one back takes nothing on trust.
+The serial number is derived from the parts and the time is fixed.
 """
 
 import json
@@ -30,12 +28,12 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, order=True)
 class Part:
-    """One thing that is carried in.
+    """One carried thing.
 
     Attributes:
         purl: package URL (ECMA-427), e.g. `pkg:pypi/numpy@2.4.6?file_name=numpy-2.4.6-….whl` or
             `pkg:deb/debian/libc6@2.41-12?arch=amd64`.
-        sha256: of the file as it is carried in, in hex.
+        sha256: of the carried file, in hex.
         licence: SPDX expression or the words of its metadata; "" when it says nothing.
         kind: a component type of CycloneDX: library, application, file, firmware,
             operating-system, machine-learning-model or data.
@@ -55,11 +53,7 @@ def wheel_purl(name: str, version: str, file_name: str) -> str:
 
 
 def write(subject: str, version: str, parts: Collection[Part]) -> bytes:
-    """The list of what `subject` consists of.
-
-    Raises:
-        BundleError: a part without a hash, without a package URL, or twice.
-    """
+    """The list of the parts of `subject`, each once, with hash and package URL."""
     known: set[str] = set()
     for part in parts:
         if not _SHA256.fullmatch(part.sha256):
@@ -86,11 +80,7 @@ def write(subject: str, version: str, parts: Collection[Part]) -> bytes:
 
 
 def read(document: bytes) -> list[Part]:
-    """The parts of a list that `write` made.
-
-    Raises:
-        BundleError: it is not such a list.
-    """
+    """The parts of a list that `write` made."""
     try:
         value = json.loads(document)
         if (value["bomFormat"], value["specVersion"]) != ("CycloneDX", "1.7"):

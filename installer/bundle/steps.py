@@ -1,8 +1,7 @@
-"""A step of the build: say what happens, run a program, never stay silent for long.
+"""A step of the build: run a program, never silent for long.
 
-Rules: a program's whole output goes to a log file, a line of progress to the terminal at
-least every `HEARTBEAT` seconds; when it fails, the end of its log is shown. Every failure
-that a person can act on is a `BundleError`, and the command line exits 1 with its text.
+Rules: a program's whole output goes to a log file, whose end is shown when it fails. Every failure
+of this package that a person can act on is a `BundleError`; the command line exits 1 with its text.
 """
 
 import re
@@ -19,11 +18,11 @@ _TAIL_LINES: Final = 40
 
 
 class BundleError(Exception):
-    """An input is not what the lock says, or a step of the build failed."""
+    """An input differs from the lock, or a step of the build failed."""
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal what happens; stdout stays free for results."""
+    """Tell the person at the terminal; stdout stays free for results."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -35,17 +34,14 @@ def run_step(
     env: Mapping[str, str] | None = None,
     heartbeat: float = HEARTBEAT,
 ) -> None:
-    """Run a program to its end and report `what` with its progress meanwhile.
+    """Run a program to its end and report its progress meanwhile; another exit status than 0 is
+    refused.
 
     Args:
-        command: program and arguments.
         what: the name of the step in the progress lines.
-        log: file that receives stdout and stderr.
+        log: gets stdout and stderr.
         env: the whole environment of the program; None passes ours on.
         heartbeat: seconds between two lines of progress.
-
-    Raises:
-        BundleError: the program did not exit with 0, or does not exist.
     """
     began = time.monotonic()
     with log.open("wb") as sink:
@@ -68,11 +64,7 @@ def run_step(
 
 
 def run_pip(*arguments: str, what: str, log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run the pip of this interpreter like `run_step`; the user's pip configuration applies.
-
-    Raises:
-        BundleError: pip refused.
-    """
+    """Run the pip of this interpreter like `run_step`; the user's pip configuration applies."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     run_step([*pip, *arguments], what=what, log=log, env=env)
 

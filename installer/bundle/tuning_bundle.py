@@ -1,13 +1,10 @@
 """Builds the stick with the tuning set: wheels of its lock for one Python, signed like a bundle.
 
-Rules
-- Every wheel has a hash in the lock and breaks no rule of `wheel_facts`; setuptools is left out: it
-  builds extensions, which no trainer does, and brings what runs at every start of Python.
-- The same files, list and signature as a bundle of the product, made with the same key, so that the
-  host checks them in the same way (`installer/host/tuning.py`).
-- The builds of torch for the processor alone are not on the package index: `--wheels` names a
-  directory that has the one for this Python, and may have all others. A set for GPUs has the build
-  of the index, and says which driver it needs.
+Rules: setuptools is left out: it brings code that runs at every start of Python. Files, list and
+signature are as in a bundle of the product, by the same key (`installer/host/tuning.py`). The
+builds of torch for the processor alone are not on the package index: `--wheels` names a directory
+that has the one for this Python. A set for GPUs has the build of the index, and says which driver
+it needs.
 """
 
 import argparse
@@ -61,14 +58,10 @@ def build(
 
     Args:
         key: the vendor's private key, PEM.
-        wheels: a directory with the wheel of torch, and perhaps with others. Those that the
-            index lacks must be in it.
+        wheels: a directory with the wheels that the index lacks, and perhaps others.
         target: the Python of the release on the host.
         gpu: a set of `SETS`.
         lock: in place of the set's.
-
-    Raises:
-        BundleError: a wheel is missing or refused, or openssl failed.
     """
     lock = lock or SETS[gpu]
     entries = [e for e in select(read_lock(lock), target) if e.name not in _LEFT_OUT]

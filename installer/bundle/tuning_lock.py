@@ -1,10 +1,7 @@
-"""Adds to `lock-tune.txt` the hashes of torch's wheels for the processor that are in a directory.
+"""Adds to `lock-tune.txt` the hashes of torch's wheels for the processor in a directory.
 
-Rules: only wheels of the version that the lock names, for a Python of `TARGETS` on Linux x86-64,
-each named by its metadata, too; hashes that the lock has stay; everything else stays as it is.
-
-The resolver hashes no wheel that it does not choose for the Python that it resolves for, and these
-wheels are on no index that tells their hashes.
+The resolver hashes only wheels for the Python that it resolves for, and no index lists the hashes
+of these. Only wheels of the locked version, for a Python of `TARGETS` on Linux x86-64, are taken.
 """
 
 import argparse
@@ -25,11 +22,7 @@ _ENTRY: Final = re.compile(
 
 
 def found(directory: Path, version: str) -> list[WheelFacts]:
-    """The wheels of torch in a directory that the lock may name, by their names.
-
-    Raises:
-        BundleError: a wheel breaks a rule.
-    """
+    """The wheels of torch in a directory that the lock may name, by their names."""
     taken = []
     for path in sorted(directory.glob("*.whl")):
         runs = any(
@@ -45,11 +38,7 @@ def found(directory: Path, version: str) -> list[WheelFacts]:
 
 
 def with_hashes(lock: str, hashes: Iterable[str]) -> str:
-    """The text of a lock with more SHA-256 of torch, in order.
-
-    Raises:
-        BundleError: the lock does not name torch once.
-    """
+    """The text of a lock, which names torch once, with more SHA-256 of it, in order."""
     entries = list(_ENTRY.finditer(lock))
     if len(entries) != 1:
         raise BundleError(f"the lock names {TORCH} {len(entries)} times, not once")
@@ -60,11 +49,7 @@ def with_hashes(lock: str, hashes: Iterable[str]) -> str:
 
 
 def add(directory: Path, lock: Path) -> list[WheelFacts]:
-    """Add the hashes of what is in the directory; the wheels that were taken.
-
-    Raises:
-        BundleError: there is none that the lock may name.
-    """
+    """Add the hashes of the wheels in the directory; those wheels."""
     version = next(entry.version for entry in read_lock(lock) if entry.name == TORCH)
     taken = found(directory, version)
     if not taken:

@@ -1,10 +1,8 @@
-"""Installs what tuning computes with next to the product, from its own lock; never into the core.
+"""Installs the tuning packages next to the product, from their own lock; never into the core.
 
-Rules: every wheel has a hash in the lock of its set; the set is a directory of packages in the
-cache, complete or not there, with a link to it in the environment; no file in it runs at the start
-of Python. The builds of torch for the processor alone are not on the package index: pip finds the
-wheel where its configuration or `--wheels` says. A set for GPUs is refused where no driver can run
-it.
+Rules: the set is a directory of packages in the cache, complete or missing, with a link to it in
+the environment; no file in it runs at the start of Python. pip finds torch for the processor alone
+by its configuration or `--wheels`: it is not on the package index.
 """
 
 import argparse
@@ -39,15 +37,12 @@ def key(lock: bytes) -> str:
 
 
 def obtain(root: Path, wheels: Path | None = None, gpu: str = "") -> Path:
-    """The directory of the set, installed if it is not there.
+    """The directory of the set, installed if it is missing; a GPU's needs its driver.
 
     Args:
         root: the directory of the cache for it.
         wheels: a directory with the wheel of torch.
         gpu: one of `SETS`.
-
-    Raises:
-        BundleError: another Python, no driver for the set, or pip refused.
     """
     lock = SETS[gpu]
     running()
@@ -65,7 +60,7 @@ def obtain(root: Path, wheels: Path | None = None, gpu: str = "") -> Path:
 
 
 def _check_host(gpu: str, driver: int | None) -> None:
-    """Refuse before gigabytes are fetched that this host cannot use. Raises BundleError."""
+    """Refuse a set that this host cannot use, before gigabytes are fetched."""
     try:
         check_driver(gpu, driver)
     except InstallError as error:
@@ -87,11 +82,7 @@ def _install(made: Path, lock: Path, wheels: Path | None, *, missing: str) -> No
 
 
 def without_starters(made: Path) -> list[str]:
-    """Remove what Python would run at its start, were the directory one of its own.
-
-    Returns:
-        The names that were removed.
-    """
+    """Remove the files that run at Python's start in a directory of its own; their names."""
     found = [*made.glob("*.pth"), *made.glob("sitecustomize.py"), *made.glob("usercustomize.py")]
     for path in found:
         path.unlink()

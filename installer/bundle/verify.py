@@ -19,7 +19,6 @@ def verify(bundle: Path, key: Path | None = None) -> tuple[Manifest, str]:
     """Check a bundle; its manifest and the fingerprint of the key that signed it.
 
     Args:
-        bundle: the directory.
         key: the vendor's public key; by default the one in the bundle, which proves only that
             the bundle is whole.
 
@@ -53,7 +52,7 @@ def verify(bundle: Path, key: Path | None = None) -> tuple[Manifest, str]:
 
 
 def _check_sbom(bundle: Path, document: Manifest) -> None:
-    """Every wheel and every model of the manifest is in the bill of materials by its digest."""
+    """Check that the bill of materials has every wheel and model of the manifest, by digest."""
     listed = {part.sha256 for part in sbom.read((bundle / "sbom.cdx.json").read_bytes())}
     for part in document.of("wheel", "plugin", "model"):
         if part.name.endswith((".whl", ".gguf")) and part.sha256 not in listed:

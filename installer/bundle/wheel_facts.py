@@ -1,8 +1,7 @@
 """Facts that a wheel states about itself, and contents that none may have.
 
-Rules: a file that is carried in is a wheel, never an sdist (an sdist runs code to be installed);
-it brings nothing that runs at every start of Python; its members stay inside the directory that
-it is unpacked into; its metadata names the project and version that its file name names.
+Rules: never an sdist (which runs code to be installed); nothing that runs at every start of Python;
+members stay inside the directory; metadata and file name agree.
 """
 
 import re
@@ -35,17 +34,12 @@ class WheelFacts:
 
     @property
     def part(self) -> Part:
-        """As a line of a bill of materials."""
         purl = wheel_purl(self.name, self.version, self.file)
         return Part(self.name, self.version, purl, self.sha256, self.licence)
 
 
 def name_and_version(file: str) -> tuple[str, str]:
-    """Project, in the form that is compared, and version in the name of a wheel.
-
-    Raises:
-        BundleError: it is not the name of a wheel.
-    """
+    """Project, in comparable form, and version in the name of a wheel."""
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename as error:
@@ -55,11 +49,7 @@ def name_and_version(file: str) -> tuple[str, str]:
 
 
 def read_wheel(path: Path) -> WheelFacts:
-    """The facts of a wheel.
-
-    Raises:
-        BundleError: naming the file and the rule that it breaks.
-    """
+    """The facts of a wheel; a broken rule is refused with the file's name."""
     name, version = name_and_version(path.name)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -100,7 +90,7 @@ def _metadata(wheel: str, archive: zipfile.ZipFile, members: list[str]) -> RawMe
 
 
 def _licence(metadata: RawMetadata) -> str:
-    """An SPDX expression where there is one, else the words of the metadata."""
+    """An SPDX expression, else the words of the metadata."""
     expression = metadata.get("license_expression", "")
     if expression:
         return expression

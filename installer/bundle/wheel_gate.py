@@ -1,9 +1,8 @@
 """The gate that every llama.cpp wheel passes before it is installed or carried anywhere.
 
-Rules: nothing but the package and its metadata at the top of the archive; exactly the CPU
-variants that the loader chooses from; every library looks for others next to itself and
-nowhere else (an empty or absolute RUNPATH entry is a way to plant code); no library needs
-anything outside the wheel but glibc and the C++ runtime; no path of the build is left in it.
+Rules: exactly the CPU variants that the loader chooses from; every library looks for others only
+next to itself (an empty or absolute RUNPATH entry is a way to plant code) and needs only glibc and
+the C++ runtime besides; no path of the build is left in it.
 """
 
 import re
@@ -27,18 +26,11 @@ _VARIANT: Final = re.compile(re.escape(_LIB) + r"libggml-cpu-(\w+)\.so")
 def check_llama_wheel(
     path: Path, *, build_path: str | None = None, variants: frozenset[str] = VARIANTS
 ) -> tuple[int, int]:
-    """Refuse a wheel that is not what the flags ask for.
+    """Refuse a wheel that differs from the flags; the newest glibc that it asks for.
 
     Args:
-        path: the wheel.
         build_path: directory of the build, which no file in the wheel may name.
         variants: of the CPU backend, exactly.
-
-    Returns:
-        The newest glibc that a library asks for, as (major, minor).
-
-    Raises:
-        BundleError: naming the file and the rule that it breaks.
     """
     try:
         with zipfile.ZipFile(path) as archive:

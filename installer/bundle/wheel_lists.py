@@ -2,8 +2,7 @@
 
 usage: python -m installer.bundle.wheel_lists write|check
 
-`write` fetches every wheel once (about 60 MB for each Python); `check` reads the lists only and
-needs no network.
+`write` fetches every wheel once (about 60 MB for each Python); `check` needs no network.
 """
 
 import argparse
@@ -16,17 +15,13 @@ from installer.bundle.wheelhouse import TARGETS, check_lists, collect, read_list
 
 
 def product_version(checkout: Path = LOCKS.parent) -> str:
-    """The version that the product's source says, as `pyproject.toml` takes it."""
+    """The version in the product's source, as `pyproject.toml` takes it."""
     source = (checkout / "appliance" / "__init__.py").read_text(encoding="utf-8")
     return source.partition('__version__ = "')[2].partition('"')[0]
 
 
 def write(parent: Path = LOCKS) -> None:
-    """Fetch the wheels of every target and write their lists into `parent`.
-
-    Raises:
-        BundleError: a project has no wheel for a target, or a wheel breaks a rule.
-    """
+    """Fetch the wheels of every target and write their lists into `parent`."""
     runtime = read_lock(LOCKS / "lock-runtime.txt")
     with tempfile.TemporaryDirectory() as work:
         for target in TARGETS.values():
@@ -37,11 +32,7 @@ def write(parent: Path = LOCKS) -> None:
 
 
 def check(parent: Path = LOCKS) -> int:
-    """Check the lists of every target in `parent`; how many wheels they name.
-
-    Raises:
-        BundleError: they do not say the same.
-    """
+    """Check that the lists of every target in `parent` agree; how many wheels they name."""
     runtime = read_lock(LOCKS / "lock-runtime.txt")
     count = 0
     for target in TARGETS.values():

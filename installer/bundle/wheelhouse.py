@@ -1,13 +1,8 @@
 """The wheels for one Python: which ones the lock means there, and the three lists of them.
 
-Rules
-- A wheelhouse is described by three files next to the locks: `NAME.lock` (every project in one
-  version with the hash of one wheel), `NAME.sha256` (the names of the files, for `sha256sum -c`)
-  and `NAME.cdx.json` (the bill of materials). They say the same, or are refused.
-- They agree with `lock-runtime.txt` for that Python on Linux x86-64, and every wheel runs on
-  `GLIBC` and newer.
-- A directory of wheels holds exactly these files, with these bytes; each is a wheel that brings
-  nothing which runs at every start of Python.
+Rules: `NAME.lock` (every project in one version with the hash of one wheel), `NAME.sha256` (for
+`sha256sum -c`) and `NAME.cdx.json` (the bill of materials) must agree with each other and with
+`lock-runtime.txt` for that Python on Linux x86-64; every wheel runs on `GLIBC` and newer.
 """
 
 import re
@@ -52,7 +47,6 @@ class Target:
 
     @property
     def tags(self) -> frozenset[Tag]:
-        """All tags of wheels that run there."""
         interpreter = f"cp{self.python[0]}{self.python[1]}"
         exact = cpython_tags(self.python, abis=[interpreter], platforms=self.platforms)
         plain = compatible_tags(self.python, interpreter, self.platforms)
@@ -60,7 +54,7 @@ class Target:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment that markers are evaluated with."""
+        """For the evaluation of markers."""
         version = f"{self.python[0]}.{self.python[1]}"
         return {name: str(value) for name, value in default_environment().items()} | {
             "implementation_name": "cpython",
@@ -83,11 +77,7 @@ BUNDLED: Final = TARGETS["cp313"]
 
 
 def running() -> Target:
-    """The target of this Python.
-
-    Raises:
-        BundleError: there is none.
-    """
+    """The target of this Python."""
     name = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     if name not in TARGETS:
         raise BundleError(f"there are no wheels for {name}, only for {', '.join(TARGETS)}")
@@ -96,7 +86,7 @@ def running() -> Target:
 
 @dataclass(frozen=True)
 class Lists:
-    """The three lists of a wheelhouse, as they are on the disk."""
+    """The three lists of a wheelhouse."""
 
     lock: Sequence[Locked]
     sums: Mapping[str, str]
@@ -112,10 +102,7 @@ def select(lock: Iterable[Locked], target: Target) -> list[Locked]:
 def collect(lock: Sequence[Locked], target: Target, directory: Path, log: Path) -> list[WheelFacts]:
     """Fetch the wheels of a lock for a target, which need not be the running Python.
 
-    Wheels that are in the directory already are taken if their hash is in the lock.
-
-    Raises:
-        BundleError: a project has no wheel there, or a wheel breaks a rule.
+    Wheels in the directory are taken if their hash is in the lock.
     """
     wanted = directory / "wanted.txt"
     wanted.write_text(
@@ -153,11 +140,7 @@ def write_lists(name: str, version: str, wheels: Sequence[WheelFacts], parent: P
 
 
 def read_lists(name: str, parent: Path = LOCKS) -> Lists:
-    """The three lists of a wheelhouse.
-
-    Raises:
-        BundleError: one is missing or cannot be read.
-    """
+    """The three lists of a wheelhouse, from the disk."""
     try:
         return Lists(
             lock=read_lock(parent / f"{name}.lock"),
@@ -169,11 +152,7 @@ def read_lists(name: str, parent: Path = LOCKS) -> Lists:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """SHA-256 by file name, as `sha256sum` writes them.
-
-    Raises:
-        BundleError: a line that is anything else, or a file twice.
-    """
+    """SHA-256 by file name, strictly as `sha256sum` writes them."""
     sums: dict[str, str] = {}
     for line in path.read_text().splitlines():
         match = _SUM.fullmatch(line)
@@ -184,10 +163,8 @@ def read_sums(path: Path) -> dict[str, str]:
 
 
 def check_lists(lists: Lists, runtime: Sequence[Locked], target: Target) -> None:
-    """Refuse lists that do not say the same, or not what the lock says for this target.
-
-    Raises:
-        BundleError: naming the project or file and the lists that differ.
+    """Refuse lists that differ from each other or from the lock for this target, naming what
+    differs.
     """
     pinned = {(e.name, e.version): e.hashes for e in lists.lock}
     allowed = {(e.name, e.version): e.hashes for e in select(runtime, target)}
@@ -218,16 +195,11 @@ def check_directory(
     more: Mapping[str, str] = {},
     beside: Set[str] = frozenset(),
 ) -> None:
-    """Refuse a directory of wheels that is not exactly what the lists say.
+    """Refuse a directory of wheels that differs from the checked lists.
 
     Args:
-        directory: holds wheels and nothing else.
-        lists: of the wheelhouse; checked before.
         more: SHA-256 by file name of wheels that were built here, besides those of the lists.
-        beside: names of files that may be there and are no wheels.
-
-    Raises:
-        BundleError: naming the file and the rule that it breaks.
+        beside: names of other allowed files.
     """
     wanted = {**lists.sums, **more}
     present = {path.name for path in directory.iterdir()} - beside
@@ -241,11 +213,7 @@ def check_directory(
 
 
 def parse_tags(file: str) -> frozenset[Tag]:
-    """The tags in the name of a wheel.
-
-    Raises:
-        BundleError: it is not the name of a wheel.
-    """
+    """The tags in the name of a wheel."""
     name_and_version(file)
     return parse_wheel_filename(file)[3]
 

@@ -1,12 +1,9 @@
 """Fills `offline-wheels/<platform>/`: all that an installation without a network needs.
 
-Rules
-- Wheels only, the same for every machine with this Python: those of `cp3NN.lock`, our llama.cpp
-  wheel with its recorded digest, and our own package; each passes `read_wheel`.
-- `requirements.txt` pins every wheel by hash (`pip install --no-index --find-links DIR
-  --require-hashes -r DIR/requirements.txt`), `sbom.cdx.json` lists what they are, `SHA256SUMS`
-  every file; a directory that holds anything else, or not all of it, is refused.
-- The directory appears by one rename when it is complete.
+Rules: wheels only, the same for every machine with this Python: those of `cp3NN.lock`, our
+llama.cpp wheel with its recorded digest, and our own package. `requirements.txt` pins every wheel
+by hash (`pip install --no-index --find-links DIR --require-hashes -r DIR/requirements.txt`). A
+directory that holds more or less is refused.
 """
 
 import argparse
@@ -38,10 +35,7 @@ OWN: Final = "appliance"
 def fill(parent: Path, checkout: Path, llama: Wheel, target: Target) -> Path:
     """Collect and check the wheels for a Python; the directory that holds them.
 
-    Wheels of an earlier directory are taken over where the lock still names their hash.
-
-    Raises:
-        BundleError: a wheel is missing or refused.
+    Wheels of an earlier directory are reused where the lock still names their hash.
     """
     lock = read_lists(target.name).lock
     with tempfile.TemporaryDirectory(dir=parent, prefix="part-") as work:
@@ -77,11 +71,7 @@ def platform_name(wheels: Sequence[Path], llama: Wheel, target: Target) -> str:
 
 
 def check(directory: Path, lock: Sequence[Locked], llama_sha256: str) -> None:
-    """Refuse a directory that is not exactly what the lock and its lists say.
-
-    Raises:
-        BundleError: naming the file and what is wrong with it.
-    """
+    """Refuse a directory that differs from the lock and its lists, naming the file."""
     try:
         listed = read_sums(directory / SUMS)
     except OSError as error:
@@ -115,7 +105,6 @@ def _check_wheel(
 
 
 def _keep(parent: Path, lock: Sequence[Locked], target: Target, directory: Path) -> None:
-    """Copy wheels that an earlier directory holds and the lock still names."""
     hashes = frozenset().union(*(entry.hashes for entry in lock))
     for wheel in parent.glob(f"{target.name}-*/*.whl"):
         if sha256_file(wheel) in hashes:
@@ -123,11 +112,7 @@ def _keep(parent: Path, lock: Sequence[Locked], target: Target, directory: Path)
 
 
 def write_lists(directory: Path, wheels: Sequence[Path]) -> None:
-    """Write `requirements.txt`, `sbom.cdx.json` and `SHA256SUMS` for the wheels in the directory.
-
-    Raises:
-        BundleError: a wheel breaks a rule.
-    """
+    """Write `requirements.txt`, `sbom.cdx.json` and `SHA256SUMS` for a directory's wheels."""
     facts = [read_wheel(path) for path in wheels]
     lines = [f"{w.name}=={w.version} --hash=sha256:{w.sha256}\n" for w in facts]
     (directory / REQUIREMENTS).write_text("".join(lines))

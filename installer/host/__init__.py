@@ -1,5 +1,5 @@
 """The installer, standard library only: manifest, copies, phases, ledger, health gate, rollback.
 
-Standard library only; shipped as one zip archive (`install.pyz`). It never imports the product:
-it starts commands of it.
+It is shipped as one zip archive (`install.pyz`). It never imports the product: it starts commands
+of it.
 """

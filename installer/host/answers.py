@@ -1,8 +1,7 @@
 """The admin's decisions: an answer file (TOML) and the paths that follow from it.
 
-Rules: every key is declared here, an unknown key is refused and the nearest known one named; the
-answers of an installation are kept with its release, so an upgrade asks nothing again. Paths are
-absolute and plain: they go into units and scripts.
+Rules: every key is declared here; the answers are kept with the release, so an upgrade asks nothing
+again. Paths are absolute and plain: they go into units and scripts.
 """
 
 import difflib
@@ -37,7 +36,7 @@ def _key(default: Any, doc: str, place: str = "") -> Any:
 
 @dataclass(frozen=True)
 class Answers:
-    """All keys of the answer file, for people in docs/install-guide.md, too."""
+    """All keys of the answer file; docs/install-guide.md has them, too."""
 
     profile: str = _key(
         "lab",
@@ -71,7 +70,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is on this host.
+    """Paths on this host.
 
     `prefix` holds the releases and `current`; `etc` the pinned key and counter; `data` the
     product's data directory; `state` the ledger, copies and snapshots of the installer.
@@ -87,12 +86,11 @@ class Layout:
 
     @property
     def releases(self) -> Path:
-        """One directory for each release."""
         return self.prefix / "releases"
 
     @property
     def current(self) -> Path:
-        """The link to the release in service: what one rename switches."""
+        """The link to the release in service, switched by one rename."""
         return self.prefix / "current"
 
     @property
@@ -102,7 +100,7 @@ class Layout:
 
     @property
     def tuning_sets(self) -> Path:
-        """The directory of sets, each in one named by its signed list."""
+        """The sets, each in a directory named by its signed list."""
         return self.prefix / "tuning-sets"
 
     @property
@@ -112,7 +110,7 @@ class Layout:
 
     @property
     def store(self) -> Path:
-        """Copies of what was on the stick."""
+        """Copies from the stick."""
         return self.state / "store"
 
     @property
@@ -121,15 +119,12 @@ class Layout:
         return self.state / "snapshots"
 
     def release(self, release: str) -> Path:
-        """The directory of one release."""
         return self.releases / release
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read an answer file: only the keys that it has. It may have been written on Windows.
-
-    Raises:
-        InstallError: `answers_invalid`.
+    """Read an answer file, perhaps written on Windows: only the keys that it has
+    (`answers_invalid`).
     """
     try:
         table = tomllib.loads(data.decode("utf-8-sig"))
@@ -150,10 +145,8 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def combine(*sources: Mapping[str, Any]) -> Answers:
-    """Answers from several sources, the later ones stronger, checked.
-
-    Raises:
-        InstallError: `answers_invalid`.
+    """Answers from several sources, the later ones stronger. Raises InstallError
+    (`answers_invalid`).
     """
     answers = Answers()
     for source in sources:
@@ -180,11 +173,7 @@ def combine(*sources: Mapping[str, Any]) -> Answers:
 
 
 def layout(answers: Answers, *, user: bool, home: Path) -> Layout:
-    """The paths that follow from the answers.
-
-    Raises:
-        InstallError: `path_too_long` when the socket of the data directory would not fit.
-    """
+    """The paths that follow from the answers; the socket's must fit (`path_too_long`)."""
     if user:
         share, config = home / ".local" / "share", home / ".config"
         default = Layout(
@@ -218,16 +207,12 @@ def layout(answers: Answers, *, user: bool, home: Path) -> Layout:
 
 
 def encode(answers: Answers) -> bytes:
-    """As kept with a release."""
+    """The bytes kept with a release."""
     return (json.dumps(asdict(answers), indent=1, sort_keys=True) + "\n").encode()
 
 
 def decode(data: bytes) -> Answers:
-    """The text that `encode` made.
-
-    Raises:
-        InstallError: `release_changed`.
-    """
+    """Read what `encode` made. Raises InstallError (`release_changed`)."""
     try:
         return combine(kept(json.loads(data)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -235,8 +220,8 @@ def decode(data: bytes) -> Answers:
 
 
 def kept(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers as they were kept, without those that this release does not know: after a rollback
-    the older installer reads what the newer one kept.
+    """Kept answers without those that this release does not know: after a rollback the older
+    installer reads the newer one's.
     """
     known = {f.name: table[f.name] for f in fields(Answers) if f.name in table}
     return known | {"models": tuple(known.get("models", ()))}

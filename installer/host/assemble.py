@@ -1,8 +1,7 @@
 """Makes the tree of a release from the runtime and the wheels; the builder does the same.
 
-Rules: the result depends on the inputs only, never on the place or the time: fixed modes, `.pyc`
-files that are never checked against their sources and name them by their place below `/`. Nothing
-that is unpacked leads out of the tree. Only the bundled Python runs, without the environment.
+Rules: the result depends on the inputs only, never on place or time: fixed modes, `.pyc` files that
+are never checked against their sources and name them by their place below `/`.
 """
 
 import os
@@ -28,13 +27,12 @@ def assemble(
     root: Path,
     progress: Callable[[str], None],
 ) -> None:
-    """Make the tree in `root`, which must not exist.
+    """Make the tree in the new directory `root`.
 
     Args:
         runtime: the archive of the runtime.
         wheels: file names of the wheels and where their bytes are.
-        root: the directory to make.
-        progress: gets the name of what is being done.
+        progress: gets the name of each step.
 
     Raises:
         InstallError: `manifest_invalid` for an archive or wheel that breaks a rule, `step_failed`
@@ -54,11 +52,7 @@ def assemble(
 
 
 def unpack_runtime(archive: Path, root: Path) -> None:
-    """Unpack the archive of the runtime.
-
-    Raises:
-        InstallError: `manifest_invalid` when a member leads out of the directory or is special.
-    """
+    """Unpack the archive of the runtime; no special or outside members (`manifest_invalid`)."""
     root.mkdir(parents=True, mode=0o755)
     try:
         with tarfile.open(archive, "r:gz") as members:
@@ -68,11 +62,7 @@ def unpack_runtime(archive: Path, root: Path) -> None:
 
 
 def compile_all(root: Path) -> None:
-    """Compile what Python imports, in one process and one order.
-
-    Raises:
-        InstallError: `step_failed`.
-    """
+    """Compile what Python imports, in one process and one order (`step_failed`)."""
     there = [str(root / name) for name in _COMPILED if (root / name).is_dir()]
     run_python(
         root,
@@ -82,11 +72,7 @@ def compile_all(root: Path) -> None:
 
 
 def run_python(root: Path, *arguments: str) -> str:
-    """Run the Python of a tree, isolated and without writing byte code; its output.
-
-    Raises:
-        InstallError: `step_failed`.
-    """
+    """Run a tree's Python, isolated and without writing byte code; its output (`step_failed`)."""
     command = [str(root / PYTHON), "-I", "-B", *arguments]
     try:
         done = subprocess.run(

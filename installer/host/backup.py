@@ -1,13 +1,10 @@
 """Backup of everything that is the site's: data, pinned key, answers; restore; and a drill.
 
-Rules: the server is stopped while the archive is made, since databases and their logs of writes
-belong together; the archive carries a list of digests and is read back before it counts; restoring
-never overwrites a data directory. A drill restores into a directory beside, verifies the audit log
-there with the product's own command, and removes it: it shows that the backup is one. The archive
-holds secrets and is readable by its owner only; that of a site is encrypted to its officers by the
-product, and never lies in plain. It leaves out the weights of models only, which a
-stick brings again: the product says what each artifact is, and what nobody can name goes in. A
-backup says which models it leaves out; restore and drill say which must be brought.
+Rules: the server is stopped meanwhile, since databases and their WALs belong together; the archive
+is read back before it counts; restoring never overwrites a data directory. A drill restores into
+another directory, verifies the audit log there with the product's own command, and removes it. The
+archive is readable by its owner only; a site's is encrypted to its officers and never lies in
+plain. It leaves out only the weights of models that the product names, which a stick brings again.
 """
 
 import datetime
@@ -56,13 +53,13 @@ Left = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Opening:
-    """An officer's private key, as the product's `--key` takes it, and where its secret lies."""
+    """An officer's private key, as the product's `--key` takes it, and the place of its secret."""
 
     key: str = ""
     passphrase_file: str = ""
 
     def words(self) -> list[str]:
-        """The options of the product's command, which runs elsewhere."""
+        """The options of the product's command, which has another working directory."""
         token = self.key.startswith("pkcs11:")
         words = ["--key", self.key if token else str(Path(self.key).absolute())]
         if self.passphrase_file:
@@ -79,11 +76,10 @@ def backup(
     """Write a backup.
 
     Args:
-        layout: the paths.
         answers: name the account that the product runs as.
         service: stopped meanwhile, started again if it ran.
         target: the file to make.
-        models: whether the weights of models go into it; they are large and on the stick too.
+        models: whether the weights of models go into it.
 
     Returns:
         Release, number of files and bytes; `encrypted`: whether only officers open it;
@@ -123,11 +119,7 @@ def backup(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Check a plain backup to the last byte; its index.
-
-    Raises:
-        InstallError: `backup_invalid`.
-    """
+    """Check a plain backup to the last byte; its index. Raises InstallError (`backup_invalid`)."""
     with path.open("rb") as file, _understood(path), tarfile.open(fileobj=file) as archive:
         members = iter(archive)
         index = _index_of(archive, next(members))
@@ -151,7 +143,6 @@ def restore(
     """Put the data of a backup back, next to its place first and then by one rename.
 
     Args:
-        layout: the paths.
         answers: name the account and the group that the data directory belongs to.
         path: the backup.
         data: another place, for a drill.
@@ -186,11 +177,7 @@ def restore(
 
 @contextmanager
 def _archive(layout: Layout, answers: Answers, path: Path, opening: Opening) -> Iterator[IO[bytes]]:
-    """The plain archive of a backup, as a stream that is read once.
-
-    Raises:
-        InstallError: `backup_invalid`, `backup_sealed`.
-    """
+    """The plain archive of a backup, as a stream that is read once."""
     with _understood(path), path.open("rb", buffering=0) as file:
         sealed = file.read(len(_SEALED)) == _SEALED
         file.seek(0)
@@ -220,7 +207,6 @@ def _archive(layout: Layout, answers: Answers, path: Path, opening: Opening) -> 
 
 
 def _unpack(stream: IO[bytes], part: Path) -> dict[str, Any]:
-    """Write what is in an archive, hold it against the index, and return that."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         members = iter(archive)
         index = _index_of(archive, next(members))
@@ -245,7 +231,7 @@ def _same(found: dict[str, str], index: dict[str, Any]) -> None:
 
 @contextmanager
 def _understood(path: Path) -> Iterator[None]:
-    """Turn what is wrong with an archive into `backup_invalid`."""
+    """Turn an archive's problems into `backup_invalid`."""
     try:
         yield
     except (ValueError, KeyError, TypeError, EOFError, tarfile.TarError, StopIteration) as error:
@@ -255,7 +241,7 @@ def _understood(path: Path) -> Iterator[None]:
 def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path) -> Left:
     """The models of a restored directory whose files must be brought.
 
-    The product says it; where none is installed, what the backup says of itself.
+    The product knows them; where none is installed, the backup's index.
     """
     release = releases.current(layout)
     try:
@@ -268,7 +254,7 @@ def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path
 
 
 def drill(layout: Layout, answers: Answers, path: Path, opening: Opening = _NONE) -> dict[str, Any]:
-    """Restore a backup into a directory beside, verify its audit log, remove it again.
+    """Restore a backup into another directory, verify its audit log, remove the directory.
 
     Returns:
         Release, entries and root of the log; `bring`: the models whose files are not in it.
@@ -301,7 +287,7 @@ def drill(layout: Layout, answers: Answers, path: Path, opening: Opening = _NONE
 def _note(
     layout: Layout, answers: Answers, data: Path, archive: Path, index: dict[str, Any]
 ) -> None:
-    """Note a backup in a data directory, where the product tells when it is too old."""
+    """Note a backup in a data directory, where the product warns when it is too old."""
     if "made" not in index:  # of an older release
         return
     path = data / _NOTES
@@ -326,7 +312,7 @@ def _left_out(
 ) -> tuple[frozenset[str], Left]:
     """Names in `models/` that do not go into a backup, and the models that a restore lacks.
 
-    A product that does not run stops none: nothing is left out then.
+    Nothing is left out where the product does not run.
     """
     try:
         listed = product(layout, answers, release).run("model", "list")["models"]

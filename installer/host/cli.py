@@ -1,8 +1,8 @@
 """The commands of the installer.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage. Narration goes to stderr, results to
-stdout; with `--json` the result is one JSON document. `install` and `verify` are started by
-`install.sh`, which has checked the first files; the others by `appliance-installer` on the host.
+stdout, as one JSON document with `--json`. `install.sh`, which has checked the first files, starts
+`install` and `verify`; `appliance-installer` on the host starts the others.
 """
 
 import argparse
@@ -97,11 +97,7 @@ def main() -> NoReturn:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Run the command that was asked for.
-
-    Raises:
-        InstallError: what it refuses.
-    """
+    """Run the chosen command. Raises InstallError."""
     table: dict[str, Callable[[argparse.Namespace], Result]] = {
         "install": commands.install_from,
         "verify": commands.verify_media,
@@ -197,7 +193,6 @@ def _opening(options: argparse.Namespace) -> backup.Opening:
 
 
 def _say_models(models: backup.Left, words: str) -> None:
-    """Name models with their digests."""
     if models:
         say(f"{words}:")
     for model in models:
@@ -205,7 +200,7 @@ def _say_models(models: backup.Left, words: str) -> None:
 
 
 def _refusal(error: InstallError | KeyboardInterrupt | OSError) -> InstallError:
-    """The reason why a command stopped, with a code and what to do."""
+    """The reason why a command stopped, with a code and a next step."""
     if isinstance(error, InstallError):
         return error
     if isinstance(error, KeyboardInterrupt):

@@ -25,7 +25,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Installation:
-    """An installation on this host, or where one would be."""
+    """An installation on this host, or the place for one."""
 
     layout: Layout
     answers: Answers
@@ -33,14 +33,13 @@ class Installation:
 
 
 class Terminal:
-    """Progress as one line that is overwritten, or a line for every tenth part."""
+    """Progress in bytes as one line that is overwritten, or a line for every tenth part."""
 
     def __init__(self, terminal: bool) -> None:
         self._terminal = terminal
         self._shown = ("", -1)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` bytes of a step are done."""
         percent = 100 * done // total if total else 100
         step = (what, percent if self._terminal else percent // 25)
         if step == self._shown:
@@ -53,7 +52,7 @@ class Terminal:
 
 
 def installed(options: argparse.Namespace) -> Installation:
-    """The installation that the options name; its answers are those of its last run."""
+    """The installation that the options name, with the answers of its last run."""
     given = {"state": options.state} if options.state else {}
     chosen = answering.combine(given)
     layout = answering.layout(chosen, user=options.user, home=Path.home())
@@ -94,11 +93,7 @@ def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -
 
 
 def install_from(options: argparse.Namespace) -> Result:
-    """`install`: preflight, then the phases.
-
-    Raises:
-        InstallError: `preflight_failed` after the report, or what a phase refuses.
-    """
+    """`install`: preflight (`preflight_failed`), then the phases."""
     given = answering.parse(options.answers.read_bytes()) if options.answers else {}
     for name in ("state", "fingerprint"):
         if getattr(options, name):
@@ -146,10 +141,8 @@ def install_from(options: argparse.Namespace) -> Result:
 
 
 def verify_media(options: argparse.Namespace) -> Result:
-    """`verify`: every byte of a bundle on its stick, with one line per file.
-
-    Raises:
-        InstallError: the first file that is not what was signed.
+    """`verify`: every byte of a bundle on its stick, with one line per file up to the first wrong
+    one.
     """
     place = installed(options)
     key = signature.fingerprint(options.boot / signature.KEY)
@@ -173,7 +166,7 @@ def install_tuning(options: argparse.Namespace) -> Result:
     """`tuning`: the tuning set of a stick, next to the release in service.
 
     Raises:
-        InstallError: `not_installed`, or what `tuning.install` refuses.
+        InstallError: `not_installed`, or as `tuning.install`.
     """
     place = installed(options)
     if releases.current(place.layout) is None:
@@ -193,7 +186,7 @@ def install_tuning(options: argparse.Namespace) -> Result:
 
 
 def status(options: argparse.Namespace) -> Result:
-    """`status`: what is installed and what an interrupted run left."""
+    """`status`: the installation, and the remains of an interrupted run."""
     place = installed(options)
     events, chain, _ = read_ledger(place.layout.state / NAME)
     ledger = Ledger(place.layout.state / NAME, events, chain)
@@ -316,7 +309,7 @@ def _tell(
 
 
 def _models(document: Manifest, chosen: Answers) -> str:
-    """Which models of a stick are brought and which are left."""
+    """The models of a stick, brought or left, in words."""
     there = manifest.model_names(document.parts)
     brought = [name for name in there if name in chosen.models]
     left = [name for name in there if name not in chosen.models]
@@ -325,7 +318,6 @@ def _models(document: Manifest, chosen: Answers) -> str:
 
 
 def _openssl(directory: Path) -> str:
-    """openssl of the host."""
     for path in ("/usr/bin/openssl", "/usr/local/bin/openssl", "/bin/openssl"):
         if os.access(path, os.X_OK):
             return path

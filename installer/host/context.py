@@ -42,5 +42,4 @@ class Context:
         return self.layout.release(self.manifest.release)
 
     def product(self, data: Path | None = None) -> Product:
-        """The product of that release."""
         return product(self.layout, self.answers, self.manifest.release, data)

@@ -17,7 +17,7 @@ _DRIVER: Final = "/proc/driver/nvidia/version"
 
 @dataclass(frozen=True)
 class Space:
-    """A file system: where it is asked about, what is free, how it is mounted."""
+    """A file system: its device, free space and mount flags."""
 
     device: int
     free: int
@@ -44,7 +44,7 @@ class Host:
 
     @property
     def accelerator(self) -> str:
-        """The plugin that the driver can run, or nothing."""
+        """The plugin that the driver can run, or ""."""
         driver = self.driver or 0
         return next((name for name, oldest in DRIVERS if self.gpu and driver >= oldest), "")
 
@@ -70,7 +70,7 @@ def host() -> Host:
 
 
 def driver() -> int | None:
-    """The major version of the NVIDIA driver that is loaded."""
+    """The major version of the loaded NVIDIA driver."""
     found = re.search(r"Kernel Module\D+(\d+)\.", _text(_DRIVER))
     return int(found[1]) if found else None
 
@@ -90,7 +90,7 @@ def space(path: Path) -> Space:
 
 
 def _nvidia() -> Iterator[bool]:
-    """Whether there is a PCI device of NVIDIA that computes or displays."""
+    """For each PCI device, whether it is NVIDIA's and computes or displays."""
     for device in Path("/sys/bus/pci/devices").glob("*"):
         vendor, kind = _text(device / "vendor").strip(), _text(device / "class").strip()
         yield vendor == "0x10de" and kind.startswith("0x03")

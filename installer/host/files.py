@@ -18,11 +18,7 @@ _RENAME_EXCHANGE: Final = 2
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a refusal that names the file.
-
-    Raises:
-        InstallError: `disk_full`, `mount_readonly`.
-    """
+    """Turn a full or read-only disk into `disk_full` or `mount_readonly`, naming the file."""
     codes = {
         errno.ENOSPC: "disk_full",
         errno.EDQUOT: "disk_full",
@@ -47,7 +43,7 @@ def sync_directory(path: Path) -> None:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace a file by one rename; the new bytes are on the disk before it."""
+    """Replace a file by one rename, durably."""
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -74,7 +70,7 @@ def point_link(link: Path, target: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or directory if it is there; a link itself, never what it points to."""
+    """Remove a file or directory if it is there; a link itself, never its target."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
@@ -93,7 +89,7 @@ def sync_tree(path: Path) -> None:
 def exchange(one: Path, other: Path) -> None:
     """Swap two paths at once: renameat2(2), RENAME_EXCHANGE.
 
-    Where the file system cannot, by renames between which `other` is not there.
+    Where the file system cannot, by renames between which `other` is missing.
     """
     import ctypes
 
@@ -121,7 +117,7 @@ def _syncfs(fd: int) -> None:
 
 
 def hash_stream(file: IO[bytes]) -> tuple[str, int]:
-    """SHA-256 in hex and length of what is left in a file."""
+    """SHA-256 in hex and length of the rest of a file."""
     digest = hashlib.sha256()
     size = 0
     while block := file.read(BLOCK):

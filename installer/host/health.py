@@ -1,8 +1,8 @@
-"""The health gate: what a release must do before it is believed.
+"""The health gate: the self-test that a release must pass.
 
 The product tests itself with its own code on the site's own data: it verifies policy and models,
-generates one token, and appends one entry that names the release. A site with no approved model
-cannot generate; then the engine computes without a model, and the report says so.
+generates one token, and appends one entry that names the release. Without an approved model the
+engine computes without one, and the report says so.
 """
 
 from typing import Any
@@ -12,11 +12,7 @@ from installer.host.product import Product
 
 
 def check(product: Product, *, release: str, manifest_sha256: str, key: str) -> dict[str, Any]:
-    """Ask a release to test itself; the facts that it reports.
-
-    Raises:
-        InstallError: `health_failed` with what it found.
-    """
+    """Let a release test itself; its facts. Raises InstallError (`health_failed`)."""
     arguments = ["--release", release, "--manifest", manifest_sha256, "--vendor-key", key]
     try:
         report = product.run("selftest", *arguments)

@@ -1,10 +1,9 @@
-"""One run: begin, the phases, commit; or back to what was.
+"""One run: begin, the phases, commit; or back to the former state.
 
-Rules: after every phase the ledger says so, durably, before the next begins; `commit` is the last
-line and the only thing that makes a release the one that counts. A failure goes back at once
-(`settle`); a killed run is continued by the same command, and otherwise settled: by the next
-command, or at the next boot. Going back is idempotent, its own marker the link `current`. The audit
-log is never rolled back.
+Rules: each phase's line in the ledger is durable before the next begins; `commit` is the last and
+the only one that makes a release count. A failure goes back at once (`settle`); a killed run is
+continued by the same command, and otherwise settled by the next command or at the next boot. Going
+back is idempotent. The audit log is never rolled back.
 """
 
 from dataclasses import asdict
@@ -31,7 +30,7 @@ def install(run: Context) -> dict[str, Any]:
     """Install or upgrade; the facts of all phases by name.
 
     Raises:
-        InstallError: of any phase; what was in service before is in service again.
+        InstallError: of any phase; the earlier release is in service again.
     """
     begin = {
         "release": run.manifest.release,
@@ -150,7 +149,7 @@ def roll_back(ledger: Ledger, layout: Layout, service: Service, *, with_snapshot
 
 
 def _reads_log(earlier: Product) -> None:
-    """The log is never put back, so a release returns only if it reads what came after it."""
+    """The log is never put back, so a release returns only if it reads the newer entries."""
     done = earlier.try_run("audit", "verify", timeout=_VERIFIED)
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()[-1000:]
@@ -158,7 +157,7 @@ def _reads_log(earlier: Product) -> None:
 
 
 def _same(unfinished: dict[str, Any], begin: dict[str, Any]) -> bool:
-    """Whether a run continues with an unfinished one; where it began is that one's word."""
+    """True if a run continues an unfinished one, whose word on the earlier release counts."""
     ignored = ("previous", "data_existed", "pinned")
     return all(unfinished.get(n) == v for n, v in begin.items() if n not in ignored)
 
@@ -185,7 +184,6 @@ def _reserve(layout: Layout) -> None:
 
 
 def _tidy(run: Context) -> None:
-    """After the commit: one release to go back to, no copies of models."""
     release = run.manifest.release
     before = releases.before(run.ledger, release)
     releases.prune(run.layout, {release, before})

@@ -1,8 +1,7 @@
-"""The ledger of the installer: what was begun and what is done, durable line by line.
+"""The ledger of the installer: begun and completed steps, durable line by line.
 
-Rules: a line is appended and synced before the next step begins, so after a crash the last whole
-line says where to go on. A torn last line never happened; any other damage stops everything. Each
-line carries a digest of all lines before it. One process writes at a time (`flock`).
+Rules: a line is synced before the next step begins. A torn last line never happened; any other
+damage stops everything. Each line carries a digest of all lines before it.
 """
 
 import fcntl
@@ -26,7 +25,7 @@ ENDS: Final = frozenset({"commit", "rolled-back", "abandoned"})
 
 @dataclass(frozen=True)
 class Event:
-    """One line: what happened in a run, with its facts."""
+    """One line: an event of a run, with its facts."""
 
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -36,7 +35,6 @@ class Ledger:
     """The file, open for appending.
 
     Args:
-        path: the file.
         events: what it holds already.
         chain: the digest over those.
     """
@@ -47,7 +45,7 @@ class Ledger:
         self.events = events
 
     def append(self, name: str, **facts: Any) -> None:
-        """Add a line and wait until it is on the disk."""
+        """Add a line, durably."""
         body = json.dumps({"event": name, **facts}, sort_keys=True)
         chain = _link(self._chain, body)
         line = f"{chain} {body}\n".encode()
@@ -70,7 +68,7 @@ class Ledger:
         self.events.append(Event(name, facts))
 
     def unfinished(self) -> list[Event]:
-        """The events of a run that has no end yet, from its `begin` on; empty if there is none."""
+        """The events of a run without an end, from its `begin` on."""
         for at in range(len(self.events) - 1, -1, -1):
             if self.events[at].name in ENDS:
                 return []
@@ -85,7 +83,7 @@ class Ledger:
 
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger]:
-    """Hold the lock of this host's installer and read the ledger; what is said is kept, too.
+    """Hold the lock of this host's installer and read the ledger; messages are kept, too.
 
     Raises:
         InstallError: `installer_running`, `ledger_damaged`.
@@ -110,10 +108,8 @@ def open_ledger(state: Path) -> Iterator[Ledger]:
 
 
 def read_ledger(path: Path) -> tuple[list[Event], str, int]:
-    """The events of a ledger, the digest over them, and the bytes of its whole lines.
-
-    Raises:
-        InstallError: `ledger_damaged`.
+    """The events of a ledger, the digest over them, and the bytes of its whole lines
+    (`ledger_damaged`).
     """
     data = path.read_bytes() if path.exists() else b""
     whole = data.rfind(b"\n") + 1

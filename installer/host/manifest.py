@@ -1,9 +1,7 @@
-"""`manifest.json`: what a bundle holds, and what it becomes on the host.
+"""`manifest.json`: the parts of a bundle, and the tree on the host. Pure.
 
-Pure: bytes in, values out. Rules: the document is believed only after the signature over
-`MANIFEST.sha256` and the digest of this file in it were checked; it is parsed strictly all the
-same (no unknown field, no repeated key, plain names, sizes that add up), so that a mistake of the
-builder is found before it is shipped.
+Rules: the document is believed only after the signature over `MANIFEST.sha256` and its own digest
+were checked; it is parsed strictly all the same, to find the builder's mistakes before shipping.
 """
 
 import json
@@ -37,7 +35,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Part:
-    """One file after its chunks are put together.
+    """One file, joined from its chunks.
 
     `kind` is one of `KINDS`. With `when` it is for hosts with that accelerator only: a `plugin` is
     such a wheel, and comes with a `tree` that lists its files. A model's files are `MODEL/FILE`.
@@ -82,7 +80,6 @@ class Manifest:
     parts: tuple[Part, ...]
 
     def of(self, *kinds: str) -> list[Part]:
-        """The parts of these kinds, in their order."""
         return [part for part in self.parts if part.kind in kinds]
 
     def only(self, kind: str) -> Part:
@@ -90,7 +87,7 @@ class Manifest:
         return next(part for part in self.of(kind) if not part.when)
 
     def chosen(self, accelerator: str, models: Sequence[str]) -> list[Part]:
-        """The parts for one host: what every host needs, its plugin, the models asked for."""
+        """The parts for one host: those that every host needs, its plugin, the chosen models."""
         return [
             part
             for part in self.parts
@@ -151,11 +148,7 @@ def parse_sums(data: bytes) -> dict[str, str]:
 
 
 def check_names(paths: Sequence[str]) -> None:
-    """Refuse paths that are one file on a file system that folds case.
-
-    Raises:
-        InstallError: `names_collide`.
-    """
+    """Refuse paths that are one file on a file system that folds case (`names_collide`)."""
     seen: dict[str, str] = {}
     for path in paths:
         other = seen.setdefault(path.casefold(), path)

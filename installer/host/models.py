@@ -1,9 +1,7 @@
 """Models over the stick: the same verified copies, then the product's own import.
 
-Rules: a model's directory is made from copies that were read back and compared; the product then
-copies, vets and verifies it once more by its own rules. In the lab profile, where one person plays
-all roles with keys on this machine, it is also signed and approved with those keys, as `make demo`
-does; at a site people do that.
+In the lab profile the model is also signed and approved with the keys on this machine, as by `make
+demo`; at a site people do that.
 """
 
 import shutil
@@ -19,14 +17,7 @@ _READY: Final = frozenset({"approved", "serving", "verified"})
 
 
 def bring(run: Context) -> list[dict[str, Any]]:
-    """Import the models that were asked for and are not in the product's store.
-
-    Returns:
-        One line for each: its id, state and digest.
-
-    Raises:
-        InstallError: `step_failed` when the product refuses one.
-    """
+    """Import the chosen new models; id, state and digest of each (`step_failed`)."""
     wanted = model_names(run.parts)
     if not wanted:
         return []

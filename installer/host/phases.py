@@ -1,8 +1,7 @@
 """The phases of an installation or upgrade, in their order.
 
-Rules: each phase may be run again after it was interrupted anywhere or was done already, and then
-gives the same result; before `switch` nothing that is in service is touched but for stopping it;
-what is used is always the copy that was verified.
+Rules: each phase may be repeated after any interruption, and then gives the same result; before
+`switch` the release in service is only stopped.
 """
 
 import re
@@ -31,7 +30,7 @@ _BOOT: Final = ("MANIFEST.sha256", "MANIFEST.sig", "manifest.json", "vendor.pub"
 
 
 def copy(run: Context) -> Facts:
-    """Copy every part that is not there, hashing it meanwhile."""
+    """Copy every missing part, hashing it meanwhile."""
     copied = [run.store.copy(run.media, part, run.progress) for part in run.parts]
     for line in copied:
         source = "from the stick" if line.copied else "there already"
@@ -40,7 +39,7 @@ def copy(run: Context) -> Facts:
 
 
 def verify(run: Context) -> Facts:
-    """Read every copy back from the disk and compare it with what was signed."""
+    """Read every copy back from the disk and compare it with the signed digest."""
     sums = parse_sums((run.boot / signature.SUMS).read_bytes())
     if sums.get("manifest.json") != hash_file(run.boot / "manifest.json")[0]:
         raise InstallError("file_changed", "manifest.json is not what was signed.")
@@ -77,7 +76,7 @@ def assemble_tree(run: Context) -> Facts:
 
 
 def label(run: Context) -> Facts:
-    """Labels of SELinux and the trust file of fapolicyd."""
+    """Set labels of SELinux and the trust file of fapolicyd."""
     done = system.label(
         run.layout, run.release, selinux=run.host.selinux, fapolicyd=run.host.fapolicyd
     )
@@ -94,7 +93,7 @@ def prepare_host(run: Context) -> Facts:
 
 
 def stop(run: Context) -> Facts:
-    """Stop the release in service; from here on there is downtime."""
+    """Stop the release in service; downtime begins."""
     return {"ran": run.service.stop()}
 
 
@@ -116,7 +115,7 @@ def switch(run: Context) -> Facts:
 
 
 def initialise(run: Context) -> Facts:
-    """Make the data directory on the first installation, and bring the models that were asked for.
+    """Make the data directory on the first installation, and bring the chosen models.
 
     It is made next to its place and moved there when it is complete.
     """
@@ -193,7 +192,6 @@ PHASES: Final[tuple[tuple[str, str, Callable[[Context], Facts]], ...]] = (
 
 
 def _is_there(run: Context) -> bool:
-    """Whether the release is there, whole, and for this host's accelerator."""
     try:
         releases.check(run.layout, run.manifest.release)
         return (run.release / "tree.list").read_text() == _listings(run)[1]
@@ -212,7 +210,7 @@ def _listings(run: Context) -> tuple[str, str]:
 
 
 def _accompany(run: Context, part: Any) -> None:
-    """Files next to the tree: evidence of what was signed, the installer, units."""
+    """Files next to the tree: the signed evidence, the installer, units."""
     for name in _BOOT:
         shutil.copyfile(run.boot / name, part / name)
     shutil.copyfile(run.store.path(run.manifest.only("installer")), part / "installer.pyz")

@@ -1,8 +1,7 @@
-"""Everything that is wrong before anything is changed, in one report.
+"""All problems before anything is changed, in one report.
 
-Rules: nothing is written; no check stops the others; a problem says what to do. A warning never
-stops an installation: the clock decides nothing here (no certificate, no expiry), and hardening of
-the host is stated, not switched off.
+Rules: nothing is written; no check stops the others. The clock decides nothing here (no
+certificate, no expiry), and hardening of the host is stated, not switched off.
 """
 
 import re
@@ -27,7 +26,7 @@ _COUNTERS: Final = (2025, 2036)
 
 @dataclass(frozen=True)
 class InstallPlan:
-    """The release that is about to be installed, and its places."""
+    """The release to install, and its places."""
 
     manifest: Manifest
     parts: list[Part]
@@ -43,7 +42,6 @@ class InstallPlan:
         return sorted(set(self.answers.models) - set(model_names(self.manifest.parts)))
 
     def models_told(self, absent: list[str]) -> str:
-        """One sentence for an admin."""
         there = ", ".join(model_names(self.manifest.parts)) or "no model"
         return f"This bundle does not carry {', '.join(absent)}; it carries {there}."
 
@@ -107,7 +105,7 @@ def warnings(plan: InstallPlan, host: Host, *, year: int) -> Iterator[str]:
 
 
 def _disks(plan: InstallPlan) -> Iterator[InstallError]:
-    """Space for what is copied, unpacked and recorded, a tenth more, by file system."""
+    """Space for copies, the unpacked tree and records, a tenth more, by file system."""
     copied = sum(part.size for part in plan.parts if not plan.store.has(part))
     models = sum(part.size for part in plan.parts if part.kind == "model")
     tree = plan.manifest.tree

@@ -1,7 +1,7 @@
 """Every refusal of the installer: a stable code, what happened, and what to do next.
 
-Rules: a code is never reused for something else; the hint is an instruction to an admin, not an
-explanation of the code. `docs/install-guide.md` lists all of them.
+Rules: a code is never reused for something else; the hint instructs an admin.
+`docs/install-guide.md` lists all of them.
 """
 
 import contextlib
@@ -95,11 +95,9 @@ class InstallError(Exception):
 
     @property
     def hint(self) -> str:
-        """The admin's next step."""
         return CODES[self.code]
 
     def lines(self) -> list[str]:
-        """For a terminal."""
         return [f"{self.code}: {self.message}", f"  -> {self.hint}"]
 
 
@@ -107,7 +105,7 @@ _LOGS: Final[list[Path]] = []
 
 
 def keep(log: Path) -> None:
-    """From now on append what is said to this file too, with the time; without room it is left."""
+    """Append messages to this file too, with the time, from now on; a full disk is ignored."""
     _LOGS[:] = [log]
 
 
@@ -115,7 +113,7 @@ def say(text: str) -> None:
     """Tell the person at the terminal; stdout stays free for results.
 
     Text is escaped to printable ASCII: names on a stick may try to steer the terminal, and
-    the terminal may be set to any encoding.
+    the terminal may have any encoding.
     """
     for line in text.split("\n"):
         shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line)

@@ -26,7 +26,7 @@ class Product:
     Args:
         root: the tree of the release.
         data: the data directory that commands work on.
-        account: who they run as; None for whoever runs the installer.
+        account: who they run as; None: the user who runs the installer.
     """
 
     root: Path
@@ -34,16 +34,7 @@ class Product:
     account: str | None
 
     def run(self, *arguments: str, on_data: bool = True, timeout: float = 600) -> dict[str, Any]:
-        """Run a command with `--json`.
-
-        Args:
-            arguments: command and options.
-            on_data: whether it takes `--data`.
-            timeout: seconds.
-
-        Raises:
-            InstallError: `step_failed` with what the command said.
-        """
+        """Run a command with `--json`, and `--data` if `on_data` (`step_failed`)."""
         done = self.try_run(*arguments, on_data=on_data, timeout=timeout)
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()[-2000:]
@@ -59,11 +50,7 @@ class Product:
     def try_run(
         self, *arguments: str, on_data: bool = True, timeout: float = 600
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command with `--json`, whatever comes of it.
-
-        Raises:
-            InstallError: `step_failed` when it does not start or does not end in time.
-        """
+        """As `run`, whatever the exit status; `step_failed` without a start or a timely end."""
         on = ["--data", str(self.data)] if on_data else []
         command = [*self._command(*arguments), *on, "--json"]
         try:
@@ -86,12 +73,11 @@ class Product:
     def filtering(
         self, *arguments: str, source: IO[bytes] | int, target: IO[bytes] | int
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run a command that reads its standard input and writes its standard output.
-
-        It may ask at the terminal; what it refuses stands on standard error.
+        """Run a command as a filter; it may ask at the terminal.
 
         Raises:
-            InstallError: `step_failed` when it does not start or does not end well.
+            InstallError: `step_failed` when it does not start or does not end well; standard
+                error has the reason.
         """
         try:
             process = subprocess.Popen(
@@ -133,6 +119,6 @@ def product(layout: Layout, answers: Answers, release: str, data: Path | None = 
 
 
 def _credentials() -> dict[str, str]:
-    """Where the passphrase of protected keys lies, if whoever runs the installer says so."""
+    """The place of the passphrase of protected keys, if the environment names it."""
     name = "CREDENTIALS_DIRECTORY"
     return {name: os.environ[name]} if name in os.environ else {}

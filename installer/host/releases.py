@@ -1,8 +1,7 @@
 """The releases on this host, which one is in service, and the databases as they were before.
 
-Rules: `current` is a link that one rename moves; the databases, of the appliance and of each
-collection, are copied only while nothing holds them, and put back, all of one moment, only when a
-newer release changed the schema of one; the audit log is never touched.
+Rules: the databases, of the appliance and of each collection, are copied only while nothing holds
+them, and put back, all of one moment, only when a newer release changed the schema of one.
 """
 
 import errno
@@ -32,7 +31,7 @@ _RELATIVE: Final = "releases"
 
 
 def current(layout: Layout) -> str | None:
-    """The release in service; None if there is none."""
+    """The release in service, if any."""
     try:
         return layout.current.readlink().name
     except OSError:
@@ -40,7 +39,7 @@ def current(layout: Layout) -> str | None:
 
 
 def switch(layout: Layout, release: str | None) -> None:
-    """Put another release in service by one rename, or none."""
+    """Put another release, or none, in service by one rename."""
     if release is not None:
         point_link(layout.current, f"{_RELATIVE}/{release}")
     elif layout.current.is_symlink():
@@ -49,11 +48,7 @@ def switch(layout: Layout, release: str | None) -> None:
 
 
 def describe(layout: Layout, release: str) -> tuple[Manifest, Answers]:
-    """The manifest and the answers of an installed release.
-
-    Raises:
-        InstallError: `release_changed` when its files are not readable.
-    """
+    """The manifest and the answers of an installed release (`release_changed`)."""
     where = layout.release(release)
     try:
         document = manifest.parse((where / "manifest.json").read_bytes())
@@ -65,11 +60,7 @@ def describe(layout: Layout, release: str) -> tuple[Manifest, Answers]:
 
 
 def check(layout: Layout, release: str) -> None:
-    """Compare the files of a release with its signed listing.
-
-    Raises:
-        InstallError: `release_changed`.
-    """
+    """Compare the files of a release with its signed listing (`release_changed`)."""
     where = layout.release(release)
     document, _ = describe(layout, release)
     try:
@@ -99,7 +90,7 @@ def newest_counter(layout: Layout, ledger: Ledger) -> int:
 
 
 def before(ledger: Ledger, release: str) -> str | None:
-    """The release that was in service before this one was committed the last time."""
+    """The release in service before this one's last commit."""
     for event in reversed(ledger.committed()):
         previous = event.facts.get("previous")
         if event.facts.get("release") == release and previous not in (None, release):
@@ -162,14 +153,14 @@ def schema(path: Path) -> int:
 
 
 def changed(layout: Layout, release: str) -> bool:
-    """Whether a schema is another than in the snapshot taken before this release."""
+    """True if a schema differs from the snapshot taken before this release."""
     taken = layout.snapshots / release
     names = {DATABASE, *_still_there(layout, taken)}
     return taken.is_dir() and any(schema(taken / n) != schema(layout.data / n) for n in names)
 
 
 def put_back(layout: Layout, release: str) -> None:
-    """Put the databases of before this release back; safe to repeat until it is done."""
+    """Put the databases of before this release back; safe to repeat."""
     taken = layout.snapshots / release
     for name in _still_there(layout, taken):
         _put_back(taken / name, layout.data / name)

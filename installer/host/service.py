@@ -1,7 +1,7 @@
 """The service of this host: under systemd, or none.
 
-With `none` the admin starts the server; then an upgrade refuses while one runs, and the health of
-a release is asked of a server that the check itself brings up.
+With `none` the admin starts the server; then an upgrade refuses while one runs, and the health
+check brings up its own server.
 """
 
 import fcntl
@@ -37,7 +37,7 @@ class Service:
         self._data = data
 
     def stop(self) -> bool:
-        """Stop the server; whether one ran.
+        """Stop the server; True if one ran.
 
         Raises:
             InstallError: `service_running` when something else holds the data directory.
@@ -50,7 +50,7 @@ class Service:
         return ran
 
     def running(self) -> bool:
-        """Whether a process holds the data directory."""
+        """True if a process holds the data directory."""
         return self._held()
 
     def enable(self) -> None:
@@ -68,11 +68,7 @@ class Service:
             self._systemctl("daemon-reload", check=False)
 
     def start(self) -> None:
-        """Start the service and wait until it answers on the admin socket.
-
-        Raises:
-            InstallError: `health_failed`.
-        """
+        """Start the service and wait until it answers on the admin socket (`health_failed`)."""
         if not self.managed:
             return
         self._systemctl("daemon-reload")
@@ -81,13 +77,13 @@ class Service:
             raise InstallError("health_failed", f"The service does not start: {self._why()}")
 
     def start_later(self) -> None:
-        """Have systemd read the units and start the service, once it has nothing to wait for."""
+        """Let systemd read the units and start the service, without waiting."""
         if self.managed:
             self._systemctl("daemon-reload", check=False)
             self._systemctl("start", "--no-block", SERVICE, check=False)
 
     def answers(self) -> bool:
-        """Whether a server listens on the admin socket, where one is expected to."""
+        """True if a server listens on the admin socket, or none is expected to."""
         if not self.managed:
             return True
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -98,11 +94,7 @@ class Service:
         return True
 
     def wait(self, tick: Callable[[float], None] = time.sleep) -> None:
-        """Wait until the started server answers.
-
-        Raises:
-            InstallError: `health_failed`.
-        """
+        """Wait until the started server answers (`health_failed`)."""
         if not self.managed:
             return
         end = time.monotonic() + _PATIENCE

@@ -1,8 +1,6 @@
 """The signature over `MANIFEST.sha256`: ECDSA P-384 with SHA-384, checked by openssl.
 
-The same command that an admin types. No cryptography of our own, and the standard library has
-none; openssl is the host's, or that of an installed, trusted release. The key counts by the
-SHA-256 of its file, which is what the paper says.
+An admin types the same command. openssl is the host's, or that of an installed, trusted release.
 """
 
 import subprocess
@@ -39,5 +37,5 @@ def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
 
 
 def fingerprint(key: Path) -> str:
-    """The statement of the paper about a key: the SHA-256 of its file, in hex."""
+    """The key's fingerprint on the paper: hex SHA-256 of its file."""
     return hash_file(key)[0]

@@ -1,9 +1,8 @@
 """From the stick to the host: copied while it is hashed, resumable, and read back from the disk.
 
-Rules: what is used later is the copy, never the stick; a copy counts once its bytes, read from
-the disk again, have the signed digest. A part is put together from its chunks in order; an
-interrupted copy goes on where it stopped, after the bytes that are there were hashed anew. A chunk
-that does not match is read once more, since cheap sticks misread, then refused by name.
+Rules: later steps use the copy, never the stick; a copy counts once its bytes, read from the disk
+again, have the signed digest. A chunk that does not match is read once more, since cheap sticks
+misread, then refused by name.
 """
 
 import errno
@@ -39,11 +38,7 @@ class Media:
         self.root = root
 
     def check_listing(self, sums: Iterable[str]) -> None:
-        """Refuse files that the signed list does not name.
-
-        Raises:
-            InstallError: `media_missing`, `file_unlisted`.
-        """
+        """Refuse files that the signed list does not name (`media_missing`, `file_unlisted`)."""
         known = {*sums, "MANIFEST.sha256", "MANIFEST.sig"}
         if not self.root.is_dir():
             raise InstallError("media_missing", f"{self.root} is not a directory.")
@@ -57,7 +52,7 @@ class Media:
             raise InstallError("file_unlisted", f"Not in the signed list: {', '.join(strays[:5])}.")
 
     def missing(self, parts: Iterable[Part]) -> list[tuple[Chunk, str]]:
-        """Chunks that are absent or have another size, each with the code that says so."""
+        """Chunks that are absent or have another size, each with the code for it."""
         found = []
         for chunk in (chunk for part in parts for chunk in part.chunks):
             try:
@@ -70,11 +65,7 @@ class Media:
         return found
 
     def open(self, chunk: Chunk) -> int:
-        """A descriptor of a chunk.
-
-        Raises:
-            InstallError: `file_missing`, `file_truncated`.
-        """
+        """A descriptor of a chunk (`file_missing`, `file_truncated`)."""
         path = self.root / chunk.path
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -97,11 +88,10 @@ class Store:
         self.root = root
 
     def path(self, part: Part) -> Path:
-        """Where the copy of a part is."""
         return self.root / part.sha256
 
     def has(self, part: Part) -> bool:
-        """Whether a copy of the right size is there; `verify` tells whether it is good."""
+        """True if a copy of the right size is there; `verify` checks its bytes."""
         try:
             return self.path(part).stat().st_size == part.size
         except OSError:
@@ -135,11 +125,7 @@ class Store:
         return Copied(part.name, part.size, copied, part.sha256)
 
     def verify(self, part: Part) -> None:
-        """Read the copy back from the disk; a wrong one is removed.
-
-        Raises:
-            InstallError: `file_changed`.
-        """
+        """Read the copy back from the disk; a wrong one is removed (`file_changed`)."""
         path = self.path(part)
         try:
             digest, size = hash_file(path, from_disk=True)
@@ -162,7 +148,7 @@ class Store:
 def _copy_chunk(
     media: Media, part: Part, chunk: Chunk, fd: int, start: int, progress: Progress
 ) -> int:
-    """Bring one chunk to its place in the file; the number of bytes read from the stick."""
+    """Copy one chunk to its place in the file; the number of bytes read from the stick."""
     digest, there = _resumed(fd, start, chunk.size)
     if there == chunk.size and digest.hexdigest() == chunk.sha256:
         return 0
@@ -203,7 +189,7 @@ def _read(source: int, chunk: Chunk, at: int) -> bytes:
 
 
 def _resumed(fd: int, start: int, size: int) -> tuple["hashlib._Hash", int]:
-    """The digest over what is there of a chunk, and its bytes."""
+    """The digest over the copied part of a chunk, and its bytes."""
     digest = hashlib.sha256()
     there = min(max(os.fstat(fd).st_size - start, 0), size)
     at = 0

@@ -1,8 +1,8 @@
-"""Changes outside of the installer's own directories, and how they are taken back.
+"""Changes outside of the installer's own directories, and their removal.
 
-Rules: every such file says who made it, is a link into the release in service or a small script,
-and is named in `made`; so one rename switches all of it, and uninstalling finds all of it.
-Accounts are made with the host's own program and stay when the product goes: files may be theirs.
+Rules: every such file names its maker, is a link into the release in service or a small script, and
+is in `made`: so one rename switches all, and uninstalling finds all. Accounts stay when the product
+goes: files may be theirs.
 """
 
 import grp
@@ -78,7 +78,7 @@ def render(
 
 
 def links(layout: Layout, managed: bool) -> Iterator[tuple[Path, str]]:
-    """The links that the host's programs follow, and what they point to."""
+    """The links that the host's programs follow, and their targets."""
     if managed:
         names = (units.SERVICE, units.FAILED, *(() if layout.user else (units.RECOVER,)))
         for name in names:
@@ -104,7 +104,7 @@ def commands(layout: Layout) -> dict[Path, str]:
 
 
 def install(layout: Layout, managed: bool) -> None:
-    """Make links and commands; those that are there already stay as they are."""
+    """Make links and commands; existing ones stay as they are."""
     for path, target in links(layout, managed):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.is_symlink() and str(path.readlink()) == target):
@@ -116,7 +116,7 @@ def install(layout: Layout, managed: bool) -> None:
 
 
 def uninstall(layout: Layout) -> None:
-    """Remove what `install` made, and nothing else."""
+    """Remove exactly what `install` made."""
     for path, target in links(layout, managed=True):
         if path.is_symlink() and str(path.readlink()) == target:
             path.unlink()
@@ -134,11 +134,7 @@ def leftovers(layout: Layout) -> Iterator[Path]:
 
 
 def make_accounts(answers: Answers, data: Path) -> None:
-    """Make the account of the service and the group of its operators, if they are not there.
-
-    Raises:
-        InstallError: `step_failed`.
-    """
+    """Make the missing account of the service and group of its operators (`step_failed`)."""
     if not _known(grp.getgrnam, answers.operators):
         _run("groupadd", "--system", answers.operators)
     if not _known(pwd.getpwnam, answers.account):
@@ -150,11 +146,7 @@ def make_accounts(answers: Answers, data: Path) -> None:
 
 
 def label(layout: Layout, release: Path, *, selinux: bool, fapolicyd: bool) -> list[str]:
-    """Give files the labels and the trust that the host's policies want; what was done.
-
-    Raises:
-        InstallError: `step_failed`.
-    """
+    """Set the labels and the trust that the host's policies want; what was done (`step_failed`)."""
     done = []
     if selinux and shutil.which("restorecon"):
         _run("restorecon", "-R", str(release))

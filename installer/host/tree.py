@@ -1,8 +1,8 @@
-"""The listing of an installed tree, and what differs from it.
+"""The listing of an installed tree, and the differences from it. Pure but for reading the tree.
 
-Pure but for reading the tree. One line per entry, sorted by path as bytes:
-`f MODE SIZE SHA256 PATH`, `d MODE PATH`, `l TARGET PATH` (a link's target has no blanks). Owners
-and times are not part of it; names are plain. The digest of the listing is in the manifest.
+One line per entry, sorted by path as bytes: `f MODE SIZE SHA256 PATH`, `d MODE PATH`, `l TARGET
+PATH` (a link's target has no blanks). Owners and times are not part of it; names are plain. The
+digest of the listing is in the manifest.
 """
 
 import hashlib
@@ -33,17 +33,12 @@ def digest(text: str) -> str:
 def check(
     root: Path, wanted: str, code: str = "tree_differs", *, empty: Collection[str] = ()
 ) -> None:
-    """Compare a tree with its listing.
+    """Compare a tree with its listing; the refusal, with `code`, names the first entries that
+    differ.
 
     Args:
-        root: the tree.
-        wanted: the listing.
-        code: of the refusal.
         empty: names that may be there beyond the listing as directories or as empty files:
             systemd makes what it mounts onto. Each file in such a directory must be listed.
-
-    Raises:
-        InstallError: with the code, naming the first entries that differ.
     """
     found = listing(root)
     if found == wanted:

@@ -1,10 +1,8 @@
 """A site's trust metadata, from its security officer's stick or in the bundle, for the product.
 
-Rules: the bundle's signature is the vendor's and proves nothing about a site's policy; so metadata
-go through `trust update`, which believes them by the site's root only, and the fingerprint from
-paper alone makes a file that root. A site without a policy in force cannot serve, so on the first
-installation metadata that are refused stop it. Later they are told and left: what is in force
-stays.
+Rules: the bundle's signature proves nothing about a site's policy: metadata go through `trust
+update`, and only the fingerprint from paper makes a file the site's root. Refused metadata stop the
+first installation, since a site without a policy cannot serve; later they are only reported.
 """
 
 import shutil
@@ -32,7 +30,7 @@ def profile(run: Context) -> list[str]:
 
 
 def bring(run: Context) -> dict[str, Any]:
-    """Take the metadata that there are; their versions by name, empty if there are none.
+    """Take the metadata, if there are any; their versions by name.
 
     Raises:
         InstallError: `step_failed` when they are refused and no policy is in force.
@@ -61,11 +59,8 @@ def bring(run: Context) -> dict[str, Any]:
 def lay_out(run: Context) -> Path | None:
     """A directory with metadata that the product may read; None if there are none.
 
-    Those of the answers are copied from where they are, since the service's account may not read
-    there; they are taken before those of the bundle.
-
-    Raises:
-        InstallError: `media_unreadable`.
+    Those of the answers come before the bundle's; they are copied, since the service's account may
+    not read there (`media_unreadable`).
     """
     if not run.answers.trust:
         carried = any(part.kind == "trust" for part in run.parts)

@@ -1,9 +1,7 @@
-"""The tuning set: what training computes with, installed next to the releases from its own stick.
+"""The tuning set: the packages for training, installed next to the releases from their own stick.
 
-Rules: its list is signed with the key that the installation pinned; what is unpacked is the copy,
-read back from the disk; it is for one Python, that of the release, and a set for GPUs for hosts
-with a driver that can run it; the link to it moves by one rename when everything is on the disk, so
-a refusal leaves what was there.
+Rules: its list is signed with the key that the installation pinned; it is for the Python of the
+release, and a set for GPUs for hosts with a fitting driver; a refusal leaves the earlier set.
 """
 
 import compileall
@@ -67,11 +65,7 @@ def encode(facts: Facts) -> bytes:
 
 
 def parse(data: bytes) -> Facts:
-    """Read the document.
-
-    Raises:
-        InstallError: `manifest_invalid`.
-    """
+    """Read the document. Raises InstallError (`manifest_invalid`)."""
     try:
         found = json.loads(data.decode("ascii"))
         if found.pop("format", None) != FORMAT or not all(type(v) is str for v in found.values()):
@@ -123,7 +117,7 @@ def install(
 
 
 def _listed(media: Media, layout: Layout, copies: Path, openssl: Sequence[str]) -> dict[str, str]:
-    """The signed list, from a copy, after everything that a copy of it can show was checked."""
+    """The signed list, from a copy, after all checks that a copy allows."""
     pinned = layout.trust / signature.KEY
     if not pinned.is_file():
         raise InstallError("key_unknown", f"There is no {pinned}: no release was installed.")
@@ -144,7 +138,6 @@ def _listed(media: Media, layout: Layout, copies: Path, openssl: Sequence[str]) 
 
 
 def _from_media(path: Path, name: str) -> bytes:
-    """A small file of the stick."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
@@ -178,7 +171,7 @@ def check_driver(gpu: str, driver: int | None) -> None:
 
     Args:
         gpu: a name in `facts.DRIVERS`.
-        driver: the major version of the host's; None for no driver.
+        driver: the host's major version; None for no driver.
 
     Raises:
         InstallError: `gpu_driver_missing`, `gpu_driver_too_old`.
@@ -200,7 +193,7 @@ def _is_wheel(name: str) -> bool:
 
 
 def _part(media: Media, name: str, digest: str) -> Part:
-    """A wheel of the stick: its size is that of the file, its digest the signed one."""
+    """A wheel of the stick: its file's size, its signed digest."""
     try:
         size = os.lstat(media.root / name).st_size
     except OSError as error:

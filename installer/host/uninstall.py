@@ -1,8 +1,7 @@
-"""Takes the product off a host; the audit log stays unless it is asked for by name.
+"""Takes the product off a host; the audit log stays unless its removal is asked for by name.
 
-Rules: the order leaves a host that can be cleaned by the same command again after any interruption.
-Without `purge` the whole `audit/` directory, the database and the settings stay where they are:
-they are records. With it the data directory, the pinned key and the ledger go too.
+Rules: after any interruption the same command completes the removal. Without `purge` the whole
+`audit/` directory, the database and the settings stay: they are records.
 """
 
 from pathlib import Path
@@ -16,11 +15,7 @@ from installer.host.service import Service
 
 
 def uninstall(ledger: Ledger, layout: Layout, service: Service, *, purge: bool) -> list[Path]:
-    """Remove the product; what stays.
-
-    Raises:
-        InstallError: `service_running`.
-    """
+    """Remove the product; what stays. Raises InstallError (`service_running`)."""
     settle(ledger, layout, service, boot=True)
     service.stop()
     service.disable()

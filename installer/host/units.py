@@ -1,13 +1,10 @@
-"""The units of systemd, and what else the host's own programs read.
+"""The units of systemd, and other files that the host's own programs read.
 
-Rules: the service sees the release as its whole file system, the tuning set if there is one, the
-data directory as the only place to write, and no device; with a GPU plugin it opens NVIDIA's device
-files and no other, and sees the host's library of their driver. `systemd-analyze security` scores
-both at 1.5 or better, which a test checks. No RestrictSUIDSGID=: it makes openat2 fail, by which
-models are opened. No MemoryDenyWriteExecute=: with it libffi holds an open file, and a worker with
-an open file is not confined; the worker forbids such memory itself. An older systemd ignores
-settings that it does not know, with a warning. For a user manager, which may not change roots, the
-unit starts the launcher and keeps what works there.
+Rules: the service sees the release as its whole file system, the data directory as the only place
+to write, and no device; with a GPU plugin only NVIDIA's. No RestrictSUIDSGID=: it makes openat2
+fail, by which models are opened. No MemoryDenyWriteExecute=: with it libffi holds an open file, and
+a worker with an open file is not confined; the worker forbids such memory itself. A user manager
+may not change roots: the unit starts the launcher and keeps what works there.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,8 @@
 """Unpacks a wheel into the directory that Python imports from.
 
-Rules: the caller has checked the digest of the whole file; here every member must be in RECORD
-with its digest, paths stay inside, nothing runs at the start of Python (`.pth`), no scripts and no
-headers are made, and no file is replaced. pip would do the same and more: it writes paths of
-the host into scripts and RECORD, so that the installed tree could not be compared with the signed
+Rules: the caller has checked the digest of the whole file; every member must be in RECORD with its
+digest, and no scripts, headers or files that run at the start of Python are made. pip would write
+paths of the host into scripts and RECORD, so that the tree could not be compared with the signed
 listing. Format: PyPA, "Binary distribution format" and "Recording installed projects".
 """
 
@@ -68,7 +67,7 @@ def _unpack(archive: zipfile.ZipFile, site: Path, name: str) -> None:
 
 
 def _target(path: PurePosixPath, data: str) -> PurePosixPath | None:
-    """Where a member goes below the site directory; None for what is not unpacked."""
+    """A member's path below the site directory; None for one that is not unpacked."""
     if path.is_absolute() or ".." in path.parts or "\\" in str(path):
         raise ValueError(f"{path} leads out of the directory")
     if path.suffix.lower() == ".pth":

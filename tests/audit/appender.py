@@ -1,13 +1,12 @@
-"""A process that appends and says what it was promised, until it is killed.
+"""A process that appends and prints each promised receipt, until it is killed.
 
     python -m tests.audit.appender DIRECTORY MODE
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
-control, when the draft was handed over, which promises what is not on disk yet. `twenty` appends
-twenty entries one after the other and ends, `four` only four; `unsynced`, the control, tells SQLite
-not to sync. `reopen` appends nothing. `roll` appends four to a log that begins a new segment under
-way, `prune` takes the first segment off a log of two, `epoch` changes the key between two entries,
-and `erase` destroys the texts of a request.
+control, when the draft was handed over. `twenty` appends twenty entries and ends, `four` four;
+`unsynced`, the control, tells SQLite not to sync. `reopen` appends nothing. `roll` appends four
+across a new segment, `prune` removes the first of two segments, `epoch` changes the key between two
+entries, and `erase` destroys the texts of a request.
 """
 
 import sys
@@ -60,7 +59,7 @@ def some(log: AuditLog, count: int) -> None:
 
 
 def run(directory: Path, mode: str, opened: Callable[[AuditLog], object] = id) -> None:
-    """Do what a mode says; `opened` hears of the log before anything is appended."""
+    """Run a mode; `opened` gets the log before anything is appended."""
     log = (open_segments if mode in ("roll", "prune") else open_log)(directory)
     opened(log)
     if mode == "reopen":

@@ -40,7 +40,7 @@ def intruder(victim: Path) -> Intruder:
 
 @pytest.fixture
 def database(victim: Path) -> Iterator[Any]:
-    """A connection as the writer opens it, on a log with a row in every table."""
+    """A connection as the writer's, on a log with a row in every table."""
     engine = store.open_log(victim / "log.db")
     connection = engine.connect()
     dbapi = store.raw(connection)

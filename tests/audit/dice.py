@@ -1,4 +1,4 @@
-"""Random ways to change a log, by somebody who holds the database and perhaps a key."""
+"""Random ways to change a log, by an attacker with the database and perhaps a key."""
 
 import random
 from collections.abc import Callable
@@ -113,7 +113,7 @@ _COLUMNS = {
 
 
 def change(intruder: Intruder, dice: random.Random, keys: list[Ed25519PrivateKey]) -> str:
-    """Do a few things at once; what they were."""
+    """Do a few things at once; their names."""
     rows, done = intruder.rows(), []
     for _ in range(dice.choice((0, 1, 1, 1, 2, 3))):
         way = dice.choice(WAYS)
@@ -130,7 +130,7 @@ def change(intruder: Intruder, dice: random.Random, keys: list[Ed25519PrivateKey
 
 
 def _resigned(intruder: Intruder, dice: random.Random, keys: list[Ed25519PrivateKey]) -> str:
-    """Heads anew, each by its epoch's key as the entries tell it, or all by one key."""
+    """Heads, each signed by its epoch's key as the entries name it, or all by one key."""
     one = dice.choice((None, None, *keys))
     frontier, note = Frontier(), b""
     sizes = {size for (size,) in intruder.all("SELECT size FROM checkpoint")}
@@ -152,7 +152,6 @@ def _resigned(intruder: Intruder, dice: random.Random, keys: list[Ed25519Private
 
 
 def _beside(intruder: Intruder, dice: random.Random) -> str:
-    """Change what is not an entry."""
     others = ("HEAD", "genesis", "a key", "another row", "an index", "an index")
     what = dice.choice((*others, *_COLUMNS))
     if what in ("HEAD", "genesis"):
@@ -195,7 +194,6 @@ def _beside(intruder: Intruder, dice: random.Random) -> str:
 
 
 def _other_key(intruder: Intruder, dice: random.Random) -> str:
-    """Content keys are deleted, exchanged or spoiled."""
     some = f"rowid % {dice.choice((1, 2, 5))} = 0"
     statement = dice.choice((
         f"DELETE FROM dek WHERE {some}", f"UPDATE dek SET wrapped = zeroblob(60) WHERE {some}",

@@ -1,4 +1,4 @@
-"""Small file systems that really fill up, by the hand of this process or of another one."""
+"""Small file systems that really fill up, by this process or another one."""
 
 import os
 import subprocess
@@ -58,7 +58,6 @@ def mounted(place: Path, kind: str, mib: int) -> Iterator[Path]:
 
 @contextmanager
 def again(image: Path, place: Path) -> Iterator[Path]:
-    """The ext4 file system of an image, mounted anew."""
     mount, umount = need_tool("mount"), need_tool("umount")
     place.mkdir()
     subprocess.run([mount, "-o", "loop", image, place], check=True)
@@ -69,7 +68,6 @@ def again(image: Path, place: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int) -> Path:
-    """Take the space of the disk but for so many bytes."""
     filler = disk / "filler"
     facts = os.statvfs(disk)
     with filler.open("wb") as file:
@@ -79,7 +77,7 @@ def fill(disk: Path, leave: int) -> Path:
 
 @contextmanager
 def filled_by_another(disk: Path, *, greedy: bool = False) -> Iterator[None]:
-    """Another process writes until not a byte fits; a greedy one then takes whatever gets free."""
+    """Another process writes until the disk is full; a greedy one then takes all freed space."""
     filler = disk / "filler"
     command = [sys.executable, "-c", _FILLER, str(filler), "greedy" if greedy else "once"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -93,7 +91,7 @@ def filled_by_another(disk: Path, *, greedy: bool = False) -> Iterator[None]:
 
 
 def until_refused(futures: Iterator["Future[tuple[Receipt, ...]]"]) -> tuple[list[Receipt], str]:
-    """Receipts up to the first failure, and what that says; nothing when there was none."""
+    """Receipts up to the first failure, and its message; "" without one."""
     receipts: list[Receipt] = []
     for future in futures:
         error = future.exception()

@@ -1,4 +1,4 @@
-"""Logs of several epochs, and what an attacker keeps of them."""
+"""Logs of several epochs, and an attacker's keys."""
 
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from tests.audit.logs import ask, new_log
 
 
 class Moments:
-    """Boot and time since boot as a test wants them."""
-
     def __init__(self) -> None:
         self.moment = Moment(1_764_000_000_000_000, "boot-1", 1_000_000)
 

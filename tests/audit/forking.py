@@ -3,10 +3,8 @@ one of their threads.
 
     python -m tests.audit.forking     an order a line on stdin, an answer a line on stdout, in JSON
 
-strace is attached to one thread and to no other, so that `when=N` means the Nth call of that
-thread: the one that opens and closes the log (`main`) or the one that writes (`writer`). Starting
-Python under strace instead takes a second a run, and a fault meant for the writer meets the
-opening first.
+strace is attached to one thread only, so that `when=N` means its Nth call: the thread that opens
+and closes the log (`main`) or the one that writes (`writer`).
 """
 
 import ctypes
@@ -29,7 +27,7 @@ _ANYBODY = -1
 
 @dataclass(frozen=True)
 class Order:
-    """What to run.
+    """A run.
 
     Attributes:
         directory, mode: of the appender.
@@ -44,7 +42,7 @@ class Order:
 
 
 class Forks:
-    """The other end: a process that runs orders, one at a time."""
+    """A process that runs orders, one at a time."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.audit.forking"]
@@ -67,7 +65,7 @@ class Forks:
 
 
 def _appender(order: Order, out: int, attached: Callable[[int], object]) -> None:
-    """In the fork: run, and end without what Python does at its end."""
+    """Run in the fork, and end without Python's cleanup."""
     os.dup2(out, 1)
     ctypes.CDLL(None).prctl(_SET_PTRACER, _ANYBODY, 0, 0, 0)
     # HEAD after each commit: the calls of two runs are then the same, however fast the machine is.

@@ -1,4 +1,4 @@
-"""The second half of a verification within the process that tests."""
+"""The second half of a verification within the test's process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,6 @@ from appliance.audit.verification.second_process import Ahead
 
 
 class Here:
-    """The helper within this process; what it said is kept."""
-
     def __init__(
         self, said: list[Ahead | None], directory: Path, first: int, end: int, key: str
     ) -> None:
@@ -37,7 +35,6 @@ class Here:
 
 @contextmanager
 def divided() -> Iterator[None]:
-    """Every verification in it is divided."""
     said: list[Ahead | None] = []
     with (
         mock.patch.object(verify, "Helper", partial(Here, said)),

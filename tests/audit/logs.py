@@ -1,4 +1,4 @@
-"""Small logs to test with, and the tools of someone who has root and wants to change one."""
+"""Small logs to test with, and the tools of an attacker with root."""
 
 import json
 import re
@@ -92,7 +92,6 @@ def admin(action: str) -> Draft:
 
 
 def ask(log: AuditLog, request: str) -> tuple[Receipt, Receipt]:
-    """One request from intent to outcome, each durable before the next step."""
     (asked,) = log.append(intent(request)).result()
     (answered,) = log.append(outcome(asked.seq, request)).result()
     return asked, answered
@@ -116,8 +115,6 @@ def sample(directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the leaf table, as anybody could write it."""
-
     seq: int
     prev: bytes
     hash: bytes
@@ -138,7 +135,7 @@ def raw_body(fields: dict[str, Any]) -> bytes:
 
 
 def consistent(row: Row, **changes: Any) -> Row:
-    """The row with other fields and, without more ado, the hash that fits them."""
+    """The row with other fields and, unless given, the hash that fits them."""
     body = raw_body({**row.fields(), **changes})
     return replace(row, body=body, hash=leaf_hash(body))
 
@@ -153,7 +150,7 @@ class Intruder:
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
-        """A connection with the triggers out of the way; afterwards they are back."""
+        """A connection without the triggers, which come back afterwards."""
         database = pysqlite3.dbapi2.connect(str(self.database), isolation_level=None)
         try:
             triggers = database.execute(_TRIGGERS).fetchall()
@@ -169,14 +166,12 @@ class Intruder:
             database.close()
 
     def sql(self, *statements: str, values: Sequence[Any] = (), before: str = "") -> None:
-        """Run statements with the triggers out of the way."""
         with self.opened() as database:
             database.execute(before)
             for statement in statements:
                 database.execute(statement, values)
 
     def all(self, query: str) -> list[Any]:
-        """What a query gives."""
         database = pysqlite3.dbapi2.connect(str(self.database))
         try:
             return list(database.execute(query))
@@ -184,18 +179,15 @@ class Intruder:
             database.close()
 
     def one(self, query: str) -> Any:
-        """The only row of it."""
         (row,) = self.all(query)
         return row
 
     def schema(self) -> list[tuple[str, str]]:
-        """Names and definitions of the indexes."""
         return self.all("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql <> ''")
 
     def refile(self, index: str, *, but: str = "0", under: str = "") -> None:
-        """Rebuild an index without the entries of a condition, or over another column.
-
-        Its definition stays as it was.
+        """Rebuild an index without the entries of a condition, or over another column, its
+        definition unchanged.
         """
         write = "PRAGMA writable_schema = ON"
         (before,) = [sql for name, sql in self.schema() if name == index]
@@ -253,7 +245,7 @@ class Intruder:
         self.write([how(row) if row.seq == seq else row for row in self.rows()])
 
     def rechain(self, bodies: Sequence[bytes]) -> list[Row]:
-        """Rows for these bodies as they would have been written, `prev` and `seq` filled in."""
+        """Rows for these bodies as the writer makes them, `prev` and `seq` filled in."""
         rows, prev = [], bytes(32)
         for seq, body in enumerate(bodies):
             filled = raw_body({**json.loads(body), "seq": seq, "prev": prev.hex()})
@@ -262,7 +254,7 @@ class Intruder:
         return rows
 
     def resign(self, key: Ed25519PrivateKey | None = None, origin: str = ORIGIN) -> None:
-        """Sign every head anew over the rows as they are; with the log's key if none is given."""
+        """Sign every head over the present rows; by default with the log's key."""
         signer = key or read_private(self.files.signing)
         rows, frontier, note = self.rows(), Frontier(), b""
         with self.opened() as database:
@@ -287,7 +279,7 @@ def copy(directory: Path, to: Path) -> Path:
 
 
 def keys_sql(directory: Path, statement: str, values: Sequence[Any] = ()) -> int:
-    """Change `keys.db` behind the product's back; how many rows that met."""
+    """Change `keys.db` behind the product's back; the number of changed rows."""
     database = pysqlite3.dbapi2.connect(str(LogFiles(directory).keys))
     with database:
         met: int = database.execute(statement, values).rowcount
@@ -296,7 +288,6 @@ def keys_sql(directory: Path, statement: str, values: Sequence[Any] = ()) -> int
 
 
 def key_of(directory: Path, seq: int) -> str:
-    """The id of an entry's content key."""
     (row,) = [r for r in Intruder(directory).rows() if r.seq == seq]
     return str(row.fields()["content"]["key"])
 
@@ -326,7 +317,7 @@ def cut(intruder: Intruder, size: int) -> None:
 
 
 def signed_change(intruder: Intruder, seq: int, how: Callable[[dict[str, Any]], Any]) -> None:
-    """Someone with the log's key changes an entry and makes everything after it fit."""
+    """Change an entry with the log's key, and everything after it to fit."""
     rows = intruder.rows()
     bodies = [row.body for row in rows]
     fields = rows[seq].fields()
@@ -337,7 +328,6 @@ def signed_change(intruder: Intruder, seq: int, how: Callable[[dict[str, Any]], 
 
 
 def erasure(reader: LogReader, request_id: str, actor: str, reason: str) -> Draft:
-    """The draft that erases the texts of a request in the log."""
     entries: list[Json] = [entry.seq for entry in texts_of(reader, request_id)]
     fields: dict[str, Json] = {
         "actor": actor, "entries": entries, "reason": reason, "request_id": request_id,

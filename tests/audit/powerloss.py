@@ -1,8 +1,8 @@
 """Disks after a loss of power, made from a trace of the real writer.
 
-strace records every write, truncation, removal, rename and sync of the audit directory, and what
-was acknowledged on stdout. An image is what a disk may hold when power goes after operation k: all
-that was synced, and of the rest any subset in any order, torn at sectors of 512 bytes.
+strace records every write, truncation, removal, rename and sync of the audit directory, and the
+acknowledgements on stdout. An image is a possible disk after operation k: everything synced, and of
+the rest any subset in any order, torn at sectors of 512 bytes.
 
 Method: SQLite's test6.c and ALICE (OSDI 2014), on the system calls of the product itself.
 """
@@ -39,7 +39,6 @@ class Op:
 
 
 def record(directory: Path, mode: str) -> list[Op]:
-    """Run the appender in this mode and return what it did to the directory."""
     trace = directory.with_suffix(".ops")
     strace = [need_tool("strace"), "-f", "-y", "-xx", "-s", "10000000", "-e", f"trace={_CALLS}"]
     appender = [sys.executable, "-m", "tests.audit.appender", str(directory), mode]
@@ -115,14 +114,13 @@ def _file_op(call: str, name: str, rest: str, offsets: dict[str, int]) -> Op | N
 
 
 def said(ops: list[Op]) -> list[tuple[int, str]]:
-    """What was acknowledged: sequence number and leaf hash."""
+    """Acknowledged sequence numbers and leaf hashes."""
     text = b"".join(op.data for op in ops if op.what == "said").decode()
     lines = [line.split() for line in text.split("\n")[:-1]]
     return [(int(line[0]), line[1]) for line in lines if len(line) == 2]
 
 
 def image(before: Path, ops: list[Op], dice: random.Random, to: Path) -> None:
-    """A directory as a disk may hold it after these operations."""
     files = {p.name: bytearray(p.read_bytes()) for p in before.iterdir() if p.is_file()}
     for name in [n for n in files if n.endswith("-shm")]:
         del files[name]

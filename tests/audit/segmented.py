@@ -1,4 +1,4 @@
-"""Logs of several segments, and how their beginning is pruned."""
+"""Logs of several segments, and their pruning."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _NEVER = 1 << 30  # seconds
 def open_segments(directory: Path, clock: FixedClock | None = None) -> AuditLog:
     """A log that begins a new segment every 1,024 entries.
 
-    No key ends by its age: a copy of a log may be opened long after it was made.
+    No key ends by its age: a copy of a log may be opened much later.
     """
     return AuditLog.open(
         directory,
@@ -54,13 +54,12 @@ def segmented(directory: Path, segments: int = 3) -> Path:
 
 
 def some(log: AuditLog, name: str) -> None:
-    """A request, and another key."""
     ask(log, name)
     log.new_epoch().result()
 
 
 def prune(log: AuditLog, directory: Path, before: int, *people: str, root: str = "") -> Receipt:
-    """What the use-case writes down when everything was checked."""
+    """Record a prune as the use-case does after its checks."""
     root = root or LogReader(directory).root_before(before)
     fields: dict[str, Json] = {"actor": "uid:0", "before": before, "root": root}
     approvals = [

@@ -1,4 +1,4 @@
-"""The 31 ways to change a log that the design lists, as data: what is done, and what must be said.
+"""The design's 31 ways to change a log, as data: the change, and the expected finding.
 
 The log: entries 0 to 9 are three closed epochs of an intent, an outcome and a handover each (the
 first begins with genesis), 10 to 17 were committed together in the open epoch, 18 stands alone.
@@ -43,7 +43,7 @@ SIZE = 19
 
 @dataclass
 class World:
-    """A log, the keys of its epochs, and what others kept of it."""
+    """A log, the keys of its epochs, and copies that others kept of it."""
 
     directory: Path
     keys: list[Ed25519PrivateKey]
@@ -53,12 +53,10 @@ class World:
 
     @property
     def intruder(self) -> Intruder:
-        """Root."""
         return Intruder(self.directory)
 
 
 def world(place: Path) -> World:
-    """The log as it should be."""
     directory, keys = epochs_log(place / "log", 3)
     with open_log(directory) as log:
         asked = log.append(*(intent(f"b{n}") for n in range(4))).result()  # 10 to 13
@@ -71,7 +69,7 @@ def world(place: Path) -> World:
 
 
 def export_as_it_is(directory: Path, out: Path) -> Path:
-    """What an export of this log would hold if nothing were checked on the way."""
+    """An export of this log without any check on the way."""
     files = LogFiles(directory).segments()
     databases = [Intruder(directory, path) for _, path in files]
     first, alone = files[0][0], len(files) == 1
@@ -112,10 +110,10 @@ class Case:
     """One way.
 
     Attributes:
-        number: as the design counts them.
-        do: what the attacker does.
-        seq, code: what the appliance's verifier says first.
-        export: what the auditor's says first; None where an export does not carry it.
+        number: in the design.
+        do: the attack.
+        seq, code: the appliance's verifier's first finding.
+        export: the auditor's first finding; None where an export does not carry the change.
     """
 
     number: int
@@ -149,7 +147,6 @@ def _rebuilt(seq: int, **changes: object) -> Callable[[World], None]:
 
 
 def _signed(it: World, first: int, *keys: Ed25519PrivateKey) -> None:
-    """Sign the heads from `first` on anew."""
     frontier, note = Frontier(), b""
     for row in it.intruder.rows():
         frontier.append(row.hash)
@@ -162,7 +159,7 @@ def _signed(it: World, first: int, *keys: Ed25519PrivateKey) -> None:
 
 
 def _with_key(do: Callable[[World], None], seq: int) -> Callable[[World], None]:
-    """The same by someone who holds the key of the open epoch."""
+    """The same by the holder of the open epoch's key."""
 
     def signed(it: World) -> None:
         do(it)
@@ -240,14 +237,14 @@ def _image(it: World) -> None:
 
 
 def _split(it: World) -> None:
-    """Another last entry, by the log's own writer, on an image taken before."""
+    """Another last entry, by the log's own writer, on an earlier image."""
     _image(it)
     with open_log(it.directory) as log:
         log.append(admin("another")).result()
 
 
 def _wal(change: Callable[[Path], None]) -> Callable[[World], None]:
-    """Entries that are only in the WAL, and what happens to it after the power went."""
+    """Change the WAL, with entries of its own, after the power went."""
 
     def do(it: World) -> None:
         it.image = it.directory.parent / "running"
@@ -274,7 +271,7 @@ def _flip(path: Path) -> None:
 
 
 def _replaced(it: World) -> None:
-    """What `INSERT OR REPLACE` does once nothing refuses it."""
+    """`INSERT OR REPLACE`, once nothing refuses it."""
     row = it.intruder.rows()[4]
     it.intruder.sql(
         "INSERT OR REPLACE INTO leaf (seq, prev, hash, body) VALUES (4, ?, ?, ?)",
@@ -337,12 +334,11 @@ def _missing_link(seq: int) -> Callable[[World], None]:
 
 
 def _gone(first: int) -> Callable[[World], None]:
-    """A file of the log is removed."""
     return lambda it: it.intruder.files.segment(first).unlink()
 
 
 def _replaced_segment(it: World) -> None:
-    """A segment made to fit in itself: one entry says something else, those behind it follow."""
+    """A segment consistent in itself, with one changed entry."""
     files = it.intruder.files
     there = Intruder(it.directory, files.segment(1_024))
     rows = there.rows()
@@ -353,7 +349,6 @@ def _replaced_segment(it: World) -> None:
 
 
 def _pruned_further(it: World) -> None:
-    """What two people let go went, and then more."""
     with open_segments(it.directory) as log:
         prune(log, it.directory, 1_024, "Alice", "Bob")
     it.intruder.files.segment(1_024).unlink()

@@ -1,4 +1,4 @@
-"""Appending from the event loop: the wait cannot be cut from the entry."""
+"""Appending from the event loop: cancelling the wait does not cancel the entry."""
 
 import asyncio
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""Another program takes the whole disk: what began is recorded to its end (cases 35 to 39, 41)."""
+"""Another program fills the disk: begun work is recorded to its end (cases 35 to 39, 41)."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,6 @@ REQUESTS = 100
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 96 MiB."""
     with mounted(tmp_path / "disk", request.param, 96) as place:
         yield place
 
@@ -40,7 +39,7 @@ def begun(log: AuditLog) -> list[Receipt]:
 
 
 def ends(log: AuditLog, asked: list[Receipt], size: int) -> tuple[list[Receipt], str]:
-    """Outcomes with texts of this size, up to the first that is refused, and what that says."""
+    """Outcomes with texts of this size, up to the first refusal, and its message."""
     drafts = [outcome(r.seq, f"r{n}", bytes(size)) for n, r in enumerate(asked)]
     drafts.append(Draft("stop", {}))
     return until_refused(map(log.append, drafts))
@@ -52,7 +51,7 @@ def blocks(path: Path) -> int:
 
 
 def whole(directory: Path) -> bool:
-    """Whether file and WAL have their blocks."""
+    """True if file and WAL have their blocks."""
     wal = directory / "log.db-wal"
     return (blocks(directory / "ballast") >= FILE_BYTES) and (blocks(wal) >= WAL_BYTES + BALLAST)
 
@@ -109,7 +108,7 @@ def test_38_control_without_a_ballast_they_do_not(disk: Path) -> None:
 def test_38_no_space_to_move_the_wal_is_no_failed_commit(
     disk: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
-    """The disk was filled after the writer had looked. Control: as any error of SQLite's."""
+    """The disk was filled after the writer had looked. Control: any other error of SQLite's."""
     directory = new_log(disk / "log")
     log = opened(directory)
     asked = begun(log)

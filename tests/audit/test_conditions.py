@@ -1,6 +1,6 @@
-"""What the world may do to a running log: forks, readers that never end, files that go, backups.
+"""A running log's environment: forks, endless readers, removed files, backups.
 
-The numbers in names are those of the faults that the design lists.
+The numbers in names are those of the design's faults.
 """
 
 import os
@@ -79,7 +79,7 @@ def test_47_a_reader_that_never_ends_raises_an_alarm(
 
 
 def test_49_a_file_system_that_becomes_read_only_latches_and_loses_nothing(tmp_path: Path) -> None:
-    """What ext4 does by itself after an error of its disk, brought about by its option `abort`."""
+    """ext4's reaction to a disk error, by its option `abort`."""
     mount = need_tool("mount")
     place = tmp_path / "disk"
     with mounted(place, "ext4", 32):

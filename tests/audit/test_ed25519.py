@@ -1,4 +1,4 @@
-"""Signatures: what holds for the verifier and for the auditor, and what must not."""
+"""Signatures that hold for verifier and auditor, and those that must not."""
 
 import random
 from hashlib import sha512
@@ -30,7 +30,7 @@ SMALL = [  # all points whose order divides eight
 
 
 def answers(signature: bytes, text: bytes, public: bytes) -> set[bool]:
-    """What the verifier and the auditor say."""
+    """The verdicts of verifier and auditor."""
     return {ed25519.holds(signature, text, public), verify_export.signed(public, signature, text)}
 
 

@@ -69,7 +69,7 @@ SAMPLES: dict[str, dict[str, Json]] = {
 
 
 def jcs(value: Any) -> str:
-    """RFC 8785 written out by its sections: 3.2.2 literals and strings, 3.2.3 sorting."""
+    """RFC 8785 by its sections: 3.2.2 literals and strings, 3.2.3 sorting."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):

@@ -1,7 +1,4 @@
-"""When keys change, that old ones are gone, and crashes between the steps.
-
-Faults in each call of a change: test_faults.py.
-"""
+"""Changes of keys, and crashes between the steps; test_faults.py has faults in each call."""
 
 from pathlib import Path
 
@@ -105,7 +102,7 @@ def test_the_old_file_is_overwritten_where_it_lies(tmp_path: Path) -> None:
 
 
 def crashed(directory: Path, *, recorded: bool, overwritten: bool = False) -> None:
-    """Put the files back to where they were during the last change of keys."""
+    """Put the files back to the middle of the last change of keys."""
     files = LogFiles(directory)
     other = Ed25519PrivateKey.generate()
     if recorded:

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.durable
 
 
 def wrapped(directory: Path, seq: int) -> bytes:
-    """The wrapped content key of an entry, as it lies in keys.db."""
     reader = LogReader(directory)
     content = reader.entry(seq).body["content"]
     reader.close()

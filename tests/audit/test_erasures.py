@@ -1,4 +1,4 @@
-"""What the log says of keys that are gone."""
+"""The log's statements about missing keys."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Exports: what leaves is verified, complete, and harmless where it is read."""
+"""Exports: verified, complete, and harmless to their readers."""
 
 import csv
 import json

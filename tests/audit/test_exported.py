@@ -1,4 +1,4 @@
-"""What a copy must hold before anything may go."""
+"""Required contents of a copy before a prune."""
 
 from pathlib import Path
 

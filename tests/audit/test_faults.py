@@ -1,9 +1,8 @@
 """Each write and sync call of the writer fails or is its last (cases 32 to 34, 41 to 44, 49).
 
-The fault is injected into the real process by strace: the call returns an error and does nothing,
-or the process is killed in it. Then the log is opened again, and everything that was acknowledged
-must be there. Calls are counted by thread, since the one that opens the log ends a run before the
-one that writes made its first call.
+strace injects the fault into the real process: the call returns an error and does nothing, or the
+process is killed in it. Then the log is opened again, and everything acknowledged must be there.
+Calls are counted by thread, since the opening thread can end a run before the writer's first call.
 """
 
 import re
@@ -40,7 +39,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at the call number `when` (`N+`: and at all after it) of a thread."""
+    """A fault at the call number `when` (`N+`: and all after it) of a thread."""
 
     thread: str
     call: str
@@ -50,7 +49,7 @@ class Fault:
 
 @dataclass
 class Ran:
-    """What became of faults: how many came about, and how many of these ended the run."""
+    """Counts of the faults that came about, and of those that ended the run."""
 
     came: int = 0
     ended: int = 0
@@ -80,7 +79,6 @@ def traced(
 def run_with(
     forks: Forks, directory: Path, mode: str, fault: Fault, ran: Ran
 ) -> list[tuple[int, str]]:
-    """What the appender was promised."""
     inject = f"inject={fault.call}:{fault.what}:when={fault.when}"
     options = ("-e", f"trace={fault.call}", "-e", inject)
     status, said, trace = traced(forks, directory, mode, fault.thread, *options)
@@ -91,7 +89,7 @@ def run_with(
 
 
 def calls_made(forks: Forks, directory: Path, mode: str) -> dict[tuple[str, str], int]:
-    """How often each thread makes each call on the files of the log in a whole run."""
+    """Each thread's calls on the files of the log in a whole run, by number."""
     found = {}
     for thread in THREADS:
         run = copy(directory, directory.with_suffix(f".{thread}"))
@@ -109,7 +107,7 @@ def at_every_call(made: dict[tuple[str, str], int], what: str) -> list[Fault]:
 
 
 def before(mode: str, directory: Path) -> Path:
-    """What the appender finds: `roll` a nearly full segment, `prune` two, `erase` a request."""
+    """The initial log: for `roll` a nearly full segment, for `prune` two, for `erase` a request."""
     new_log(directory)
     if mode == "erase":
         with open_log(directory) as log:
@@ -121,7 +119,7 @@ def before(mode: str, directory: Path) -> Path:
 
 
 def survives(forks: Forks, tmp_path: Path, faults: list[Fault], mode: str = "twenty") -> Ran:
-    """Run after run with a fault; none may lose what was acknowledged."""
+    """Run after run with a fault; none may lose acknowledged entries."""
     pristine = before(mode, tmp_path / "pristine")
     ran = Ran()
     for number, fault in enumerate(faults):
@@ -135,7 +133,7 @@ def survives(forks: Forks, tmp_path: Path, faults: list[Fault], mode: str = "twe
 
 
 def texts_are_as_the_log_says(directory: Path) -> bool:
-    """Whether exactly the texts can be read that no entry erased."""
+    """True if exactly the unerased texts can be read."""
     reader = LogReader(directory)
     try:
         erased = bool(reader.search(Query(kind="erase")).entries)
@@ -176,7 +174,7 @@ def test_control_what_was_promised_and_is_not_there_is_told(forks: Forks, tmp_pa
 
 
 def test_34_a_commit_whose_sync_failed_may_come_back(forks: Forks, tmp_path: Path) -> None:
-    """What latching is for: afterwards entries are there that nobody was promised."""
+    """The purpose of latching: afterwards entries are there that nobody was promised."""
     pristine = before("four", tmp_path / "pristine")
     back = 0
     for number in range(8, 20):
@@ -191,7 +189,6 @@ def test_34_a_commit_whose_sync_failed_may_come_back(forks: Forks, tmp_path: Pat
 
 
 def left_open(directory: Path) -> Path:
-    """A log whose writer died with three intents open."""
     log = open_log(new_log(directory))
     log.append(*(intent(f"open-{n}") for n in range(3))).result()
     return copy(directory, directory.with_suffix(".dead"))
@@ -235,8 +232,8 @@ def test_42_44_faults_at_some_calls_of_what_takes_steps(
 
 
 def told(made: dict[tuple[str, str], int], ran: Ran, faults: list[Fault]) -> None:
-    """Say the counts (`-rP`). A fault that did not come about tested nothing; the last ones may
-    not come, since content keys are random and fill one page more or less.
+    """Print the counts (`-rP`). The last faults may not come about, since random content keys fill
+    one page more or less.
     """
     calls = ", ".join(f"{thread} {call} {n}" for (thread, call), n in made.items() if n)
     came = f"{len(faults)} faults, {ran.came} came about, {ran.ended} ended a run"
@@ -273,7 +270,6 @@ def test_41_faults_at_every_call_of_a_recovery(forks: Forks, tmp_path: Path, fau
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_32_33_faults_at_every_call(forks: Forks, tmp_path: Path, fault: str) -> None:
-    """Each write, cut, rename, removal and sync on the files of the log, once and for good."""
     made = calls_made(forks, new_log(tmp_path / "count"), "four")
     assert made["writer", "fsync"] >= 5
     assert made["writer", "pwrite64"] >= 20

@@ -1,4 +1,4 @@
-"""docs/audit-format.md says what the code does, and its vectors need no code of ours."""
+"""docs/audit-format.md agrees with the code, and its vectors need no code of ours."""
 
 import ast
 import base64
@@ -38,7 +38,6 @@ def test_every_kind_and_its_fields_are_described() -> None:
 
 
 def codes_in(module: ModuleType) -> set[str]:
-    """The second argument of every `add(…)` and `entry(…)`."""
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 3]
     codes = [call.args[1] for call in calls if ast.unparse(call.func).endswith((".add", ".entry"))]

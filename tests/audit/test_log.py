@@ -1,4 +1,4 @@
-"""Appending: receipts, order, atomic groups, bounds, and what happens when the disk says no."""
+"""Appending: receipts, order, atomic groups, bounds, and a refusing disk."""
 
 import threading
 from collections.abc import Iterator
@@ -132,13 +132,13 @@ def test_what_waits_is_committed_together_and_in_order(log: AuditLog, directory:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A commit waits for the clients that were just answered until they are all back."""
+    """A commit waits until all clients that were just answered are back."""
     monkeypatch.setattr(log_module, "GATHER", 1e9)
     monkeypatch.setattr(log_module, "GATHER_ALL", 1e9)
 
 
 def three_after_two(log: AuditLog) -> list[Future[tuple[Receipt, ...]]]:
-    """Two entries of one commit, and then three more, one by one."""
+    """Two entries of one commit, then three more, one by one."""
     with writer_held(log):
         two = [log.append(admin(str(n))) for n in range(2)]
     wait(two)

@@ -1,7 +1,6 @@
-"""kill -9 at random points: what was acknowledged is there, the log verifies, nothing stays open.
+"""kill -9 at random points: acknowledged entries are there, the log verifies, nothing stays open.
 
-This shows safety against the end of the process. Against loss of power it shows that a disk sync
-comes before each receipt; what a disk then loses needs other means.
+Against loss of power it shows only that a disk sync comes before each receipt.
 """
 
 import itertools
@@ -28,7 +27,7 @@ KILLS = 20
 
 
 def run_and_kill(directory: Path, mode: str, lines: int) -> list[tuple[int, str]]:
-    """Start an appender, kill it after it said so many lines; everything that it said."""
+    """Start an appender, kill it after so many lines; all its lines."""
     command = [sys.executable, "-m", "tests.audit.appender", str(directory), mode]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as child:
         assert child.stdout is not None
@@ -74,7 +73,7 @@ def test_control_an_acknowledgement_before_the_commit_is_caught(tmp_path: Path) 
 
 
 def syncs_before_each_promise(directory: Path, mode: str) -> list[int]:
-    """How many disk syncs there were between one printed receipt and the next."""
+    """Disk syncs between each printed receipt and the next."""
     trace = directory.with_suffix(".trace")
     appender = [sys.executable, "-m", "tests.audit.appender", str(directory), mode]
     strace = [need_tool("strace"), "-f", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)]

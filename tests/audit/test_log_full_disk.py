@@ -21,7 +21,6 @@ MIB = 1 << 20
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 8 MiB."""
     with mounted(tmp_path / "disk", "tmpfs", 8) as place:
         yield place
 

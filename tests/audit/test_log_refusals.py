@@ -1,4 +1,4 @@
-"""What is not recorded: a full queue, a failed commit, a disk that runs short."""
+"""Refusals to record: a full queue, a failed commit, a short disk."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -111,8 +111,6 @@ def leaves_of(count: int) -> list[bytes]:
 
 
 def stored(leaves: Sequence[bytes]) -> Subtree:
-    """Complete subtrees straight from the leaf hashes."""
-
     def at(level: int, index: int) -> bytes:
         found = leaves[index << level : (index + 1) << level]
         assert len(found) == 1 << level

@@ -1,4 +1,4 @@
-"""OCSF 1.9: what the profiles ask for, and an attestation that anybody can compute again."""
+"""OCSF 1.9: the profiles' fields, and an attestation that anybody can compute again."""
 
 import json
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Power is lost at any operation of the writer: nothing that was acknowledged is lost (case 40)."""
+"""Power is lost at any operation of the writer: no acknowledged entry is lost (case 40)."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.long, pytest.mark.durable]
 
 
 def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
-    """`kept`, `lost`, why it was refused, or what the verification finds."""
+    """`kept`, `lost`, the refusal, or the verification's findings."""
     try:
         open_log(directory).close()
         report = verify_log(directory)
@@ -37,7 +37,7 @@ def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
 
 
 def outcomes(before: Path, ops: list[Op], place: Path, images: int, seed: int) -> dict[str, int]:
-    """What becomes of so many images: power goes at each operation in turn, then at any."""
+    """Outcomes of so many images: power goes at each operation in turn, then at any."""
     assert {"write", "sync", "said"} <= {op.what for op in ops}
     assert len(powerloss.said(ops)) == 20
     dice = random.Random(seed)
@@ -78,7 +78,7 @@ def test_40_control_with_synchronous_normal_images_lose_it(tmp_path: Path) -> No
 
 
 def test_40_the_same_from_a_trace_of_the_process(tmp_path: Path) -> None:
-    """What the kernel saw of the real driver, and not what a file system in Python was told."""
+    """The kernel's view of the real driver."""
     assert through_trace(tmp_path, 60, "twenty") == {"kept": 60}
 
 

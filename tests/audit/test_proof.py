@@ -1,4 +1,4 @@
-"""Proof files: what a true one proves, and that no false one does (case 31)."""
+"""Proof files: true ones prove, false ones do not (case 31)."""
 
 import base64
 import json

@@ -21,7 +21,6 @@ OTHER = VerifierKey(KEY.name, bytes(range(32)), COSIGNATURES)
 
 
 def witnessed(log: AuditLog, directory: Path) -> None:
-    """What a witness says of the newest head, recorded."""
     reader = LogReader(directory)
     note = reader.checkpoint()
     reader.close()

@@ -1,4 +1,4 @@
-"""A log whose beginning was pruned: everything in it still holds, and nothing more goes."""
+"""A log whose beginning was pruned: the rest still holds, and nothing more goes."""
 
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def test_the_content_keys_go_with_it(three: Path) -> None:
 def test_44_an_interrupted_prune_is_finished_at_the_next_start(
     three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The entry is durable; the power goes somewhere between it and the last file."""
+    """The entry is durable; the power goes between it and the last file."""
     real, last = Path.unlink, {"keys": 0, "first file": 1, "all files": 2}[step]
     gone: list[str] = []
 
@@ -125,7 +125,6 @@ def test_44_an_interrupted_prune_is_finished_at_the_next_start(
 
 
 def test_an_outcome_after_the_prune_closes_its_pruned_intent(three: Path, tmp_path: Path) -> None:
-    """`across-0` is asked in the first segment and answered in the second."""
     pruned(three)
     assert LogReader(three).entry(ROWS).kind == "outcome"
     assert found(three) == []
@@ -165,7 +164,6 @@ def test_approvals_of_something_else_do_not_count(three: Path, tmp_path: Path) -
 def test_approvals_that_are_older_than_what_goes_are_none(
     three: Path, tmp_path: Path, seqs: list[int]
 ) -> None:
-    """Entries that went cannot be looked up, so nobody may refer to them."""
     root = LogReader(three).root_before(ROWS)
     fields: dict[str, Json] = {"actor": "uid:0", "before": ROWS, "root": root, "reason": "old"}
     with open_segments(three) as log:

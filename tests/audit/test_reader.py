@@ -1,4 +1,4 @@
-"""Reading: pages, requests, texts, proofs; and what the reader does not hand out."""
+"""Reading: pages, requests, texts, proofs; and refusals."""
 
 from collections.abc import Iterator
 from pathlib import Path

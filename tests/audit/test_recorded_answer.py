@@ -1,4 +1,4 @@
-"""A recorded answer leaves the log, or a file, only proved; whatever was changed is refused."""
+"""A recorded answer leaves the log, or a file, only proved."""
 
 import base64
 import itertools
@@ -97,7 +97,7 @@ def test_a_line_with_any_part_changed_is_refused(pristine: Path) -> None:
 def test_of_a_log_that_root_changed_nothing_leaves(
     victim: Path, intruder: Intruder, entry: int, hides: bool
 ) -> None:
-    """A body with another model or status, with its hash as before, or with the right one."""
+    """A body with another model or status, with its old hash, or with the right one."""
     row = intruder.rows()[entry]
     changed = consistent(row, request_id="single-9")
     kept = row.hash if not hides else changed.hash

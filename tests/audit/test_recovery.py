@@ -1,4 +1,4 @@
-"""What a log must show before it is continued; `test_session.py` opens whole directories."""
+"""Conditions to continue a log; `test_session.py` opens whole directories."""
 
 from pathlib import Path
 

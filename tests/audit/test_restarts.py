@@ -23,8 +23,6 @@ JUMPS = (0, 0, 0, 0, 1_000_000, 700_000_000, -DAY, DAY, 365 * DAY, -365 * DAY)
 
 
 class Host:
-    """A host whose wall clock jumps and which reboots."""
-
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self._moment = Moment(1_764_000_000_000_000, "boot-0", 5_000_000)
@@ -36,7 +34,6 @@ class Host:
         return self._moment
 
     def reboot(self) -> None:
-        """Another boot; time since boot begins anew."""
         boot = f"boot-{self._dice.randrange(10**9)}"
         self._moment = Moment(self._moment.time_us, boot, self._dice.randrange(1_000_000))
 
@@ -50,7 +47,7 @@ def begin(directory: Path, host: Host) -> Session:
 
 
 def some_work(writing: Session, dice: random.Random) -> list[Receipt]:
-    """A few entries; every intent may or may not get its outcome before the end."""
+    """A few entries; an intent may lack its outcome at the end."""
     made: list[Receipt] = []
     for _ in range(dice.randrange(3)):
         name = str(dice.random())
@@ -66,7 +63,7 @@ def some_work(writing: Session, dice: random.Random) -> list[Receipt]:
 
 
 def restart(directory: Path, times: int, seed: int) -> int:
-    """So many starts, with checks on the way; how many entries came of it."""
+    """So many starts, with checks on the way; the number of entries."""
     dice = random.Random(seed)
     host = Host(dice)
     receipts: list[Receipt] = []

@@ -1,4 +1,4 @@
-"""Where a segment ends and another begins, and that a crash in between loses nothing."""
+"""Edges of segments, and crashes there that lose nothing."""
 
 import sys
 from pathlib import Path

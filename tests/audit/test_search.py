@@ -1,4 +1,4 @@
-"""Search: every page agrees with reading everything, and costs no more than it may."""
+"""Search: every page agrees with reading everything, at a bounded cost."""
 
 import itertools
 import random
@@ -24,7 +24,7 @@ BASE = 1_764_000_000_000_000
 
 
 class Jumpy:
-    """A clock that mostly goes on, and sometimes far back or ahead."""
+    """A clock that sometimes jumps far back or ahead."""
 
     def __init__(self) -> None:
         self._dice = random.Random(5)
@@ -69,7 +69,6 @@ def reader(large: Path) -> Iterator[LogReader]:
 
 
 def pages(reader: LogReader, query: Query) -> Iterator[list[LogEntry]]:
-    """Every page of a search, as a client asks for them."""
     while True:
         page = reader.search(query)
         yield page.entries

@@ -1,4 +1,4 @@
-"""Several files read as one log; test_rolling.py makes them, test_pruning.py takes some away."""
+"""Several files read as one log."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Creating a log, and opening it: what must hold, and what a crash left open."""
+"""Creating a log, and opening it: conditions, and work left by a crash."""
 
 import json
 import stat
@@ -117,7 +117,6 @@ def newer_head(directory: Path) -> None:
 
 
 def forked_head(directory: Path) -> None:
-    """HEAD has seen an entry 40 that the log does not have."""
     path = directory / "HEAD"
     twin = path.with_name("twin")
     twin.write_bytes(path.read_bytes())

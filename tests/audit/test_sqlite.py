@@ -1,7 +1,7 @@
-"""An SQLite that is too old or does not keep what it is told is refused at the start (case 53).
+"""An SQLite that is too old or ignores a pragma is refused at the start (case 53).
 
-The driver is the real one. What it says of its version is changed, or a pragma has another value
-and the statement that sets it does not reach SQLite.
+The driver is the real one, with another version, or with a pragma of another value whose statement
+does not reach SQLite.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +26,6 @@ PRAGMAS = ("journal_mode", *OTHERWISE)
 
 
 class Connection(driver.Connection):  # type: ignore[misc]
-    """Does not pass on the statements that set one pragma."""
-
     deaf = ""
 
     def cursor(self, *_: Any) -> Any:
@@ -35,8 +33,6 @@ class Connection(driver.Connection):  # type: ignore[misc]
 
 
 class Cursor(driver.Cursor):  # type: ignore[misc]
-    """The same of its statements."""
-
     def execute(self, sql: str, *values: Any) -> Any:
         ignored = Connection.deaf and sql.startswith(f"PRAGMA {Connection.deaf} =")
         return self if ignored else super().execute(sql, *values)
@@ -44,8 +40,6 @@ class Cursor(driver.Cursor):  # type: ignore[misc]
 
 @pytest.fixture
 def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
-    """Use another version, or one that ignores a pragma."""
-
     class Module:
         sqlite_version_info = driver.sqlite_version_info
 
@@ -74,7 +68,6 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def left_open(directory: Path) -> Path:
-    """A log with something to do for who opens it: an open intent."""
     with open_log(new_log(directory)) as log:
         ask(log, "r1")
         log.append(intent("r2")).result()

@@ -1,4 +1,4 @@
-"""Syslog messages and CEF events of entries that somebody hostile wrote."""
+"""Syslog messages and CEF events of hostile entries."""
 
 from pathlib import Path
 

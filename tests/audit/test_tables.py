@@ -108,7 +108,6 @@ def spans(directory: Path) -> list[Any]:
 
 
 def test_57_a_migration_keeps_the_root_and_adds_what_a_new_log_has(tmp_path: Path) -> None:
-    """The first version of the tables, brought up to date, equals what a new log gets."""
     newer = new_log(tmp_path / "newer")
     with open_log(newer) as log:
         for number in range(5):

@@ -32,7 +32,7 @@ def victim_world(honest: World, tmp_path: Path) -> World:
 
 
 def earliest(problems: list[tuple[int, str]]) -> tuple[int, set[str]] | None:
-    """The first entry at fault, and what is said about it."""
+    """The first entry at fault, and its codes."""
     if not problems:
         return None
     seq = min(seq for seq, _ in problems)
@@ -40,7 +40,7 @@ def earliest(problems: list[tuple[int, str]]) -> tuple[int, set[str]] | None:
 
 
 def first_finding(it: World) -> tuple[int, set[str]] | None:
-    """What the verifier says first; it says the same row by row, and divided."""
+    """The verifier's first finding, the same row by row, and divided."""
     report = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
     assert report.ok == (not report.problems)
     with mock.patch.object(ChainCheck, "plain", lambda *_: None):

@@ -1,7 +1,5 @@
-"""Whatever was done to a log: in bulk, row by row and in two halves the verdict is the same, and
-where the auditor's verifier finds anything, the appliance's does.
-
-Changes are drawn at random (dice.py); seeds make them come again.
+"""In bulk, row by row and in two halves the verdict is the same, and the appliance's verifier finds
+something wherever the auditor's does. Changes are drawn at random (dice.py), by seed.
 """
 
 import random
@@ -36,7 +34,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def verdict(directory: Path, genesis: bytes, chunk: int) -> VerificationReport | str:
-    """What verification says, with every finding kept, in one order."""
+    """The verdict, with every finding kept, in one order."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(verify, "CHUNK", chunk))
         for kept in (findings, indexes):
@@ -75,7 +73,6 @@ def agree(
 
 
 def auditor(directory: Path, out: Path, genesis: bytes) -> set[str]:
-    """Codes of what the second verifier finds."""
     try:
         verifier = Verifier(export_as_it_is(directory, out), genesis.decode())
         verifier.run()
@@ -85,7 +82,6 @@ def auditor(directory: Path, out: Path, genesis: bytes) -> set[str]:
 
 
 def drawn(honest: World, place: Path, seed: int) -> int:
-    """One change to a short log; 1 if it was found."""
     dice = random.Random(seed)
     directory = copy(honest.directory, place / f"log{seed}")
     done = changes.change(Intruder(directory), dice, honest.keys)
@@ -97,7 +93,6 @@ def drawn(honest: World, place: Path, seed: int) -> int:
 
 
 def drawn_in_segments(whole: Path, place: Path, seed: int) -> int:
-    """The same in one file of a log of three."""
     dice = random.Random(seed)
     directory = copy(whole, place / f"log{seed}")
     files = LogFiles(directory).segments()

@@ -27,8 +27,6 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 class Script:
-    """Moments as a test wants them."""
-
     def __init__(self) -> None:
         self.moment = Moment(1, "boot-1", 100)
 

@@ -1,8 +1,8 @@
 """The log's own writer on a file system that forgets: SQLite's VFS in Python, through APSW.
 
-Everything that SQLite writes, truncates, removes and syncs goes through here and is noted, in turn,
-as `powerloss.Op`, with what was acknowledged between. The product's code runs unchanged over a
-small DBAPI on APSW; HEAD, which is written beside the database, is noted as well.
+Everything that SQLite writes, truncates, removes and syncs is noted as `powerloss.Op`, with the
+acknowledgements between. The product's code runs unchanged over a small DBAPI on APSW; HEAD, beside
+the database, is noted as well.
 
 Method: SQLite's test6.c.
 """
@@ -71,8 +71,6 @@ def _errors() -> Iterator[None]:
 
 
 class _Cursor:
-    """A cursor of the DBAPI, as far as the product uses it."""
-
     arraysize, lastrowid, rowcount = 1, None, -1
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -129,7 +127,7 @@ class _Connection:
         self._apsw.authorizer = call
 
     def create_function(self, *_: Any, **__: Any) -> None:
-        """None of SQLAlchemy's is used."""
+        pass
 
     def commit(self) -> None:
         self._end("COMMIT")
@@ -146,8 +144,6 @@ class _Connection:
 
 
 class _Driver:
-    """What `appliance.db` imports in place of pysqlite3."""
-
     paramstyle = "qmark"
     sqlite_version = apsw.sqlite_lib_version()
     sqlite_version_info = tuple(map(int, sqlite_version.split(".")))
@@ -160,7 +156,7 @@ class _Driver:
 
 
 def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op]:
-    """Let the writer answer so many requests; what reached the disk, and what was acknowledged."""
+    """Let the writer answer so many requests; the operations, and the acknowledgements."""
     ops: list[Op] = []
 
     def note_replaced(path: Path, data: bytes) -> None:
@@ -192,7 +188,7 @@ def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op
 
 
 def _answer(writing: Session, ops: list[Op], number: int) -> None:
-    """One request; every receipt is said as a client would hear it."""
+    """One request; every receipt is noted when a client would get it."""
     (asked,) = writing.commit([[intent(f"r{number}")]])
     assert isinstance(asked, tuple)
     ops.append(Op("said", data=f"{asked[0].seq} {asked[0].leaf.hex()}\n".encode()))

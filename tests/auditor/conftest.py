@@ -1,4 +1,4 @@
-"""The logs that the auditor's programs look at are those of tests/audit."""
+"""The auditor's programs verify the logs of tests/audit."""
 
 from tests.audit.conftest import intruder, pristine, three, victim, whole
 

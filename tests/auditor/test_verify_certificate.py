@@ -1,4 +1,4 @@
-"""The verifier of certificates says what the appliance says, of true ones and of forged ones."""
+"""The verifier of certificates agrees with the appliance, on true and forged ones."""
 
 import ast
 import json
@@ -127,7 +127,6 @@ def _passed(statement: dict[str, Any]) -> None:
 
 
 def _altered_terms() -> bytes:
-    """A specification whose margin was widened after its person signed it."""
     wide = edited(signed(wanted()), lambda s: s["predicate"].update(margin_micros=90_000))
     looser = wanted(margin_micros=90_000)
     found = judging.judge(looser, pairs(400, gained=20))
@@ -193,7 +192,7 @@ def test_there_are_more_than_twelve_ways_of_tampering() -> None:
 
 
 def _loader(tmp_path: Path, envelope: bytes, told: dict[str, Any]) -> str:
-    """What the store of certificates says, before a task is approved."""
+    """The refusal of the store of certificates, before a task is approved."""
     revoked = [told["revoked"]] if "revoked" in told else []
     strict: TrustPolicy = policy(policies.put("revoked", "keys", revoked))
     database = open_database(tmp_path / "a.db", [evaluations.TABLES])
@@ -274,7 +273,7 @@ def test_both_judge_alike_to_the_last_digit(
     count: int, gained: int, lost: int, right: int, per_group: int, number: int, unnamed: bool,
     plain: bool,
 ) -> None:  # fmt: skip
-    """By the interval that a certificate names, and by those of certificates of before."""
+    """By the interval that a certificate names, and by those of older ones."""
     found = [
         ItemPair(p.item, f"g{n // per_group}", p.stratum, p.expected, p.candidate, p.incumbent,
              p.candidate_answer, p.incumbent_answer)
@@ -318,7 +317,7 @@ def test_a_pack_counts_in_the_verdict(
 def test_an_older_certificate_is_judged_by_its_own_interval(
     write: Callable[[str, bytes], Path], evaluator: Path
 ) -> None:
-    """62 groups without a loss; control: a name that is another one's is refused."""
+    """62 groups without a loss; control: another interval's name is refused."""
     found = pairs(62)
     outcomes = write("outcomes.jsonl", lines(found))
     before = judging.judge(wanted(), found, unnamed=True)
@@ -400,7 +399,6 @@ def test_other_outcomes_are_refused(write: Callable[[str, bytes], Path], evaluat
 def test_a_verdict_that_does_not_follow_is_refused(
     write: Callable[[str, bytes], Path], evaluator: Path
 ) -> None:
-    """Signed by the evaluator over outcomes that say something else."""
     found = pairs(400, lost=40)
     true = judging.judge(wanted(), found)
     assert true.verdict == "fail" or true.verdict == "underpowered"

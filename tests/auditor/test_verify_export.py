@@ -180,7 +180,7 @@ FINE: list[dict[str, Any]] = [
 def test_both_agree_on_what_the_holder_of_the_key_may_write(
     intruder: Intruder, victim: Path, tmp_path: Path, said: dict[str, Any], ok: bool
 ) -> None:
-    """Hashes, roots and signatures all fit: what is left is what an entry may say."""
+    """Hashes, roots and signatures all fit: only the entry's content is left to check."""
 
     def how(fields: dict[str, Any]) -> None:
         fields.update(said)

@@ -1,4 +1,4 @@
-"""The verifier of receipts says what the appliance says, of true ones and of false ones."""
+"""The verifier of receipts agrees with the appliance, on true and false ones."""
 
 import ast
 import hashlib
@@ -55,7 +55,7 @@ def genesis(log: Path) -> str:
 
 
 def receipt(log: Path, request: str = "newest", *, closed: bool = True) -> dict[str, Any]:
-    """What the API answers for a request."""
+    """The API's answer for a request."""
     reader = LogReader(log)
     intent, outcome = reader.find_request(request, "k1")
     assert outcome is not None
@@ -212,7 +212,7 @@ SALARY = "The salary of Zq Kanari is 61000 a year."
 
 
 def cited(log: AuditLog) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Leave a search and an answer that cites; what the app got of each."""
+    """Leave a search and an answer that cites; the app's copy of each."""
     found, nonce = [passage(1, SALARY)], commitments.fresh()
     said = SALARY[:30].encode()
     one = Citation(
@@ -236,7 +236,7 @@ def cited(log: AuditLog) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def receipt_of(log: Path, request: str) -> dict[str, Any]:
-    """What the API answers, evidence included."""
+    """The API's answer, evidence included."""
     reader = LogReader(log)
     first, last = reader.find_request(request, "k1")
     made = ReceiptResponse(
@@ -252,7 +252,7 @@ def receipt_of(log: Path, request: str) -> dict[str, Any]:
 
 
 def test_a_citation_verifies_offline_until_it_is_erased(tmp_path: Path) -> None:
-    """Verify, erase, verify says erased; and nobody finds the salary by its digest meanwhile."""
+    """Meanwhile nobody finds the salary by its digest."""
     directory = new_log(tmp_path / "log")
     with open_log(directory) as opened:
         answer, search = cited(opened)

@@ -1,4 +1,4 @@
-"""The verifier of certificates on those of routes: what it computes again, and what it refuses."""
+"""The verifier of certificates on those of routes: repeated computations, and refusals."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def write(tmp_path: Path) -> Write:
 def world(*, weight: str = "answers", company: bool = False, each: int = 2, seed: int = 9) -> tuple[
     list[Observed], RouteSpecification, CalibrationFound
 ]:  # fmt: skip
-    """A certified route: outcomes as they are exported, terms, and what the certificate says.
+    """A certified route: outcomes as they are exported, terms, and findings.
 
     Every other group of the sealed split has `each` items; one in ten is kept away by a rule, and
     of one in a hundred the engine was lost.
@@ -153,7 +153,6 @@ def test_a_certificate_from_before_is_judged_as_it_was(write: Write) -> None:
 
 
 def carried(seen: list[Observed], terms: RouteSpecification, made: CalibrationFound) -> bytes:
-    """The same certificate under another engine, with the threshold that bears the change."""
     dev = planted(np.random.default_rng(1), 600)
     plan = certifying.plan(dev, CertificationTerms(0.05, 0.05 * 0.7, 0.05), 1_600)
     assert isinstance(plan, CertificationPlan)
@@ -193,13 +192,12 @@ def test_what_was_carried_over_is_judged_with_the_change(write: Write) -> None:
 def signed(
     seen: list[Observed], terms: RouteSpecification, made: CalibrationFound, **changes: Any
 ) -> bytes:
-    """A certificate of these outcomes that says something else."""
     root = pairs.root(seen)
     return certificate(terms, msgspec.structs.replace(made, merkle_root=root, **changes))
 
 
 def mutants() -> dict[str, tuple[bytes, bytes, str]]:
-    """What a dishonest evaluator, or who changed a file, may do; and what is said then."""
+    """Forgeries by a dishonest evaluator, or by a person who changed a file; and their refusals."""
     seen, terms, made = world()
     kept = lines(seen)
     threshold, function = made.threshold_micros or 0, confidence.read(made.function)

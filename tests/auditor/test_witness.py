@@ -23,7 +23,6 @@ PROGRAM = Path(__file__).parents[2] / "auditor" / "witness.py"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """The witness's own directory."""
     assert main(["key", str(tmp_path / "desk"), "w.example/witness"]) == 0
     return tmp_path / "desk"
 

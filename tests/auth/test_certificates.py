@@ -69,7 +69,7 @@ def test_no_other_name_and_no_other_ca(made: Path, tmp_path: Path) -> None:
 
 
 def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
-    """A client of one version, with what OpenSSL otherwise leaves out of old ones."""
+    """A client of one version, also of old ones that OpenSSL otherwise disables."""
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
     return context
@@ -91,8 +91,6 @@ def test_tls_older_than_1_2_is_refused(made: Path) -> None:
 
 @dataclass(frozen=True)
 class Issued:
-    """A certificate and its key, as an organisation's CA makes them."""
-
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
@@ -109,7 +107,7 @@ class Issued:
 
 
 def issued(name: str, by: Issued | None = None, *, ca: bool = False, days: int = 9) -> Issued:
-    """Make one; with a negative number of days it has expired."""
+    """Negative days mean that it has expired."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     end = datetime.now(UTC) + timedelta(days=days)
@@ -178,7 +176,7 @@ def test_the_ca_is_limited_to_the_names_and_its_key_is_nowhere(made: Path) -> No
 def test_a_certificate_beyond_the_constraints_is_worthless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control of the constraint: the same CA signs another name, and clients refuse it."""
+    """The control: the same CA signs another name, and clients refuse it."""
     inner: Callable[[x509.GeneralName], x509.GeneralName] = certificates._constraint
     monkeypatch.setattr(certificates, "_constraint", lambda _: inner(x509.DNSName("appliance.lan")))
     issue(tmp_path / "tls", ["bank.example"], SystemClock())

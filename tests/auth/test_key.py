@@ -1,4 +1,4 @@
-"""What a key is: live until its end, and sane limits."""
+"""A key: live until its end, and sane limits."""
 
 import pytest
 

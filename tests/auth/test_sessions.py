@@ -1,4 +1,4 @@
-"""Sessions: the rights of their key and no others, and an end by themselves."""
+"""Sessions: exactly the rights of their key, and an end by themselves."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,6 +1,6 @@
-"""Reads rows of every table that code of a commit left behind; a plugin of pytest, or by itself.
+"""Reads rows of every table that a commit's code left behind; a plugin of pytest, or by itself.
 
-It imports nothing of the product by name but `appliance.db`, so that it runs with older code.
+Of the product it imports only `appliance.db` by name, so that it runs with older code.
 
 usage: python rows.py DATA
 """
@@ -21,7 +21,6 @@ _kept: dict[tuple[str, str], dict[str, list[str]]] = {}
 
 
 def pytest_load_initial_conftests() -> None:
-    """Have databases noted that are opened."""
     database: Any = importlib.import_module("appliance.db")
     whole = database.open_database
 
@@ -40,7 +39,6 @@ def pytest_runtest_teardown() -> None:
 
 
 def read(path: Path) -> None:
-    """Keep rows of each table of a database."""
     driver = importlib.import_module("pysqlite3.dbapi2")
     connection = driver.connect(f"file:{path}?mode=ro", uri=True)
     connection.row_factory = driver.Row
@@ -65,7 +63,7 @@ def _keep(database: str, table: str, row: dict[str, Any]) -> None:
 
 
 def _shape(column: str, value: Any) -> Any:
-    """The likeness of values of one column: the names inside of JSON, and words of a few."""
+    """The shape of a column's values: the names inside of JSON, and words of a few."""
     if isinstance(value, str) and value[:1] == "{":
         found = json.loads(value)
         return sorted(found) if isinstance(found, dict) else type(found)

@@ -1,4 +1,4 @@
-"""What older code signed and kept, today's code reads and writes again, byte for byte.
+"""Today's code reads and writes statements and rows of older code, byte for byte.
 
 `write.py` had it made: by 1055724, the release before, and by 82a17ea6, before statements, facts
 and results of jobs became typed.
@@ -59,7 +59,6 @@ def policy(line: Line) -> TrustPolicy:
 
 
 def payload(envelope: bytes) -> bytes:
-    """What was signed."""
     outer = json.loads(envelope)
     return base64.b64decode(outer.get("dsseEnvelope", outer)["payload"])
 
@@ -139,7 +138,7 @@ NEWER: Line = {
 
 
 def today(kind: str, signed: bytes) -> bytes:
-    """What was signed, with the members that are written since."""
+    """The signed payload, with the members that are written since."""
     if kind != "route":
         return signed
     told = json.loads(signed)

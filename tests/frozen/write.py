@@ -1,9 +1,9 @@
-"""Has the code of a commit sign twenty envelopes of each kind, and keep rows of its databases.
+"""Lets the code of a commit sign twenty envelopes of each kind, and keeps rows of its databases.
 
 usage: python -m tests.frozen.write COMMIT
 
-Lines of JSON: `KIND.jsonl.xz` has what was signed, `rows.jsonl.xz` rows of each table and results
-of each kind of job as the tests of that commit leave them. Nothing here runs with today's code.
+Lines of JSON: `KIND.jsonl.xz` has the signed envelopes, `rows.jsonl.xz` rows of each table and
+results of each kind of job from that commit's tests. Nothing here runs with today's code.
 """
 
 import importlib
@@ -70,12 +70,10 @@ def trust(name: str) -> Any:
 
 
 def tests(name: str) -> Any:
-    """A module of the tests."""
     return importlib.import_module(f"tests.{name}")
 
 
 def policy() -> dict[str, Any]:
-    """The document of the policy under which all of it holds."""
     policies, gates = tests("trust.policies"), tests("evals.gates")
     document: dict[str, Any] = policies.document()
     document["keys"] |= policies.bound(gates.EVALUATOR, "evidence of plant 1")
@@ -84,7 +82,7 @@ def policy() -> dict[str, Any]:
 
 
 def people() -> Iterator[dict[str, Any]]:
-    """Who signs an approval, in turn."""
+    """The signers of approvals, in turn."""
     policies, ecdsa = tests("trust.policies"), trust("ecdsa")
     for n in itertools.count():
         name, key = (("Alice", policies.ALICE), ("Bob", policies.BOB))[n % 2]
@@ -209,7 +207,6 @@ def artifacts() -> Iterator[dict[str, str]]:
 
 
 def envelopes(commit: str) -> None:
-    """Tell the lines."""
     makers: dict[str, Callable[[], Iterator[Any]]] = {
         "approval": approvals, "pointer": pointers, "specification": specifications,
         "evaluation": evaluations, "route": routes, "upstream": upstreams, "artifact": artifacts,

@@ -1,4 +1,4 @@
-"""`appliance.db` against the log: each edit is noticed, and what is legitimate never."""
+"""`appliance.db` against the log: each edit is noticed, legitimate changes never."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ class Lab:
 
 
 def point(services: Services, task: str, previous: str) -> str:
-    """Have the name point at a task; the id of the pointer."""
+    """Point the name at a task; the id of the pointer."""
     version = TaskVersion(task, services.store.inventory.record(task).digest or "")
     made = TaskPointer(NAME, version, previous, APPROVERS[0], "read", "2026-09-21T00:00:00Z")
     envelope = made.sign(key(services.data, APPROVERS[0]))
@@ -69,7 +69,7 @@ def point(services: Services, task: str, previous: str) -> str:
 
 
 def fill(root: Path) -> Lab:
-    """Make one, by what people do alone."""
+    """Make one, by people's actions only."""
     data = world.make_lab(root)
     lab, secrets = LabData(data), {}
     source = root / "unlabelled"
@@ -136,12 +136,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 @pytest.fixture
 def lab(filled: Lab, tmp_path: Path) -> Lab:
-    """A copy of its own."""
     return Lab(Path(shutil.copytree(filled.data, tmp_path / "data")), filled.secrets)
 
 
 def edit(data: Path, *scripts: str) -> None:
-    """Edit the database as somebody with the file can."""
     connection = sqlite3.connect(data / "appliance.db")
     before = connection.total_changes
     for script in scripts:
@@ -202,7 +200,7 @@ EDITS: Final = {
 
 
 def alarms(data: Path) -> list[str]:
-    """What a start says."""
+    """The alarms of a start."""
     with open_services(data, config=SMALL) as services:
         return services.agreement.standing.alarms()
 
@@ -281,7 +279,7 @@ def test_each_edit_is_noticed_and_a_person_settles_it_as_strict_as_the_log(
 
 
 def put_back(data: Path, older: Path, *names: str) -> None:
-    """Have parts of a data directory be those of an older copy."""
+    """Replace parts of a data directory by those of an older copy."""
     for name in names:
         for path in data.glob(name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -305,7 +303,7 @@ def test_a_backup_of_both_that_is_put_back_agrees(lab: Lab, tmp_path: Path) -> N
 
 
 def test_going_back_revives_nothing(lab: Lab, tmp_path: Path) -> None:
-    """The database of a week ago beside the log of today."""
+    """Last week's database beside today's log."""
     older = Path(shutil.copytree(lab.data, tmp_path / "older"))
     with open_services(lab.data, config=SMALL) as services, client_of(services) as client:
         ids = {found.name: found.id for found in client.call(wire.KEYS).keys}
@@ -500,7 +498,7 @@ def test_pruned_entries_are_no_difference_and_stay_known(tmp_path: Path) -> None
 
 
 def test_a_start_reads_entries_of_its_kinds_alone_from_where_both_agreed(lab: Lab) -> None:
-    """The index finds them: a log of any length costs what was decided since."""
+    """The index finds them: the cost depends only on newer decisions."""
     with open_services(lab.data, config=SMALL) as services:
         end = services.reader.size
         kinds = {entry.kind for entry in services.reader.since(0, end, KINDS)}
@@ -542,7 +540,7 @@ def test_a_look_and_a_decision_wait_for_each_other(
         compare, lock = agreement._compare, agreement._one
 
         class Watched:
-            """The lock, which tells that a second one waits for it."""
+            """A lock that tells when a second one waits for it."""
 
             def __enter__(self) -> None:
                 if not lock.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""The notes of the installer about its backups."""
+"""The installer's notes about its backups."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""Erasure reaches every place where a text can lie: a canary in each, and afterwards none of them
-in any file of the data directory, in a free page or in a log of writes.
+"""Erasure reaches every place of a text: a canary in each, and afterwards none in any file of the
+data directory, in a free page or in a WAL.
 """
 
 import hashlib
@@ -33,7 +33,6 @@ REQUEST = "req-" + "7" * 32
 
 
 def canary(place: str) -> str:
-    """A word that stands nowhere else."""
     return "zq" + hashlib.sha256(place.encode()).hexdigest()[:20]
 
 
@@ -51,7 +50,7 @@ def where(data: Path, words: Iterator[str] | list[str]) -> dict[str, set[str]]:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Texts lie in clear here, so that what is left of them is seen."""
+    """Texts are unencrypted here, so that remains are seen."""
     monkeypatch.setattr(at_rest, "cipher_of", lambda *_: at_rest.PLAIN)
     initialise(tmp_path / "data", "lab")
     return tmp_path / "data"
@@ -62,7 +61,6 @@ def asked(request: str = REQUEST) -> Caller:
 
 
 def logged(services: Services, request: str, place: str, **more: object) -> int:
-    """Leave a request with its texts in the log."""
     fields = {"request_id": request, "key_id": "k1", "model": "m", **more}
     texts = {"prompt": canary(f"{place} prompt").encode()}
     (begun,) = services.audit.append(Draft("intent", fields, texts)).result()  # type: ignore[arg-type]
@@ -240,7 +238,6 @@ def test_a_reader_that_holds_the_log_of_writes_is_told_and_the_next_erasure_ends
 
 
 def test_what_was_deleted_before_it_was_overwritten_goes_too(data: Path) -> None:
-    """The data directory of an older version has such rows in its free pages."""
     word = canary("old")
     with open_services(data) as services:
         seq = logged(services, REQUEST, "log")
@@ -291,7 +288,7 @@ def test_what_nothing_keeps_cannot_be_erased(data: Path) -> None:
 
 
 def test_commitments_to_lists_of_answers_go_with_an_answer(data: Path, tmp_path: Path) -> None:
-    """Who has the keys and a list of labels must not find the answer in the list that was taken."""
+    """With the keys and a list of labels nobody may find the answer in the removed list."""
     with open_services(data) as services:
         item = services.people.put(asked(), "orders", {"o": "x"}, Form(), hours=1, reason="r")
         services.people.answer(item.id, "leak", "uid:7")

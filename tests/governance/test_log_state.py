@@ -1,4 +1,4 @@
-"""The fold of entries, and what counts as a difference."""
+"""The fold of entries, and differences."""
 
 from typing import Any
 

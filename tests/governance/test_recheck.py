@@ -1,4 +1,4 @@
-"""The periodic re-check: what it finds, what becomes of the model, and that it is recorded once."""
+"""The periodic re-check: findings, their effects, each recorded once."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet
 
 @pytest.fixture
 def services(tmp_path: Path) -> Iterator[Services]:
-    """A lab with the approved artifact "tiny", which is not loaded."""
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data", config=SMALL) as opened:
         opened.lifecycle.import_model(ACTOR, tiny(opened), None, quiet)
@@ -69,7 +68,6 @@ async def test_a_changed_file_suspends_a_model_that_is_not_served(services: Serv
 
 
 async def test_another_artifact_in_its_place(services: Services) -> None:
-    """Signed and complete, but not the one that was approved."""
     other = tiny(services, "other")
     stored = services.data / "models" / "tiny"
     shutil.rmtree(stored)

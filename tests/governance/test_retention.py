@@ -1,4 +1,4 @@
-"""Pruning the log: who must approve, how old it must be, what must have been copied, all of it."""
+"""Pruning the log: approvals, age, copies."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""What makes a row as strict as its entries; the whole is in test_agreement.py."""
+"""Mending a row to its entries; the whole is in test_agreement.py."""
 
 import hashlib
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_a_key_without_an_entry_ends_and_one_that_was_edited_is_as_it_was(tmp_pa
 
 
 def test_the_marks_of_a_look_are_one_digest_of_their_sorted_lines(tmp_path: Path) -> None:
-    """As an entry names them; SQLite computes it, since a look has hundreds of thousands."""
+    """As in an entry; SQLite computes it, since a look has hundreds of thousands."""
     initialise(tmp_path / "data", "lab")
     marks = SplitMarks(frozenset({"n2", "n1"}), frozenset({"c1"}), ("b:a", "a:c"))
     with open_services(tmp_path / "data") as services:

@@ -1,4 +1,4 @@
-"""Updates of a site's trust metadata, its ageing, and that both are recorded."""
+"""Updates of a site's trust metadata, its ageing, and their records."""
 
 import asyncio
 import datetime
@@ -57,7 +57,6 @@ def site(origin: Simulator, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def services(site: Site) -> Iterator[Services]:
-    """A site with the approved artifact `MODEL`, which is not loaded."""
     with site.services() as opened:
         opened.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)
         approve(opened, MODEL, "Alice", "Bob")
@@ -65,7 +64,7 @@ def services(site: Site) -> Iterator[Services]:
 
 
 def told(services: Services) -> list[dict[str, Any]]:
-    """What the log says about trust metadata."""
+    """The log's entries about trust metadata."""
     found = services.reader.search(Query(kind="admin", limit=1000)).entries
     return [dict(e.body) for e in found if str(e.body["action"]).startswith("trust_")]
 
@@ -192,13 +191,12 @@ for step in range(99):
 
 
 def taken(data: Path, stick: Path) -> None:
-    """Take what is on a stick, at NOW."""
     with Site(data, Simulator()).services() as opened:
         asyncio.run(update(opened, read_offer(stick, 1)))
 
 
 def after_a_kill(data: Path, stick: Path) -> str:
-    """What holds when the data directory opens again; then the update is done again, to its end."""
+    """The state when the data directory opens again; then the update is repeated to its end."""
     with Site(data, Simulator()).services() as opened:
         logged = [e["action"] for e in told(opened)]
         here = policy_here(opened)
@@ -220,7 +218,7 @@ def after_a_kill(data: Path, stick: Path) -> str:
 
 
 def test_a_kill_at_any_step_of_an_update(site: Site, tmp_path: Path) -> None:
-    """The old metadata or the new, never a mixture; and whatever is missing is told or made up."""
+    """The old metadata or the new, never a mixture; a missing part is reported or completed."""
     with site.services() as opened:
         opened.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)
         approve(opened, MODEL, "Alice", "Bob")
@@ -260,7 +258,6 @@ async def test_an_older_file_that_is_put_back_is_noticed(site: Site) -> None:
 
 
 def strangers_file(site: Site) -> bytes:
-    """The trust metadata of another organisation, good by itself."""
     other = Simulator()
     begun = metadata.begin(other.roots[0], other.fingerprint)
     place = site.data.parent / "stranger"
@@ -290,7 +287,7 @@ async def test_a_lab_never_takes_the_place_of_a_site(
 
 
 async def test_a_policy_of_the_future_is_not_taken(site: Site, services: Services) -> None:
-    """Else the clock would be behind it, and no update could ever come after it."""
+    """Otherwise the clock would be behind it, and no update could follow."""
     wrong = site.sim.copy()
     wrong.policy["issued"] = said(NOW + 9999 * DAY)
     before = (site.data / "trust" / "metadata.json").read_bytes()
@@ -364,7 +361,6 @@ def revoked(**what: list[str]) -> dict[str, list[str]]:
 
 
 async def ended(site: Site, services: Services) -> tuple[str, str | None]:
-    """State and code of the model after the next publication."""
     (record,) = (await update(services, site.sim.next())).models
     return record.state, record.code
 
@@ -419,7 +415,7 @@ async def test_a_model_that_is_not_listed_any_more(site: Site, services: Service
 
 
 async def test_two_updates_at_once(site: Site, services: Services) -> None:
-    """One after the other: the newer one stays, whichever was first."""
+    """The newer one stays, whichever was first."""
     older, newer = site.sim.next(), site.sim.next()
     size = services.reader.size
     done = await asyncio.gather(
@@ -509,7 +505,7 @@ async def future(site: Site) -> AsyncIterator[Services]:
 
 
 def refusal_of(services: Services) -> str:
-    """The code that an import is refused with; "" when the time allows it."""
+    """The code of an import's refusal; "" when the time allows it."""
     try:
         services.trust.freshness().check_change()
     except PolicyRefused as error:
@@ -569,7 +565,7 @@ async def test_a_reset_is_not_replayed(site: Site, future: Services) -> None:
 async def test_a_reset_that_does_not_reach_the_clock_changes_nothing(
     site: Site, future: Services
 ) -> None:
-    """The clock must be right first: it may not be behind the time that the root says."""
+    """The clock may not be behind the time that the root says."""
     offer = resets(site.sim, said(NOW + 20 * DAY))
     assert await refused(future, offer) == "clock_behind"
     site.days(20)
@@ -577,7 +573,7 @@ async def test_a_reset_that_does_not_reach_the_clock_changes_nothing(
 
 
 async def test_a_reset_does_not_make_an_old_stick_fresh(site: Site, future: Services) -> None:
-    """What is signed counts on: neither the policy's day nor versions go back."""
+    """Neither the policy's day nor versions go back."""
     old = site.sim.copy().next()
     clock_root(site.sim, said(NOW + DAY))
     site.sim.policy["issued"] = said(NOW + 2 * DAY)

@@ -1,4 +1,4 @@
-"""The one cipher of texts: what it hides, what it leaves, and where it has a key."""
+"""The one cipher of texts: hidden and plain content, and its key."""
 
 from pathlib import Path
 

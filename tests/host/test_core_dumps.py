@@ -30,7 +30,7 @@ writes_files = pytest.mark.skipif(
 
 
 def dumped(code: str, place: Path) -> bool:
-    """Whether a program that aborts leaves a dump where it ran."""
+    """True if a program that aborts leaves a dump in its directory."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=place,

@@ -1,4 +1,4 @@
-"""The host key: what lies under it, and who opens it."""
+"""The host key: its files, and its owners."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,6 @@ WORDS, SECRET = "correct horse battery", os.urandom(64)
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data directory with one plain key file."""
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "kek").write_bytes(SECRET)
     return tmp_path

@@ -1,8 +1,8 @@
 """A small bundle through the real builder's and the real installer's code.
 
-What is small is the load: a runtime that borrows this machine's Python, and a product of one module
-that keeps its data as the real one does (a settings file, a database with a schema version, an
-append-only log). Everything else is what is shipped: install.sh, install.pyz, manifest, signature.
+Only the load is small: a runtime that borrows this machine's Python, and a product of one module
+with a settings file, a database with a schema version and an append-only log. Everything else is
+what is shipped: install.sh, install.pyz, manifest, signature.
 """
 
 import base64
@@ -244,21 +244,18 @@ class Bench:
         return self._run(command, env or {})
 
     def hook(self, text: str) -> None:
-        """Run this first in every installer from now on."""
         self.home.mkdir(exist_ok=True)
         (self.home / "hook.py").write_text(text)
 
     def unhook(self) -> None:
-        """No further run is changed."""
         (self.home / "hook.py").unlink()
 
     def kill(self, kind: str, count: int) -> None:
-        """Have the installer end itself: after a line of the ledger, or before a change."""
+        """Let the installer end itself: after a line of the ledger, or before a change."""
         begin = "sys.addaudithook(change)\n" if kind == "change" else AFTER_A_LINE
         self.hook(KILL.format(count=count) + begin)
 
     def installer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the installed `appliance-installer`."""
         command = self.home / ".local" / "bin" / "appliance-installer"
         return self._run([str(command), *arguments], {})
 
@@ -269,21 +266,17 @@ class Bench:
         )
 
     def is_whole(self) -> bool:
-        """Whether every installed file is what was signed; an empty installer says nothing."""
+        """True if every installed file is the signed one."""
         done = self.installer("check")
         return done.returncode == 0 and "every file is what was signed" in done.stderr
 
     def told(self, *arguments: str) -> dict[str, object]:
-        """The JSON of an installed command."""
         done = self.installer(*arguments, "--json")
         found: dict[str, object] = json.loads(done.stdout)
         return found
 
     def footprint(self) -> dict[str, str]:
-        """Everything on the host that counts: releases, data, commands, units, pinned key.
-
-        The installer's own state directory is left out: copies there change nothing.
-        """
+        """Everything on the host that counts: releases, data, commands, units, pinned key."""
         found = {}
         for path in sorted(self.home.rglob("*")):
             name = str(path.relative_to(self.home))
@@ -299,7 +292,7 @@ class Bench:
 
 
 def pack_runtime(target: Path, root: Path) -> None:
-    """An archive like the runtime's: its Python is this machine's."""
+    """An archive like the runtime's, with this machine's Python."""
     (root / "usr" / "bin").mkdir(parents=True)
     (root / "usr" / "lib" / "python3" / "dist-packages").mkdir(parents=True)
     (root / "usr" / "lib" / "python3.13").mkdir()
@@ -318,7 +311,6 @@ def pack_runtime(target: Path, root: Path) -> None:
 
 
 def pack_wheel(target: Path, release: str, schema: int, broken: bool) -> None:
-    """A wheel with the small product."""
     stem = f"appliance-{release}.dist-info"
     body = PRODUCT.format(schema=schema, broken=broken, release=release)
     files = {"appliance/__init__.py": b"", "appliance/__main__.py": body.encode()}

@@ -1,6 +1,6 @@
-"""A host and a stick for one test; with INSTALL_RESULTS what was seen goes to the docs.
+"""A host and a stick for one test; with INSTALL_RESULTS its results go to the docs.
 
-`INSTALL_RESULTS=all` writes the page anew; `=1` replaces the rows of the tests that ran.
+`INSTALL_RESULTS=all` writes the whole page; `=1` replaces the rows of the tests that ran.
 """
 
 import os
@@ -46,13 +46,13 @@ def _upgradable_host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture
 def fresh(_empty_host: Bench) -> Bench:
-    """An empty host and a stick with 1.0, as they were made."""
+    """An empty host and a stick with 1.0."""
     return _restore(_empty_host)
 
 
 @pytest.fixture
 def upgrade(_upgradable_host: Bench) -> Bench:
-    """Release 1.0 in service and a stick with 2.0, as they were made."""
+    """Release 1.0 in service and a stick with 2.0."""
     return _restore(_upgradable_host)
 
 
@@ -73,7 +73,7 @@ def _restore(bench: Bench) -> Bench:
 
 
 def unchanged(bench: Bench, before: dict[str, str]) -> None:
-    """As before, but for what the audit log gained: it is never rolled back."""
+    """As before, but for new entries in the audit log: it is never rolled back."""
     log = ".local/share/appliance-data/audit/log"
     after = bench.footprint()
     after.pop(log, None)
@@ -82,7 +82,6 @@ def unchanged(bench: Bench, before: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def sticks() -> Sticks:
-    """The real bundles."""
     if not ROOT:
         unavailable("chroots and guests take root")
     return obtain_sticks()
@@ -90,8 +89,6 @@ def sticks() -> Sticks:
 
 @pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
-    """Keeps a figure for the page of results."""
-
     def keep(name: str, value: float) -> None:
         record_property(name, round(value, 1))
 
@@ -99,7 +96,7 @@ def note(record_property: Callable[[str, object], None]) -> Note:
 
 
 class _Recorder:
-    """Hears of every test of the session: hooks of this file hear of those below it alone."""
+    """Hears of every test of the session: hooks of this file hear only of those below it."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:
@@ -117,5 +114,4 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """They run the whole product."""
     item.add_marker("model")

@@ -1,9 +1,8 @@
 """The faults that an installation must survive, and the tests that show it.
 
-A row is survived when every test that it names was run and passed, in all its cases. `how` says
-what the test does about the fault: `real` (the thing itself), `injected` (a system call is made to
-answer so, or a process is ended at a chosen point), or `stated` (the host's facts are given to the
-code, for want of such a host).
+A row is survived when every test that it names was run and passed, in all its cases. `how` is
+`real` (the thing itself), `injected` (a system call is made to answer so, or a process is ended at
+a chosen point), or `stated` (the host's facts are given to the code, for want of such a host).
 """
 
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ _VARIANTS: Final = "tests/workers/test_cpu_variants.py"
 
 @dataclass(frozen=True)
 class Fault:
-    """One row: where it strikes, what it is, how it is brought about, which tests."""
-
     where: str
     what: str
     how: str

@@ -1,9 +1,9 @@
 """A host with systemd, without any network: Debian 13 in a container of systemd-nspawn.
 
-It boots from an image that nothing is written to; what is written is kept beside it, so it can be
-booted again as it was left. One script runs as root and ends with the machine being switched off,
-or the machine is ended at once when the script says a certain thing. It has the kernel of the
-machine that the tests run on: BPF, by which systemd restricts addresses and ports, may be missing.
+It boots from a read-only image; its writes are kept beside it, so it can be booted again. One
+script runs as root and ends with the machine being switched off, or at once when the script says a
+certain thing. It has the test machine's kernel: BPF, by which systemd restricts addresses and
+ports, may be missing.
 """
 
 import os
@@ -36,7 +36,7 @@ WantedBy=default.target
 
 @dataclass(frozen=True)
 class Said:
-    """What the script said, by the steps that it announced with `MARK`, and the console."""
+    """The script's output, by the steps that it announced with `MARK`, and the console."""
 
     steps: dict[str, str]
     console: str
@@ -67,7 +67,6 @@ def boot(work: Path, script: str, *, end_at: str = "") -> Said:
 
 
 def _wait(host: "subprocess.Popen[bytes]", log: Path, end_at: str) -> None:
-    """Until the host is off, or the script says that it is to be ended."""
     end = time.monotonic() + SECONDS
     while host.poll() is None:
         said = log.read_text(errors="replace") if end_at and log.exists() else ""
@@ -89,7 +88,6 @@ def _steps(text: str) -> dict[str, str]:
 
 
 def _image() -> Path:
-    """The disk that the host boots from, made once."""
     place = cache_root() / "chroots" / "systemd"
     if not (place / "complete").exists():
         shutil.rmtree(place, ignore_errors=True)

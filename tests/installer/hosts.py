@@ -1,7 +1,7 @@
 """Bare Debian hosts that live through stages, each kept as a layer over the one before.
 
-A stage that failed is run again by itself: it begins on the layers of those before it. The layers
-belong to the bundles that were installed from, and go with them.
+A failed stage is run again on the layers of those before it. The layers belong to the installed
+bundles, and go with them.
 """
 
 import os
@@ -23,7 +23,7 @@ _ENTER = CHECKOUT / "tests" / "installer" / "chroot.sh"
 
 @dataclass(frozen=True)
 class Ran:
-    """What a script on the host said, how it ended, and how long it took."""
+    """A script's output, exit status, and duration."""
 
     status: int
     text: str
@@ -32,7 +32,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Host:
-    """A host at the beginning of a stage; `done` keeps what the stage made of it."""
+    """A host at the beginning of a stage; `done` keeps its changes."""
 
     base: Path
     place: Path
@@ -66,13 +66,11 @@ class Host:
         self._mark.touch()
 
     def write(self, name: str, text: str) -> None:
-        """Make a file on the host, before anything ran there."""
         path = self.changes / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
     def run(self, stick: Path, script: str, trace: Path | None = None) -> Ran:
-        """Run a script of `sh` on the host; what it says on both channels."""
         # Short names: mount(8) hands on no option of more than 256 bytes.
         lower = [*reversed(self.before), str(self.base)]
         env = os.environ | ({"TRACE": str(trace)} if trace else {})
@@ -88,14 +86,12 @@ class Host:
         return Ran(done.returncode, done.stdout, time.monotonic() - began)
 
     def must(self, stick: Path, script: str, trace: Path | None = None) -> Ran:
-        """The same, and it must succeed."""
         ran = self.run(stick, script, trace)
         assert ran.status == 0, ran.text
         return ran
 
 
 def bare(suite: str) -> Path:
-    """The base system of a Debian release and openssl, made once."""
     base = cache_root() / "chroots" / suite
     if not (base / "complete").exists():
         need_tool("debootstrap")

@@ -1,4 +1,4 @@
-"""File systems of their own: an ext4 in a file, mounted while it lasts."""
+"""File systems of their own: an ext4 in a file."""
 
 import contextlib
 import os
@@ -28,7 +28,6 @@ def mounted(
 
 @contextlib.contextmanager
 def attached(image: Path, place: Path, *, options: str = "rw") -> Iterator[None]:
-    """Mount the file system that is in a file."""
     place.mkdir(exist_ok=True)
     done = subprocess.run(["mount", "-o", f"loop,{options}", image, place], capture_output=True)
     if done.returncode != 0:
@@ -40,7 +39,7 @@ def attached(image: Path, place: Path, *, options: str = "rw") -> Iterator[None]
 
 
 def fill(place: Path, leave: int = 0) -> None:
-    """Fill a file system up to the last bytes, which `leave` says."""
+    """Fill a file system but for `leave` bytes."""
     with (place / "filler").open("ab") as file, contextlib.suppress(OSError):
         while True:
             free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize - leave

@@ -1,7 +1,7 @@
-"""`docs/install-results.md`: written from what the tests of the installer saw.
+"""`docs/install-results.md`, from the tests of the installer.
 
-Outcomes and figures of each test are kept beside the bundles, so that a part that is run again
-replaces its own rows and no others.
+Outcomes and figures of each test are kept beside the bundles, so that a repeated part replaces only
+its own rows.
 """
 
 import json
@@ -21,7 +21,6 @@ Outcomes = Mapping[str, Mapping[str, Any]]
 
 
 def kept() -> Path:
-    """Where outcomes are kept between runs."""
     return cache_root() / "test-install" / "results.json"
 
 
@@ -40,7 +39,6 @@ def record(outcomes: Outcomes, *, anew: bool) -> None:
 
 
 def page(outcomes: Outcomes) -> str:
-    """The whole page."""
     rows = [f"| {n} | {f.where} | {f.what} | {f.how} | {_names(f)} | {verdict(f, outcomes)} |"
             for n, f in enumerate(FAULTS, start=1)]  # fmt: skip
     good = sum(survived(fault, outcomes) for fault in FAULTS)
@@ -71,12 +69,10 @@ Survived: **{good} of {len(FAULTS)}**. Each of these ended in “nothing changed
 
 
 def survived(fault: Fault, outcomes: Outcomes) -> bool:
-    """Whether every test of a row was run and passed."""
     return all(_passed(cases(test, outcomes)) for test in fault.tests)
 
 
 def verdict(fault: Fault, outcomes: Outcomes) -> str:
-    """One cell: what came of a fault."""
     found = [cases(test, outcomes) for test in fault.tests]
     if any("failed" in case for case in found):
         return "**FAILED**"
@@ -87,7 +83,6 @@ def verdict(fault: Fault, outcomes: Outcomes) -> str:
 
 
 def cases(test: str, outcomes: Outcomes) -> list[str]:
-    """The outcomes of a test, one for each of its cases."""
     return [str(o["outcome"]) for node, o in outcomes.items() if _CASE.sub("", node) == test]
 
 
@@ -100,7 +95,6 @@ def _names(fault: Fault) -> str:
 
 
 def _life(outcomes: Outcomes) -> str:
-    """Figures by host."""
     table: dict[str, dict[str, str]] = {}
     columns: list[str] = []
     for node, outcome in outcomes.items():
@@ -122,7 +116,7 @@ def _order(column: str) -> int:
 
 
 def _figures(outcomes: Outcomes) -> str:
-    """Figures that belong to no host, those of several cases added up."""
+    """Figures that belong to no host, summed over cases."""
     totals: dict[str, float] = {}
     for node, outcome in sorted(outcomes.items()):
         for name, value in outcome.get("figures", {}).items() if not _host(node) else ():
@@ -131,6 +125,6 @@ def _figures(outcomes: Outcomes) -> str:
 
 
 def _host(node: str) -> str:
-    """The host that a test of the life was run on; nothing for other tests."""
+    """The host of a test of the life; "" for other tests."""
     case = _CASE.search(node)
     return case[1] if case and "/test_chroots.py::" in node else ""

@@ -1,4 +1,4 @@
-"""The real bundles of `make test-install`: built once for what they are built of, then kept."""
+"""The real bundles of `make test-install`: built once for each state of their inputs."""
 
 import datetime
 import hashlib
@@ -56,16 +56,13 @@ class Sticks:
 
     @property
     def root(self) -> Path:
-        """The trust root of the site."""
         return self.place / "trust" / "metadata" / "1.root.json"
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the vendor's key, as on the paper."""
         return sha256_file(self.first / "vendor.pub")
 
     def megabytes(self, stick: Path, *, models: bool) -> float:
-        """The size of a bundle, with or without its models."""
         size = sum(path.stat().st_size for path in stick.rglob("*") if path.is_file())
         model = sum(path.stat().st_size for path in (self.place / MODEL).iterdir())
         return (size if models else size - model) / 1e6
@@ -75,7 +72,6 @@ class Sticks:
 
 
 def inputs() -> str:
-    """A digest of everything in this checkout that a bundle is made of."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *INPUTS]
     names = subprocess.run(command, cwd=CHECKOUT, capture_output=True, check=True).stdout
     digest = hashlib.sha256()
@@ -87,7 +83,7 @@ def inputs() -> str:
 
 
 def obtain_sticks() -> Sticks:
-    """The bundles of this checkout; those of another state of it are removed."""
+    """The bundles of this checkout; those of another state are removed."""
     root = cache_root() / "test-install"
     root.mkdir(exist_ok=True)
     place = root / inputs()
@@ -122,7 +118,7 @@ def _build(sticks: Sticks) -> None:
 
 
 def _publish(trust: Path) -> None:
-    """What a security officer publishes: a policy that allows the one model."""
+    """A security officer's publication: a policy that allows the one model."""
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     officer = Simulator(expires=dict.fromkeys(ROLES, now + 30 * DAY))
     officer.policy["models"] = [{"id": MODEL}]

@@ -1,8 +1,7 @@
 """The plugin that `make wheel-cuda13` built, with NVIDIA's libraries, on a host without a GPU.
 
-It comes over the stick as any other, loads, and says why it finds no GPU; without its libraries it
-names the one that is missing. Skipped where no plugin was built, or its libraries are not beside it
-(docs/gpu.md says how).
+It comes over the stick, loads, and says why it finds no GPU; without its libraries it names the
+missing one. Skipped without a plugin or its libraries (docs/gpu.md).
 """
 
 import zipfile
@@ -41,7 +40,6 @@ def built() -> Path:
 
 @pytest.fixture(scope="module")
 def carried(built: Path) -> list[tuple[str, Path]]:
-    """The wheels as they go onto a stick."""
     libraries = sorted(LIBRARIES.glob("*.whl"))
     if not libraries:
         pytest.skip(f"NVIDIA's libraries are not in {LIBRARIES} (docs/gpu.md)")
@@ -60,7 +58,7 @@ def test_alone_it_names_the_library_that_is_missing(built: Path, tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def installed(carried: list[tuple[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> Plugin:
-    """The plugin as an installation laid it out on a host whose driver is stated."""
+    """The plugin of an installation on a host whose driver is stated."""
     bench = Bench(tmp_path_factory.mktemp("b"))
     extra = tuple(Source(path.name, "plugin", path, name) for name, path in carried)
     bench.bundle(extra=extra, chunk=1_900_000_000)

@@ -1,10 +1,9 @@
 """The real bundle on bare Debian hosts without a network (`make test-install`).
 
-Each host is a chroot with `openssl` and nothing else, in a network namespace of its own. The life:
-install from the stick by the four steps of the guide, answer a chat request over HTTP, upgrade, go
-back from a sabotaged release, back up and drill, uninstall and come again. Each is a test of its
-own that begins on the layers of those before it (`-k 'upgrade and trixie'` runs one again). What
-was measured goes to `docs/install-results.md`.
+Each host is a chroot with only `openssl`, in a network namespace. The life: install from the stick
+by the four steps of the guide, answer a chat request over HTTP, upgrade, go back from a sabotaged
+release, back up and drill, uninstall and come again. Each is a test on the layers of those before
+it (`-k 'upgrade and trixie'` repeats one). Measurements go to `docs/install-results.md`.
 """
 
 import json
@@ -71,7 +70,7 @@ def stage(name: str, suites: tuple[str, ...] = SUITES) -> pytest.MarkDecorator:
 
 
 def entries(host: Host, sticks: Sticks) -> int:
-    """How many entries the audit log has; it verifies."""
+    """The number of entries in the audit log, which verifies."""
     found = host.must(sticks.first, "appliance audit verify --json 2>/dev/null")
     said = json.loads(found.text)
     assert said["ok"], said
@@ -88,7 +87,6 @@ def guide_steps() -> list[str]:
 
 
 def guide_upgrade() -> str:
-    """The commands of the guide's upgrade, with the stick mounted already."""
     section = GUIDE.split("\n## Upgrade")[1].split("\n## ")[0]
     (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     return mounted(commands)
@@ -208,7 +206,7 @@ def test_remove(host: Host, sticks: Sticks, note: Note) -> None:
 
 @stage("site", ("trixie",))
 def test_site(host: Host, sticks: Sticks) -> None:
-    """A site: trust metadata and a signed model come on the stick; two people approve it."""
+    """Trust metadata and a signed model come on the stick; two people approve it."""
     for name in ("Alice", "Bob"):
         host.write(f"root/{name}.pem", (sticks.place / "people" / f"{name}.pem").read_text())
     root = sha256_file(sticks.root)
@@ -238,7 +236,7 @@ def test_site(host: Host, sticks: Sticks) -> None:
 
 @stage("user", ("bullseye",))
 def test_a_user_without_root(host: Host, sticks: Sticks) -> None:
-    """Everything below the home directory, and nothing else on the host is changed."""
+    """Everything is below the home directory."""
     home = "/home/ann"
     answers = f'fingerprint = "{sticks.fingerprint}"\nport = 8090\nmodels = ["{MODEL}"]\n'
     host.write("srv/site.toml", answers)

@@ -1,7 +1,7 @@
 """Disks that are full, out of inodes, mounted oddly, or cut off: nothing changed, or completed.
 
 The host's home is an ext4 of its own. A power cut is an image of that disk, taken at a line of the
-ledger: what no sync call has brought there is lost.
+ledger: unsynced writes are lost.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ files._syncfs = lambda fd: None
 
 @contextlib.contextmanager
 def on_disk(bench: Bench, *, inodes: int = 0) -> Iterator[Path]:
-    """Put the bench's home on a disk of its own; the file that is the disk."""
+    """Put the bench's home on a disk of its own; the disk's file."""
     moved, image = bench.place / "moved", bench.place / "home.img"
     bench.home.rename(moved)
     # Nothing is written but what is synced: the next commit of the journal is minutes away.
@@ -98,7 +98,7 @@ def test_every_phase_with_a_full_disk(upgrade: Bench, phase: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [0, 30, 100, 200, 400])
 def test_a_state_directory_that_fills_up(upgrade: Bench, kilobytes: int) -> None:
-    """The state directory is on a small disk, which is filled up to the last kilobytes."""
+    """The state directory is on a small disk, filled up to the last kilobytes."""
     place = upgrade.place / "disk"
     with mounted(upgrade.place / "disk.img", place, 4):
         subprocess.run(["cp", "-a", f"{upgrade.state}/.", place], check=True)
@@ -149,7 +149,7 @@ def test_a_noexec_or_readonly_place_is_refused(fresh: Bench) -> None:
 
 
 def test_a_host_where_programs_do_not_run(fresh: Bench) -> None:
-    """The mount option, or fapolicyd: its pipe is in a /run of this test's own."""
+    """The mount option, or fapolicyd: its pipe is in this test's own /run."""
     place = fresh.place / "denied"
     daemon = "mkdir /run/fapolicyd && mkfifo /run/fapolicyd/fapolicyd.fifo"
     with mounted(fresh.place / "denied.img", place, 64, options="noexec"):
@@ -164,7 +164,7 @@ def test_a_host_where_programs_do_not_run(fresh: Bench) -> None:
 
 
 def cut_off(bench: Bench, phase: str, *, more: str = "") -> Path:
-    """Upgrade on a disk of its own; the disk as it was when a line of the ledger was written."""
+    """Upgrade on a disk of its own; the disk as of a line of the ledger."""
     with on_disk(bench) as image:
         bench.hook(more + CUT.format(phase=phase, image=str(image)) + AFTER_A_LINE)
         done = bench.install()
@@ -200,7 +200,6 @@ def test_power_cut_at_any_line(upgrade: Bench, phase: str) -> None:
 
 
 def test_an_installer_that_does_not_sync_is_caught(upgrade: Bench) -> None:
-    """The control of the power cuts."""
     disk = cut_off(upgrade, "commit", more=NO_SYNC)
     with attached(disk, upgrade.home):
         (upgrade.home / "hook.py").unlink(missing_ok=True)

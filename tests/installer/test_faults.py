@@ -167,7 +167,6 @@ def test_no_socket_beyond_the_host(upgrade: Bench) -> None:
 
 
 def inet(trace: Path) -> list[str]:
-    """System calls that make or use a socket of the internet's families."""
     return [line for line in trace.read_text().splitlines() if re.search(r"AF_INET|PF_INET", line)]
 
 
@@ -177,8 +176,8 @@ def inet(trace: Path) -> list[str]:
 def test_killed_before_every_change_of_the_file_system(
     upgrade: Bench, note: Note, first: int
 ) -> None:
-    """Every rename, removal and opened file of an upgrade is a point to be killed at; each of the
-    three cases takes every third.
+    """At every rename, removal and opened file of an upgrade; each of the three cases takes every
+    third.
     """
     saved = upgrade.place / "before"
     subprocess.run(["cp", "-a", upgrade.home, saved], check=True)

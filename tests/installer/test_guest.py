@@ -1,6 +1,6 @@
-"""The real bundle on a host with systemd: hardened, started, healthy, and back from a bad end.
+"""The real bundle on a host with systemd: hardened, started, healthy, and recovered.
 
-One boot plays the whole script; each test reads what one step of it said.
+One boot plays the whole script; each test reads the output of one step.
 """
 
 import json
@@ -173,7 +173,7 @@ def test_running_leaves_the_installed_tree_as_it_was_signed(said: Said) -> None:
 
 
 def test_the_unit_with_a_plugin_opens_nvidias_devices_alone(said: Said) -> None:
-    """And finds the library of the host's driver; the tree stays as it was signed."""
+    """It also finds the library of the host's driver; the tree stays as it was signed."""
     text = said.steps["gpu"]
     for name in ("nvidiactl", "nvidia-uvm", "nvidia0"):
         assert f"{name} opened" in text, text
@@ -215,7 +215,6 @@ def test_uninstalled_under_systemd(said: Said) -> None:
 def test_ended_in_an_upgrade_and_booted_again(
     sticks: Sticks, tmp_path_factory: pytest.TempPathFactory, phase: str
 ) -> None:
-    """At the next boot systemd undoes it before the service starts."""
     work = with_sticks(sticks, tmp_path_factory.mktemp("ended"), "first", "second")
     assert "active active" in boot(work, f"{BEGIN}\nstep end\n").steps["install"]
     boot(work, f"{HEAD}\nstep upgrade\ninstall second\n", end_at=f"/12] {phase}")

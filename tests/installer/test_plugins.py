@@ -1,8 +1,7 @@
-"""GPU plugins on the stick: brought by the driver, tried before they are used, refused aloud.
+"""GPU plugins on the stick: chosen by the driver, tried before use, refused aloud.
 
-The library in these wheels is a stand-in with the entry points of a ggml backend, which is asked
-for GPUs as the real one is and has none; what is tested is everything around it. The built one is
-in `test_built_plugin.py`.
+The library in these wheels is a stand-in with the entry points of a ggml backend that has no GPUs;
+`test_built_plugin.py` has the built one.
 """
 
 import base64
@@ -87,7 +86,6 @@ def compiled(place: Path, *flags: str) -> bytes:
 
 
 def plugin_wheel(directory: Path, name: str, library: bytes) -> Path:
-    """A wheel of the plugin's form with a stand-in for its library."""
     plugin = PLUGINS[name]
     facts = facts_of(plugin, Recipe(ENGINE, "0" * 64, ("gcc",), "x86_64"))
     info = f"{plugin.package}-{ENGINE}.dist-info"
@@ -188,7 +186,6 @@ def test_a_plugin_that_is_flipped_on_the_stick_is_refused(bench: Bench, library:
 
 @pytest.fixture
 def installed(bench: Bench, library: bytes) -> Plugin:
-    """The plugin as an installation laid it out, read as the product reads it."""
     stocked(bench, library).hook(DRIVER.format(driver=590))
     assert bench.install().returncode == 0
     (place,) = bench.prefix.rglob("releases/1.0/**/appliance_cuda13")

@@ -1,4 +1,4 @@
-"""The page of results: every fault has its tests, and the page says what was seen of them."""
+"""The page of results: every fault has its tests, with their outcomes."""
 
 import ast
 import re

@@ -37,7 +37,7 @@ store._copy_chunk = pulled
 
 
 def on_loop(bench: Bench, image: Path) -> None:
-    """Put the bench's stick on a file system of its own and take it out again."""
+    """Put the bench's stick on a file system of its own, then pull it out."""
     with mounted(image, bench.place / "usb", 64):
         subprocess.run(["cp", "-r", bench.stick, bench.place / "usb" / "bundle"], check=True)
 
@@ -90,7 +90,7 @@ def test_a_read_that_fails(upgrade: Bench, name: str, calls: str) -> None:
 
 
 def test_contents_that_change_before_they_are_copied(upgrade: Bench) -> None:
-    """The first files were read and believed; what is read next is something else."""
+    """The first files were read and believed; later ones are changed."""
     before = upgrade.footprint()
     values = {"stick": str(upgrade.stick), "phase": "begin", "files": "[blob]"}
     upgrade.hook(SPOIL.format(**values) + AFTER_A_LINE)

@@ -1,4 +1,4 @@
-"""Answers to the items of a look: kept by the batch, asked once, and again where that is said."""
+"""Answers to the items of a look: kept by the batch, asked once, or again where wanted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One way to carry a certificate over, whatever it is for."""
+"""One way to carry any certificate over."""
 
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -15,8 +15,6 @@ ITEMS = {f"i{n}": Item(f"i{n}", f"g{n}", {"text": "x"}, "a") for n in range(60)}
 
 
 class Parts:
-    """An appliance in memory."""
-
     engine = "new"
 
     def __init__(self) -> None:

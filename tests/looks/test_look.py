@@ -1,4 +1,4 @@
-"""One look, whoever judges: here somebody who judges nothing."""
+"""One look, with a judge who judges nothing."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ class Findings(LookJudged):
 
 
 class Judge(SealedLook[LookSubject[Any], Findings]):
-    """Passes what was answered; loses as many items as it is told to."""
+    """Passes all answers; loses a set number of items."""
 
     name: ClassVar[str] = "plan"
     noun: ClassVar[str] = "plan"
@@ -66,8 +66,6 @@ class Judge(SealedLook[LookSubject[Any], Findings]):
 
 
 class Store:
-    """Keeps certificates in memory."""
-
     def __init__(self) -> None:
         self.kept, self.replays = list[bytes](), dict[str, bytes]()
         self.trusted = True
@@ -86,8 +84,6 @@ class Store:
 
 
 class Specified:
-    """Reads the terms, whatever was specified."""
-
     @staticmethod
     def open(_envelope: bytes) -> Any:
         return SimpleNamespace(said=TERMS)
@@ -181,7 +177,7 @@ async def test_a_look_waits_for_the_other_appliances_and_counts_with_theirs(
 async def test_nothing_is_told_of_a_certificate_that_does_not_hold(
     services: Services, judge: Judge
 ) -> None:
-    """The key that signed is revoked between judging and the end; a person may allow it again."""
+    """The signing key is revoked between judging and the end; a person may allow it again."""
     store, job = cast(Store, judge.certificates), cast(Any, Job("ab" * 32))
     store.trusted = False
     for _ in range(2):

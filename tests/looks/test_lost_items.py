@@ -1,4 +1,4 @@
-"""How many items may lack an answer for a reason of ours."""
+"""The number of items that may lack an answer for a reason of ours."""
 
 from appliance.looks.lost_items import MOST_UNASKED, OURS, UNCOUNTED, interruption
 

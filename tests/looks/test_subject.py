@@ -1,4 +1,4 @@
-"""What every look works on; what is wrong with specifications is in the tests of both judges."""
+"""The subject of every look; faults of specifications are in the tests of both judges."""
 
 import json
 from types import SimpleNamespace

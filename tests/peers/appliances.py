@@ -1,4 +1,4 @@
-"""Small appliances of a site: a log, a database, a ring whose requests stay in the process."""
+"""Small appliances of a site: a log, a database, a ring within the process."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,6 @@ MINUTE_S = 60
 
 @dataclass
 class Member:
-    """One appliance."""
-
     name: str
     directory: Path
     log: AuditLog
@@ -45,22 +43,18 @@ class Member:
 
     @property
     def keys(self) -> PeerKeys:
-        """Its keys, as a peer has them."""
         return PeerKeys(VerifierKey.parse(self.reader.genesis()), self.witness.key)
 
     def meets(self, other: "Member") -> None:
-        """Know the other, and be known."""
+        """Know each other."""
         for one, two in ((self, other), (other, self)):
             one.peers[two.name] = two.keys
             one.witness._names[two.reader.origin] = two.name
 
     def write(self, *actions: str) -> None:
-        """Record something."""
         self.log.append(*map(admin, actions)).result()
 
     def asks(self, other: "Member") -> RingPeer:
-        """Its side of the ring towards another."""
-
         def post(body: bytes, head: Mapping[str, str]) -> HttpAnswer:
             try:
                 return HttpAnswer(

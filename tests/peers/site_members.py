@@ -1,4 +1,4 @@
-"""Appliances of one site under one trust policy that lists them; requests stay in the process."""
+"""Appliances of one site under one trust policy that lists them, within the process."""
 
 import base64
 import datetime
@@ -26,7 +26,6 @@ from tests.trust.simulator import DAY, NOW, ROLES, Simulator, said
 
 
 def member_of(name: str, data: Path) -> SiteMember:
-    """An appliance as the policy lists it."""
     key = evidence.ensure(data)
     reader = LogReader(data / "audit")
     try:
@@ -38,8 +37,6 @@ def member_of(name: str, data: Path) -> SiteMember:
 
 @dataclass
 class OneOf:
-    """One opened appliance of the site."""
-
     name: str
     services: Services
     others: dict[str, "OneOf"] = field(default_factory=dict)
@@ -68,7 +65,7 @@ class OneOf:
         return found
 
     def pulls(self, name: str) -> str:
-        """Ask another one; what is wrong then."""
+        """Ask another one; the problem then."""
         peer = self.peer(name)
         peer.pull()
         return peer.travel.problem
@@ -80,7 +77,6 @@ class OneOf:
             self.pulls(name)
 
     def key(self, name: str) -> ApiKey:
-        """The key of this name."""
         (found,) = (key for key in self.services.keys.list() if key.name == name)
         return found
 
@@ -112,7 +108,6 @@ def made_site(
 
 
 def publish(sim: Simulator, sites: Mapping[str, Site], now: datetime.datetime = NOW) -> None:
-    """Put the policy in force everywhere."""
     offer = sim.next()
     for made in sites.values():
         begun = trusted_file.load(made.data / "trust")
@@ -121,7 +116,6 @@ def publish(sim: Simulator, sites: Mapping[str, Site], now: datetime.datetime = 
 
 @contextmanager
 def opened(sites: Mapping[str, Site]) -> Iterator[dict[str, OneOf]]:
-    """All of them, each a peer of each."""
     members = {name: member_of(name, made.data) for name, made in sites.items()}
     with ExitStack() as stack:
         found: dict[str, OneOf] = {}

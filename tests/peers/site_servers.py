@@ -42,14 +42,12 @@ PATIENCE_S = 60.0
 
 
 def free() -> int:
-    """A port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for something that comes by itself."""
     end = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < end, "it did not come"
@@ -58,15 +56,12 @@ def until(true: Callable[[], bool]) -> None:
 
 @dataclass
 class SiteServer:
-    """One appliance of the site."""
-
     name: str
     data: Path
     port: int
     process: "subprocess.Popen[str] | None" = None
 
     def start(self) -> None:
-        """Start, and wait until it listens."""
         command = [sys.executable, "-m", "appliance", "serve", "--data", str(self.data)]
         log = (self.data.parent / "log").open("a")
         with log:
@@ -79,18 +74,15 @@ class SiteServer:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def end(self, number: int) -> None:
-        """Send a signal and wait."""
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(PATIENCE_S)
 
     @property
     def log(self) -> str:
-        """The lines that it printed."""
         return (self.data.parent / "log").read_text()
 
     def command(self, *arguments: str) -> Any:
-        """The JSON answer of a command."""
         command = [sys.executable, "-m", "appliance", *arguments, "--json"]
         done = subprocess.run(
             [*command, "--data", str(self.data)], capture_output=True, text=True, check=False
@@ -99,7 +91,6 @@ class SiteServer:
         return json.loads(done.stdout)
 
     def admits(self, secret: str) -> bool:
-        """Whether it takes a key."""
         url = f"https://localhost:{self.port}/v1/models"
         head = {"authorization": f"Bearer {secret}"}
         return httpx.get(url, headers=head, verify=self.trust, timeout=30).status_code == 200
@@ -110,7 +101,6 @@ class SiteServer:
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """Its CA, for a client."""
         return ssl.create_default_context(cafile=self.ca)
 
 

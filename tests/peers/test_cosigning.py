@@ -1,4 +1,4 @@
-"""Which heads a witness cosigns: those of the log that it saw, and no other."""
+"""A witness cosigns heads of the log that it saw, and no other."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Documents as they are kept: the newest version each, in the order in which they came."""
+"""Kept documents: the newest version each, in the order of arrival."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Documents are pulled by listed appliances only; a peer that misbehaves stops nothing."""
+"""Documents are pulled by listed appliances only; a bad peer stops nothing."""
 
 import base64
 import json

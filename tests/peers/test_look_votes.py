@@ -17,8 +17,6 @@ SEEDS = 1_000
 
 @dataclass
 class Kept:
-    """The disk of a member."""
-
     looks: dict[str, RegisteredLook] = field(default_factory=dict)
     met: set[tuple[str, str]] = field(default_factory=set)
 
@@ -169,7 +167,6 @@ class Hasty(LookVoter):
 
 
 def taken(seeds: Iterable[int], voter: type[LookVoter], count: int = 3) -> Iterator[int]:
-    """The number of looks that were taken, by seed."""
     for seed in seeds:
         made = type("S", (Sited,), {"voter": voter})(seed, count)
         for _ in range(300 * count):

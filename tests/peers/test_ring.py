@@ -1,4 +1,4 @@
-"""Each appliance cosigns the log of the others; a log that is not what was seen is named."""
+"""Each appliance cosigns the logs of the others; a changed log is named."""
 
 import shutil
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def test_a_log_that_was_put_back_is_named_by_both(
 
 
 def test_keys_that_changed_since_are_no_way_out(tmp_path: Path, clock: FixedClock) -> None:
-    """A log takes a new key at each start: one that is put back has another one than was seen."""
+    """A log takes a new key at each start, so one that is put back has another."""
     with member(tmp_path / "b", "b", clock) as b:
         with member(tmp_path / "a", "a", clock, epochs=SHORT) as a:
             a.meets(b)

@@ -1,4 +1,4 @@
-"""What a witness saw is there after a restart."""
+"""A witness's records survive a restart."""
 
 from pathlib import Path
 

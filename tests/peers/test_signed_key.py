@@ -1,4 +1,4 @@
-"""A key as it travels: all that a row permits, and no secret."""
+"""A travelling key: everything that a row permits, and no secret."""
 
 import msgspec
 import pytest

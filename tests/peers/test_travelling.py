@@ -1,4 +1,4 @@
-"""One door for all kinds: what differs converges, what waits is tried again, pages end."""
+"""One door for all kinds: differences converge, waiting documents are tried again, pages end."""
 
 import hashlib
 import random
@@ -48,8 +48,6 @@ class Registers:
 
 
 class Holder:
-    """One appliance with registers."""
-
     def __init__(self, database: Any) -> None:
         self.kind, self.policy = Registers(), parsed()
         self.store = TravelStore(database)

@@ -1,4 +1,4 @@
-"""Keys travel: an app has one key at all appliances; what is forged or old changes none."""
+"""Keys travel: an app has one key at all appliances; forged or old documents change none."""
 
 import json
 import shutil

@@ -31,7 +31,6 @@ def pair(site: tuple[Simulator, dict[str, Site]]) -> Iterator[tuple[OneOf, OneOf
 
 
 def meet(*ones: OneOf) -> None:
-    """Tell each other everything."""
     for _ in range(2):
         for one in ones:
             one.listens()
@@ -86,7 +85,6 @@ async def test_an_approval_of_before_a_suspension_counts_no_more(
 
 
 def tasks(one: OneOf, root: Path, *names: str) -> None:
-    """Import and approve these tasks."""
     for name in names:
         path = root / one.name / name
         path.parent.mkdir(exist_ok=True)
@@ -97,7 +95,7 @@ def tasks(one: OneOf, root: Path, *names: str) -> None:
 
 
 def point(one: OneOf, task: str, person: str, time: str, previous: str = "") -> str:
-    """Have `orders` point at a task, as somebody does on this appliance; its id."""
+    """Point `orders` at a task on this appliance; the pointer's id."""
     from appliance.api.admin.pointers import _pointing
 
     digest = one.services.store.inventory.record(task).digest or ""

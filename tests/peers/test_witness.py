@@ -1,4 +1,4 @@
-"""This appliance as a witness: only a peer's own request says something of the peer's log."""
+"""This appliance as a witness: only a peer's own request counts against its log."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attacks on tokens of people: what is sent, and the code of the refusal."""
+"""Attacks on tokens of people, and the code of each refusal."""
 
 import base64
 import hmac
@@ -22,7 +22,6 @@ def _said(**claims: Any) -> dict[str, Any]:
 
 
 def _raw(head: str, body: str | None = None) -> Attack:
-    """Bytes that the right key signs."""
     text = json.dumps(_said()) if body is None else body
     return lambda login: login.sign(head.encode(), text.encode())
 
@@ -67,7 +66,6 @@ def _changed(change: Callable[[str], str]) -> Attack:
 
 
 def _with_claim(token: str) -> str:
-    """Another person in a signed token."""
     head, body, signature = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return f"{head}.{b64(json.dumps({**claims, 'sub': 'root'}).encode())}.{signature}"

@@ -54,8 +54,6 @@ def usage(**uses: bool) -> x509.KeyUsage:
 
 @dataclass
 class Cards:
-    """An authority in a directory of its own: its certificate, and its list."""
-
     at: Path
     name: str = "Card CA"
     key: ec.EllipticCurvePrivateKey = field(
@@ -92,7 +90,6 @@ class Cards:
         key: Any = None,
         critical: bool = False,
     ) -> x509.Certificate:
-        """A person's certificate."""
         self.issued += 1
         self.last = key or ec.generate_private_key(ec.SECP256R1())
         builder = x509.CertificateBuilder(
@@ -121,7 +118,6 @@ class Cards:
         form: Encoding = Encoding.DER,
         key: Any = None,
     ) -> None:
-        """Write a list."""
         made = x509.CertificateRevocationListBuilder(self.ca.subject)
         made = made.last_update(self.now + issued)
         made = made.next_update(self.now + issued + (until or timedelta(days=1)))

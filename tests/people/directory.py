@@ -1,4 +1,4 @@
-"""A directory of the tests, which answers as it should, or as an attacker wants."""
+"""A directory of the tests, which answers well, or as an attacker wants."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -80,8 +80,8 @@ class FakeDirectory:
     """A server over TLS.
 
     Attributes:
-        said: in place of what it should say to a search, or to the bind too where `from_the_start`.
-        searches: values of the filters that were asked.
+        said: replaces its answer to a search, or to the bind too where `from_the_start`.
+        searches: values of the filters of all searches.
     """
 
     at: Path
@@ -106,7 +106,6 @@ class FakeDirectory:
     async def running(
         self, name: str = "localhost", *, tls: bool = True
     ) -> AsyncIterator["FakeDirectory"]:
-        """Listens until the end of the context."""
         if not (self.at / "tls").exists():
             issue(self.at / "tls", [name], SystemClock())
         await self.start(tls=tls)
@@ -185,7 +184,7 @@ class FakeDirectory:
         return self._above(value.decode().lower(), dn, set())
 
     def _above(self, low: str, dn: str, seen: set[str]) -> bool:
-        """True if a group has this member, by others too."""
+        """True if a group has this member, also by nested groups."""
         if dn in seen:
             return False
         members = [str(one) for one in self.entries.get(dn, {}).get("member", ())]

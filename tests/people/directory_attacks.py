@@ -1,4 +1,4 @@
-"""Attacks on lookups of people: the directory as an attacker has it, and the refusal's code."""
+"""Attacks on lookups of people: the attacker's directory, and the refusal's code."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -24,8 +24,6 @@ EVIL: Final = b"ldaps://evil.example/dc=site"
 
 
 def _says(*answers: Callable[[int], bytes]) -> Attack:
-    """Answers to a search."""
-
     def set_up(directory: FakeDirectory) -> None:
         directory.said = lambda number, tag: [one(number) for one in answers]
 
@@ -45,8 +43,6 @@ def _bytes(data: bytes) -> Callable[[int], bytes]:
 
 
 def _has(change: Callable[[dict[str, Any]], None]) -> Attack:
-    """Other entries."""
-
     def set_up(directory: FakeDirectory) -> None:
         directory.entries = people()
         change(directory.entries)

@@ -1,4 +1,4 @@
-"""A login service of the tests: it signs whatever a test tells it to."""
+"""A login service of the tests: it signs anything."""
 
 import base64
 import json
@@ -27,8 +27,6 @@ def b64(data: bytes) -> str:
 
 @dataclass
 class Login:
-    """Issues tokens under one key of its key set, a file."""
-
     file: Path
     key: jwk.ECKey = field(default_factory=lambda: jwk.ECKey.generate_key("P-256"))
     kid: str = "k1"
@@ -38,7 +36,6 @@ class Login:
         self.publish()
 
     def publish(self, *, own: bool = True) -> None:
-        """Write the key set."""
         public = {**self.key.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": "ES256"}
         keys = [*([public] if own else []), *self.more]
         self.file.write_text(json.dumps({"keys": keys}))
@@ -49,7 +46,6 @@ class Login:
         })  # fmt: skip
 
     def site(self, people: PeopleConfig | None = None, **changes: Any) -> Config:
-        """The configuration of a site that knows this service."""
         login = {"corp": self.config(**changes)}
         return Config(people=people or PeopleConfig(), oidc=login, groups=GROUPS)
 
@@ -64,13 +60,11 @@ class Login:
         return self.sign(json.dumps(head).encode(), json.dumps(said).encode())
 
     def sign(self, head: bytes, body: bytes) -> str:
-        """Any bytes, signed by the right key."""
         signing = f"{b64(head)}.{b64(body)}"
         made = jws.JWSRegistry.algorithms["ES256"].sign(signing.encode(), self.key)
         return f"{signing}.{b64(made)}"
 
 
 def other_key() -> jwk.ECKey:
-    """A key that no key set has."""
     native = ec.generate_private_key(ec.SECP256R1())
     return jwk.ECKey.import_key(native)

@@ -1,4 +1,4 @@
-"""Codes of a login service: exchanged once, for a token of this sign-in alone."""
+"""Codes of a login service: exchanged once, only for a token of this sign-in."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ BROUGHT = BroughtCode("corp", "the-code", "v" * 43, "n" * 22, "https://here.exam
 
 
 class TokenEndpoint:
-    """A login service's address for codes; it keeps the forms that it got."""
+    """A login service's address for codes, which keeps the received forms."""
 
     def __init__(self) -> None:
         self.forms: list[dict[str, list[str]]] = []

@@ -1,4 +1,4 @@
-"""Lookups in a directory: rights, nested groups, attacks, and times without an answer."""
+"""Lookups in a directory: rights, nested groups, attacks, and outages."""
 
 import asyncio
 import json
@@ -34,8 +34,6 @@ from tests.people.directory_attacks import ATTACKS, LOOK_LIKE_BOARD, NAMES, SILE
 
 
 class Steady:
-    """A clock that does not jump, moved by the test."""
-
     now = 1_000.0
 
     def __call__(self) -> float:
@@ -53,7 +51,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture
 def fake(running: FakeDirectory, monkeypatch: pytest.MonkeyPatch) -> FakeDirectory:
-    """The server as it should be."""
     monkeypatch.setattr(directories, "SECONDS", 60)  # however busy the machine is
     running.entries, running.said, running.from_the_start = people(), None, False
     running.searches, running.binds, running.asked, running.page = [], 0, 0, 3

@@ -1,4 +1,4 @@
-"""People of an appliance: what is not switched on is not imported, and no cache outlives a key."""
+"""People of an appliance: nothing switched off is imported, and no cache outlives a key."""
 
 import contextlib
 import json
@@ -147,7 +147,7 @@ def test_a_claim_gives_and_takes_nothing(login: Login) -> None:
 async def test_ten_thousand_requests_with_failures_get_no_answer_for_nobody(
     login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service comes and goes, and tokens end: who passes the demand has a token that holds."""
+    """The service comes and goes, and tokens end."""
     clock, now = FixedClock(), [0.0]
     made = people(login.site(), clock)
     made._logins[0].keys._steady = lambda: now[0]

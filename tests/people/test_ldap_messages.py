@@ -1,4 +1,4 @@
-"""Messages of LDAP: what is written, names for comparison, and bytes that are no answer."""
+"""Messages of LDAP: written bytes, comparable names, and bytes that are no answer."""
 
 import pytest
 from hypothesis import given

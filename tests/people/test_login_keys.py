@@ -1,4 +1,4 @@
-"""Key sets: read when needed, kept for the grace, from a file or a pinned host alone."""
+"""Key sets: read when needed, kept for the grace, only from a file or a pinned host."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +18,6 @@ from tests.people.login import Login
 
 
 class Steady:
-    """A steady clock that a test sets."""
-
     def __init__(self) -> None:
         self.now = 1_000.0
 

@@ -1,4 +1,4 @@
-"""Names in the log: cleaned, bounded, and pseudonyms that nobody finds without the key."""
+"""Names in the log: cleaned, bounded, and pseudonyms that need the key."""
 
 import pytest
 

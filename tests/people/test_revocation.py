@@ -1,4 +1,4 @@
-"""Each cell of the table of docs/people.md: how soon who is removed is refused, by source."""
+"""Each cell of the table of docs/people.md: how soon each source's removed person is refused."""
 
 import re
 from collections import Counter
@@ -66,7 +66,6 @@ class Site:
             return error.code
 
     async def shown(self) -> EndUser | str:
-        """The same of the certificate."""
         try:
             found = await self.people.certified(self.card.public_bytes(Encoding.DER))
         except ApplianceError as error:
@@ -217,7 +216,7 @@ FAILURES: Final[tuple[Said, ...]] = (
 
 
 async def test_ten_thousand_requests_with_failures_of_the_directory(site: Site) -> None:
-    """Who passes the demand had rights at the last answer, or within the grace of an outage."""
+    """An accepted person had rights at the last answer, or within the grace of an outage."""
     strict, passed, refused = Principal("k1", "app", for_people=True), 0, Counter[str]()
     open_until = up_since = closed_since = 0.0
     there, token = site.fake.entries[ANN], ""

@@ -1,4 +1,4 @@
-"""Tokens: what is not the login service's own, for this appliance, now, is nobody's."""
+"""Tokens: only the login service's own, for this appliance, now."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,6 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Login:
 
 
 def verified(login: Login, token: str, now: int = NOW, rules: TokenRules = RULES) -> VerifiedToken:
-    """As `EndUsers` does it, without its caches."""
     found = tokens.read(token)
     if found.issuer != rules.issuer:
         raise Unauthenticated("person_token_foreign", "of nobody")

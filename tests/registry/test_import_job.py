@@ -37,7 +37,6 @@ def services(lab: LabData) -> Iterator[Services]:
 
 
 def large(lab: LabData, name: str = "big") -> Path:
-    """An artifact that takes several blocks to copy."""
     path = lab.data.parent / name
     forge.make_artifact(path)
     (path / "large.bin").write_bytes(bytes(LARGE))
@@ -48,7 +47,6 @@ def large(lab: LabData, name: str = "big") -> Path:
 def context(
     services: Services, params: JsonObject, stops: Stops = lambda phase, done: False, **more: bool
 ) -> Context:
-    """A job's context that stops where it is told to."""
     newest = [("", 0)]
 
     def report(phase: str, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What an import would do."""
+"""Preview of an import."""
 
 from pathlib import Path
 
@@ -24,7 +24,6 @@ NOW = 1_764_000_000_000_000
 
 
 def bases(model_id: str, adapter: VettedAdapter, policy: TrustPolicy) -> None:
-    """A store in which no base is for any adapter."""
     raise StateRefused("adapter_base_missing", model_id)
 
 

@@ -18,7 +18,6 @@ from tests.trust import forge
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A fresh lab without models."""
     initialise(tmp_path / "data", "lab")
     return tmp_path / "data"
 

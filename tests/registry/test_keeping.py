@@ -1,4 +1,4 @@
-"""A certificate from elsewhere: nothing is kept that was not recorded first."""
+"""A certificate from elsewhere: recorded first, then kept."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.smol import SMALL
 
 
 def test_what_is_no_certificate_is_neither_recorded_nor_kept(tmp_path: Path) -> None:
-    """Of one that holds, `tests/api/admin/test_gates.py` tells."""
+    """A good one is in `tests/api/admin/test_gates.py`."""
     initialise(tmp_path / "data", "lab")
     with open_services(tmp_path / "data", config=SMALL) as services:
         recorded: list[object] = []

@@ -1,4 +1,4 @@
-"""A model's life, with the record of each edge and what happens when it cannot be written."""
+"""A model's life, with the record of each edge, and a log that cannot be written."""
 
 import base64
 import json
@@ -29,7 +29,6 @@ ACTOR = "uid:4711"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A fresh lab without models."""
     initialise(tmp_path / "data", "lab")
     return tmp_path / "data"
 
@@ -50,7 +49,6 @@ def tiny(services: Services, name: str = "tiny", sign: bool = True) -> Path:
 
 
 def sign_approval(services: Services, model_id: str, name: str) -> bytes:
-    """An approval by this person, as it is right now."""
     return approval.sign(
         services.lifecycle.subject(model_id),
         name=name,
@@ -61,7 +59,6 @@ def sign_approval(services: Services, model_id: str, name: str) -> bytes:
 
 
 def revoke_publisher(services: Services) -> None:
-    """Put a policy in force that revokes the publisher's key."""
     path = services.data / "trust" / "policy.json"
     document = json.loads(base64.b64decode(json.loads(path.read_bytes())["payload"]))
     document["revoked"]["keys"] = document["roles"]["publisher"]["keys"]
@@ -105,7 +102,6 @@ def test_each_edge_is_recorded_with_who_and_what(services: Services) -> None:
 def test_the_edge_is_durable_before_the_state_changes(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time a state is set, the newest edge in the log already says so."""
     change, seen = services.store.inventory.set_state, []
 
     def watched(model_id: str, state: str, **rest: Any) -> Any:

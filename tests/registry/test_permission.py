@@ -1,4 +1,4 @@
-"""What is in memory is asked about again, under the policy and the records of now."""
+"""Models in memory are checked again, under the present policy and records."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 
 @pytest.fixture
 def smol(smol_data: Path, tmp_path: Path) -> Iterator[Services]:
-    """Services over a copy of the data directory with the approved default model."""
     shutil.copytree(smol_data, tmp_path / "copy")
     with open_services(tmp_path / "copy", config=SMALL) as opened:
         yield opened

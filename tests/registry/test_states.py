@@ -20,7 +20,7 @@ def test_every_state_is_reached_from_quarantine() -> None:
 
 
 def test_nothing_is_served_that_was_not_verified_and_approved() -> None:
-    """Without these two there is no way to memory: the positive control is the test above."""
+    """Without these two there is no way to memory; the test above is the positive control."""
     for left_out in ("verify", "approve"):
         reached = {ModelState.QUARANTINED}
         while (

@@ -1,4 +1,4 @@
-"""Which models are versions of one, and which was served before another."""
+"""Versions of one model, and those served before another."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""Every bad adapter by name, with the code that it must be refused with.
-
-`bench.AdapterBench` makes a good adapter for a good base, has a case spoil it, and imports it.
-"""
+"""Every bad adapter by name, with the code of its refusal; `bench.AdapterBench` tries them."""
 
 import json
 import shutil
@@ -25,7 +22,7 @@ Change = Callable[["BadAdapter"], object]
 
 @dataclass
 class BadAdapter:
-    """An adapter about to be spoiled: bound to the base in `base` and signed when it begins."""
+    """An adapter about to be spoiled: bound to the base in `base` and signed."""
 
     path: Path
     base: Path
@@ -59,7 +56,6 @@ class BadAdapter:
         self.resign()
 
     def without(self, name: str, *, signed: bool = True) -> None:
-        """A file less."""
         (self.path / name).unlink()
         if signed:
             self.resign()
@@ -87,7 +83,6 @@ def _rows(*rows: Tensor) -> Change:
 
 
 def _last_number(value: float) -> Change:
-    """The last number of the second matrix, which ends the file."""
     return lambda bad: bad.bytes(lambda data: data[:-4] + struct.pack("<f", value))
 
 

@@ -1,8 +1,7 @@
-"""Every bad artifact by name, with the code that it must be refused with.
+"""Every bad artifact by name, with the code of its refusal.
 
-The numbers are those of the list of bad inputs that the design names (content 1 to 14, manifest 15
-to 35, crypto 36 to 51, policy 52 to 69, GGUF 70 to 91); the rest are our own. `make` builds each
-from nothing, so there are no fixture files to be kept up to date.
+The numbers are those of the design's list of bad inputs (content 1 to 14, manifest 15 to 35, crypto
+36 to 51, policy 52 to 69, GGUF 70 to 91); the rest are our own. `make` builds each from nothing.
 """
 
 import json
@@ -26,7 +25,7 @@ Change = Callable[["Bad"], object]
 
 @dataclass
 class Bad:
-    """An artifact about to be spoiled: signed by the publisher's key when the change begins."""
+    """An artifact about to be spoiled: signed by the publisher's key."""
 
     path: Path
     key: ec.EllipticCurvePrivateKey
@@ -57,11 +56,10 @@ class Bad:
         self.signature.write_bytes(as_json(document))
 
     def listed(self, files: Mapping[str, str]) -> None:
-        """A validly signed manifest over these files, in any state of the directory."""
+        """A validly signed manifest over these files, whatever the directory has."""
         self.signature.write_bytes(forge.model_sig(files, self.key))
 
     def certified(self, leaf: certs.Wanted, issuer: certs.Made | None = None) -> None:
-        """Signed by a certificate under the chain's issuer."""
         above = issuer or self.chain.issuer
         made = certs.make(leaf, above)
         self.by(made, above)

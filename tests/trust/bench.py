@@ -1,4 +1,4 @@
-"""A data directory in which bad artifacts are tried one after the other, and what each did."""
+"""A data directory in which bad artifacts are tried one after the other."""
 
 import base64
 import contextlib
@@ -26,7 +26,7 @@ OF_THE_POLICY = certs.chain()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one artifact.
+    """Result of one artifact.
 
     Attributes:
         code: of the refusal; empty when it was accepted.
@@ -43,14 +43,11 @@ class Outcome:
 
 @dataclass
 class Bench:
-    """Tries artifacts."""
-
     services: Services
     root: Path
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def digest(self) -> str:
-        """SHA-256 over every file of the store and every approval."""
         digest = hashlib.sha256()
         models = self.services.data / "models"
         for path in sorted(models.rglob("*")):
@@ -68,7 +65,7 @@ class Bench:
         return self.taken(path, path.name)
 
     def taken(self, path: Path, model_id: str) -> Outcome:
-        """Import an artifact, and take it out of the store again."""
+        """Import an artifact, and remove it again."""
         before, code, crashed = self.digest(), "", ""
         try:
             record = self.services.lifecycle.import_model("uid:0", path, model_id, quiet)
@@ -87,8 +84,6 @@ class Bench:
 
 @dataclass
 class AdapterBench(Bench):
-    """Tries adapters for one approved base."""
-
     base: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +95,6 @@ class AdapterBench(Bench):
         approve(self.services, "tiny", *APPROVERS)
 
     def attempt_adapter(self, change: bad_adapters.Change) -> Outcome:
-        """Make a good adapter, spoil it, import it."""
         path = self.root / f"case-{next(self.numbers)}"
         path.mkdir()
         bad = bad_adapters.BadAdapter(
@@ -137,7 +131,6 @@ def open_bench(root: Path) -> Iterator[Bench]:
 
 @contextlib.contextmanager
 def open_adapter_bench(root: Path) -> Iterator[AdapterBench]:
-    """The same with an approved base."""
     with _opened(root) as services:
         yield AdapterBench(services, root)
 

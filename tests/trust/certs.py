@@ -1,7 +1,4 @@
-"""Makes certificate chains for tests: a good one, and any that is not.
-
-The builder of `cryptography` makes what is asked for; nothing of the code under test is used.
-"""
+"""Makes certificate chains for tests, good and bad, with the builder of `cryptography` only."""
 
 import datetime
 from collections.abc import Mapping
@@ -53,8 +50,6 @@ ROOT = ISSUER.but(name="Root")
 
 @dataclass(frozen=True)
 class Made:
-    """A certificate and its key."""
-
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
@@ -113,8 +108,6 @@ def make(wanted: Wanted, issuer: Made | None = None) -> Made:
 
 @dataclass(frozen=True)
 class Chain:
-    """A signer, its issuer and the root."""
-
     leaf: Made
     issuer: Made
     root: Made
@@ -125,14 +118,12 @@ class Chain:
 
     @property
     def pem(self) -> bytes:
-        """What `model sign --cert` takes."""
         return self.leaf.pem + self.issuer.pem
 
 
 def chain(
     leaf: Wanted = LEAF, issuer: Wanted = ISSUER, root: Wanted = ROOT, curve: Any = None
 ) -> Chain:
-    """A chain of three."""
     top = make(root.but(curve=curve or root.curve))
     middle = make(issuer.but(curve=curve or issuer.curve), top)
     return Chain(make(leaf.but(curve=leaf.curve or curve), middle), middle, top)

@@ -10,7 +10,6 @@ from tests.trust import forge
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[forge.Lab]:
-    """A data directory of the lab profile with a signed artifact beside it."""
     made = forge.make_lab(tmp_path)
     yield made
     made.database.dispose()

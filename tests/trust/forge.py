@@ -1,6 +1,6 @@
-"""Makes artifacts, signatures, policies and GGUF files for tests: valid ones, and any that are not.
+"""Makes artifacts, signatures, policies and GGUF files for tests, valid and invalid ones.
 
-Nothing here uses the code under test to build what it must refuse, except for keys and hints.
+The code under test builds nothing here, except keys and hints.
 """
 
 import base64
@@ -38,16 +38,15 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 
 
 def quiet(phase: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
+    pass
 
 
 def open_descriptors() -> int:
-    """How many descriptors this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def watch_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files and directories that are made durable from here on, in order."""
+    """Names of the files and directories synced from here on, in order."""
     synced: list[str] = []
     real = os.fsync
 
@@ -149,7 +148,7 @@ def resign(
     key: ec.EllipticCurvePrivateKey,
     change: Callable[[dict[str, Any]], object] = lambda statement: None,
 ) -> None:
-    """Write `model.sig` over what lies in a directory now."""
+    """Write `model.sig` over the present files of a directory."""
     (path / "model.sig").write_bytes(model_sig(digests_below(path), key, change))
 
 
@@ -171,13 +170,11 @@ _FORMATS = {
 
 
 def text(value: str | bytes) -> bytes:
-    """A length-prefixed string."""
     data = value.encode() if isinstance(value, str) else value
     return struct.pack("<Q", len(data)) + data
 
 
 def scalar(kind: Kind, value: Any) -> bytes:
-    """A type and a value."""
     body = text(value) if kind is Kind.STRING else struct.pack(_FORMATS[kind], value)
     return struct.pack("<I", kind) + body
 
@@ -254,7 +251,6 @@ class Gguf:
     cut: int | None = None
 
     def table(self) -> bytes:
-        """Everything before the tensor data, unpadded."""
         pairs = [*self.pairs.items(), *self.extra_pairs]
         out = self.magic + self.version
         out += struct.pack("<Q", len(self.tensors) if self.n_tensors is None else self.n_tensors)
@@ -271,7 +267,6 @@ class Gguf:
         return out
 
     def build(self) -> bytes:
-        """The file."""
         head = self.table()
         head += bytes(self._pad(len(head)) - len(head))
         body = b""
@@ -333,13 +328,12 @@ class Lab:
         resign(self.artifact, self.key("publisher"), change)
 
     def document(self) -> dict[str, Any]:
-        """The lab policy as JSON, to change and parse again."""
         envelope = json.loads((self.data / "trust" / "policy.json").read_bytes())
         document: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
         return document
 
     def verified(self) -> str:
-        """Import and check the artifact; returns its id."""
+        """Import and check the artifact; its id."""
         record = self.store.intake.quarantine(self.artifact, None, quiet)
         checked = self.store.check(record.id, self.policy, quiet)
         self.store.inventory.set_state(
@@ -357,7 +351,7 @@ class Lab:
         )
 
     def approved(self) -> str:
-        """Import, check and approve by two people; returns the id."""
+        """Import, check and approve by two people; the id."""
         model_id = self.verified()
         for name in lab.APPROVERS:
             self.store.add_approval(model_id, self.approval(model_id, name), self.policy)
@@ -377,7 +371,7 @@ class Lab:
         return path
 
     def take(self, path: Path, model_id: str) -> str:
-        """Import an artifact and approve it by two people; returns its id."""
+        """Import an artifact and approve it by two people; its id."""
         self.store.intake.quarantine(path, model_id, quiet)
         checked = self.store.check(model_id, self.policy, quiet)
         self.store.inventory.set_state(
@@ -388,7 +382,6 @@ class Lab:
         return model_id
 
     def snapshot(self) -> object:
-        """All that the store holds, to show that nothing changed."""
         models = self.data / "models"
         files = {
             path.relative_to(models).as_posix(): path.read_bytes() if path.is_file() else None

@@ -1,4 +1,4 @@
-"""A trust policy, changed in one place: what the tests of policies share."""
+"""A trust policy, changed in one place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,10 @@ K1 = new_key(ec.SECP256K1())
 
 
 def hint(key: ecdsa.PrivateKey) -> str:
-    """How the policy names a key."""
     return ecdsa.hint(key.public_key())
 
 
 def bound(key: ecdsa.PrivateKey, person: str) -> dict[str, dict[str, str]]:
-    """A key and its person, as a policy lists them."""
     return {hint(key): {"pem": ecdsa.public_pem(key.public_key()).decode(), "person": person}}
 
 
@@ -58,14 +56,12 @@ def document() -> dict[str, Any]:
 
 
 def parsed(change: Change = lambda d: None) -> policy.TrustPolicy:
-    """The policy after a change."""
     changed = document()
     change(changed)
     return policy_document.parse(as_json(changed))
 
 
 def code_of(action: Callable[[], object]) -> str:
-    """The code of a refusal."""
     with pytest.raises(PolicyRefused) as caught:
         action()
     return caught.value.code
@@ -77,15 +73,12 @@ def put(table: str, name: str, value: object) -> Change:
 
 
 def role(name: str, field: str, value: object) -> Change:
-    """Set a field of a role."""
     return lambda d: d["roles"][name].__setitem__(field, value)
 
 
 def key(key: ecdsa.PrivateKey, field: str, value: object) -> Change:
-    """Set a field of a key."""
     return lambda d: d["keys"][hint(key)].__setitem__(field, value)
 
 
 def models(*entries: object) -> Change:
-    """Replace the list of models."""
     return put("", "models", list(entries))

@@ -1,8 +1,8 @@
-"""How much more than SHA-256 alone it costs to copy, hash and seal a file.
+"""The cost of copying, hashing and sealing a file, over SHA-256 alone; at most 2.5 times.
 
 usage: python -m tests.trust.seal_cost [MIB]
 
-Prints one line of JSON; docs/trust.md quotes it. The goal is at most 2.5 times.
+Prints one line of JSON; docs/trust.md quotes it.
 """
 
 import json
@@ -18,7 +18,6 @@ ROUNDS = 5
 
 
 def hashed(path: Path) -> float:
-    """Seconds of reading and hashing alone."""
     begun = time.perf_counter()
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -29,14 +28,13 @@ def hashed(path: Path) -> float:
 
 
 def seal(path: Path) -> float:
-    """Seconds of the one pass that copies, hashes and seals."""
     begun = time.perf_counter()
     sealed.seal_and_close(os.open(path, os.O_RDONLY), path.name).close()
     return time.perf_counter() - begun
 
 
 def main(mib: int) -> None:
-    """Measure on a file of random bytes in the page cache; the best of some rounds each."""
+    """Measure a file of random bytes in the page cache; the best of some rounds each."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         path = Path(directory) / "model"
         with path.open("wb") as file:

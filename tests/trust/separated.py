@@ -1,8 +1,7 @@
 """Runs a function as a user other than the owner of given files, without a second account.
 
-In a user namespace of its own the child is uid 1000 (outside: who runs the tests, root), and
-files of the uid `OWNER` look like root's. So the child may read what the tests may read, and the
-files are neither its own nor writable for it.
+In a user namespace the child is uid 1000 (outside: root), and files of the uid `OWNER` look like
+root's: it may read them, and can neither own nor write them.
 """
 
 import ctypes
@@ -15,7 +14,7 @@ _CLONE_NEWUSER = 0x10000000
 
 
 def run(action: Callable[[], str]) -> str:
-    """What the function returns in the child; "unavailable: …" where there is no namespace."""
+    """The function's result in the child; "unavailable: …" where there is no namespace."""
     ready_read, ready_write = os.pipe()
     go_read, go_write = os.pipe()
     answer_read, answer_write = os.pipe()

@@ -1,8 +1,7 @@
-"""A security officer's repository and whoever attacks it, after python-tuf's simulator.
+"""A security officer's repository and its attackers, after python-tuf's simulator.
 
-`Simulator` publishes good metadata; `ATTACKS` are what an attacker may put on the stick instead,
-each with the code that it must be refused with. Built with python-tuf alone: nothing here is made
-by the code under test.
+`Simulator` publishes good metadata; `ATTACKS` are the offers of an attacker, each with the code of
+its refusal. Built with python-tuf alone.
 """
 
 import copy
@@ -32,7 +31,7 @@ def signers(count: int) -> list[CryptoSigner]:
 
 @dataclass
 class Simulator:
-    """Keys, versions and expiry of a repository; `publish` signs all of it.
+    """Keys, versions and expiry of a repository.
 
     Attributes:
         hashes: whether timestamp and snapshot carry lengths and hashes, which TUF leaves open.
@@ -79,7 +78,7 @@ class Simulator:
         self.roots.append(signed(root, *wanted, *others))
 
     def publish(self) -> Offer:
-        """Everything that a stick holds."""
+        """Sign everything that a stick holds."""
         policy = as_json(self.policy)
         targets = Targets(version=self.versions["targets"], expires=self.expires["targets"])
         targets.targets["policy.json"] = TargetFile.from_data("policy.json", policy)
@@ -116,12 +115,11 @@ class Simulator:
         return self
 
     def next(self) -> Offer:
-        """The publication after this one."""
         self.count_up()
         return self.publish()
 
     def copy(self) -> "Simulator":
-        """A repository that begins as this one: the attacker's, with stolen or own keys."""
+        """The attacker's repository, which begins as this one."""
         return Simulator(
             dict(self.keys), dict(self.thresholds), dict(self.versions), dict(self.expires),
             copy.deepcopy(self.policy), list(self.roots), self.hashes,
@@ -133,7 +131,6 @@ class Simulator:
 
 
 def said(at: datetime.datetime) -> str:
-    """A time as metadata says it."""
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -145,7 +142,6 @@ def signed(part: Any, *by: CryptoSigner) -> bytes:
 
 
 def write(offer: Offer, stick: Path) -> Path:
-    """Lay an offer out as it lies on a stick."""
     for below in ("metadata", "targets"):
         (stick / below).mkdir(parents=True, exist_ok=True)
     for name, data in offer.items():
@@ -154,7 +150,6 @@ def write(offer: Offer, stick: Path) -> Path:
 
 
 def edited(offer: Offer, name: str, change: Callable[[dict[str, Any]], object]) -> Offer:
-    """An offer with one file changed after it was signed."""
     document = json.loads(offer[name])
     change(document)
     return {**offer, name: as_json(document)}
@@ -179,14 +174,12 @@ def new_root(
     *others: CryptoSigner,
     by: list[CryptoSigner] | None = None,
 ) -> Offer:
-    """A second root, then the next publication."""
     change(sim)
     sim.sign_root(*others, by=by)
     return sim.next()
 
 
 def strangers(sim: Simulator) -> Offer:
-    """A complete repository of somebody else."""
     return Simulator(versions={"targets": 9, "snapshot": 9, "timestamp": 9}).publish()
 
 
@@ -202,21 +195,19 @@ def renumbered_root(sim: Simulator) -> Offer:
 
 
 def mixed(sim: Simulator, *names: str) -> Offer:
-    """Files of the publication before beside those of the next one."""
     before = sim.publish()
     after = sim.next()
     return {**after, **{name: before[name] for name in names}}
 
 
 def older(sim: Simulator, *roles: str) -> Offer:
-    """Lower versions, as whoever stole the keys of these roles can sign them."""
+    """Lower versions, by a thief of these roles' keys."""
     for role in roles:
         sim.versions[role] -= 2
     return sim.publish()
 
 
 def rolled_back_policy(sim: Simulator) -> Offer:
-    """Newer metadata over an older policy."""
     sim.count_up("targets", "snapshot", "timestamp")
     sim.policy["version"] -= 1
     return sim.publish()
@@ -248,7 +239,6 @@ def expired(sim: Simulator, role: str) -> Offer:
 
 
 def same_version(sim: Simulator, role: str) -> Offer:
-    """Another content under a version that is trusted already."""
     sim.expires[role] += DAY
     if role != "timestamp":
         sim.count_up("timestamp")
@@ -275,7 +265,7 @@ def no_hashes(sim: Simulator) -> Simulator:
 
 
 def twice(sim: Simulator) -> Offer:
-    """One key of the root under two names, so that one person makes a threshold of two."""
+    """One key of the root under two names: one person makes a threshold of two."""
 
     def double(root: Root) -> None:
         key = copy.deepcopy(sim.keys["root"][0].public_key)
@@ -288,8 +278,6 @@ def twice(sim: Simulator) -> Offer:
 
 
 def lab_key(sim: Simulator) -> Offer:
-    """A key of the root whose file says that a lab made it."""
-
     def mark(root: Root) -> None:
         keyid = root.roles["timestamp"].keyids[0]
         key = root.keys[keyid] = copy.deepcopy(root.keys[keyid])
@@ -311,8 +299,6 @@ def exchanged(sim: Simulator) -> Offer:
 
 
 def held_by(sim: Simulator, *holders: object) -> Offer:
-    """A root that says whose the keys of the targets are."""
-
     def name(root: Root) -> None:
         for keyid, holder in zip(root.roles["targets"].keyids, holders, strict=True):
             root.keys[keyid] = copy.deepcopy(root.keys[keyid])  # signers are shared by all
@@ -344,7 +330,7 @@ def bad_policy(sim: Simulator) -> Offer:
 
 
 def weak_hash(sim: Simulator) -> Offer:
-    """Targets that name the policy by a digest that two files can have."""
+    """Targets that name the policy by a weak digest."""
     sim.count_up()
     sim.hashes = False
     offer = sim.publish()
@@ -356,7 +342,7 @@ def weak_hash(sim: Simulator) -> Offer:
 
 
 def signature(sim: Simulator, name: str, change: Callable[[list[dict[str, str]]], object]) -> Offer:
-    """A file whose list of signatures was changed; it takes two."""
+    """A file whose list of signatures, two of them, was changed."""
     return edited(sim.next(), name, lambda d: change(d["signatures"]))
 
 
@@ -402,7 +388,6 @@ def ed25519(sim: Simulator) -> Offer:
 
 
 def clock_root(sim: Simulator, floor: object) -> None:
-    """The next root, which sets the clock's floor."""
     sim.root_change = lambda root: root.unrecognized_fields.__setitem__("x-clock-floor", floor)
     sim.sign_root()
     sim.root_change = lambda root: None
@@ -420,16 +405,15 @@ def lacking(sim: Simulator, name: str) -> Offer:
 
 
 def on(attack: Callable[[Simulator, str], Offer], name: str) -> Callable[[Simulator], Offer]:
-    """An attack on this file."""
     return lambda sim: attack(sim, name)
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What lies on the stick, and the code.
+    """An attacker's stick, and the code.
 
     Attributes:
-        stricter: python-tuf's own client takes it, and says so or not; we do not.
+        stricter: python-tuf's own client accepts it.
     """
 
     make: Callable[[Simulator], Offer]

@@ -1,7 +1,6 @@
 """Each bad adapter is refused with its code, changes nothing, is recorded once, crashes nothing.
 
-And each check is needed: without it, a case is not refused as it must be. How mutants are made:
-test_mutants.py.
+Each check is needed: without it, a case is not refused as it must be (test_mutants.py).
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Each bad artifact is refused with its code, changes nothing, is recorded once, crashes nothing.
 
-Requests (92 to 96) are tried against a live server in tests/system/test_bad_input.py; approvals and
-policies (52 to 63) in test_policy.py, test_approval.py and test_store.py; what happens to a file
-after it was verified (12, 13) in tests/system/test_sealed_output.py.
+Requests (92 to 96): tests/system/test_bad_input.py; approvals and policies (52 to 63):
+test_policy.py, test_approval.py and test_store.py; a file changed after verification (12, 13):
+tests/system/test_sealed_output.py.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Each "Policy" case of the list of bad inputs (52 to 69) at a site, by the way it would come in.
+"""Each "Policy" case of the list of bad inputs (52 to 69) at a site, by its own way in.
 
 Each has its code, leaves files, approvals, states and metadata as they were, and is recorded once.
-Attacks on metadata (57 to 59 and more) are in tests/governance/test_trust_updates.py, adapters
-(66 to 68) in test_bad_adapters.py; mutants of all in test_policy_mutants.py.
+Attacks on metadata (57 to 59 and more): tests/governance/test_trust_updates.py; adapters (66 to
+68): test_bad_adapters.py.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ Document = dict[str, Any]
 
 @dataclass
 class Bad:
-    """A site with `MODEL`, which Alice has approved, and an artifact `NEW` that may come in."""
+    """A site with `MODEL`, which Alice has approved, and an artifact `NEW`."""
 
     site: Site
     services: Services
@@ -73,7 +73,6 @@ class Bad:
         self.services.lifecycle.approve(ACTOR, MODEL, envelope)
 
     def snapshot(self) -> object:
-        """Files, approvals, state of `MODEL`, metadata."""
         models = self.site.data / "models"
         files = {
             str(p.relative_to(models)): hashlib.sha256(p.read_bytes()).hexdigest()
@@ -88,7 +87,7 @@ class Bad:
 
 @dataclass(frozen=True)
 class Case:
-    """What is tried, under a policy that was changed so, and the code.
+    """An attempt under a changed policy, and the code.
 
     Attributes:
         approved: Bob has approved `MODEL` too.
@@ -101,7 +100,6 @@ class Case:
 
 
 def rule(**more: object) -> Callable[[Document], object]:
-    """Ask something more of `NEW`."""
     return lambda d: d["models"][1].update(more)
 
 
@@ -110,12 +108,11 @@ def revoked(**what: list[str]) -> Callable[[Document], object]:
 
 
 def also_publisher(document: Document) -> None:
-    """Alice publishes too: `MODEL` is signed by a key that is hers now."""
+    """Alice publishes too: `MODEL` is signed by a key of hers."""
     document["keys"][hint(PUBLISHER)]["person"] = "Alice"
 
 
 def certified_approver(document: Document) -> None:
-    """The certificate's key approves under another name."""
     document["keys"].update(bound(CHAIN.leaf.key, "Zoe"))
     document["roles"]["approver"]["keys"].append(hint(CHAIN.leaf.key))
 
@@ -241,7 +238,6 @@ async def test_refused_with_its_code_unchanged_and_recorded_once(site: Site, nam
 
 
 async def test_without_a_fault_it_is_taken(site: Site) -> None:
-    """The control: the same ways, nothing wrong."""
     with site.services() as services:
         bad = Bad(site, services)
         services.lifecycle.import_model(ACTOR, site.artifact(site.data.parent / MODEL), None, quiet)

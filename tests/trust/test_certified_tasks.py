@@ -1,4 +1,4 @@
-"""Where the policy asks tasks for an evaluation: at approval, at use and at the re-check."""
+"""Tasks that need an evaluation: at approval, at use and at the re-check."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def lab(tmp_path: Path, clock: FixedClock) -> Iterator[Services]:
 def certify(
     services: Services, task: str, outcomes: Any = None, person: str = "publisher", **at: Any
 ) -> str:
-    """Keep a certificate of the task as the gate signs it; returns its id."""
+    """Keep a certificate of the task as the gate signs it; its id."""
     named = {"dataset": "elsewhere", "dataset_digest": DATASET_DIGEST, "name": person}
     wanted = terms(services, task, task, **named)
     found = judging.judge(wanted, pairs(400, gained=20) if outcomes is None else outcomes)
@@ -74,13 +74,11 @@ def code(action: Any) -> str:
 
 
 def use(services: Services, task: str = "orders") -> str:
-    """The digest of the task that is used."""
     found = load_policy(services.data / "trust")
     return services.store.use(task, "task", found, lambda *_: None, lambda _: None)[0]
 
 
 def change_policy(services: Services, change: Any) -> None:
-    """Sign a changed policy with the lab's root."""
     path = services.data / "trust" / "policy.json"
     read = dsse.parse(path.read_bytes(), policy.PAYLOAD_TYPE, lambda why: ValueError(why))  # type: ignore[arg-type,return-value]
     document = json.loads(read.payload)

@@ -1,4 +1,4 @@
-"""Each check of a certificate is what refuses its case: without it, the case is not refused so."""
+"""Each check of a certificate is needed: without it, its case is not refused so."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,8 +33,6 @@ Attempt = Callable[[], object]
 
 
 class Case(NamedTuple):
-    """What is attempted, how it is refused, and the check that does so."""
-
     attempt: Attempt
     code: str
     where: str

@@ -1,6 +1,6 @@
-"""Both ways with the reference implementation, and the bundles that it accepts and we must not.
+"""Both ways with the reference implementation, and bundles that only it accepts.
 
-docs/oms-interop.md is the table that this module makes; `WRITE_INTEROP=1` writes it anew.
+docs/oms-interop.md is the table that this module makes; `WRITE_INTEROP=1` writes it.
 """
 
 import datetime
@@ -116,7 +116,6 @@ def row(oracle: Oracle, bench: Bench, by_certificate: bool, shard_size: int | No
 
 
 def table(rows: dict[tuple[str, str, str], list[bool]], negatives: dict[str, str]) -> str:
-    """docs/oms-interop.md."""
     lines = [
         "# OMS interoperability",
         "",

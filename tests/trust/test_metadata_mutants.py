@@ -1,7 +1,4 @@
-"""Each check of the metadata workflow is needed: without it, an attack is not refused as it is.
-
-The scheme is that of test_mutants.py; the suite is the attack simulator's.
-"""
+"""Each check of the metadata workflow is needed: without it, an attack is not refused as it is."""
 
 import pytest
 
@@ -51,7 +48,7 @@ MUTANTS = [
 
 
 def attack(name: str) -> str:
-    """The attack of this name, or the last one whose name has it in it."""
+    """The attack of this name, or the last one that contains it."""
     return name if name in ATTACKS else [wanted for wanted in ATTACKS if name in wanted][-1]
 
 
@@ -61,7 +58,7 @@ def origin() -> Simulator:
 
 
 def outcome(sim: Simulator, name: str) -> str:
-    """The code that an attack ends with; "" when it is taken, the exception's name in a crash."""
+    """The attack's code; "" when it is taken, the exception's name in a crash."""
     try:
         begun = metadata.begin(sim.roots[0], sim.fingerprint)
         trusted = metadata.advance(begun, sim.publish(), NOW)

@@ -1,8 +1,7 @@
 """Each check is needed: without it, a case of the bad-input suite is not refused as it must be.
 
-A mutant is one function of the product, compiled anew with one piece of its source replaced and put
-in the function's place by its code object, so that every reference sees it. A mutant that no case
-notices would be a check that nothing tests.
+A mutant is one function of the product, compiled with one piece of its source replaced and put in
+the function's place by its code object, so that every reference sees it.
 """
 
 import importlib
@@ -27,8 +26,7 @@ class Mutant:
 
     Attributes:
         where: module of a package of `appliance.trust`, then the function or method.
-        source: what is replaced.
-        by: what stands there instead.
+        source, by: replaced text, and its replacement.
         case: a name, or the end of one, of `bad_inputs.ALL`.
     """
 
@@ -150,7 +148,6 @@ def function(where: str) -> types.FunctionType:
 
 
 def mutated(where: str, source: str, by: str) -> types.CodeType:
-    """The code of a function after one replacement in its source."""
     original = function(where)
     module = importlib.import_module(original.__module__)
     text = inspect.getsource(original)

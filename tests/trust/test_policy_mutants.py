@@ -1,7 +1,7 @@
-"""Each "Policy" case of the list of bad inputs (52 to 69) needs its check: without it, it passes.
+"""Each "Policy" case of the list of bad inputs (52 to 69) needs its check.
 
-The scheme is that of test_mutants.py. Cases 57 to 59 are attacks on metadata and have their mutants
-in test_metadata_mutants.py; 53 in an artifact that is imported is in test_mutants.py.
+Mutants of cases 57 to 59 are in test_metadata_mutants.py; 53 in an imported artifact is in
+test_mutants.py.
 """
 
 from collections.abc import Callable
@@ -83,8 +83,6 @@ def other_round(lab: Lab) -> object:
 
 @dataclass(frozen=True)
 class Case:
-    """What must be refused, with which code, and the check without which it is not."""
-
     attempt: Callable[[Lab], object]
     code: str
     where: str

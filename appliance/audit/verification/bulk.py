@@ -1,13 +1,8 @@
-"""Bodies by the thousand, read into structs that hold what the checks look at.
+"""Bodies by the thousand, read into structs with the fields that the checks use.
 
-Rules:
-- A struct encodes to canonical form: its fields are in order, its types are those that a body may
-  hold. A request whose bytes are exactly that needs no other check of its form.
-- Every other body must pass `decode`. So what is accepted here is what `decode` accepts.
-- A field that a struct does not know is dropped, and shows: the bytes differ. So does a null where
-  a request says none: there, None is what is absent.
-- One body a line. The encoded bytes hold no line feed, so equal bytes are divided alike, and none
-  ends in the next one.
+Rules: a struct encodes to canonical form, so a request whose bytes equal that needs no other check
+of its form; every other body must pass `decode`. A dropped unknown field, or a null where a request
+has none, shows as different bytes. One body a line: encoded bytes hold no line feed.
 """
 
 from collections.abc import Sequence
@@ -41,7 +36,7 @@ class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
         return {n: p.ciphertext for n, p in self.parts.items() if p.ciphertext is not None}
 
     def holds(self) -> bool:
-        """True if the mode has the fields that it must have, and no others; names are ASCII."""
+        """True if the fields are exactly those of the mode, and names are ASCII."""
         if self.mode == "off":
             return self.key is None and self.parts is None
         if self.key is None or self.parts is None or not all(map(str.isascii, self.parts)):
@@ -204,8 +199,8 @@ def read(raws: Sequence[bytes]) -> list[Fields] | None:
     """Read bodies at once: ten times as fast as `decode` one by one.
 
     Returns:
-        The fields of each, or None when `decode` would refuse one of them; also when one has a
-        field of the name of a request's and of another type.
+        The fields of each, or None when `decode` would refuse one of them, or one has a field of
+        the name of a request's and of another type.
     """
     bodies: list[Fields] = []
     for start in range(0, len(raws), _SLICE):

@@ -4,11 +4,9 @@ Rules:
 - A finding names the entry that is wrong, not the one where it shows: when entry n+1 does not
   follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
   valid head has covered yet.
-- Rows in which all is well, as in nearly every log, are checked together (`plain`, `take`): by the
-  same conditions over whole lists. The rest is checked one by one.
-- One cause, one finding: after a finding about the tree, roots that differ are its consequence
-  and stay silent until a root holds again; signatures and everything local to an entry continue
-  being checked.
+- Good rows are checked together (`plain`, `take`), the rest one by one.
+- One cause, one finding: after a finding about the tree, differing roots stay silent until a root
+  holds again.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +34,7 @@ class ChainCheck:
     """Entries in order: body, place, chain, and the tree they make.
 
     Attributes:
-        frontier: edge of the tree over what was read.
+        frontier: edge of the tree so far.
         expected: the next sequence number.
         covered: entries below this are proved by a valid head.
     """
@@ -58,11 +56,7 @@ class ChainCheck:
     def row(
         self, seq: int, prev: bytes, stored: bytes, raw: bytes
     ) -> tuple[Body | None, list[tuple[int, int, bytes]]]:
-        """Check one row.
-
-        Returns:
-            The decoded body if it is an entry, and the inner nodes that it completed.
-        """
+        """Check one row; the decoded body if it is an entry, and its completed inner nodes."""
         if seq != self.expected:
             self.missing(seq)
         leaf = leaf_hash(raw)
@@ -79,7 +73,7 @@ class ChainCheck:
 
     @property
     def settled(self) -> bool:
-        """True if nothing that was seen waits for the next entry to tell what it means."""
+        """True if no finding waits for the next entry."""
         return self._suspect is None and self._unsigned is None and not self._shift
 
     @property
@@ -93,7 +87,7 @@ class ChainCheck:
         return self._boot
 
     def adopt(self, found: Ahead) -> None:
-        """Go on behind a range that another process found to follow this place."""
+        """Continue after a range that another process checked from this place."""
         self._time(self.expected, *found.began)
         self._boot = found.ended
         self.expected = self.covered = found.end.size
@@ -101,13 +95,11 @@ class ChainCheck:
         self._before = (found.end.before,)
 
     def plain(self, rows: Sequence[LeafRow], bodies: Sequence[Fields]) -> list[bytes] | None:
-        """The leaf hashes of rows in which `row` would find nothing, one after the other.
+        """The leaf hashes of consecutive rows in which `row` would find nothing; None when it
+        might.
 
         Args:
-            bodies: what they hold; keys and heads are not looked at.
-
-        Returns:
-            None when `row` might find something.
+            bodies: of the rows; keys and heads are not checked.
         """
         seqs, prevs, stored, raws = zip(*rows, strict=True)
         leaves = [sha256(b"\0" + raw).digest() for raw in raws]
@@ -125,13 +117,10 @@ class ChainCheck:
         return leaves if holds else None
 
     def take(self, leaves: Sequence[bytes], last: Fields) -> list[tuple[int, int, bytes]]:
-        """Take in rows of which `plain` gave the leaf hashes.
+        """Take in rows whose leaf hashes `plain` gave; the inner nodes that they completed.
 
         Args:
             last: the body of the last one.
-
-        Returns:
-            The inner nodes that they completed.
         """
         self.expected += len(leaves)
         self._before = (leaves[-1].hex(),)
@@ -139,7 +128,7 @@ class ChainCheck:
         return self.frontier.extend(leaves)
 
     def missing(self, next_seq: int) -> None:
-        """Entries up to `next_seq` are not there."""
+        """Note that the entries up to `next_seq` are missing."""
         gap = f"Entries {self.expected} to {next_seq - 1} are missing."
         self._found.entry(self.expected, "entry_missing", gap)
         self._epochs.missing()
@@ -163,7 +152,7 @@ class ChainCheck:
             self._unsigned = f"Entries {self.covered} to {size - 1} are not those that were signed."
 
     def end(self, size: int) -> None:
-        """The rows are over; there should have been `size`."""
+        """Check that the rows ended at `size`."""
         if self.expected < size:
             self.missing(size)
         self._settle()
@@ -216,7 +205,7 @@ class ChainCheck:
             self._suspect = seq - 1
 
     def _settle(self) -> None:
-        """Nothing more is known: blame the earlier of two, or what the head does not prove."""
+        """Blame the earlier of two, or what the head does not prove."""
         if self._suspect is not None:
             self._blame(self._suspect)
         elif self._unsigned is not None:
@@ -235,7 +224,7 @@ class LinkCheck:
 
     Attributes:
         open: request id of each intent without an outcome so far.
-        ahead: how many such there are in a range that was adopted.
+        ahead: number of open ones in an adopted range.
     """
 
     def __init__(
@@ -245,7 +234,7 @@ class LinkCheck:
         begin: int = 0,
         foreign: list[Event] | None = None,
     ) -> None:
-        """Begin.
+        """Check links from `begin` on.
 
         Args:
             earlier: gives the request id of an intent before the range, or None.
@@ -258,7 +247,6 @@ class LinkCheck:
         self._found, self._earlier, self._begin = findings, earlier, begin
 
     def entries(self, first: int, bodies: Sequence[Fields]) -> None:
-        """Follow the entries from `first` on."""
         for seq, body in enumerate(bodies, first):
             kind = body.kind
             if kind == "intent":
@@ -273,7 +261,6 @@ class LinkCheck:
                 self._start(seq)
 
     def entry(self, seq: int, body: Body) -> None:
-        """Follow one entry."""
         kind = body["kind"]
         if kind == "intent":
             self.open[seq] = body["request_id"]

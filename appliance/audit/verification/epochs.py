@@ -1,11 +1,8 @@
 """Verification of keys: which key may sign which head. Pure: rows in, findings out.
 
-Rules:
-- For each range of sizes only its own epoch's key counts, no matter who holds it today.
-- An epoch is closed by a head over its handover, signed by the old and the new key. Without it
-  the old key proves nothing of the entries since its last head, so that is a finding.
-- After a handover that is missing or false no later key is known: one finding says so, and heads
-  from there on prove nothing.
+Rules: for each range of sizes only its own epoch's key counts. A head over the handover, signed by
+the old and the new key, closes an epoch; a missing one is a finding. After a missing or false
+handover no later key is known: one finding, and later heads prove nothing.
 """
 
 from typing import Any
@@ -20,7 +17,7 @@ class EpochCheck:
     """Epochs as the entries tell them, and the heads of each."""
 
     def __init__(self, findings: Findings, number: int, epoch: Epoch | None) -> None:
-        """Begin in the epoch of this number; its key is None when it is not known."""
+        """Begin in the epoch of this number; None when its key is not known."""
         self._found, self._number, self._epoch = findings, number, epoch
         self._closing: Epoch | None = None
         self._odd: int | None = None  # what the entry before claimed, if not our number
@@ -38,11 +35,10 @@ class EpochCheck:
         return None if doubt else self._epoch
 
     def missing(self) -> None:
-        """Entries are missing here, a handover perhaps among them."""
+        """Note missing entries, a handover perhaps among them."""
         self._gap = True
 
     def entry(self, seq: int, body: dict[str, Any]) -> None:
-        """Follow one entry."""
         claimed = body["epoch"]
         if claimed == self._number:
             self._odd = None

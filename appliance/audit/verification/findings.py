@@ -89,8 +89,8 @@ class Findings:
 
     Attributes:
         count: all of them; `kept` holds the first `MAX_FINDINGS`.
-        tree: whether one of them explains roots that differ.
-        recent: entries that the newest ones were about.
+        tree: whether one of them explains differing roots.
+        recent: entries of the newest ones.
     """
 
     kept: list[LogProblem] = field(default_factory=list)
@@ -99,7 +99,6 @@ class Findings:
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=4))
 
     def add(self, seq: int, code: str, message: str) -> None:
-        """Note a problem."""
         self.count += 1
         if len(self.kept) < MAX_FINDINGS or code == DAMAGED:
             self.kept.append(LogProblem(seq, code, message))
@@ -120,7 +119,7 @@ class Findings:
             self.add(seq, DAMAGED, message)
 
     def sorted(self) -> tuple[LogProblem, ...]:
-        """Sort the kept findings by entry; damage to a database first, as it was found."""
+        """The kept findings by entry; damage to a database first, as it was found."""
         damage = [found for found in self.kept if found.code == DAMAGED]
         others = [found for found in self.kept if found.code != DAMAGED]
         return (*damage, *sorted(others, key=lambda found: found.seq))
@@ -141,7 +140,7 @@ class VerificationReport:
             `last` is None when there were none.
         root: hex root of the tree that ends with `last`.
         problems: the first of them; `problem_count` counts all.
-        open_intents: intents in the range whose outcome is not there yet.
+        open_intents: intents in the range without an outcome yet.
         unwitnessed: entries that no independent witness has countersigned. A tail cut off
             together with HEAD shows only against a witness, a receipt or a proof.
     """
@@ -157,11 +156,10 @@ class VerificationReport:
 
     @classmethod
     def of_nothing(cls, first: int, found: Findings) -> "VerificationReport":
-        """The verdict on a log of which no entry can be read."""
+        """The verdict on a log without a readable entry."""
         root = Frontier().root().hex()
         return cls(0, first, None, root, found.sorted(), found.count, 0, 0)
 
     @property
     def ok(self) -> bool:
-        """True if everything holds."""
         return not self.problem_count

@@ -1,17 +1,13 @@
 """Search for hidden entries: one that no search finds, a time out of span.
 
 Rules:
-- Every column of every entry is looked up in its index, by SQLite itself: what a body says must be
-  filed. An index that is gone hides everything.
-- Every entry is looked up by its number, too: one that a scan meets may be missed by a look-up.
-- Rows in which all is well are looked up together, from the bodies that were read; only how many
-  were found is counted. Where one is not found SQLite looks entry by entry, from its own reading
-  of the bodies, and names those that are hidden.
-- An index has no more entries than the log: a look-up passes over one that is not the log's, and a
-  search that goes from entry to entry ends there.
-- Spans are those of the newest segment, which searches use for all. A block that is divided
-  between two looks is compared in the second.
-- A body that is no JSON is another check's finding and passes here.
+- SQLite itself looks up every column and number of every entry: one that a scan meets may be missed
+  by a look-up. Good rows are looked up together and only counted; otherwise SQLite looks entry by
+  entry.
+- An index must have no more entries than the log: a search that goes from entry to entry ends at a
+  foreign one.
+- Spans are those of the newest segment, which searches use for all. A block that is divided between
+  two looks is compared in the second.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +96,7 @@ class IndexCheck:
         """Check the entries first ≤ seq < end.
 
         Args:
-            bodies: what they hold, if all are there and as they should be.
+            bodies: of all of them, if all are sound.
         """
         if self.error is not None:
             return
@@ -115,13 +111,14 @@ class IndexCheck:
             self.error = error
 
     def add(self, filed: Mapping[int, Sequence[int]]) -> None:
-        """Count entries with each column."""
+        """Add counts of entries with each column."""
         for segment, counts in filed.items():
             so_far = self.filed.get(segment, [0] * len(_INDEXES))
             self.filed[segment] = [a + b for a, b in zip(so_far, counts, strict=True)]
 
     def crowded(self, first: int, end: int, *, newest: bool) -> list[tuple[int, str]]:
-        """Indexes with other entries than the log's, once all from `first` to `end` were looked at.
+        """Indexes with more entries than the log's; all from `first` to `end` were looked at
+        before.
 
         Args:
             newest: whether that is all of the newest segment, but for what was appended since.
@@ -159,7 +156,7 @@ class IndexCheck:
         return counts
 
     def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
-        """True if the blocks that end here have the spans that they should have."""
+        """True if the blocks that end here have the right spans."""
         if first % SPAN:
             return first // SPAN == end // SPAN  # else one began before
         told = self._spans(first, end)

@@ -16,7 +16,7 @@ from appliance.host import core_dumps, host_key
 
 
 def main() -> int:
-    """Verify a range as if what came before was as it should be."""
+    """Verify a range, assuming a sound log before it."""
     core_dumps.forbid()  # it unwraps content keys
     directory, first, end, key = sys.argv[1:]
     if unlocked := sys.stdin.buffer.read():

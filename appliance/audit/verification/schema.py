@@ -1,11 +1,7 @@
 """Verification of the tables of a segment and of the content keys.
 
-Rules:
-- Columns that searches use, indexes, and the triggers that refuse changes are made by the schema. A
-  schema that was changed hides entries without a change in any row, so it is compared as it is
-  stored, text by text.
-- The migrations themselves make the expected schema, in memory, up to the version that the segment
-  states.
+A changed schema hides entries without a change in any row, so it is compared, text by text, with
+the one that the migrations make in memory.
 """
 
 import functools
@@ -33,7 +29,7 @@ def changed(log: Log) -> list[tuple[int, str]]:
 
 
 def changed_keys(path: Path) -> str | None:
-    """A name in the schema of `keys.db` that differs; None where all is well."""
+    """A name in the schema of `keys.db` that differs, if any."""
     engine = open_readonly(path)
     try:
         with engine.connect() as connection:

@@ -1,13 +1,8 @@
 """The second half of a long verification, in a process of its own, ahead of the first half.
 
-Rules:
-- It makes the same checks, from the state that stored hashes and handovers promise in the middle.
-- Its result counts only if it found nothing and the first half arrives at exactly that state.
-  Otherwise the first process continues alone: the verdict is always that of one pass.
-- Questions about the first half (outcomes of its intents, whether time fell) are handed over, not
-  judged.
-- It reads files and the host key on its standard input, and writes to its standard output, nothing
-  else.
+Rules: it starts from the state that stored hashes and handovers promise. Its result counts only if
+it found nothing and the first half arrives at exactly that state; otherwise the first process
+continues alone. Questions about the first half are handed over, not judged.
 """
 
 import contextlib
@@ -27,7 +22,7 @@ FEWEST: Final = 1 << 17
 
 
 class VerifierState(msgspec.Struct, frozen=True):
-    """Where a verification is between two entries, with nothing in doubt.
+    """State of a verification between two entries, with nothing in doubt.
 
     Attributes:
         size: entries so far.
@@ -46,9 +41,9 @@ class Ahead(msgspec.Struct, frozen=True):
     """A range in which nothing was found.
 
     Attributes:
-        begin, end: the state that was assumed, and the one that was reached.
+        begin, end: the assumed state, and the one that was reached.
         began, ended: boot id and time since boot of the first and the last entry.
-        events: what the first half must judge: outcomes of intents that are not open within (seq,
+        events: for the first half to judge: outcomes of intents that are not open within (seq,
             intent, request), and starts (entries.py).
         open_intents: of those within.
         filed: how many of its entries have each indexed column, by segment (indexes.py).
@@ -69,7 +64,7 @@ class Helper:
     Args:
         directory: of the log.
         first, end: its entries are first ≤ seq < end; both are sizes of heads.
-        key: the verifier key that is believed.
+        key: the believed verifier key.
     """
 
     def __init__(self, directory: Path, first: int, end: int, key: str) -> None:
@@ -103,7 +98,7 @@ class Helper:
                 self._process.stdout.close()
 
     def done(self) -> int:
-        """Entries that it has checked so far."""
+        """Entries checked so far."""
         if self._process is not None and self._process.stdout is not None:
             os.set_blocking(self._process.stdout.fileno(), False)
             self._said += self._process.stdout.read() or b""
@@ -112,7 +107,7 @@ class Helper:
         return self._done
 
     def result(self) -> Ahead | None:
-        """Wait for its end; None when it found anything or could not."""
+        """Wait for its end; None when it found anything or failed."""
         if self._process is None or self._process.stdout is None:
             return None
         os.set_blocking(self._process.stdout.fileno(), True)

@@ -1,7 +1,6 @@
 """Verification around the entries: tables, genesis, pruned entries, HEAD, receipts.
 
-Rules: each finding names the entry at fault, or the first that is missing; nothing is read that the
-log does not need anyway.
+Each finding names the entry at fault, or the first missing one.
 """
 
 from collections.abc import Iterable
@@ -25,11 +24,7 @@ STRAY: Final = {
 
 
 class Around:
-    """The checks; what they find goes to `findings`.
-
-    Attributes:
-        size: entries in the log when this was made.
-    """
+    """The checks, which report to `findings`; `size` is the log's at the start."""
 
     def __init__(self, log: Log, findings: Findings) -> None:
         self._log, self._found = log, findings
@@ -37,7 +32,7 @@ class Around:
         self.size = store.size(log)
 
     def tables(self, keys: Path) -> None:
-        """Tables, indexes and triggers are as they were made, and nothing is where none reads.
+        """Check tables, indexes and triggers, and that no row is where none is read.
 
         Args:
             keys: the database of content keys.
@@ -60,7 +55,7 @@ class Around:
                 self._found.add(max(stray.seq, 0), STRAY[stray.table], message)
 
     def carried(self) -> None:
-        """Key handovers that a segment carries are those of the entries before it."""
+        """Check that carried key handovers are those of the entries before."""
         try:
             known = {(h.size, h.encode()) for h in prover.handovers(self._log)}
             carried = [(segment, store.carried(segment)) for segment in self._log.segments]
@@ -72,7 +67,7 @@ class Around:
                 self._found.add(size - 1, "handover_invalid", message)
 
     def genesis(self, here: VerifierKey, believed: VerifierKey) -> None:
-        """Entry 0 names the key that everything is checked with."""
+        """Check that entry 0 names the key of all other checks."""
         named: object = None
         for row in store.leaves(self._log, 0, 1):
             try:
@@ -109,7 +104,7 @@ class Around:
                 self._found.add(prune.seq, "prune_invalid", message)
 
     def head(self, note: bytes | None) -> None:
-        """HEAD, which is next to the database, and the newest head saw no more than this log."""
+        """Check that HEAD, a file apart, and the newest head saw no more than this log."""
         if self._signed > self.size:
             self._tail_missing("The newest head", self._signed)
         if note is None:
@@ -127,7 +122,7 @@ class Around:
             self._found.add(max(0, head.size - 1), "head_mismatch", message)
 
     def receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Each receipt names an entry that is still there, unless that was pruned."""
+        """Check that each receipt names an entry in the log, or a pruned one."""
         for receipt in receipts:
             if receipt.seq < self._log.first:
                 continue

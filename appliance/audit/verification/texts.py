@@ -1,11 +1,8 @@
 """Verification of texts: each one is there, is the right one, and can be read.
 
-Rules:
-- A stored text has the digest that its entry names and a nonce of 12 bytes. The digest covers nonce
-  and ciphertext together, so bytes moved from one to the other show in the length only.
-- The content key of an entry is there, unwraps, and decrypts the texts. It may be gone only where
-  the log says so (erasures.py): missing and erased are two things.
-- Numbers of erased entries are kept in memory; nothing else grows with the log.
+Rules: the digest covers nonce and ciphertext together, so bytes moved from one to the other show
+only in the nonce's length of 12 bytes. A content key may be gone only where the log says so
+(erasures.py). Only the numbers of erased entries grow in memory with the log.
 """
 
 from collections.abc import Mapping
@@ -41,10 +38,9 @@ class KeptTexts(msgspec.Struct, frozen=True, gc=False):
 
 
 class TextCheck:
-    """A check under way; `close` lets go of `keys.db`."""
+    """A check under way; `close` closes `keys.db`."""
 
     def __init__(self, log: Log, files: LogFiles, findings: Findings, first: int) -> None:
-        """Begin at entry `first`."""
         self._log, self._found = log, findings
         self._erasures = Erasures(log)
         self._keys: _Keys | None = _Keys(open_readonly(files.keys))
@@ -56,7 +52,6 @@ class TextCheck:
             findings.add(first, "key_missing", message)
 
     def close(self) -> None:
-        """Check nothing more."""
         if self._keys is not None:
             self._keys.close()
             self._keys = None
@@ -95,7 +90,6 @@ class TextCheck:
                     self._found.add(seq, "content_missing", message)
 
     def _unwrapped(self, kept: Mapping[int, KeptTexts]) -> dict[int, bytes]:
-        """The content keys of entries, of those that have theirs."""
         if self._keys is None:
             return {}
         try:
@@ -122,9 +116,9 @@ class TextCheck:
 
 
 class _Keys:
-    """Wrapped keys, read in the order in which they were made, which is that of the entries.
+    """Wrapped keys, read in the order of their making, which is that of the entries.
 
-    A key that is not among the next ones is looked up by its id, which takes eight times as long.
+    A key out of this order is looked up by its id, which takes eight times as long.
     """
 
     AHEAD: Final = 1_024
@@ -139,7 +133,7 @@ class _Keys:
         self._engine.dispose()
 
     def of(self, ids: list[str]) -> dict[str, bytes]:
-        """The wrapped keys of these ids, of those that are there. Raises the driver's errors."""
+        """The wrapped keys of these ids that exist. Raises the driver's errors."""
         with self._engine.connect() as connection:
             dbapi = store.raw(connection)
             if self._at is None:

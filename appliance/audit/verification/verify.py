@@ -1,21 +1,16 @@
 """Verification of a whole log, or of a range of it, against its genesis key.
 
 Rules:
-- Read-only, and possible while the log is written: HEAD is read first, then how far the log goes,
-  then rows below that. Entries that are appended meanwhile are left out.
-- Checked for every entry: canonical body, place, chain, leaf hash, fields, intent and outcome,
-  texts and their keys. For every head: signature and root. Then genesis, HEAD and, if given,
-  receipts.
-- Nothing derived is trusted: inner nodes are compared with those computed, and what a body says
-  is looked up in the indexes, so that none hides an entry from a search.
-- A range begins at an entry whose tree edge comes from stored nodes and is proved by the next
-  head, and ends at the first head at or after its end.
-- Where the beginning was pruned, a prune entry must say so: with the root of what went and the
-  approvals of two people. The rest hangs on the tree's edge, which the next head proves, and on the
-  handovers that lead there from genesis.
-- A page that SQLite cannot read is a finding, and the first one: what else is found may follow from
-  it.
-- Streams: memory does not grow with the log, but for intents still open and erased entries.
+- Read-only, and possible while the log is written: HEAD is read first, then the log's size, then
+  rows below that.
+- Nothing derived is trusted: inner nodes are compared with computed ones, and bodies are looked up
+  in the indexes.
+- A range begins at an entry whose tree edge comes from stored nodes and is proved by the next head,
+  and ends at the first head at or after its end.
+- A pruned beginning needs a prune entry with the root of the removed entries and the approvals of
+  two people.
+- A page that SQLite cannot read is the first finding: others may follow from it.
+- Memory does not grow with the log, but for open intents and erased entries.
 """
 
 from collections import deque
@@ -61,9 +56,9 @@ def verify_log(
     """Verify the entries `first` to `last` (default: all).
 
     Args:
-        progress: called with entries done and entries in all.
+        progress: gets entries done and entries in all.
         genesis_public: a genesis.pub kept elsewhere, to be believed instead of the one here.
-        receipts: what clients were given; each must still be in the log.
+        receipts: of clients; each must still be in the log.
 
     Raises:
         StateRefused: `data_missing` when there is no log.
@@ -107,10 +102,8 @@ def verify_log(
 def look_ahead(
     directory: Path, first: int, end: int, key: VerifierKey, progress: Progress
 ) -> Ahead | None:
-    """Verify a range as if what came before was as it should be (second_process.py).
-
-    Returns:
-        None when anything was found.
+    """Verify a range, assuming a sound log before it (second_process.py); None when anything was
+    found.
     """
     files = LogFiles(directory)
     with (
@@ -147,12 +140,7 @@ class _Run:
         found: Findings,
         foreign: list[Event] | None = None,
     ) -> None:
-        """Begin.
-
-        Args:
-            found: takes what is found.
-            foreign: takes what only the verifier of earlier entries can judge.
-        """
+        """`foreign` takes what only the verifier of earlier entries can judge."""
         self._found = found
         self.around = Around(log, self._found)
         self._size = self.around.size
@@ -170,7 +158,6 @@ class _Run:
         self._texts = TextCheck(log, files, self._found, first)
 
     def close(self) -> None:
-        """Let go of what this opened."""
         self._texts.close()
 
     def all(self, files: LogFiles, progress: Progress) -> None:
@@ -208,7 +195,7 @@ class _Run:
         return VerifierState(chain.expected, peaks, chain.before, keyed)
 
     def ahead(self, begin: VerifierState | None, first: Body | None, end: int) -> Ahead | None:
-        """Look ahead, and report that nothing was found."""
+        """The range's result, if nothing was found in it."""
         self._chain.end(end)
         reached, covered = self.state(), self._chain.covered == self._chain.expected == end
         if begin is None or reached is None or first is None or self._found.count or not covered:
@@ -221,7 +208,7 @@ class _Run:
         )
 
     def adopt(self, found: Ahead | None) -> bool:
-        """Go on at the end of what another process found to be as it should be."""
+        """Continue at the end of a range that another process found sound."""
         if found is None or self.state() != found.begin:
             return False
         self._chain.adopt(found)
@@ -230,7 +217,7 @@ class _Run:
         return True
 
     def rows(self, progress: Progress, end: int) -> None:
-        """Everything that is left below an entry."""
+        """Check all rows that are left below `end`."""
         chain, total = self._chain, self._end - self.first
         try:
             while chunk := self._chunk(end):
@@ -261,7 +248,7 @@ class _Run:
         heads: Heads,
         texts: dict[int, KeptTexts],
     ) -> int:
-        """Check rows from the first on, as far as all is well; how many that were."""
+        """Check the sound rows at the beginning together; their number."""
         leaves = None if bodies is None else self._chain.plain(rows, bodies)
         if bodies is None or leaves is None:
             return 0
@@ -293,12 +280,10 @@ class _Run:
         return body
 
     def _heads(self, heads: Heads) -> None:
-        """Check the heads of trees that have been reached."""
         while heads and heads[0][0] <= self._chain.expected:
             self._chain.head(*heads.popleft())
 
     def hidden(self) -> None:
-        """No index hides an entry."""
         check = self._indexes
         if check.error is not None:
             if any(known.code == DAMAGED for known in self._found.kept):
@@ -312,7 +297,7 @@ class _Run:
         self._found.count += check.count - len(check.hidden)
 
     def crowded(self) -> None:
-        """No index has entries that are not the log's; said where nothing else was found."""
+        """Report indexes with foreign entries, if nothing else was found."""
         if self._found.count:
             return
         try:
@@ -325,7 +310,6 @@ class _Run:
             self._found.add(self.first, "index_mismatch", message)
 
     def report(self) -> VerificationReport:
-        """The verdict so far."""
         done = self._chain.expected
         return VerificationReport(
             entries=done - self.first,
@@ -364,7 +348,7 @@ class _Run:
         return frontier, before[0] if before else None
 
     def _epoch_at(self, first: int) -> tuple[int, Epoch | None]:
-        """The epoch of the entry `first`; a chain that does not hold is one finding."""
+        """The epoch of the entry `first`; a broken chain is one finding."""
         epoch = Epoch.first(self._key)
         if first == 0:  # nothing to look up in an index that may have been changed
             return 0, epoch

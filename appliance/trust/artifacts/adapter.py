@@ -1,10 +1,8 @@
 """A LoRA adapter as an artifact: one GGUF file, and the signed statement of the base it is for.
 
-Rules: an adapter's id is `BASE:NAME`, so that the id names the place: only an adapter may have
-such an id, and it is one for the model `BASE` of the same store. The statement is a file of the
-artifact, `adapter.json`, so its signature covers it and only the publisher can write it;
-it names the base by its OMS root digest and by the digest of its GGUF file, and both must fit.
-llama.cpp itself would take an adapter for any base of the same shapes.
+Rules: only an adapter has an id `BASE:NAME`, for the model `BASE` of the same store. The
+publisher's signature covers `adapter.json`, which names the base by OMS root digest and by the
+digest of its GGUF file; both must fit. llama.cpp itself would take any base of the same shapes.
 """
 
 import hashlib
@@ -27,12 +25,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Base:
-    """The one model that an adapter is for.
-
-    Attributes:
-        oms_root: hex OMS root digest of the base's artifact.
-        gguf_sha256: hex digest of its GGUF file.
-    """
+    """The one model that an adapter is for; digests are hex."""
 
     oms_root: str
     gguf_sha256: str
@@ -56,18 +49,17 @@ class Base:
 
 @dataclass(frozen=True)
 class VettedAdapter:
-    """A vetted adapter: its file, and its statement."""
+    """The vetted file of an adapter, and its statement."""
 
     lora: Lora
     base: Base
 
     @property
     def chat_template(self) -> None:
-        """An adapter brings none: conversations are rendered as the base does it."""
+        """None: conversations are rendered with the base's template."""
         return None
 
     def kept(self) -> AdapterFacts:
-        """The facts that a record keeps."""
         lora = self.lora
         return AdapterFacts(
             architecture=lora.architecture,
@@ -92,8 +84,7 @@ def read_statement(artifact: Artifact) -> bytes:
     """The bytes of `adapter.json`, empty when there is none.
 
     Raises:
-        SignatureRefused: `adapter_statement_invalid` for one that is too large, and what
-            reading raises.
+        SignatureRefused: `adapter_statement_invalid` for one that is too large.
     """
     size = artifact.sizes.get(STATEMENT_FILE, 0)
     if size > _MAX_STATEMENT:
@@ -107,10 +98,10 @@ def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> VettedAdapt
     Args:
         data: the GGUF file, or its first `MAX_METADATA` bytes.
         size: bytes of the whole file when `data` is its beginning only.
-        statement: the bytes of `adapter.json`.
+        statement: of `adapter.json`.
 
     Raises:
-        GgufRejected: what `vet_lora` raises.
+        GgufRejected: as `vet_lora`.
         SignatureRefused: `adapter_unbound`, `adapter_statement_invalid`.
     """
     return VettedAdapter(vet_lora(data, size), parse_statement(statement))
@@ -138,11 +129,7 @@ def parse_statement(data: bytes) -> Base:
 
 
 def check_statement(statement: bytes, sha256: str) -> None:
-    """Refuse a statement that is not the file that was hashed.
-
-    Raises:
-        SignatureRefused: `file_changed`.
-    """
+    """Refuse a statement other than the hashed file (`file_changed`)."""
     if hashlib.sha256(statement).hexdigest() != sha256:
         raise SignatureRefused("file_changed", f"{STATEMENT_FILE} changed while it was checked.")
 

@@ -1,9 +1,8 @@
 """Examining an artifact directory under a policy: the one order of checks for every caller.
 
-Rules: who signed is decided before anything is hashed; names are compared before digests;
-revocation is checked on the artifact and on the model file; the GGUF file is vetted last, on
-bytes whose digest is signed. The result is exactly what was checked. The caller
-says what the file must be, a model or an adapter, by the function that vets it.
+Rules: the signer is checked before anything is hashed, names before digests; revocation applies to
+the artifact and to the model file; the GGUF file is vetted last, on bytes whose digest is signed.
+Reading raises SignatureRefused (`file_changed`), vetting GgufRejected.
 """
 
 import hashlib
@@ -49,7 +48,6 @@ class VettedWhole(Generic[W]):
 
     Attributes:
         objection: why no new one is taken; one that is stored stays.
-        chat_template: it has none.
     """
 
     facts: W
@@ -57,7 +55,6 @@ class VettedWhole(Generic[W]):
     chat_template: None = None
 
     def kept(self) -> W:
-        """The facts that a record keeps."""
         return self.facts
 
 
@@ -73,7 +70,7 @@ Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
 
 
 def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
-    """Vet the file of a model; to a model a statement is a file like any other."""
+    """Vet the file of a model; its statement is a file like any other."""
     return vet(data, size)
 
 
@@ -87,7 +84,7 @@ class SignedArtifact:
     """An artifact whose signature and signer were accepted; its files not yet hashed.
 
     Attributes:
-        template: text of the file with the role template, which is used in place of the model's.
+        template: text of the file with the role template, which replaces the model's.
         grammars: the files with the role grammar.
     """
 
@@ -115,12 +112,10 @@ def check_signature(
 
     Args:
         at_us: now; certificates must be valid then. Microseconds since the epoch.
-        approval_round: which round of approvals the model is in.
         accepted: enough people approved it while its certificates were valid.
 
     Raises:
-        SignatureRefused: what the bundle, the manifest, the certificates or the list of files
-            break; `model_file_count`.
+        SignatureRefused: for bundle, manifest, certificates or files; `model_file_count`.
         PolicyRefused: what the policy does not allow.
     """
     data = artifact.signature()
@@ -147,11 +142,7 @@ def check_signature(
 
 
 def _rule(policy: TrustPolicy, model_id: str, root: str, main_file: str) -> ModelRule:
-    """Find the policy's rule for an artifact of this kind.
-
-    Raises:
-        PolicyRefused: what `rule_of` raises; `evaluation_unsupported`.
-    """
+    """Raises PolicyRefused: as `rule_of`; `evaluation_unsupported`."""
     rule = rule_of(policy, model_id, root)
     if main_file == names.TASK_FILE:
         return replace(rule, require=rule.require | policy.tasks.require)
@@ -198,7 +189,6 @@ def _grammars(described: Description, read: _Read) -> tuple[SignedGrammar, ...]:
 def _signed_bytes(
     artifact: Artifact, signed: Manifest, policy: TrustPolicy, name: str, limit: int
 ) -> bytes:
-    """A small file whose very bytes are those that the manifest lists, and not revoked."""
     data = artifact.prefix(name, limit + 1)
     if len(data) > limit:
         raise SignatureRefused("description_invalid", f"{name} has more than {limit} bytes.")
@@ -214,7 +204,7 @@ def _signed_bytes(
 
 
 def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
-    """Find the policy's rule for a model or for an adapter, which comes with its base.
+    """Find the policy's rule for a model, or for an adapter, which comes with its base.
 
     Raises:
         PolicyRefused: `model_not_in_policy`, `adapter_not_in_policy`.
@@ -226,16 +216,12 @@ def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
 
 
 def subject(root: str, signature: bytes, approval_round: int) -> ApprovalSubject:
-    """Subject that an approver signs: the root digest, the very signature file, and the round."""
+    """Subject that an approver signs: root digest, digest of the very `model.sig`, and round."""
     return ApprovalSubject(root, hashlib.sha256(signature).hexdigest(), approval_round)
 
 
 def model_file_of(files: Iterable[str]) -> str:
-    """The one model file of an artifact.
-
-    Raises:
-        SignatureRefused: `model_file_count`.
-    """
+    """The one model file of an artifact (`model_file_count`)."""
     found = [name for name in files if name.lower().endswith(".gguf")]
     if len(found) != 1:
         raise SignatureRefused("model_file_count", f"The artifact has {len(found)} GGUF files.")
@@ -243,30 +229,21 @@ def model_file_of(files: Iterable[str]) -> str:
 
 
 def vet_stored(artifact: Artifact, vet_file: Vet[F]) -> F:
-    """Vet the model file where it is, before anybody's signature is looked at.
-
-    Raises:
-        SignatureRefused: `model_file_count` and what reading raises.
-        GgufRejected: what is wrong with the model file.
-    """
+    """Vet the model file where it is, before any signature is checked (`model_file_count`)."""
     name = model_file_of(artifact.covered.keys())
     head = artifact.prefix(name, MAX_METADATA)
     return vet_file(head, artifact.sizes[name], read_statement(artifact))
 
 
 def admitted(vetted: F) -> F:
-    """An artifact that arrives; raises the objection to it."""
+    """Return a new artifact, or raise the objection to it."""
     if isinstance(vetted, VettedWhole) and vetted.objection is not None:
         raise vetted.objection
     return vetted
 
 
 def main_file_of(files: Iterable[str]) -> str:
-    """The file that tells what an artifact is: its model, or what an artifact of another kind has.
-
-    Raises:
-        SignatureRefused: `model_file_count`.
-    """
+    """The file that tells an artifact's kind, of a model the model (`model_file_count`)."""
     present = set(files)
     others = [name for name in names.MAIN_FILES if name in present]
     if others and not any(name.lower().endswith(".gguf") for name in present):
@@ -276,7 +253,7 @@ def main_file_of(files: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class StoredBase:
-    """A base where it is, whose signature was checked and whose bytes were not hashed.
+    """A stored base whose signature was checked and whose bytes were not hashed.
 
     Attributes:
         root: hex OMS root digest.
@@ -289,12 +266,7 @@ class StoredBase:
 
 
 def stored_base(artifact: Artifact, signed: SignedArtifact) -> StoredBase:
-    """Base that an adapter is checked against at its import; `seal` says what was really loaded.
-
-    Raises:
-        SignatureRefused: what reading raises.
-        GgufRejected: what is wrong with the model file.
-    """
+    """Base that an adapter is checked against at import; `seal` checks the loaded one."""
     whole = signed.manifest.shard_size is None
     digest = signed.manifest.files[signed.model_file] if whole else None
     return StoredBase(signed.manifest.root, digest, vet_stored(artifact, vet_model))
@@ -307,11 +279,9 @@ def check_stored(
     progress: Report,
     vet_file: Vet[F],
 ) -> F:
-    """Hash and vet the files where they are; what is loaded is checked again by `seal`.
+    """Hash and vet the files where they are; `seal` checks the loaded bytes again.
 
     Raises:
-        SignatureRefused: `file_changed` and what reading raises.
-        GgufRejected: what is wrong with the model file.
         PolicyRefused: `template_not_in_policy`.
     """
     digests = check_files(artifact, signed, policy, progress)
@@ -326,10 +296,9 @@ def check_stored(
 def check_files(
     artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Report
 ) -> dict[str, FileDigest]:
-    """Hash every file where it is, and hold all against what was signed and what is revoked.
+    """Hash every file where it is, and compare all with signed and revoked digests.
 
     Raises:
-        SignatureRefused: `file_changed` and what reading raises.
         PolicyRefused: `digest_revoked`.
     """
     files = artifact.covered
@@ -341,7 +310,6 @@ def check_files(
 
 
 def _templated(facts: F, signed: SignedArtifact) -> F:
-    """The facts with the template that is used."""
     if signed.template is None or not isinstance(facts, GgufFacts):
         return facts
     return structs.replace(facts, chat_template=signed.template, has_template=True)
@@ -364,14 +332,12 @@ def seal(
     *,
     on_disk: bool = False,
 ) -> tuple[SealedFile, F]:
-    """Copy the model file into sealed memory and check the very bytes that are there.
+    """Copy the model file into sealed memory and check the bytes there.
 
     Args:
         on_disk: hold the file in the store instead.
 
     Raises:
-        SignatureRefused: `file_changed` and what reading raises.
-        GgufRejected: what is wrong with the model file.
         PolicyRefused: `template_not_in_policy`.
         StateRefused: `sealing_failed`, `store_not_separated`.
     """

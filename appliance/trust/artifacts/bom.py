@@ -1,7 +1,7 @@
-"""A bill of materials of one model or adapter: CycloneDX 1.7, what an auditor reads (ML-BOM).
+"""A bill of materials of one model or adapter: CycloneDX 1.7, as auditors read it (ML-BOM). Pure.
 
-Rules: it says what was verified, with the digests; the same artifact under the same approvals gives
-the same document. An adapter names its base as its ancestor. Pure: values in, JSON out.
+Rules: the same artifact under the same approvals gives the same document. An adapter names its base
+as its ancestor.
 
 Source: CycloneDX 1.7, component type machine-learning-model; ECMA-424.
 """
@@ -36,11 +36,7 @@ def make(
     approvals: Sequence[ValidApproval],
     engine: str,
 ) -> bytes:
-    """The document for one model or adapter of the store.
-
-    Args:
-        engine: name and version of what runs it.
-    """
+    """The document; `engine` is name and version of what runs the model."""
     if isinstance(facts, VettedWhole):
         raise StateRefused("artifact_kind", f"{record.id} is a {record.kind}, not a model.")
     properties = {
@@ -125,7 +121,6 @@ def _architecture(facts: ModelFile) -> str:
 
 
 def _pedigree(model_id: str, facts: ModelFile) -> Pedigree | None:
-    """The one model that an adapter is for."""
     if not isinstance(facts, VettedAdapter):
         return None
     base = Component(

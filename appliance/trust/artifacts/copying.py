@@ -1,8 +1,7 @@
 """Copying artifacts into the store: each is hashed as it is copied; an interrupted copy resumes.
 
-Rules: a copy is a directory that has no record yet. The files of an interrupted copy are used again
-only with the very same `model.sig`, and only as far as its digest, read again from this disk, leads
-to the one that this signature states; anything else is copied whole. The signature itself is judged
+Rules: a copy has no record. A partial file is used again only with the very same `model.sig`, and
+only if its digest, read again from this disk, leads to the signed one. The signature is judged
 later, on the stored copy. A file is whole when it can no longer be written.
 """
 
@@ -28,7 +27,7 @@ _GONE: Final = frozenset({"artifact_unreadable", "file_missing"})
 
 @dataclass(frozen=True)
 class CopiedFile:
-    """One line of the report: a file, and how much of it came from the medium this time."""
+    """A file, and how much of it came from the medium this time."""
 
     name: str
     size: int
@@ -45,13 +44,12 @@ def copy_artifact(
     """Copy every file into a directory and make the copy durable, or resume such a copy.
 
     Args:
-        target: what an earlier copy left, or not there yet. It stays as it is, to be resumed,
-            when the process ends, the medium cannot be read any more or `progress` raises; any
-            other failure removes it.
+        target: new, or left by an earlier copy. It stays, to be resumed, when the process ends, the
+            medium cannot be read or `progress` raises; any other failure removes it.
         told: gets a line for each file that is whole.
 
     Raises:
-        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
+        SignatureRefused: as `sealed.open_regular` and `sealed.read_blocks`.
         StateRefused: `insufficient_disk`.
     """
     signature = _signature(artifact)
@@ -90,7 +88,6 @@ def resumable(part: Path) -> bool:
 
 
 def _signature(artifact: Artifact) -> bytes:
-    """The bytes of `model.sig`; empty when there is none that could be read as one."""
     try:
         return artifact.signature()
     except SignatureRefused as error:
@@ -108,7 +105,7 @@ class _Stated:
 
     @classmethod
     def by(cls, signature: bytes) -> "_Stated":
-        """Nothing, when the signature cannot be read."""
+        """Empty when the signature cannot be read."""
         own = {names.SIGNATURE_FILE: hashlib.sha256(signature).hexdigest()} if signature else {}
         try:
             found = oms.parse_manifest(oms.parse_bundle(signature))
@@ -117,14 +114,13 @@ class _Stated:
         return cls({**found.files, **own}, found.shard_size)
 
     def shards(self, name: str) -> ShardDigests | None:
-        """For files that are stated by shards."""
         if self.shard_size is None or name == names.SIGNATURE_FILE:
             return None
         return ShardDigests(self.shard_size)
 
 
 def _belongs(target: Path, artifact: Artifact, signature: bytes) -> bool:
-    """True if what is there was copied from an artifact with this signature and these names."""
+    """True if the partial copy is of an artifact with this signature and these names."""
     if not signature or not resumable(target):
         return False
     there = {str(p.relative_to(target)) for p in target.rglob("*") if not p.is_dir()}
@@ -147,7 +143,7 @@ def _check_room(artifact: Artifact, target: Path) -> None:
 def _copy_file(
     artifact: Artifact, name: str, target: Path, stated: _Stated, meter: BlockMeter
 ) -> CopiedFile:
-    """Copy a file, after what is there of it; once more from its beginning if that was not good."""
+    """Copy the rest of a file, or the whole if the part was not good."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     size, wanted = artifact.sizes[name], stated.digests.get(name)
     if wanted is None:
@@ -165,7 +161,7 @@ def _copy_file(
 def _go_on(
     artifact: Artifact, name: str, target: Path, shards: ShardDigests | None, meter: BlockMeter
 ) -> tuple[str, int]:
-    """Copy what is missing of a file; its SHA-256, and the bytes that came from the medium."""
+    """Copy the rest of a file; its SHA-256, and the bytes that came from the medium."""
     size, digest = artifact.sizes[name], hashlib.sha256()
     hashed = shards.update if shards else _ignore
     source = artifact.open(name)
@@ -194,7 +190,7 @@ def _go_on(
 
 
 def _open_copy(target: Path, size: int) -> tuple[int, int, bool]:
-    """A descriptor of the copy, how many bytes of it are there, and whether it is whole."""
+    """A descriptor of the copy, how many bytes it has, and whether it is whole."""
     try:
         found = target.lstat()
         if found.st_size > size or (found.st_mode & 0o777 == _WHOLE and found.st_size != size):
@@ -208,4 +204,4 @@ def _open_copy(target: Path, size: int) -> tuple[int, int, bool]:
 
 
 def _ignore(_block: memoryview) -> None:
-    """For reading that only hashes."""
+    pass

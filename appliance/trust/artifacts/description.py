@@ -1,13 +1,6 @@
-"""`artifact.json`: what an artifact's publisher says about its other files.
+"""`artifact.json`: what an artifact's publisher says about its other files; `model.sig` covers it.
 
-Rules:
-- The file is optional, is next to the model and is covered by `model.sig` like any other file, so
-  any OMS signer can make it and only the publisher can change it.
-- An unknown key or value is refused: an unknown field or role means that the publisher expects
-  something which this version would not do.
-- A role is given to a file of the same artifact. At most one file is the template, and no two
-  grammars have one name.
-
+An unknown key or value is refused: the publisher expects something that this version would not do.
 docs/trust.md has the schema.
 """
 
@@ -48,9 +41,9 @@ class Description:
 
     Attributes:
         version: counted up by the publisher; None when there is no `artifact.json`.
-        template: name of the file that is the chat template in place of the model's own.
+        template: name of the file with the chat template that replaces the model's.
         grammars: file of each grammar, by the name that requests use.
-        query_prefix, passage_prefix: what an embedding model wants before a query and before a
+        query_prefix, passage_prefix: text that an embedding model wants before a query and before a
             passage; None where the publisher says nothing.
     """
 
@@ -62,20 +55,12 @@ class Description:
 
     @property
     def roles(self) -> dict[str, str]:
-        """The role of each file that has one."""
         roles = dict.fromkeys(self.grammars.values(), GRAMMAR)
         return roles if self.template is None else {**roles, self.template: TEMPLATE}
 
 
 def parse(data: bytes, files: Collection[str]) -> Description:
-    """Read `artifact.json`.
-
-    Args:
-        files: names of the files that the signature covers.
-
-    Raises:
-        SignatureRefused: `description_invalid`.
-    """
+    """Read `artifact.json`; `files` are those that the signature covers (`description_invalid`)."""
     found = strict_json.decode(data, _Document, _refuse, limit=MAX_BYTES)
     roles = found.roles
     for name, role in roles.items():

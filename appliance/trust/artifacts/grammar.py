@@ -1,9 +1,8 @@
 """Grammars as files of an artifact: forms of answers that a publisher signs with a model.
 
-Rules: a grammar's name is its file's, without folder and extension, and requests ask for it by that
-name; the extension says what it is, `.json` a JSON schema and `.lark` a grammar in the Lark of
-llguidance. Number, size and depth are bounded here. Whether it can be enforced is for the engine to
-say: it compiles all of them in the confined worker before the model serves (`engine.text.grammar`).
+Rules: requests use the file's name without folder and extension; `.json` is a JSON schema, `.lark`
+a grammar in the Lark of llguidance. Number, size and depth are bounded here; the confined worker
+compiles all of them before the model serves (`engine.text.grammar`).
 """
 
 import hashlib
@@ -30,9 +29,9 @@ class SignedGrammar:
     """A signed grammar.
 
     Attributes:
-        file: where it is in the artifact.
+        file: its path in the artifact.
         kind: json_schema or lark.
-        sha256: hex digest of the file.
+        sha256: hex, of the file.
     """
 
     name: str
@@ -43,20 +42,13 @@ class SignedGrammar:
 
 
 def name_of(file: str) -> str | None:
-    """The name of the grammar in a file; None when a file of that name cannot be one."""
+    """The name of the grammar in a file; None when it cannot be one."""
     path = PurePosixPath(file)
     return path.stem if path.suffix in KINDS and _NAME.fullmatch(path.stem) else None
 
 
 def read(file: str, data: bytes) -> SignedGrammar:
-    """A grammar from its bytes, which are those that were signed.
-
-    Args:
-        file: a name that `name_of` takes.
-
-    Raises:
-        SignatureRefused: `grammar_invalid`.
-    """
+    """A grammar from its signed bytes, of a file that `name_of` takes (`grammar_invalid`)."""
     path = PurePosixPath(file)
 
     def refuse(problem: str) -> SignatureRefused:

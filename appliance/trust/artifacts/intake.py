@@ -1,9 +1,9 @@
 """The way into the store: an artifact is copied whole, or it is no model.
 
-Rules: nothing is believed about the medium; a copy becomes a model in one rename, with a record;
-what an interrupted import left has no record. The next import of the same artifact resumes it;
-`clean` removes it when it cannot be resumed, or was not for `KEPT_DAYS`. A model whose files are
-missing takes the very artifact of its record again, and keeps the record and its approvals.
+Rules: a copy becomes a model in one rename, with a record. The next import of the same artifact
+resumes an interrupted copy; `clean` removes one that cannot be resumed or is older than
+`KEPT_DAYS`. A model whose files are missing takes only the very artifact of its record, and keeps
+its approvals.
 """
 
 import os
@@ -31,22 +31,12 @@ _DAY_US: Final = 86_400_000_000
 
 
 def missing(directory: Path, record: ModelRecord) -> bool:
-    """True if the files of a model that should have some are gone.
-
-    Args:
-        directory: `DATA/models`.
-    """
+    """True if a model in `DATA/models` should have files and they are gone."""
     return record.state in _KEPT and not os.path.lexists(directory / record.id)
 
 
 class Intake:
-    """Copies artifacts into `DATA/models`.
-
-    Args:
-        records: what is known about models.
-        directory: `DATA/models`.
-        clock: dates imports.
-    """
+    """Copies artifacts into `DATA/models`, which `directory` is."""
 
     def __init__(self, records: Records, directory: Path, clock: Clock) -> None:
         self._records = records
@@ -74,7 +64,7 @@ class Intake:
 
         Raises:
             StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
-            SignatureRefused: what `directory.open_artifact` raises.
+            SignatureRefused: as `directory.open_artifact`.
         """
         name = source.absolute().name if model_id is None else model_id
         if not MODEL_ID.fullmatch(name) or name.endswith(_PART):
@@ -95,7 +85,7 @@ class Intake:
         return name
 
     def admit(self, model_id: str) -> ModelRecord:
-        """Make a copy a model in quarantine; approvals of an earlier one of this id go."""
+        """Make a copy a model in quarantine; approvals of an earlier one of this id are deleted."""
         part, final = self._part(model_id), self._directory / model_id
         try:
             encrypt_artifact(part)
@@ -111,14 +101,11 @@ class Intake:
         return record
 
     def quarantine(self, source: Path, model_id: str | None, progress: Report) -> ModelRecord:
-        """Copy an artifact into the store, unchecked, and take it in: `copy`, then `admit`."""
+        """`copy`, then `admit`."""
         return self.admit(self.copy(source, model_id, progress))
 
     def restore(self, model_id: str) -> ModelRecord:
-        """Give a copy to the model of this id whose files are missing; its record stays.
-
-        Returns:
-            The record. The copy is not checked yet.
+        """Give an unchecked copy to the model of this id whose files are missing; its record stays.
 
         Raises:
             StateRefused: `model_id_taken` when the copy is another artifact; it is removed.
@@ -148,11 +135,11 @@ class Intake:
         self._leave(model_id)
 
     def expel(self, model_id: str) -> None:
-        """Remove the files of a model that was refused; its record stays and says why."""
+        """Remove the files of a refused model; its record stays."""
         directories.remove_tree(self._directory / model_id)
 
     def clean(self) -> list[str]:
-        """Remove what has no record, or that of a refusal, and no import resumes; its ids."""
+        """Remove directories without a record, or refused, that no import resumes; their ids."""
         known = {r.id for r in self._records.all() if r.state != ModelState.REFUSED}
         left = []
         for path in sorted(self._directory.iterdir()):
@@ -164,7 +151,6 @@ class Intake:
         return left
 
     def _is_kept(self, part: Path) -> bool:
-        """True if an interrupted copy is worth resuming."""
         age = self._clock.wall_us() - part.lstat().st_mtime_ns // 1000
         return copying.resumable(part) and age < KEPT_DAYS * _DAY_US
 
@@ -192,7 +178,6 @@ class Intake:
 
 
 def _stated_digest(part: Path) -> str | None:
-    """Read the artifact's digest in the signature of a copy; None when it cannot be read."""
     try:
         data = (part / names.SIGNATURE_FILE).read_bytes()
         return oms.parse_manifest(oms.parse_bundle(data)).root

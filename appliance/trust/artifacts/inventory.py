@@ -1,7 +1,6 @@
-"""Contents of the store and their records; nothing here says that they may be used.
+"""Contents of the store and their records; a record never replaces a check.
 
-Rules: a record says what was decided and never replaces a check; files of the store belong to the
-service or to root and no other user may write them, or they are not opened.
+Rules: a file is opened only if the service or root owns it and no other user may write it.
 """
 
 import contextlib
@@ -34,11 +33,9 @@ K = TypeVar("K", bound=ArtifactFacts)
 
 
 class Inventory:
-    """The artifacts of one data directory and their records.
+    """The artifacts of `DATA/models` and their records.
 
     Args:
-        records: what was decided about them.
-        directory: `DATA/models`.
         others: vets artifacts that are no models, by the file that says what they are.
     """
 
@@ -50,17 +47,16 @@ class Inventory:
         self._others = dict(others or {})
 
     def missing(self, record: ModelRecord) -> bool:
-        """True if the files of a model that should have some are gone."""
+        """As `intake.missing`."""
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> Vetted:
-        """Vet an artifact that arrives, where it is, no matter who signed it.
+        """Vet a new artifact where it is, no matter who signed it.
 
         Raises:
-            StateRefused: `unknown_model_id`; what `other` raises.
-            SignatureRefused: `model_file_count` and what opening raises.
-            GgufRejected: what is wrong with the file of a model.
-            Refused: what is wrong with an artifact of another kind.
+            StateRefused: `unknown_model_id`; as `other`.
+            SignatureRefused: `model_file_count`.
+            GgufRejected, Refused: what is wrong with a model's file, or with another artifact.
         """
         with self.open(model_id) as artifact:
             return artifacts.admitted(self.vet_open(model_id, artifact))
@@ -89,21 +85,12 @@ class Inventory:
         return self._others[name]
 
     def size(self, model_id: str) -> int:
-        """Bytes of the model file as it is in the store.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-            SignatureRefused: what `directory.open_artifact` raises; `model_file_count`.
-        """
+        """Bytes of the stored model file (`unknown_model_id`, `model_file_count`)."""
         with self.open(model_id) as artifact:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
     def facts(self, record: ModelRecord) -> ModelFacts:
-        """Facts of a vetted model's file, from its record, else from the file.
-
-        Raises:
-            StateRefused, SignatureRefused, GgufRejected: what `vet` raises.
-        """
+        """Facts of a vetted model's file, from its record, else from the file. Raises as `vet`."""
         if isinstance(record.facts, ModelFacts) and record.facts.licence is not None:
             return record.facts
         if not record.is_model:
@@ -112,15 +99,10 @@ class Inventory:
             return artifacts.vet_stored(artifact, vet_model).kept()
 
     def save(self, record: ModelRecord) -> None:
-        """Insert or replace a record."""
         self._records.save(record)
 
     def record(self, model_id: str) -> ModelRecord:
-        """The record of a model.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
+        """Raises StateRefused (`unknown_model_id`)."""
         record = self._records.find(model_id)
         if record is None:
             shown = visible(model_id, limit=80)
@@ -128,28 +110,21 @@ class Inventory:
         return record
 
     def knows(self, model_id: str) -> bool:
-        """True if there is a record of a model."""
         return self._records.find(model_id) is not None
 
     def records(self) -> list[ModelRecord]:
-        """All records, by id."""
         return self._records.all()
 
     def records_of(self, kind: type[K]) -> list[ArtifactRecord[K]]:
-        """The records of artifacts of a kind, by id."""
         found = (of_kind(record, kind) for record in self._records.all())
         return [record for record in found if record is not None]
 
     def record_of(self, artifact_id: str, kind: type[K]) -> ArtifactRecord[K] | None:
-        """The record of an artifact of a kind; None where the id names another one.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
+        """The record of an artifact, unless it is of another kind (`unknown_model_id`)."""
         return of_kind(self.record(artifact_id), kind)
 
     def approved_of(self, artifact_id: str, kind: type[K]) -> ArtifactRecord[K] | None:
-        """The record of an approved artifact of a kind; None where there is none of the id."""
+        """None where no approved artifact of this kind has the id."""
         try:
             record = self.record_of(artifact_id, kind)
         except StateRefused:
@@ -167,13 +142,10 @@ class Inventory:
         message: str = "",
         facts: Vetted | None = None,
     ) -> ModelRecord:
-        """Note a new state; digest and facts stay when they are not given.
+        """Note a new state; digest and facts stay when they are not given (`unknown_model_id`).
 
         Args:
-            new_round: approvals given so far do not count any more.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
+            new_round: approvals given so far no longer count.
         """
         old = self.record(model_id)
         record = replace(
@@ -189,19 +161,14 @@ class Inventory:
         return record
 
     def discard(self, model_id: str) -> None:
-        """Remove a model's files, approvals and record; nothing happens when there are none."""
+        """Remove a model's files, approvals and record, if there are any."""
         self._records.delete(model_id)
         if MODEL_ID.fullmatch(model_id):
             directories.remove_tree(self._directory / model_id)
 
     @contextlib.contextmanager
     def open(self, model_id: str) -> Iterator[Artifact]:
-        """The files of an artifact where they are.
-
-        Raises:
-            StateRefused: `unknown_model_id`, `model_missing`.
-            SignatureRefused: what `directory.open_artifact` raises.
-        """
+        """Open the stored files of an artifact (`unknown_model_id`, `model_missing`)."""
         if self.missing(record := self.record(model_id)):
             raise StateRefused(
                 "model_missing", f"The files of {model_id}, digest {record.digest}, are missing."

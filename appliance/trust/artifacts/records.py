@@ -1,8 +1,7 @@
 """Records of models and their approvals, in appliance.db.
 
 Rules: a record is a note of a decision, never the ground for the next one; approvals are kept as
-the envelopes that were signed, byte for byte. Each request reads records, so they are held in
-memory and read again after every change; one process has the database.
+signed, byte for byte. Records are held in memory and read again after every change.
 """
 
 import contextlib
@@ -75,12 +74,11 @@ class ArtifactRecord(Generic[F]):
     """One artifact.
 
     Attributes:
-        state: a value of `ModelState`.
         digest: hex OMS root digest, once the artifact was verified.
         code: why it was refused, suspended or revoked.
         created_us: when it was imported, microseconds since the epoch.
-        facts: what its files say of it.
-        round: how often its approvals were made void by a suspension.
+        facts: read from its files.
+        round: how often a suspension voided its approvals.
     """
 
     id: str
@@ -94,7 +92,7 @@ class ArtifactRecord(Generic[F]):
 
     @property
     def kind(self) -> str:
-        """Kind of the artifact; empty before it was vetted."""
+        """Empty before it was vetted."""
         return self.facts.kind
 
     @property
@@ -113,7 +111,7 @@ ModelRecord: TypeAlias = ArtifactRecord[ArtifactFacts]
 
 
 def of_kind(record: ArtifactRecord[Any], kind: type[F]) -> ArtifactRecord[F] | None:
-    """A record, of what it must be; None of something else."""
+    """The record if it is of this kind, else None."""
     return record if isinstance(record.facts, kind) else None
 
 
@@ -128,11 +126,7 @@ def followers(records: Iterable[ModelRecord], base_id: str) -> list[ArtifactReco
 
 
 class Records:
-    """The two tables.
-
-    Args:
-        database: appliance.db.
-    """
+    """The two tables of appliance.db."""
 
     def __init__(self, database: Engine) -> None:
         self._database = database
@@ -143,7 +137,7 @@ class Records:
         """Insert or replace a record.
 
         Args:
-            fresh: it is about a new artifact, so that older approvals go.
+            fresh: a new artifact: older approvals are deleted.
         """
         values = {
             "id": record.id,
@@ -165,11 +159,10 @@ class Records:
                 connection.execute(sa.insert(_MODELS).values(values))
 
     def forget(self) -> None:
-        """Read all again, after the rows were changed elsewhere."""
+        """Read the rows again, after they were changed elsewhere."""
         self._change = object()
 
     def find(self, model_id: str) -> ModelRecord | None:
-        """The record with this id."""
         return self._known().get(model_id)
 
     def all(self) -> list[ModelRecord]:
@@ -177,7 +170,7 @@ class Records:
         return list(self._known().values())
 
     def delete(self, model_id: str) -> None:
-        """Forget a model; its approvals go with it."""
+        """Delete a record and its approvals."""
         with self._changing() as connection:
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
 
@@ -209,7 +202,6 @@ class Records:
             self._change = object()
 
     def _known(self) -> dict[str, ModelRecord]:
-        """All records by id, as of the newest change that has ended."""
         change = self._change  # before they are read: what changes meanwhile is read again
         held = self._held
         if held is None or held[0] is not change:
@@ -225,6 +217,6 @@ def _select(connection: Connection) -> list[ModelRecord]:
 
 
 def _kept(table: Mapping[str, Json]) -> ArtifactFacts:
-    """The facts of a row, which stay as they are when it is written again."""
+    """The facts of a row, unchanged when the row is written again."""
     found = facts.read(table)
     return found if facts.table_of(found) == table else UnreadFacts(table)

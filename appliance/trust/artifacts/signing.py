@@ -31,19 +31,16 @@ def sign_directory(
     chain_pem: bytes | None = None,
     shard_size: int | None = None,
 ) -> bytes:
-    """Hash every file of an artifact and write `model.sig`, replacing an older one.
+    """Hash every file of an artifact and write `model.sig`, replacing an older one; its bytes.
 
     Args:
         private_key: opened, or an unencrypted PEM.
         chain_pem: signs by certificate: that of the key first, then its issuers.
-        shard_size: hashes files in shards of so many bytes instead of whole.
-
-    Returns:
-        The bytes of `model.sig`.
+        shard_size: bytes of a shard; None hashes files whole.
 
     Raises:
-        SignatureRefused: `signature_key_unsupported`, `certificate_malformed`, or what
-            `directory.open_artifact` and `oms.sign` raise; `manifest_shards` for an empty file
+        SignatureRefused: `signature_key_unsupported`, `certificate_malformed`, as
+            `directory.open_artifact` and `oms.sign`; `manifest_shards` for an empty file
             in shards; `artifact_unreadable` when it cannot be written.
     """
     key = ecdsa.load_private(private_key) if isinstance(private_key, bytes) else private_key
@@ -64,8 +61,8 @@ def bind_adapter(path: Path, base: Path, progress: Report) -> Base:
 
     Args:
         path: holds the adapter's GGUF file.
-        base: the signed directory of the model that the adapter is for. It is hashed and held
-            against its own manifest; who signed it is asked where both are imported.
+        base: the signed directory of the base, compared with its own manifest; its signer is
+            checked at the import.
 
     Raises:
         SignatureRefused, GgufRejected: what is wrong with either, `adapter_shape` among it.
@@ -103,7 +100,6 @@ def _resources(digests: Mapping[str, FileDigest]) -> list[tuple[str, str]]:
 
 
 def _write(directory_fd: int, name: str, data: bytes) -> None:
-    """Write a file whole or not at all, replacing an older one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     part = name + _PART
     try:
@@ -137,8 +133,8 @@ def verify_directory(
     """Verify an artifact against public keys or against roots of certificates.
 
     Args:
-        keys: PEM; one of them must have signed, where the artifact is signed by key.
-        roots_pem: trust anchors, where it is signed by certificate.
+        keys: PEM; one of them must have signed an artifact that is signed by key.
+        roots_pem: trust anchors of one that is signed by certificate.
         at_us: when the certificates must be valid, microseconds since the epoch.
 
     Raises:

@@ -1,15 +1,12 @@
-"""The model store: what of the artifacts that are here passes, and the way to a verified model.
+"""The model store: which stored artifacts pass, and the way to a verified model.
 
 Rules:
-- An artifact is copied in first and checked where it is then; nothing is believed about the
-  medium that it came from.
-- A record says what was decided; it never replaces a check. `seal` checks everything again,
-  from the stored bytes to the approvals, and is the only maker of a `VerifiedModel`, as
-  `seal_adapter` is of a `VerifiedAdapter`. An id with a colon is an adapter's (`adapter`).
-- Approvals and certificates are stored as they were signed and verified again under the policy of
-  the day; where the policy asks for an evaluation, an approval binds the certificate's digest.
-- A certificate that expires stops what is new: what was approved before is loaded until it is
-  revoked, or must be approved again.
+- A record never replaces a check. `seal` checks everything again, from the stored bytes to the
+  approvals, and is the only maker of a `VerifiedModel`, as `seal_adapter` is of a
+  `VerifiedAdapter`.
+- Approvals and certificates are verified again under the policy of the day; where the policy asks
+  for an evaluation, an approval binds the certificate's digest.
+- An expired certificate stops only new artifacts.
 """
 
 import contextlib
@@ -72,7 +69,8 @@ class Checked:
 
 
 class ModelStore:
-    """The models of one data directory; at most one process has it open.
+    """The models of one data directory; at most one process has it open. Checks raise
+    SignatureRefused, PolicyRefused or GgufRejected.
 
     Args:
         database: appliance.db with `TABLES`.
@@ -81,11 +79,6 @@ class ModelStore:
         others: as `Inventory`.
         held: ids of artifacts that are not used until a person decides.
         now_us, engine_of, held_certificates: as `Evaluations`.
-
-    Attributes:
-        intake: the way in.
-        inventory: the artifacts that are here and their records.
-        evaluations: the certificates that are here.
     """
 
     def __init__(
@@ -115,12 +108,10 @@ class ModelStore:
         self._records.forget()
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Report) -> Checked:
-        """Verify and vet the stored copy; the record stays as it is.
+        """Verify and vet the stored copy, and an adapter's base; the record stays as it is.
 
         Raises:
             StateRefused: `unknown_model_id`.
-            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails; of an
-                adapter, `check_base` is one.
         """
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
@@ -135,12 +126,7 @@ class ModelStore:
         policy: TrustPolicy,
         progress: Report,
     ) -> Vetted:
-        """Hash and vet an open artifact whose signature was accepted, and an adapter's base.
-
-        Raises:
-            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails.
-            Refused: what is wrong with an artifact of another kind.
-        """
+        """Hash and vet an open artifact whose signature was accepted, and an adapter's base."""
         other = self.inventory.other(model_id, artifact)
         if other is not None:
             artifacts.check_files(artifact, signed, policy, progress)
@@ -152,14 +138,7 @@ class ModelStore:
         return facts
 
     def facts(self, task_id: str, policy: TrustPolicy) -> TaskFacts:
-        """Read a stored task's facts, from its bytes as they were signed.
-
-        The record says the same, in a table that no key signed: it never decides.
-
-        Raises:
-            StateRefused: `artifact_kind`.
-            StateRefused, SignatureRefused, PolicyRefused: the first check that fails.
-        """
+        """A stored task's facts from its signed bytes, never the record (`artifact_kind`)."""
         with self.inventory.open(task_id) as artifact:
             signed = self._signed(artifact, task_id, policy)
             found = self.check_artifact(task_id, artifact, signed, policy, silent).kept()
@@ -175,16 +154,12 @@ class ModelStore:
         progress: Report,
         read: Callable[[Artifact], T],
     ) -> tuple[str, T]:
-        """Check an approved artifact that is no model once more, then read it.
-
-        Returns:
-            Its digest, and what `read` made of it.
+        """Check an approved artifact that is no model once more; its digest, and the result of
+        `read`.
 
         Raises:
             StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`.
-            SignatureRefused, PolicyRefused: the first check that fails, `artifact_changed` and
-                `file_changed` among them.
-            Refused: what `read` raises.
+            SignatureRefused: `artifact_changed`, `file_changed`.
         """
         record = self.inventory.record(model_id)
         self._check_held(model_id)
@@ -201,10 +176,10 @@ class ModelStore:
             return signed.manifest.root, read(artifact)
 
     def check_base(self, model_id: str, adapter: VettedAdapter, policy: TrustPolicy) -> None:
-        """Hold an adapter against its base in the store.
+        """Check an adapter against its base in the store.
 
         Raises:
-            Refused: `adapter_base_missing`, `adapter_other_base`, or what `check_shapes` raises.
+            Refused: `adapter_base_missing`, `adapter_other_base`, or as `check_shapes`.
         """
         base = base_of(model_id) or ""
         try:
@@ -221,30 +196,21 @@ class ModelStore:
     def seal(
         self, model_id: str, policy: TrustPolicy, progress: Report, *, on_disk: bool = False
     ) -> VerifiedModel:
-        """Check everything again and hold the model in sealed memory.
+        """Check everything again and hold the model in sealed memory; the caller closes it.
 
         Args:
             on_disk: hold it where it is instead (`sealed.hold_and_close`).
 
-        Returns:
-            The only kind of model that can be loaded; the caller closes it.
-
         Raises:
             StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`,
                 `store_not_separated`.
-            SignatureRefused, PolicyRefused, GgufRejected: the first check that fails, among
-                them `not_approved` and `artifact_changed`.
+            PolicyRefused, SignatureRefused: `not_approved`, `artifact_changed` among others.
         """
         verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
         return VerifiedModel(**vars(verified), facts=facts)
 
     def seal_again(self, model: VerifiedModel, policy: TrustPolicy) -> VerifiedModel:
-        """Check and seal a model once more, for a worker that starts again.
-
-        Raises:
-            SignatureRefused: `artifact_changed` when the store holds another artifact now.
-            Refused: as `seal`.
-        """
+        """Seal a model once more, for a worker that starts again (`artifact_changed`)."""
         again = self.seal(model.id, policy, silent)
         if again.digest != model.digest:
             again.close()
@@ -256,7 +222,7 @@ class ModelStore:
     def seal_adapter(
         self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Report
     ) -> VerifiedAdapter:
-        """Check everything again, hold the adapter in sealed memory and against its loaded base.
+        """Check everything again, seal the adapter and check it against its loaded base.
 
         Raises:
             Refused: as `seal`; `adapter_other_base`, `adapter_shape`, `adapter_unsupported`.
@@ -306,30 +272,20 @@ class ModelStore:
         return verified, facts
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[SignedArtifact, Vetted]:
-        """Read the signed artifact and the file's own facts, unhashed. Raises as `check`."""
+        """The signed artifact and the file's own facts, unhashed. Raises as `check`."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             return signed, self.inventory.vet_open(model_id, artifact)
 
     def expect(self, record: ModelRecord, digest: str) -> None:
-        """Refuse an artifact that is another one than at import.
-
-        Raises:
-            SignatureRefused: `artifact_changed`.
-        """
+        """Refuse another artifact than the imported one (`artifact_changed`)."""
         if record.digest not in (None, digest):
             raise SignatureRefused(
                 "artifact_changed", f"{record.id} was {record.digest} and is {digest} now."
             )
 
     def recheck(self, model: Verified, policy: TrustPolicy) -> None:
-        """Ask a policy again about an artifact that is held already; nothing is read from the disk
-        but its approvals.
-
-        Raises:
-            PolicyRefused, SignatureRefused: the model, its signer or its approvals are no longer
-                accepted.
-        """
+        """Check a held artifact under a policy again; only its approvals are read from the disk."""
         self._check_held(model.id)
         policy.check_digests(model.digest, model.gguf_sha256)
         policy.signer(model.bundle, self._clock.wall_us(), accepted=True)
@@ -341,26 +297,18 @@ class ModelStore:
             policy.check_template(rule, model.facts.chat_template)
 
     def _check_held(self, model_id: str) -> None:
-        """Refuse an artifact that is not as the log has it. Raises StateRefused."""
+        """Refuse an artifact that differs from the log. Raises StateRefused."""
         if model_id in self._held():
             raise StateRefused("state_differs", f"{model_id} is not as the log has it.")
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:
-        """Ask a policy about a stored artifact by its signature and approvals; no file is hashed.
-
-        Raises:
-            PolicyRefused, SignatureRefused: it is not accepted any more.
-        """
+        """Check a stored artifact's signature and approvals under a policy; no file is hashed."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         self._check_standing(model_id, signed, policy)
 
     def _check_standing(self, model_id: str, signed: SignedArtifact, policy: TrustPolicy) -> None:
-        """Ask for the evaluation and the approvals that the policy wants.
-
-        Raises:
-            PolicyRefused: `not_approved`; what `Evaluations.valid` raises.
-        """
+        """Check the evaluation and the approvals that the policy asks for (`not_approved`)."""
         if EVALUATION in signed.rule.require:
             self._certificates(model_id, signed, policy, new=False)
         if "approval" in signed.rule.require:
@@ -413,15 +361,14 @@ class ModelStore:
         )
 
     def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
-        """Return the subject that an approver of this model signs.
+        """The subject that an approver of this model signs.
 
         Args:
-            policy: where it asks for an evaluation, the newest certificate is part of it.
+            policy: where it asks for an evaluation, the newest certificate is part of the subject.
 
         Raises:
             StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
             SignatureRefused: `artifact_changed` when the stored signature is another one now.
-            PolicyRefused: what `Evaluations.valid` raises.
         """
         record = self.inventory.record(model_id)
         if record.digest is None or record.state in _NEVER_AGAIN:
@@ -443,19 +390,16 @@ class ModelStore:
         policy: TrustPolicy,
         record: Callable[[ValidApproval, list[ValidApproval]], None] = lambda given, all_: None,
     ) -> list[ValidApproval]:
-        """Check an approval and keep it.
+        """Check an approval and keep it; all valid approvals of the model.
 
         Args:
-            record: makes durable what is kept: the new one, and all that are valid with it.
-
-        Returns:
-            All valid approvals of the model, the new one among them.
+            record: makes it durable; gets the new one, and all valid ones with it.
 
         Raises:
             StateRefused: `unknown_model_id`, `wrong_state`.
-            PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
-                `approval_duplicate`; `evaluation_contradicted` where the meaning does not name a
-                gate that the task failed after it passed.
+            PolicyRefused: as `approval.verify`; `approver_not_distinct`, `approval_duplicate`;
+                `evaluation_contradicted` where the meaning does not name a gate that the task
+                failed after it passed.
         """
         subject = self.subject(model_id, policy)
         with self.inventory.open(model_id) as artifact:
@@ -480,11 +424,10 @@ class ModelStore:
     def standing(
         self, model_id: str, policy: TrustPolicy
     ) -> tuple[SignedArtifact, list[ValidApproval]]:
-        """Read the signed artifact, unhashed, and the approvals that count under this policy.
+        """The signed artifact, unhashed, and the approvals that count under this policy.
 
         Raises:
             StateRefused: `unknown_model_id`.
-            SignatureRefused, PolicyRefused: when the artifact itself is not acceptable.
         """
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
@@ -493,11 +436,11 @@ class ModelStore:
     def _valid(
         self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, more: bytes | None = None
     ) -> list[ValidApproval]:
-        """The approvals that count: where an evaluation is asked for, those of the certificate
-        that most people approved, or of the one that it carries over to this engine.
+        """The approvals that count: where an evaluation is asked for, those of the certificate that
+        most people approved, or of the one that it carries over to this engine.
 
         Args:
-            more: one that is about to be kept.
+            more: one that is not kept yet.
         """
         envelopes = [*self._records.approvals(model_id), *((more,) if more else ())]
         if EVALUATION not in signed.rule.require:
@@ -520,7 +463,6 @@ class ModelStore:
         return best
 
     def envelopes(self, model_id: str | None = None) -> list[bytes]:
-        """The approvals of a model, or of all, as they were signed."""
         return self._records.approvals(model_id)
 
     def approvals(self, model_id: str, policy: TrustPolicy) -> list[ValidApproval]:
@@ -531,7 +473,7 @@ class ModelStore:
 def _check_distinct(
     policy: TrustPolicy, given: ValidApproval, certificate: GateCertificate
 ) -> None:
-    """Refuse the approval of who specified the evaluation. Raises PolicyRefused."""
+    """Refuse an approver who specified the evaluation. Raises PolicyRefused."""
     if not policy.may_approve_after(policy.keys[given.key], certificate.person):
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the specification of the evaluation."

@@ -1,4 +1,4 @@
-"""Types of verified things: the only things that the supervisor takes.
+"""Types of verified things: the supervisor takes nothing else.
 
 Rules: only `ModelStore` makes one, from bytes that it sealed.
 """
@@ -17,12 +17,10 @@ class Verified:
     """An artifact whose sealed bytes passed every check.
 
     Attributes:
-        digest: hex OMS root digest of the artifact.
-        gguf_sha256: hex digest of the sealed bytes.
+        digest: hex OMS root digest.
+        gguf_sha256: hex, of the sealed bytes.
         signer: hint of the publisher's key.
-        approvers: names of the people who approved.
-        bundle: what was signed and by whom, to ask a later policy again.
-        grammars: the forms of answers that were signed with it.
+        bundle: the signature, for checks under a later policy.
     """
 
     id: str
@@ -40,23 +38,19 @@ class Verified:
         self.sealed.close()
 
     def rehash(self) -> None:
-        """Read the bytes again that are held; sealed ones cannot have changed.
-
-        Raises:
-            SignatureRefused: `file_changed`.
-        """
+        """Hash the held bytes again; sealed ones cannot have changed (`file_changed`)."""
         rehash(self.sealed, self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedModel(Verified):
-    """A model. Only `ModelStore.seal` makes one."""
+    """A model."""
 
     facts: GgufFacts
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedAdapter(Verified):
-    """An adapter that fits one verified model. Only `ModelStore.seal_adapter` makes one."""
+    """An adapter that fits one verified model."""
 
     facts: VettedAdapter

@@ -1,13 +1,9 @@
 """X.509 chains of publishers: certificates in, the signer's certificate or a stable code out.
 
-Rules:
-- A chain is the signer's certificate first, then its issuers; it must lead to a root that the
-  caller trusts, whatever roots it brings along itself.
-- Every certificate of the chain must be valid at the time that the caller names: no verdict here
-  depends on the host's clock.
-- An issuer must be a CA that may sign certificates; the signer must be no CA and have the key
-  usage digitalSignature. No extended key usage is asked for: real signers have none.
-- The signer's key is on one of the three curves of OMS.
+Rules: a chain must lead to a root that the caller trusts, whatever roots it brings along, and be
+valid at the caller's time, not the host's. Issuers are CAs that may sign certificates; the signer
+is no CA and has the key usage digitalSignature. No extended key usage is asked for: real signers
+have none.
 
 Source: RFC 5280; ossf/model-signing-spec v1.0, certificate method.
 """
@@ -57,11 +53,7 @@ def load_der(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
 
 
 def load_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
-    """Read the certificates of a PEM file.
-
-    Raises:
-        SignatureRefused: `certificate_malformed`.
-    """
+    """Read the certificates of a PEM file (`certificate_malformed`)."""
     try:
         found = x509.load_pem_x509_certificates(pem)
     except _UNREADABLE as error:
@@ -70,17 +62,17 @@ def load_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def der(certificate: x509.Certificate) -> bytes:
-    """The certificate as DER."""
+    """The DER bytes."""
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """Hex SHA-256 of the certificate's DER."""
+    """Hex SHA-256 of the DER."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """True if it says of itself that it is a CA."""
+    """True if it says that it is a CA."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
@@ -88,7 +80,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def subject(certificate: x509.Certificate) -> str:
-    """Subject of the certificate, as RFC 4514 writes it."""
+    """Subject in RFC 4514's form."""
     return certificate.subject.rfc4514_string()
 
 
@@ -112,15 +104,11 @@ def public_key(certificate: x509.Certificate) -> ecdsa.PublicKey:
 def verify(
     chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], at_us: int
 ) -> tuple[x509.Certificate, ...]:
-    """Build and check the path from the signer to a trusted root.
+    """The path from the signer to a trusted root, signer first, root last.
 
     Args:
         chain: the signer's certificate, then any issuers.
-        roots: the trust anchors.
         at_us: when it must be valid, microseconds since the epoch.
-
-    Returns:
-        The path, signer first, root last.
 
     Raises:
         SignatureRefused: `certificate_validity`, `certificate_usage`, `certificate_untrusted`.

@@ -1,10 +1,9 @@
 """Artifact directories: listed and hashed without trusting what is in them.
 
-Rules: everything is reached from one directory descriptor, so that renaming a parent changes
-nothing; only plain files with one name and plain directories are allowed; names obey
-`names.problem`; nothing may be under the paths that OMS leaves out; numbers, sizes and depth are
-bounded. Each file is checked again at the descriptor that is opened. In a data directory, files
-that lie encrypted (`host/at_rest.py`) are listed and opened as what they are.
+Rules: everything is reached from one directory descriptor; only plain files with one name and plain
+directories are allowed, none under the paths that OMS leaves out; numbers, sizes and depth are
+bounded. Each file is checked again at the descriptor that is opened. In a data directory, encrypted
+files (`host/at_rest.py`) count as their plain content.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ class Artifact:
     Attributes:
         fd: descriptor of the directory.
         sizes: bytes of every file by relative path, `model.sig` included.
-        owners: uids that the files must belong to; None on a medium, where nothing is believed.
+        owners: uids that the files must belong to; None on a medium.
         cipher: of the data directory that it is in.
     """
 
@@ -50,7 +49,7 @@ class Artifact:
 
     @property
     def covered(self) -> dict[str, int]:
-        """The files that a signature must cover: all but `model.sig`."""
+        """All files but `model.sig`."""
         return {name: size for name, size in self.sizes.items() if name != names.SIGNATURE_FILE}
 
     def signature(self) -> bytes:
@@ -58,7 +57,7 @@ class Artifact:
 
         Raises:
             SignatureRefused: `signature_missing`, `signature_json_invalid` when it is too
-                large, or what `sealed.open_regular` raises.
+                large, or as `sealed.open_regular`.
         """
         size = self.sizes.get(names.SIGNATURE_FILE)
         if size is None:
@@ -70,11 +69,11 @@ class Artifact:
         return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
 
     def open(self, name: str) -> int:
-        """Open one of the files, checked once more; one that lies encrypted is opened in memory.
+        """Open one of the files, checked once more; an encrypted one is opened in memory.
 
         Raises:
-            SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`;
-                `file_changed` for one that does not decrypt.
+            SignatureRefused: as `sealed.open_regular`; `artifact_unreadable`; `file_changed` where
+                decryption fails.
         """
         fd = sealed.open_regular(self.fd, name, self.owners)
         return _decrypted(fd, name, self.cipher) if self.cipher and _encrypted(fd) else fd
@@ -116,7 +115,6 @@ def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
 
 
 def _plain_sizes(root: int, sizes: Mapping[str, int], owners: Owners) -> dict[str, int]:
-    """The sizes of files as they are, of which some lie encrypted."""
     found = dict(sizes)
     for name, size in sizes.items():
         if size > at_rest.OVERHEAD:
@@ -133,7 +131,7 @@ def _encrypted(fd: int) -> bool:
 
 
 def _decrypted(fd: int, name: str, cipher: TextCipher) -> int:
-    """A file in memory in the place of one that lies encrypted, which is closed."""
+    """The plain content of an encrypted file, in memory; the file is closed."""
     try:
         text = cipher.open(_prefix_and_close(fd, name, MAX_FILE_BYTES))
     except StateRefused as error:
@@ -199,7 +197,6 @@ class BlockMeter:
         self._progress, self._phase, self._total, self._done = progress, phase, total, 0
 
     def advance(self, count: int) -> None:
-        """Count `count` more bytes."""
         self._done += count
         self._progress(self._phase, self._done, self._total)
 
@@ -210,7 +207,7 @@ class FileDigest:
 
     Attributes:
         sha256: hex, of the whole file.
-        shards: its shards, when it was hashed in shards.
+        shards: None when it was hashed whole only.
     """
 
     sha256: str
@@ -225,11 +222,7 @@ class FileDigest:
 def hash_files(
     artifact: Artifact, files: Mapping[str, int], meter: BlockMeter, shard_size: int | None = None
 ) -> dict[str, FileDigest]:
-    """Digests of each file, whole and, with a shard size, in shards.
-
-    Raises:
-        SignatureRefused: what `sealed.open_regular` and `sealed.read_blocks` raise.
-    """
+    """Digests of each file, whole and, with a shard size, in shards. Raises SignatureRefused."""
     digests = {}
     for name in files:
         pieces = ShardDigests(shard_size) if shard_size else None
@@ -244,15 +237,11 @@ def hash_files(
 
 
 def _ignore(_block: memoryview) -> None:
-    """For reading that only hashes."""
+    pass
 
 
 def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) -> bytes:
-    """The first bytes of a file, at most `limit`.
-
-    Raises:
-        SignatureRefused: what `sealed.open_regular` raises; `artifact_unreadable`.
-    """
+    """The first bytes of a file, at most `limit`. Raises SignatureRefused."""
     return _prefix_and_close(sealed.open_regular(directory, name, owners), name, limit)
 
 
@@ -280,7 +269,7 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory of ours without following links; nothing happens if it is missing."""
+    """Remove a directory of ours, if it exists, without following links."""
     for base, directories, files in os.walk(path, topdown=False, followlinks=False):
         for name in files:
             (Path(base) / name).unlink()

@@ -1,9 +1,7 @@
 """DSSE v1.0 envelopes: a payload, its type, and signatures over both.
 
-Rules: the signature covers the pre-authentication encoding of the type and the very bytes of
-the payload, which are never serialised again; base64 is checked strictly; every signature in
-an envelope must hold under a key that the caller trusts, and no key signs twice, so that an
-envelope never carries anything that was not checked.
+Rules: the payload's bytes are never serialised again; base64 is checked strictly; every signature
+must hold under a trusted key, and no key signs twice, so an envelope carries nothing unchecked.
 
 Source: https://github.com/secure-systems-lab/dsse (protocol.md, envelope.md)
 """
@@ -22,7 +20,7 @@ MAX_SIGNATURES: Final = 16
 
 @dataclass(frozen=True)
 class Envelope:
-    """An envelope that was read but not verified.
+    """An unverified envelope.
 
     Attributes:
         signatures: pairs of key id (may be empty) and DER signature.
@@ -34,7 +32,6 @@ class Envelope:
 
     @property
     def signed_bytes(self) -> bytes:
-        """Bytes that the signatures cover."""
         return pae(self.payload_type, self.payload)
 
 
@@ -63,11 +60,7 @@ def sign(payload: bytes, payload_type: str, keys: Sequence[ecdsa.SigningKey]) ->
 
 
 def parse(data: bytes, payload_type: str, refuse: Refuse) -> Envelope:
-    """Read an envelope of this type from JSON.
-
-    Raises:
-        ApplianceError: what `refuse` makes.
-    """
+    """Read an envelope of this type from JSON. Raises what `refuse` makes."""
     return from_json(strict_json.parse(data, refuse), payload_type, refuse)
 
 
@@ -93,11 +86,7 @@ def _signature(entry: object, refuse: Refuse) -> tuple[str, bytes]:
 
 
 def decode_base64(text: str, refuse: Refuse) -> bytes:
-    """Standard base64 in its one canonical form.
-
-    Raises:
-        ApplianceError: what `refuse` makes.
-    """
+    """Standard base64 in its one canonical form. Raises what `refuse` makes."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -116,8 +105,7 @@ def signers(
         keys: the trusted keys by hint; the key id of each signature must name one.
 
     Raises:
-        ApplianceError: what `refuse` makes, when one signature does not hold or a key signed
-            twice.
+        ApplianceError: from `refuse`, when a signature does not hold or a key signed twice.
     """
     found: list[str] = []
     for key_id, signature in envelope.signatures:

@@ -1,7 +1,7 @@
 """Writing small files so that a crash at any instant leaves the old one or the new one, whole.
 
-Rules: a file takes its name after its bytes are on the disk, and the name is on the disk when this
-returns; nothing is written through a link.
+Rules: a file gets its name after its bytes are on the disk; the name is durable when this returns;
+nothing is written through a link.
 """
 
 import contextlib
@@ -13,14 +13,7 @@ from appliance.trust.bytes.directory import sync_directory
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Put a file in the place of the one that has the name, if there is one.
-
-    Args:
-        mode: permissions of the new file.
-
-    Raises:
-        OSError: the disk refuses; the old file stays.
-    """
+    """Write a file with these permissions, replacing one of this name. Raises OSError."""
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)  # of a write that a crash interrupted
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -39,12 +32,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def create(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file of a new name.
-
-    Raises:
-        FileExistsError: there is one already; it stays.
-        OSError: the disk refuses.
-    """
+    """Write a file of a new name. Raises FileExistsError, OSError."""
     if path.exists() or path.is_symlink():
         raise FileExistsError(f"{path} exists already")
     replace(path, data, mode)

@@ -1,9 +1,7 @@
 """ECDSA on the three NIST curves that OMS v1.0 allows, each with its own hash.
 
-Rules: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512 and nothing else; the hash
-follows from the curve, never from the signed data. A key is named by its hint: the hex
-SHA-256 of the SubjectPublicKeyInfo as PEM text, written again by us, so that one key has one
-hint however its file was formatted.
+Rules: the hash follows from the curve, never from the signed data. A key's hint is the hex SHA-256
+of its SubjectPublicKeyInfo as PEM text, written again by us, so that one key has one hint.
 """
 
 import hashlib
@@ -60,11 +58,7 @@ def is_lab(pem: bytes) -> bool:
 
 
 def load_public(pem: bytes) -> PublicKey:
-    """Read a public key.
-
-    Raises:
-        SignatureRefused: `signature_key_unsupported` for anything but the three curves.
-    """
+    """Read a public key of one of the three curves (`signature_key_unsupported`)."""
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -80,15 +74,7 @@ def is_encrypted(pem: bytes) -> bool:
 
 
 def load_private(pem: bytes, passphrase: str | None = None) -> PrivateKey:
-    """Read a private key.
-
-    Args:
-        passphrase: of an encrypted one.
-
-    Raises:
-        SignatureRefused: `signature_key_unsupported`.
-        Refused: `passphrase_refused` for one that does not open it.
-    """
+    """Read a private key (`signature_key_unsupported`, `passphrase_refused`)."""
     try:
         secret = passphrase.encode() if passphrase is not None else None
         key = serialization.load_pem_private_key(pem, password=secret)
@@ -141,7 +127,7 @@ def sign(key: SigningKey, message: bytes) -> bytes:
 
 
 def is_der(signature: bytes) -> bool:
-    """True if the bytes are one DER sequence of two integers and nothing more."""
+    """True for exactly one DER sequence of two integers."""
     try:
         r, s = utils.decode_dss_signature(signature)
     except ValueError:

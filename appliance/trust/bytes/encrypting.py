@@ -27,7 +27,7 @@ def encrypt(folder: Path, *, anew: bool = False) -> None:
         anew: also those that lie under an older key.
 
     Raises:
-        OSError: the disk refuses; what is not encrypted yet lies as it was.
+        OSError: the disk refuses; the remaining files stay as they were.
         StateRefused: `host_key_locked`.
     """
     for path in _texts(sorted(folder.rglob("*")), anew):
@@ -35,7 +35,7 @@ def encrypt(folder: Path, *, anew: bool = False) -> None:
 
 
 def encrypt_artifact(folder: Path, *, anew: bool = False) -> None:
-    """Encrypt an artifact of texts, as a dataset or a task; one with weights stays as it is."""
+    """Encrypt an artifact of texts (a dataset, a task); one with weights stays as it is."""
     if not any(path.suffix in WEIGHTS for path in folder.iterdir()):
         encrypt(folder, anew=anew)
 

@@ -1,9 +1,8 @@
-"""The evidence key: with which this appliance signs what it measured.
+"""The evidence key: with it this appliance signs what it measured.
 
-Rules: the key is made on this machine, P-384, mode 0600, under the host key where there is one, and
-only backups carry it; it has no weight until a trust policy lists it in the role `evaluator`. The
-next one waits beside it, and takes its place once a policy lists that: what the old one signed
-holds for as long as the policy lists the old one, too.
+Rules: P-384, made on this machine, mode 0600, under the host key where there is one; only backups
+carry it. It counts once a trust policy lists it in the role `evaluator`. The next key waits beside
+it until a policy lists that one; old statements hold while the policy lists the old key, too.
 """
 
 import os
@@ -35,7 +34,7 @@ def following(data: Path) -> ecdsa.PrivateKey | None:
 
 
 def advance(data: Path) -> None:
-    """Put the next key in the place of the present one, which is gone then. Raises OSError."""
+    """Replace the present key by the next one; the present one is gone. Raises OSError."""
     host_key.replace(path(data), next_path(data).read_bytes())
     next_path(data).unlink()
 
@@ -44,8 +43,8 @@ def ensure(data: Path, mark: bytes = b"", place: Path | None = None) -> ecdsa.Pr
     """The evidence key of a data directory; made where there is none.
 
     Args:
-        mark: is before the PEM of a new key.
-        place: of the next one.
+        mark: written before the PEM of a new key.
+        place: file of the key; None is `path`.
 
     Raises:
         StateRefused: `evidence_key_unusable`.

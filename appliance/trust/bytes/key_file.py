@@ -1,7 +1,7 @@
 """Private keys in files: made, opened, encrypted.
 
-Rules: PKCS #8 in PEM under a passphrase, mode 0600; a key that lay there in plain is overwritten
-when it is encrypted. Flash and file systems that copy on write may keep its old blocks.
+Rules: PKCS #8 in PEM under a passphrase, mode 0600; a plain key is overwritten when it is
+encrypted. Flash and copy-on-write file systems may keep its old blocks.
 """
 
 import os
@@ -18,7 +18,7 @@ MIN_PASSPHRASE: Final = 12
 
 
 def check(passphrase: str) -> str:
-    """A passphrase for a key. Raises Refused (`passphrase_refused`) for a short one."""
+    """Return a passphrase. Raises Refused (`passphrase_refused`) for a short one."""
     if len(passphrase) < MIN_PASSPHRASE:
         raise Refused(
             "passphrase_refused", f"A passphrase takes at least {MIN_PASSPHRASE} characters."
@@ -27,14 +27,11 @@ def check(passphrase: str) -> str:
 
 
 def new(path: Path, passphrase: str) -> bytes:
-    """Make a P-384 key in a new file.
-
-    Returns:
-        The public key, PEM.
+    """Make a P-384 key in a new file; its public key, PEM.
 
     Raises:
         Refused: `passphrase_refused` for a short one.
-        FileExistsError: there is a file already; `read` opens it.
+        FileExistsError: there is a file already.
     """
     key = ec.generate_private_key(ec.SECP384R1())
     durable.create(path, ecdsa.private_pem(key, check(passphrase)))
@@ -42,10 +39,7 @@ def new(path: Path, passphrase: str) -> bytes:
 
 
 def read(path: Path, ask: Callable[[], str]) -> ecdsa.PrivateKey:
-    """The key of a file.
-
-    Args:
-        ask: gives the passphrase, where the file takes one.
+    """The key of a file; `ask` gives its passphrase, if it takes one.
 
     Raises:
         SignatureRefused: `signature_key_unsupported`.
@@ -56,11 +50,7 @@ def read(path: Path, ask: Callable[[], str]) -> ecdsa.PrivateKey:
 
 
 def encrypt(path: Path, key: ecdsa.PrivateKey, passphrase: str) -> None:
-    """Put a key under this passphrase in the place of the file that it was read from.
-
-    Raises:
-        Refused: `passphrase_refused` for a short one.
-    """
+    """Encrypt a key in the file that it was read from (`passphrase_refused`)."""
     pem = ecdsa.private_pem(key, check(passphrase))
     with path.open("rb+") as old:
         durable.replace(path, pem)

@@ -1,13 +1,12 @@
 """The statement inside an OMS v1.0 signature: which files an artifact has, and their digests.
 
 Rules:
-- A manifest is complete: unique, plain names; SHA-256 everywhere; no links; nothing left out
-  but what the specification leaves out by default; the root digest is computed again.
-- Shards of a file are consecutive from 0, of the stated size but for the last.
-- Both orders in use are read (by code point, as the specification says, and by path parts,
-  as model-signing 1.1.1 writes); we write the specification's.
-- model-signing 1.1.1 writes `shard_size` as a float and names the algorithm of a shard
-  `sha256-sharded-SIZE`; both are read, and the name is written, so that it reads ours.
+- A manifest is complete: unique, plain names; SHA-256 everywhere; no links; nothing left out but
+  the specification's defaults; the root digest is computed again.
+- Both orders in use are read (by code point, as the specification says, and by path parts, as
+  model-signing 1.1.1 writes); we write the specification's. model-signing 1.1.1 writes `shard_size`
+  as a float and names a shard's algorithm `sha256-sharded-SIZE`: we read both and write the name,
+  so that it reads ours.
 - Unknown fields of resource descriptors are ignored, as the specification demands.
 
 Source: ossf/model-signing-spec v1.0; in-toto Statement v1.
@@ -47,7 +46,7 @@ class Manifest:
 
     Attributes:
         root: hex SHA-256 over the resources' digests in listed order; names the artifact.
-        files: by relative path the hex SHA-256 of the file; with shards, `shards.statement`.
+        files: hex SHA-256 by relative path; with shards, `shards.statement`.
         shard_size: bytes of a shard; None when files are hashed whole.
         signer: hint of the key that signed.
     """
@@ -59,7 +58,7 @@ class Manifest:
 
 
 def parse(payload: bytes, signer: str) -> Manifest:
-    """Read a statement, without regard to who signed it.
+    """Read a statement, whoever signed it.
 
     Raises:
         SignatureRefused: `manifest_malformed`, `manifest_name_refused`,
@@ -195,12 +194,7 @@ def _parts(name: str) -> list[str]:
 def statement(
     resources: Sequence[tuple[str, str]], name: str, shard_size: int | None
 ) -> dict[str, Json]:
-    """The statement over resources in their order, as JSON to be signed.
-
-    Args:
-        resources: pairs of name and hex digest.
-        name: how the artifact is called, for people.
-    """
+    """The statement over pairs of name and hex digest, as JSON; `name` is for people."""
     serialization: dict[str, Json] = {
         "method": "files" if shard_size is None else "shards",
         "hash_type": "sha256",
@@ -230,10 +224,7 @@ def root_digest(digests: Iterable[str]) -> str:
 
 
 def compare(manifest: Manifest, found: Found) -> None:
-    """Hold what is on disk against what was signed.
-
-    Args:
-        found: every file but `model.sig`.
+    """Compare the files on disk, all but `model.sig`, with those that were signed.
 
     Raises:
         SignatureRefused: `file_missing`, `file_extra`, `file_changed`.

@@ -1,9 +1,8 @@
-"""Which relative paths may name a file of an artifact, and what may be the id of a model.
+"""The relative paths that may name a file of an artifact, and the ids that a model may have.
 
-Rules: the same name must mean the same file on every system that handles it, so a name is
-relative, `/`-separated, NFC, printable, without `.`, `..` or empty parts, backslashes or drive
-letters, and bounded; two names of one artifact may not differ in case only. A directory on
-disk and a signed manifest obey the same rules.
+Rules: the same name must mean the same file on every system: relative, `/`-separated, NFC,
+printable, bounded, without `.`, `..`, empty parts, backslashes or drive letters; two names of one
+artifact may not differ in case only.
 """
 
 import re
@@ -31,7 +30,7 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 def problem(name: str) -> str | None:
-    """Describe the problem of a path, as the end of a sentence; None when it may be used."""
+    """The problem of a path, as the end of a sentence, if any."""
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
@@ -51,7 +50,7 @@ def problem(name: str) -> str | None:
 
 
 def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that are equal, or differ in case only; None when there are none."""
+    """Two names that are equal, or differ in case only, if any."""
     seen: dict[str, str] = {}
     for name in names:
         folded = unicodedata.normalize("NFKC", name).casefold()

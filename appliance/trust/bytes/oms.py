@@ -1,11 +1,8 @@
 """OpenSSF Model Signing v1.0: bytes in, a verdict with a stable code out.
 
-Rules:
-- A bundle is strict JSON with exactly one ECDSA signature, either by a key that is named by its
-  hint or by a certificate whose chain is in the bundle. Bare key material inside the bundle is
-  refused, never used.
-- The signature is checked over the raw payload before anything in it is believed.
-- The payload may say: `manifest`. Which certificates count: `certificate`.
+Rules: a bundle is strict JSON with exactly one ECDSA signature, by a key named by its hint or by a
+certificate whose chain is in the bundle; bare key material is refused. The signature is checked
+over the raw payload before anything in it is believed.
 
 Source: ossf/model-signing-spec v1.0; Sigstore bundle v0.3.
 """
@@ -30,10 +27,10 @@ _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read but not verified.
+    """An unverified bundle.
 
     Attributes:
-        hint: hex SHA-256 that names the signing key; of a certificate, that of its key.
+        hint: hex SHA-256 that names the signing key, or the certificate's key.
         chain: the certificates of the certificate method, the signer's first; else empty.
     """
 
@@ -96,11 +93,10 @@ def verify(bundle: Bundle, keys: Mapping[str, ecdsa.PublicKey]) -> Manifest:
     """Check the signature, then read the manifest that it covers.
 
     Args:
-        keys: the acceptable keys by hint. Of a certificate, its key, after `certificate.verify`.
+        keys: the acceptable keys by hint; a certificate's key, after `certificate.verify`.
 
     Raises:
-        SignatureRefused: `signature_key_unknown`, `signature_wrong`, and what
-            `manifest.parse` raises.
+        SignatureRefused: `signature_key_unknown`, `signature_wrong`; as `manifest.parse`.
     """
     key = keys.get(bundle.hint)
     if key is None or ecdsa.hint(key) != bundle.hint:
@@ -112,11 +108,7 @@ def verify(bundle: Bundle, keys: Mapping[str, ecdsa.PublicKey]) -> Manifest:
 
 
 def parse_manifest(bundle: Bundle) -> Manifest:
-    """Read the statement inside a bundle without checking its signature.
-
-    Raises:
-        SignatureRefused: what `manifest.parse` raises.
-    """
+    """The statement inside a bundle, its signature unchecked. Raises as `manifest.parse`."""
     return manifest.parse(bundle.envelope.payload, bundle.hint)
 
 
@@ -132,12 +124,12 @@ def sign(
 
     Args:
         resources: pairs of name and hex SHA-256, in the order of the specification.
-        name: how the artifact is called, for people.
+        name: of the artifact, for people.
         chain: signs by certificate: that of the key first, then its issuers.
 
     Raises:
         SignatureRefused: `certificate_key_mismatch` when the first certificate is another key's;
-            what `manifest.parse` raises: nothing is signed that could not be verified.
+            as `manifest.parse`.
     """
     hint = ecdsa.hint(key.public_key())
     if chain and ecdsa.hint(certificate.public_key(chain[0])) != hint:

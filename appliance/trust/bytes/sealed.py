@@ -1,14 +1,12 @@
-"""Files in sealed memory: what was hashed is what is mapped, whatever happens on the disk.
+"""Files in sealed memory: the mapped bytes are the hashed ones, whatever happens on the disk.
 
 Rules:
-- A file is opened below a directory with `openat2`, which follows no link on the way, and must
-  be a regular file with one name. There is no fallback for kernels without `openat2`.
-- It is read once: each block is hashed and copied into a memfd, which is then sealed against
-  writing, growing, shrinking and further sealing. The bytes that were hashed are in memory that
-  no process can change any more, this one included.
+- A file is opened with `openat2`, which follows no link, and must be regular with one name. There
+  is no fallback for kernels without `openat2`.
+- Each block is hashed and copied into a memfd in one pass; the memfd is then sealed against
+  writing, growing, shrinking and further sealing.
 - Where memory is too small, `hold_and_close` keeps the file of the store instead: only one that the
-  service cannot write, hashed in one pass and to be hashed again; a weaker claim, marked as such.
-- Descriptors handed out are read-only and each has its own offset.
+  service cannot write; a weaker claim, marked as such.
 
 Source: openat2(2), memfd_create(2), fcntl(2) "File Sealing".
 """
@@ -45,10 +43,10 @@ class SealedFile:
     """A file in sealed memory.
 
     Attributes:
-        fd: read-only; its offset is shared by all who use it, so prefer `reopen`.
+        fd: read-only, with a shared offset: prefer `reopen`.
         size: bytes.
-        sha256: hex digest of exactly these bytes, as they were read.
-        on_disk: it is not sealed memory but a file that the service cannot write.
+        sha256: hex, of exactly these bytes.
+        on_disk: it is a file that the service cannot write, not sealed memory.
     """
 
     fd: int
@@ -58,7 +56,7 @@ class SealedFile:
 
     @property
     def inode(self) -> int:
-        """Inode of the memory or file: what a worker that loads it must map."""
+        """Inode that a worker must map."""
         return os.fstat(self.fd).st_ino
 
     def reopen(self) -> int:
@@ -66,20 +64,17 @@ class SealedFile:
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Give the memory back once no other descriptor holds it. Safe to repeat."""
+        """Safe to repeat. The memory is free once no other descriptor holds it."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
 
 
 def open_beneath(directory: int, path: str, flags: int = os.O_RDONLY) -> int:
-    """Open a path below a directory without following any link.
-
-    Args:
-        directory: descriptor of the directory.
+    """Open a path below the descriptor of a directory without following any link.
 
     Raises:
-        OSError: what openat2 says; ELOOP for a symbolic link, EXDEV for a way out.
+        OSError: of openat2; ELOOP for a symbolic link, EXDEV for a way out.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
@@ -130,7 +125,7 @@ def open_regular(directory: int, path: str, owners: Owners = None) -> int:
 
 
 def check_regular(status: os.stat_result, path: str, owners: Owners = None) -> None:
-    """Refuse what is not a plain file with one name and a right owner.
+    """Refuse all but a plain file with one name and a right owner.
 
     Raises:
         SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_owner`.
@@ -146,11 +141,7 @@ def check_regular(status: os.stat_result, path: str, owners: Owners = None) -> N
 
 
 def check_owner(status: os.stat_result, path: str, owners: Owners) -> None:
-    """Refuse a file or directory that others than `owners` own or may write.
-
-    Raises:
-        SignatureRefused: `file_owner`.
-    """
+    """Refuse a file or directory that others than `owners` own or may write (`file_owner`)."""
     if owners is None:
         return
     if status.st_uid not in owners or status.st_mode & 0o022:
@@ -171,20 +162,17 @@ def read_blocks(
     start: int = 0,
     digest: "hashlib._Hash | None" = None,
 ) -> str:
-    """Read a file once and hash it on the way, each block by a second thread: SHA-256 takes half.
+    """Hex SHA-256 of a file, read once; a second thread hashes each block, half of the time.
 
     Args:
         consume: gets each block, meanwhile.
         advance: gets the number of bytes of each block.
         start: the byte to begin at.
-        digest: of what comes before `start`; hashing continues from it.
-
-    Returns:
-        Hex SHA-256 of all blocks.
+        digest: of the bytes before `start`; hashing continues from it.
 
     Raises:
-        SignatureRefused: `file_changing` when there are fewer or more bytes than the file had
-            at first; `artifact_unreadable` when the medium fails.
+        SignatureRefused: `file_changing` when the file's size changed; `artifact_unreadable` when
+            the medium fails.
     """
     size = os.fstat(fd).st_size
     digest, done = digest or hashlib.sha256(), start
@@ -217,11 +205,7 @@ def _read(fd: int, path: str, buffer: memoryview, offset: int) -> int:
 
 
 def write_all(fd: int, block: memoryview) -> None:
-    """Write a whole block.
-
-    Raises:
-        OSError: as write(2).
-    """
+    """Write a whole block. Raises OSError."""
     while block:
         block = block[os.write(fd, block) :]
 
@@ -241,8 +225,8 @@ def seal_and_close(
         consume: gets each block too.
 
     Raises:
-        SignatureRefused: what `read_blocks` raises.
-        StateRefused: `sealing_failed` when the kernel or the memory does not allow it.
+        SignatureRefused: as `read_blocks`.
+        StateRefused: `sealing_failed`.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, fd)
@@ -274,16 +258,11 @@ def hold_and_close(
     advance: Callable[[int], None] = lambda count: None,
     consume: Blocks | None = None,
 ) -> SealedFile:
-    """Hash an open file and hold it where it is, for models that do not fit into memory twice.
+    """Hash an open file and hold it where it is; otherwise as `seal_and_close`.
 
-    Args:
-        fd: readable; closed in every case.
-        path: the file's name, for messages.
-        advance: gets the number of bytes of each block.
-        consume: gets each block too.
+    For models that do not fit into memory twice.
 
     Raises:
-        SignatureRefused: what `read_blocks` raises.
         StateRefused: `store_not_separated` when this process could write the file.
     """
     try:
@@ -297,7 +276,7 @@ def hold_and_close(
 
 
 def not_separated(status: os.stat_result) -> str | None:
-    """Why this process could change the file, as the end of a sentence; None if it could not."""
+    """The reason why this process could change the file, as the end of a sentence, if any."""
     if os.geteuid() == 0:
         return "is read by root, who could write it"
     if status.st_uid == os.geteuid():
@@ -308,11 +287,7 @@ def not_separated(status: os.stat_result) -> str | None:
 
 
 def rehash(model: SealedFile, path: str) -> None:
-    """Read a held file once more.
-
-    Raises:
-        SignatureRefused: `file_changed`, and what `read_blocks` raises.
-    """
+    """Read a held file once more (`file_changed`). Raises as `read_blocks`."""
     fd = model.reopen()
     try:
         digest = read_blocks(fd, path, lambda block: None, lambda count: None)

@@ -1,12 +1,12 @@
-"""A stream that is encrypted to the public keys of people, each of whom opens it alone.
+"""A stream that is encrypted to the public keys of people, each of whom can open it alone.
 
 Rules:
-- Each recipient has a key of its own, agreed by ECDH between a fresh pair and the person's key and
-  derived by HKDF-SHA256 over both public halves; it wraps the one key of the stream.
-- The stream is cut into chunks of AES-256-GCM. A chunk's nonce is its number and whether it is the
-  last; its associated data is the digest of the header. So a chunk that is cut off, moved, repeated
-  or of another stream does not decrypt, and nothing of it is handed out.
-- The header names keys by their hints; it tells nothing else.
+- Each recipient's key is agreed by ECDH between a fresh pair and the person's key and derived by
+  HKDF-SHA256 over both public halves; it wraps the one key of the stream.
+- Chunks are AES-256-GCM. A chunk's nonce is its number and whether it is the last; its associated
+  data is the digest of the header. So a chunk that is cut off, moved, repeated or of another stream
+  does not decrypt.
+- The header names keys by their hints and nothing else.
 
 Sources: NIST SP 800-56A (ECDH), RFC 5869 (HKDF), STREAM of Hoang, Reyhanitabar, Rogaway and Vizár
 (CRYPTO 2015).
@@ -53,14 +53,12 @@ class StreamHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def seal(source: IO[bytes], target: IO[bytes], people: Sequence[ecdsa.PublicKey]) -> str:
-    """Encrypt all of a stream, and read it back where the target is a file.
-
-    Returns:
-        Hex SHA-256 of what was read.
+    """Encrypt all of a stream, and read it back where the target is a file; hex SHA-256 of the
+    source.
 
     Raises:
         OSError: of either.
-        Refused: `backup_recipients` for none, or too many; `backup_damaged` when what was written
+        Refused: `backup_recipients` for none, or too many; `backup_damaged` when the target
             does not read back.
     """
     if not 1 <= len(people) <= MOST_RECIPIENTS:
@@ -89,7 +87,7 @@ def unseal(source: IO[bytes], target: IO[bytes], key: ecdsa.SigningKey) -> None:
 
     Raises:
         Refused: `backup_damaged`, `backup_other_key`; what was handed out before is the true
-            beginning of it.
+            beginning of the stream.
         OSError: of either.
     """
     header = _header(source)
@@ -162,7 +160,7 @@ def _cut(source: IO[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
 
 
 def _read(source: IO[bytes], size: int) -> bytes:
-    """So many bytes, fewer at the end only: a pipe gives what it has."""
+    """So many bytes, fewer only at the end: a pipe returns what it has."""
     found = bytearray()
     while len(found) < size and (more := source.read(size - len(found))):
         found += more

@@ -1,7 +1,6 @@
 """Digests of the shards of a file, as OMS's `shards` serialisation states them.
 
-Rules: shards are consecutive, begin at 0 and are all of one size but the last, which is never
-empty; so a file of no bytes has no shard and cannot be covered by such a signature.
+Rules: the last shard is never empty, so such a signature cannot cover an empty file.
 
 Source: ossf/model-signing-spec v1.0, serialization method `shards`.
 """
@@ -27,11 +26,7 @@ def statement(shards: Sequence[Shard]) -> str:
 
 
 class ShardDigests:
-    """Takes a file block by block and hashes its shards.
-
-    Args:
-        size: bytes of a shard.
-    """
+    """Takes a file block by block and hashes its shards of `size` bytes."""
 
     def __init__(self, size: int) -> None:
         self._size, self._at = size, 0
@@ -39,7 +34,6 @@ class ShardDigests:
         self._done: list[Shard] = []
 
     def update(self, block: memoryview) -> None:
-        """Hash the next block."""
         while block:
             room = self._size - self._at % self._size
             self._digest.update(block[:room])

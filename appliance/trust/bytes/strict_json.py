@@ -1,8 +1,7 @@
 """JSON as it must be in anything that is signed: one meaning, bounded, or refused.
 
-Rules: UTF-8 without a byte-order mark; no duplicate keys, since two readers could each take
-another one; no NaN, no infinity, no number that overflows; size and depth bounded; no lone
-surrogates. The caller gives the error to raise, so that each format has its own code.
+Rules: UTF-8 without a byte-order mark; no duplicate keys, NaN, infinity, overflowing number or lone
+surrogate; size and depth bounded. Each format gives the error with its own code.
 """
 
 import json
@@ -28,15 +27,7 @@ _MAX_DIGITS: Final = 19
 def parse(
     data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH
 ) -> JsonValue:
-    """Read one JSON document.
-
-    Args:
-        limit: most bytes.
-        depth: most levels.
-
-    Raises:
-        ApplianceError: what `refuse` makes, for anything that breaks the rules.
-    """
+    """Read one JSON document of at most so many bytes and levels, or raise what `refuse` makes."""
     if len(data) > limit:
         raise refuse(f"{len(data)} bytes are more than {limit}")
     try:
@@ -99,14 +90,14 @@ def strings(table: object, name: str, refuse: Refuse) -> tuple[str, ...]:
 
 
 def only(table: Mapping[str, JsonValue], known: set[str], where: str, refuse: Refuse) -> None:
-    """Refuse members that are not known: a rule that is not understood must not be skipped."""
+    """Refuse unknown members: a rule that is not understood must not be skipped."""
     for name in table:
         if name not in known:
             raise refuse(f"{where} has an unknown field {name!r}")
 
 
 def unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    """An object whose keys differ. Raises ValueError."""
+    """An object from its pairs. Raises ValueError for a repeated key."""
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")

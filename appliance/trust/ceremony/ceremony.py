@@ -1,13 +1,12 @@
-"""The security officer's directory: a plan, drafts that people sign, and what was published.
+"""The security officer's directory: a plan, drafts that people sign, and the last publication.
 
-    DIR/ceremony.json   who holds which role, with the public keys that are there: `ceremony_plan`
+    DIR/ceremony.json   `CeremonyPlan`
     DIR/draft/          metadata/ and targets/ of the next publication, signed so far
     DIR/published/      the same of the last one
 
-Rules: every step is on the disk before the next one begins, and what a crash kept a step from is
-done by the next one, so a ceremony continues where it stopped; the next publication is drafted from
-the last one, versions counted up; `publish` asks the appliance's own verifier first, and publishes
-nothing that it would refuse.
+Rules: every step is on the disk before the next one begins, and each step first completes the one
+that a crash interrupted; `publish` publishes nothing that the appliance's own verifier would
+refuse.
 """
 
 import datetime
@@ -36,10 +35,9 @@ DAYS: Final = {"root": 730, "targets": 365, "snapshot": 180, "timestamp": 90}
 
 
 class Ceremony:
-    """A ceremony in a directory.
+    """A ceremony in a directory, which `start` makes.
 
     Args:
-        path: the directory; `start` makes it.
         now: the time, for expiry.
 
     Every method raises:
@@ -59,7 +57,7 @@ class Ceremony:
         thresholds: Mapping[str, int],
         days: Mapping[str, int],
     ) -> None:
-        """Write the plan: who holds which role, how many must sign, how long it is valid.
+        """Write the plan; `days` is how long the metadata of each role is valid.
 
         Raises:
             Refused: `ceremony_plan` for a plan that no appliance would accept, and for a directory
@@ -75,14 +73,13 @@ class Ceremony:
         ceremony_plan.save(self.path, plan)
 
     def plan(self) -> CeremonyPlan:
-        """The plan as it is."""
         try:
             return ceremony_plan.load(self.path)
         except FileNotFoundError as error:
             raise _step("begin with `trust ceremony start`") from error
 
     def keyless(self) -> list[RolePlace]:
-        """The places whose key is not there yet."""
+        """The places whose key is missing."""
         return self.plan().keyless()
 
     def add_key(self, role: str, holder: str, pem: bytes) -> None:
@@ -90,7 +87,7 @@ class Ceremony:
 
         Raises:
             SignatureRefused: `signature_key_unsupported`.
-            Refused: `trust_profile` for a key of a lab; `ceremony_plan` for one that is taken.
+            Refused: `trust_profile` for a key of a lab; `ceremony_plan` for a key that is taken.
         """
         plan, place = self.plan(), RolePlace(role, holder)
         if place not in plan.keyless():
@@ -99,10 +96,8 @@ class Ceremony:
         self._go_on()
 
     def replace(self, role: str, old: str, new: str) -> None:
-        """Give the place of one holder to another; once the new key is there, a root is drafted.
-
-        Raises:
-            Refused: `ceremony_plan` for a name that no person can have.
+        """Give the place of one holder to another; with the new key a root is drafted
+        (`ceremony_plan`).
         """
         plan = self.plan()
         if old not in plan.holders[role] or (new in plan.holders[role] and new != old):
@@ -111,7 +106,7 @@ class Ceremony:
         ceremony_plan.save(self.path, plan.without(RolePlace(role, old), new))
 
     def reset_clock(self) -> None:
-        """Draft a root of the same keys that sets the clock's floor of appliances to now."""
+        """Draft a root of the same keys that sets the appliances' clock floor to now."""
         self.trusted()
         self._draft_root(self._now)
 
@@ -141,7 +136,7 @@ class Ceremony:
         return policy.version
 
     def policies(self) -> tuple[TrustPolicy | None, TrustPolicy | None]:
-        """The policy that is published, and the one that is drafted."""
+        """The published policy, and the drafted one."""
         before = self._published()
         drafted = self._draft_path / TARGETS / POLICY
         new = policy_document.parse(drafted.read_bytes()) if drafted.exists() else None
@@ -151,7 +146,7 @@ class Ceremony:
         """Draft a new snapshot and timestamp that last longer; the policy stays.
 
         Args:
-            root: a root of the same keys and the targets too, which last longer and end as well.
+            root: also a root of the same keys and the targets.
         """
         self.trusted()
         self._go_on()
@@ -162,7 +157,7 @@ class Ceremony:
         self._draft("snapshot", "timestamp")
 
     def _go_on(self) -> None:
-        """Do what a crash may have kept the last step from."""
+        """Complete the step that a crash may have interrupted."""
         old = self.path / "published.old"  # `publish` puts it away while it takes the draft
         if old.exists() and not self._published_path.exists():
             old.rename(self._published_path)
@@ -236,14 +231,14 @@ class Ceremony:
         return found
 
     def _newest_root(self) -> Root | None:
-        """The root that is drafted, or else the one that is published."""
+        """The drafted root, or else the published one."""
         for place in (self._draft_path, self._published_path):
             if found := _roots_in(place):
                 return Metadata[Root].from_bytes(found[-1].read_bytes()).signed
         return None
 
     def roots_for(self, name: str) -> list[Root]:
-        """The roots under which a draft must be signed: the next one, and for it the last one."""
+        """The roots under which a draft must be signed: the next one, and for that the last one."""
         before, newest = self._published(), self._newest_root()
         roots = [newest] if newest else []
         if before and newest and version_of(name) and before.root.version < newest.version:
@@ -251,7 +246,7 @@ class Ceremony:
         return roots
 
     def sign(self, signer: Signer) -> list[str]:
-        """Sign every draft that this key may sign; the names of those."""
+        """Sign every draft that this key may sign; their names."""
         signed = []
         for name, (role, data) in self.drafts().items():
             if any(officer.may_sign(root, role, signer) for root in self.roots_for(name)):
@@ -260,7 +255,7 @@ class Ceremony:
         return signed
 
     def unsigned(self) -> dict[str, tuple[int, list[str]]]:
-        """Signatures that drafts lack: how many, and the holders who could give them."""
+        """By draft, the number of missing signatures and the holders who could give them."""
         lacking = {}
         for name, (role, data) in self.drafts().items():
             parts = [officer.missing(root, role, data) for root in self.roots_for(name)]
@@ -274,10 +269,10 @@ class Ceremony:
         """Verify the draft as an appliance would, make it the last publication, and copy it.
 
         Args:
-            out: where `metadata/` and `targets/` are written, say a stick.
+            out: gets `metadata/` and `targets/`, for example a stick.
 
         Raises:
-            PolicyRefused: what `metadata.advance` raises.
+            PolicyRefused: as `metadata.advance`.
             OSError: the stick refuses; the publication is kept, and can be copied again.
         """
         if self.drafts():
@@ -304,7 +299,6 @@ class Ceremony:
         metadata.advance(before, offer, self._now)
 
     def trusted(self) -> Trusted:
-        """Return the published metadata."""
         found = self._published()
         if found is None:
             raise _step("nothing is published yet")
@@ -323,13 +317,13 @@ class Ceremony:
 
 
 def _roots_in(place: Path) -> list[Path]:
-    """The files of all roots, oldest first."""
+    """Oldest first."""
     found = (place / METADATA).glob("*.root.json")
     return sorted(found, key=lambda path: version_of(path.name) or 0)
 
 
 def _keys_of(plan: CeremonyPlan) -> dict[str, dict[str, str]]:
-    """The holder of each key id of each role, as a root of this plan has them."""
+    """The holder of each key id, by role, as a root of this plan has them."""
     return {
         role: {officer.public_key(pem.encode(), name).keyid: name for name, pem in names.items()}
         for role, names in plan.holders.items()

@@ -1,13 +1,7 @@
-"""TUF metadata by a security officer: from keys and a plan, signed by those present.
+"""TUF metadata by a security officer: from keys and a plan, signed by those present. Pure.
 
-Rules:
-- Drafts are complete but for signatures; each holder adds one with the own key, in any order and on
-  any day. Nothing is published that the appliance's own verifier would refuse.
-- Private keys are on tokens or in files under a passphrase; they are opened to sign, and kept
-  nowhere else.
-- Each key in the root names the person who holds it.
-
-Pure: bytes in, bytes out. `ceremony` keeps them in a directory.
+Rules: each holder signs with their own key, in any order and on any day. Private keys, on tokens or
+in files under a passphrase, are opened only to sign. Each key in the root names its holder.
 """
 
 import datetime
@@ -47,11 +41,9 @@ class OfficerSigner(Signer):
 
     @property
     def public_key(self) -> SSlibKey:
-        """The public half."""
         return self._public
 
     def sign(self, payload: bytes) -> Signature:
-        """A signature over metadata."""
         return Signature(self._public.keyid, ecdsa.sign(self._key, payload).hex())
 
     @classmethod
@@ -63,12 +55,7 @@ class OfficerSigner(Signer):
 
 
 def public_key(pem: bytes, holder: str) -> SSlibKey:
-    """A key as the root lists it.
-
-    Raises:
-        SignatureRefused: `signature_key_unsupported`.
-        Refused: `trust_profile` for a key of a lab.
-    """
+    """A key as the root lists it (`signature_key_unsupported`, `trust_profile`)."""
     refuse_lab(pem)
     key = SSlibKey.from_crypto(ecdsa.load_public(pem))
     key.unrecognized_fields[HOLDER] = holder
@@ -76,11 +63,7 @@ def public_key(pem: bytes, holder: str) -> SSlibKey:
 
 
 def refuse_lab(pem: bytes) -> None:
-    """Refuse the file of a key that a lab made.
-
-    Raises:
-        Refused: `trust_profile`.
-    """
+    """Refuse the file of a key that a lab made (`trust_profile`)."""
     if ecdsa.is_lab(pem):
         raise Refused("trust_profile", "This is the key of a lab; a site has its own.")
 
@@ -92,10 +75,8 @@ def make_root(
     thresholds: Mapping[str, int],
     clock: datetime.datetime | None = None,
 ) -> bytes:
-    """An unsigned root.
-
-    Args:
-        clock: the time that appliances take as their clock's floor, in place of what they recorded.
+    """An unsigned root; `clock` is the floor of the appliances' clocks, in place of the recorded
+    one.
     """
     said = {CLOCK: f"{clock:%Y-%m-%dT%H:%M:%SZ}"} if clock else {}
     root = Root(
@@ -136,13 +117,13 @@ def sign(data: bytes, signer: Signer) -> bytes:
 
 
 def missing(root: Root, role: str, data: bytes) -> tuple[int, list[str]]:
-    """Number of signatures that a draft lacks under a root, and the holders who could give them."""
+    """Number of missing signatures under a root, and the holders who could give them."""
     result = _signatures(root, role, data)
     return result.missing, _names(result.unsigned)
 
 
 def signed_by(root: Root, role: str, data: bytes) -> list[str]:
-    """The holders of a role under a root who have signed a file."""
+    """The holders of a role under a root who signed a file."""
     return _names(_signatures(root, role, data).signed)
 
 

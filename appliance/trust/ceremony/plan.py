@@ -2,8 +2,7 @@
 
     DIR/ceremony.json
 
-Rules: a plan that no appliance would accept is not written; it holds no secret; each change is on
-the disk before the next step begins.
+Rules: a plan that no appliance would accept is not written; it holds no secret.
 """
 
 import json
@@ -24,7 +23,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
 
 
 class RolePlace(NamedTuple):
-    """One place in a role, and who has it."""
+    """One place in a role, and its holder."""
 
     role: str
     holder: str
@@ -37,7 +36,7 @@ class CeremonyPlan:
     Attributes:
         days: how long the metadata of each role is valid.
         thresholds: how many holders of each role must sign.
-        holders: the public key, PEM, of each holder of each role; "" where it is not there yet.
+        holders: public keys, PEM, by role and holder; "" while missing.
     """
 
     org: str
@@ -46,11 +45,7 @@ class CeremonyPlan:
     holders: Mapping[str, Mapping[str, str]]
 
     def check(self) -> None:
-        """Refuse what no appliance would take.
-
-        Raises:
-            Refused: `ceremony_plan`.
-        """
+        """Refuse a plan that no appliance would accept (`ceremony_plan`)."""
         if not people.usable(self.org):
             raise _wrong(f"{self.org!r} cannot be the name of an organisation")
         for role in ROLES:
@@ -65,18 +60,12 @@ class CeremonyPlan:
             raise _wrong(f"the holders {pair[0]!r} and {pair[1]!r} look like one")
 
     def keyless(self) -> list[RolePlace]:
-        """The places whose key is not there yet."""
         return [
             RolePlace(r, name) for r in ROLES for name, pem in self.holders[r].items() if not pem
         ]
 
     def with_key(self, place: RolePlace, pem: bytes) -> "CeremonyPlan":
-        """The plan with the public key of a holder.
-
-        Raises:
-            SignatureRefused: `signature_key_unsupported`.
-            Refused: `trust_profile` for a key of a lab; `ceremony_plan` for one that is taken.
-        """
+        """The plan with the public key of a holder. Raises as `Ceremony.add_key`."""
         keyid = officer.public_key(pem, place.holder).keyid
         for names in self.holders.values():
             for other, text in names.items():
@@ -85,10 +74,8 @@ class CeremonyPlan:
         return self._with(place.role, {**self.holders[place.role], place.holder: pem.decode()})
 
     def without(self, place: RolePlace, new: str) -> "CeremonyPlan":
-        """The plan with another holder, or the same one without a key, in a place.
-
-        Raises:
-            Refused: `ceremony_plan`.
+        """The plan with another holder, or the same one without a key, in a place
+        (`ceremony_plan`).
         """
         names = {n: pem for n, pem in self.holders[place.role].items() if n != place.holder}
         changed = self._with(place.role, {**names, new: ""})
@@ -106,11 +93,7 @@ def make(
     thresholds: Mapping[str, int],
     days: Mapping[str, int],
 ) -> CeremonyPlan:
-    """A plan without keys.
-
-    Raises:
-        Refused: `ceremony_plan`.
-    """
+    """A plan without keys. Raises Refused (`ceremony_plan`)."""
     for role in ROLES:
         names = holders.get(role, [])
         if len(set(names)) != len(names):
@@ -122,12 +105,7 @@ def make(
 
 
 def load(directory: Path) -> CeremonyPlan:
-    """Read the plan.
-
-    Raises:
-        FileNotFoundError: there is none.
-        Refused: `ceremony_plan` for a file that is none.
-    """
+    """Read the plan. Raises FileNotFoundError; Refused (`ceremony_plan`) for another file."""
     try:
         return CeremonyPlan(**json.loads((directory / FILE).read_text()))
     except (ValueError, TypeError) as error:

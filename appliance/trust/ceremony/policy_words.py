@@ -1,7 +1,7 @@
 """A trust policy in lines for the person who signs it, and its changes.
 
-Rules: one line for each thing that is allowed, required or revoked, so that two policies are
-compared line by line and nothing that is dropped goes unseen.
+Rules: one line for each thing that is allowed, required or revoked, so that a comparison by line
+shows everything that was dropped.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def lines(policy: TrustPolicy) -> list[str]:
 
 
 def changes(old: TrustPolicy, new: TrustPolicy) -> list[str]:
-    """Lines that `new` dropped, with `-` before them, and lines that it added, with `+`."""
+    """Lines that `new` dropped, after `-`, and lines that it added, after `+`."""
     before, after = lines(old), lines(new)
     gone = [f"- {line}" for line in before if line not in after]
     return gone + [f"+ {line}" for line in after if line not in before]

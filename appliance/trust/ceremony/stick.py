@@ -1,8 +1,7 @@
-"""Reading the trust metadata on a medium: what is there goes to the verifier, unbelieved.
+"""Reading the trust metadata on a medium, unverified, for the verifier.
 
-Rules: only plain files with one name are opened, below directories that are no links; each is read
-up to one byte more than it may have, and so many that the verifier can refuse what does not end;
-nothing is judged here.
+Rules: only plain files with one name are opened, below directories that are no links; number and
+size read are just above the limits, so that the verifier can refuse what is too much.
 """
 
 import errno
@@ -23,14 +22,12 @@ _MOST_NAMES: Final = 10_000
 
 
 def read_offer(path: Path, root_version: int) -> dict[str, bytes]:
-    """The files of `metadata/` and `targets/` that may matter.
-
-    Args:
-        root_version: the root in force; older ones are left out.
+    """The files of `metadata/` and `targets/` that may matter; roots before `root_version` are left
+    out.
 
     Raises:
-        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, and what
-            `sealed.open_regular` raises.
+        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, and as
+            `sealed.open_regular`.
     """
     offer: dict[str, bytes] = {}
     for below, names in _PLACES.items():

@@ -1,9 +1,4 @@
-"""Files on which llama.cpp would abort, or compute for ever, instead of refusing them.
-
-Rules: every hyper-parameter that is a float is finite; tensors have types that the processor's
-kernels compute with, and those that are added or that scale are F32; rotations, heads and experts
-are numbers that the graph can be made of. Pure; what is refused here is refused before llama.cpp
-sees a byte.
+"""Refusal of files on which llama.cpp would abort, or compute for ever. Pure.
 
 Source: the assertions of llama.cpp's llama-model.cpp and ggml-cpu, as of llama-cpp-python 0.3.36,
 and mutants that died of them (tests/fuzz/model_mutants.py).
@@ -44,11 +39,7 @@ Metadata = Mapping[str, Scalar | Array]
 
 
 def check_types(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that no kernel computes with.
-
-    Raises:
-        GgufRejected: `gguf_tensor_type`.
-    """
+    """Refuse tensors that no kernel computes with (`gguf_tensor_type`)."""
     for tensor in tensors.values():
         kind = TYPES[tensor.type].name
         if kind in _NO_KERNEL:
@@ -61,13 +52,10 @@ def check_types(tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_numbers(metadata: Metadata, architecture: str, head: int) -> None:
-    """Refuse hyper-parameters that no graph can be made of.
+    """Refuse hyper-parameters that no graph can be made of (`gguf_value`).
 
     Args:
-        head: elements of a head where no key says how many.
-
-    Raises:
-        GgufRejected: `gguf_value`.
+        head: elements of a head where no key states it.
     """
     own = f"{architecture}."
     for key, value in metadata.items():
@@ -134,7 +122,6 @@ def _check_finite(key: str, value: Scalar | Array) -> None:
 
 
 def _check_experts(metadata: Metadata, own: str) -> None:
-    """As llama.cpp asserts it."""
     experts = _number(metadata, own + "expert_count", 0)
     if not 0 <= experts <= _MOST_EXPERTS:
         raise _refused(own + "expert_count", experts, f"0 to {_MOST_EXPERTS}")
@@ -159,7 +146,7 @@ def _numbers(metadata: Metadata, key: str) -> list[int]:
 
 
 def _number(metadata: Metadata, key: str, default: int) -> int:
-    """An integer; what has another type is llama.cpp's to refuse, which it does in order."""
+    """An integer; llama.cpp refuses another type in order."""
     value = metadata.get(key)
     if isinstance(value, Scalar) and value.kind in INTEGERS:
         return int(value.value)

@@ -1,11 +1,10 @@
 """Vetting a GGUF file before llama.cpp sees a byte of it.
 
-Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); beyond the format, the
-model must be one whole file of an architecture and tokenizer on the lists, with hyper-parameters
-that agree with each other and a vocabulary that llama.cpp can index without surprises. A model's
-kind follows from its pooling: a decoder without one writes text, one with mean, CLS or last pooling
-embeds, an encoder with rank pooling and a head for one score reranks. Anything else is refused with
-a code; no other exception leaves `vet`.
+Rules: the format must hold to the last byte (`gguf_reader`, `gguf_tensors`); the model must be one
+whole file of a listed architecture and tokenizer, with hyper-parameters that agree and a vocabulary
+that llama.cpp can index safely. Its kind follows from its pooling: a decoder without one writes
+text, one with mean, CLS or last pooling embeds, an encoder with rank pooling and a head for one
+score reranks. No exception but a refusal leaves `vet`.
 """
 
 import math
@@ -72,7 +71,7 @@ Metadata = Mapping[str, Scalar | Array]
 
 
 class GgufFacts(ModelFacts, frozen=True, kw_only=True):
-    """Facts of a model with those that no record keeps.
+    """Facts of a model, and those that no record keeps.
 
     Attributes:
         chat_template: Jinja source, or None.
@@ -83,7 +82,6 @@ class GgufFacts(ModelFacts, frozen=True, kw_only=True):
     tensors: Mapping[str, Tensor]
 
     def kept(self) -> ModelFacts:
-        """The facts that a record keeps."""
         return ModelFacts(**{name: getattr(self, name) for name in ModelFacts.__struct_fields__})
 
 
@@ -100,7 +98,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         size: bytes of the whole file when `data` is its beginning only.
 
     Raises:
-        GgufRejected: with a code that says which rule is broken.
+        GgufRejected: with the code of the broken rule.
     """
     reader = Reader(data, len(data) if size is None else size)
     header = read_header(reader)
@@ -156,7 +154,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
 
 
 def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of the block with most of them: tensors are named `blk.N.…`."""
+    """Bytes of the largest block: tensors are named `blk.N.…`."""
     layers: dict[str, int] = {}
     for name, tensor in tensors.items():
         parts = name.split(".")
@@ -168,7 +166,6 @@ def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
 def _kind(
     metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
 ) -> ModelKind:
-    """Kind of the model."""
     key = f"{architecture}.pooling_type"
     pooling = _integer(metadata, key, 0, "gguf_value")
     if pooling in _EMBEDS:
@@ -188,7 +185,7 @@ def _kind(
 def _check_ranks(
     metadata: Metadata, architecture: str, tensors: Mapping[str, Tensor], n_embd: int
 ) -> None:
-    """Refuse a reranker whose scores would not be those that it was trained to give."""
+    """Refuse a reranker that would score otherwise than it was trained."""
     if architecture != "bert":
         raise GgufRejected("rerank_unusable", f"Models of type {architecture} do not rerank here.")
     head = tensors.get("cls.output.weight")
@@ -231,7 +228,7 @@ def _hyperparameters(metadata: Metadata, architecture: str) -> dict[str, int]:
 
 
 def _licence(metadata: Metadata) -> str:
-    """An SPDX id, or words; what is no text states none."""
+    """An SPDX id, or words; "" where the value is no text."""
     value = metadata.get("general.license")
     stated = value.value if isinstance(value, Scalar) else ""
     return visible(stated, limit=100) if isinstance(stated, str) else ""
@@ -243,7 +240,7 @@ def _merges(metadata: Metadata) -> int:
 
 
 def _number(metadata: Metadata, key: str, least: int) -> int:
-    """A number that only an estimate needs: what is no such number is llama.cpp's to refuse."""
+    """A number that only an estimate needs: llama.cpp refuses another value."""
     value = metadata.get(key)
     if isinstance(value, Scalar) and value.kind in INTEGERS:
         return min(max(int(value.value), least), _MAX_WIDTH)

@@ -1,10 +1,8 @@
 """Vetting a GGUF file that holds a LoRA adapter, before llama.cpp sees a byte of it.
 
-Rules: the format must hold to the last byte, as for a model; beyond it, the file must be one plain
-LoRA: a finite scale, and pairs of two matrices of finite numbers for weights that the engine
-applies adapters to. A file is refused for everything that llama.cpp would ignore (norms), abort at
-(types, shapes) or do another way than the file means (activation by tokens, prompts of its own).
-Anything wrong is a `GgufRejected`.
+Rules: the file must be one plain LoRA: a finite scale, and pairs of two matrices of finite numbers
+for weights that the engine applies adapters to. Everything is refused that llama.cpp would ignore
+(norms), abort at (types, shapes) or do otherwise (activation by tokens, prompts of its own).
 
 Source: llama.cpp's llama-adapter.cpp and convert_lora_to_gguf.py, as of llama-cpp-python 0.3.36.
 """
@@ -44,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lora:
-    """A vetted file's facts about its adapter.
+    """Facts of a vetted adapter.
 
     Attributes:
         architecture: of the base.
@@ -65,15 +63,7 @@ class Lora:
 
 
 def vet_lora(data: Buffer, size: int | None = None) -> Lora:
-    """Check a GGUF file of an adapter.
-
-    Args:
-        data: the file, or its first `MAX_METADATA` bytes; the numbers in it are looked at, too.
-        size: bytes of the whole file when `data` is its beginning only.
-
-    Raises:
-        GgufRejected: with a code that says which rule is broken.
-    """
+    """Check a GGUF file of an adapter, and its numbers. Arguments and errors as `gguf.vet`."""
     reader = Reader(data, len(data) if size is None else size)
     if reader.size > MAX_FILE:
         raise GgufRejected("gguf_limit", f"An adapter has at most {MAX_FILE} bytes.")
@@ -111,10 +101,8 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
 
 
 def check_shapes(lora: Lora, base: GgufFacts) -> None:
-    """Refuse an adapter whose matrices do not fit the weights of its base.
-
-    Raises:
-        GgufRejected: `adapter_shape`, `adapter_unsupported`.
+    """Refuse an adapter whose matrices do not fit its base (`adapter_shape`,
+    `adapter_unsupported`).
     """
     if base.kind != "generate":
         raise _unsupported("only models that write text take adapters")

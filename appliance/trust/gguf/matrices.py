@@ -1,9 +1,7 @@
-"""Which weights of a model its matrix products read, and how wide the widest product is.
+"""Weights of a model that its matrix products read, and the width of the widest product. Pure.
 
-An engine may keep such weights in an order of its own; which ones depends on their type, their use
-and on the processor, so they are listed here by type and use. Rules: weights of experts are
-multiplied in another way, tables are looked up, and a tied embedding is a table and the output;
-each of them is counted separately. Pure.
+An engine may keep such weights in an order of its own, by type, use and processor; so weights of
+experts, tables and a tied embedding (table and output) are counted separately.
 
 Source: llama.cpp's llama-arch.cpp (the operation of each tensor), as of llama-cpp-python 0.3.36.
 """
@@ -58,11 +56,7 @@ def looked_up(tensors: Mapping[str, Tensor], *, writes: bool) -> frozenset[str]:
 
 
 def widest(tensors: Mapping[str, Tensor], experts_used: int) -> int:
-    """Most numbers that one product in a block makes of a token.
-
-    Args:
-        experts_used: how many experts compute each token.
-    """
+    """Most numbers that one product in a block makes of a token, for `experts_used` experts."""
     widths = [1]
     for tensor in tensors.values():
         if len(tensor.shape) > 1 and _BLOCK.fullmatch(tensor.name):

@@ -1,8 +1,7 @@
-"""Check that the numbers of tensors are finite.
+"""Check that the numbers of tensors are finite: a NaN would spread over every answer it takes part
+in.
 
-Rules: every number of the types that adapters may have is looked at; a NaN or an infinity in one
-of them would spread over every answer that it takes part in. Only the bytes that are given are
-looked at: at an import those of a large file are not all there, at a load they are.
+Only the given bytes are checked: at an import a large file's beginning, at a load all.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +35,7 @@ _FINITE: Final[Mapping[int, Callable[[bytes], bool]]] = MappingProxyType(
 
 
 def not_finite(data: Buffer, places: Iterable[tuple[Tensor, int]]) -> str | None:
-    """The name of the first tensor with a number that is not finite; None if there is none.
+    """The name of the first tensor with a number that is not finite, if any.
 
     Args:
         data: the file, or its beginning.

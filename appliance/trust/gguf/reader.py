@@ -1,9 +1,8 @@
 """Reading GGUF's header and metadata, one bounded step at a time.
 
-Rules: every length is compared with its limit and with what is left before anything is read
-or allocated; every string is UTF-8 without NUL, since llama.cpp cuts C strings there and would
-see another text than we do; big arrays stay bytes in the file. Nothing but `GgufRejected`
-leaves this module.
+Rules: every length is checked before anything is read or allocated; every string is UTF-8 without
+NUL, since llama.cpp cuts C strings there; big arrays stay bytes in the file. Nothing but
+`GgufRejected` leaves this module.
 
 Source: ggml/docs/gguf.md. Version 2 differs from 3 only in not promising a byte order, so both
 are read, little-endian.
@@ -87,11 +86,9 @@ class Array:
     strings: tuple[bytes, ...]
 
     def integers(self) -> list[int]:
-        """The numbers of an integer array."""
         return [number for (number,) in struct.iter_unpack(_FORMATS[self.kind], self.data)]
 
     def floats(self) -> list[float]:
-        """The numbers of an array of floats."""
         return [number for (number,) in struct.iter_unpack(_FORMATS[self.kind], self.data)]
 
 
@@ -128,12 +125,10 @@ class Reader:
         return start
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
         start = self.skip(count)
         return self._data[start : start + count]
 
     def number(self, kind: Kind) -> int | float:
-        """The next number."""
         layout = _FORMATS[kind]
         start = self.skip(struct.calcsize(layout))
         (value,) = struct.unpack_from(layout, self._data, start)
@@ -141,11 +136,9 @@ class Reader:
         return number
 
     def integer(self, kind: Kind = Kind.UINT64) -> int:
-        """The next number of an integer type."""
         return int(self.number(kind))
 
     def string(self) -> str:
-        """The next string."""
         (text,) = self.strings(1)
         return text.decode()
 

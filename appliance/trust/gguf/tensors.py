@@ -1,9 +1,8 @@
 """GGUF's tensor table: shapes, types and where the data are.
 
-Rules: the data of the tensors follow each other in the order of the table, each padded to the
-alignment, from the first aligned byte after the table to the end of the file: so nothing
-overlaps, nothing hides in a gap and nothing follows. Arithmetic is exact, and sizes that a
-64-bit reader could not hold are refused.
+Rules: the data follow each other in the order of the table, each padded to the alignment, from the
+first aligned byte after the table to the end of the file. Sizes that a 64-bit reader could not hold
+are refused.
 
 Source: ggml's type traits, as of llama-cpp-python 0.3.36.
 """
@@ -86,7 +85,7 @@ class Tensor:
 
 
 def read_tensors(reader: Reader, header: Header) -> dict[str, Tensor]:
-    """Read the table and hold it against the size of the file.
+    """Read the table and check it against the size of the file.
 
     Raises:
         GgufRejected: `gguf_alignment`, `gguf_name`, `gguf_duplicate`, `gguf_tensor_shape`,

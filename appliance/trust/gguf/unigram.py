@@ -1,7 +1,7 @@
-"""The `t5` (Unigram) tokenizer of a GGUF file: XLM-R's and what was made from it.
+"""The `t5` (Unigram) tokenizer of a GGUF file: XLM-R's and its descendants'.
 
-Rules: the map of characters (SentencePiece's precompiled_charsmap) is a length, a double array of
-that many bytes, and texts that each end with a zero; llama.cpp reads it while it tokenises.
+The map of characters (SentencePiece's precompiled_charsmap) is a length, a double array of that
+many bytes, and texts that each end with a zero; llama.cpp reads it while it tokenises.
 """
 
 import struct
@@ -16,14 +16,10 @@ _DEFAULTS: Final = 3  # llama.cpp's own ids of </s> and <unk>: 1 and 2
 
 
 def check_unigram(tokens: int, scores: object, characters: object) -> None:
-    """Refuse a vocabulary that llama.cpp would stumble over.
+    """Refuse a vocabulary that llama.cpp would stumble over (`gguf_tokenizer`).
 
     Args:
-        scores: the value of `tokenizer.ggml.scores`.
-        characters: the value of `tokenizer.ggml.precompiled_charsmap`, None if there is none.
-
-    Raises:
-        GgufRejected: `gguf_tokenizer`.
+        scores, characters: of `tokenizer.ggml.scores` and `tokenizer.ggml.precompiled_charsmap`.
     """
     if tokens < _DEFAULTS or scores is None:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks special tokens or scores.")

@@ -1,9 +1,8 @@
 """Certificate authorities of the trust policy: whose certificates may publish.
 
-Rules: an authority is one root certificate with the subjects that it may vouch for; a subject is
-compared as a whole, in RFC 4514's form, and bound to one person; a certificate whose serial
-number is revoked ends its path, no matter who issued it and how long ago a certificate
-of the path expired. A root must be a CA.
+Rules: an authority is one root CA with the subjects that it may vouch for; a subject is compared as
+a whole, in RFC 4514's form, and bound to one person; a revoked serial number ends its path, no
+matter who issued it and when.
 """
 
 import re
@@ -77,7 +76,7 @@ def person(
         accepted: it was accepted while it was valid, and may be expired now.
 
     Raises:
-        SignatureRefused: what `certificate.verify` raises.
+        SignatureRefused: as `certificate.verify`.
         PolicyRefused: `certificate_revoked`, `publisher_not_allowed`.
     """
     if not authorities:

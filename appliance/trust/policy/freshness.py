@@ -1,13 +1,11 @@
-"""Age of the trust metadata, and its consequences.
+"""Age of the trust metadata, and its consequences. Pure: nothing here reads a clock.
 
 Rules:
-- Old metadata must not stop a plant: expired metadata, or a clock that is behind, refuses what
-  would bring something new in (imports, approvals, updates), never what is served.
-- Models are served until `stale.refuse_serve_days` after the metadata expired.
-- The clock may not be behind what was recorded or signed already (its floor), but for a few
-  minutes; where it is, the floor says what is expired. A root may reset the floor (`root`).
-- Metadata that is not what the log says was taken last brings nothing new in either.
-- Decisions follow from plain values: nothing here reads a clock.
+- Old metadata must not stop a plant: expired metadata, a clock that is behind, or metadata that
+  differs from the log's refuses only new things (imports, approvals, updates). Models are served
+  until `stale.refuse_serve_days` after the metadata expired.
+- The clock may be a few minutes behind its floor (what was recorded or signed already); beyond
+  that, expiry is judged by the floor. A root may reset the floor (`root`).
 """
 
 import datetime
@@ -25,7 +23,7 @@ _TOLERANCE_US: Final = 300_000_000
 
 @dataclass(frozen=True)
 class FreshnessFinding:
-    """One thing that the time says, with a stable code; `since_us` is since when, if known."""
+    """One finding about the time, with a stable code; `since_us` is since when, if known."""
 
     code: str
     message: str
@@ -38,9 +36,9 @@ class Freshness:
 
     Attributes:
         floor_us: the latest time that was recorded or signed.
-        expires_us: when the first of the metadata expires; None in a lab, which has none.
+        expires_us: when the first of the metadata expires; None in a lab.
         serve_until_us: until when models are served.
-        undone: what the log says was taken and is not what is here, as a sentence; "" is nothing.
+        undone: metadata that the log says was taken and is not here, as a sentence; or "".
     """
 
     now_us: int
@@ -51,12 +49,10 @@ class Freshness:
 
     @property
     def clock_behind(self) -> bool:
-        """True if the clock is behind its floor."""
         return self.now_us + _TOLERANCE_US < self.floor_us
 
     @property
     def expired(self) -> bool:
-        """True if the metadata is expired."""
         return self.expires_us is not None and self._time >= self.expires_us
 
     @property
@@ -70,15 +66,11 @@ class Freshness:
 
     @property
     def latest_us(self) -> int:
-        """The present time, as far as it is known: never before what was recorded or signed."""
+        """The present time, never before what was recorded or signed."""
         return self._time
 
     def check_clock(self) -> None:
-        """Refuse what needs the time while the clock is behind.
-
-        Raises:
-            PolicyRefused: `clock_behind`.
-        """
+        """Refuse while the clock is behind (`clock_behind`)."""
         if self.clock_behind:
             raise PolicyRefused(
                 "clock_behind",
@@ -86,11 +78,7 @@ class Freshness:
             )
 
     def check_change(self) -> None:
-        """Refuse to bring something new in.
-
-        Raises:
-            PolicyRefused: `clock_behind`, `trust_rollback`, `trust_expired`.
-        """
+        """Refuse new things (`clock_behind`, `trust_rollback`, `trust_expired`)."""
         self.check_clock()
         if self.undone:
             raise PolicyRefused("trust_rollback", self.undone)
@@ -100,11 +88,7 @@ class Freshness:
             )
 
     def check_serve(self) -> None:
-        """Refuse to serve.
-
-        Raises:
-            PolicyRefused: `trust_stale`.
-        """
+        """Refuse to serve (`trust_stale`)."""
         if self.serve_until_us is not None and self.stale:
             raise PolicyRefused(
                 "trust_stale",
@@ -112,9 +96,7 @@ class Freshness:
             )
 
     def due(self) -> str:
-        """Name the warning that is due once: `stale`, `stale-7d`, `expired`, `expires-30d`…; ""
-        is nothing.
-        """
+        """The warning that is due once: `stale`, `stale-7d`, `expired`, `expires-30d`…; or ""."""
         if self.expires_us is None or self.serve_until_us is None:
             return ""
         if self.stale:
@@ -131,7 +113,6 @@ class Freshness:
         return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
 
     def findings(self) -> list[FreshnessFinding]:
-        """List the findings for a person now."""
         told = []
         if self.clock_behind:
             told.append(
@@ -191,12 +172,10 @@ class Freshness:
 
 
 def judge(trusted: Trusted | None, recorded_us: int, now_us: int, undone: str = "") -> Freshness:
-    """Judge the age of the trusted metadata.
+    """Judge the age of the trusted metadata; None in a lab.
 
     Args:
-        trusted: None in a lab.
-        recorded_us: the latest time in the audit log, since the clock was reset if it was.
-        now_us: what the clock says.
+        recorded_us: the latest time in the audit log since the last reset of the clock.
         undone: as in `Freshness`.
     """
     if trusted is None or trusted.policy is None:

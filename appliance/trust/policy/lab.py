@@ -1,8 +1,8 @@
 """Keys and policy of the lab profile: everything that one person needs to try the product.
 
-Rules: the keys are made on this machine and never leave it, files with mode 0600; the policy is
-signed by the lab root and says `lab`, so that a site never takes it for its own; publisher and
-approvers are different people by the policy even when one person holds all the keys.
+Rules: the keys never leave this machine, files with mode 0600; the policy says `lab`, so that no
+site takes it for its own; publisher and approvers are different people even when one person holds
+all keys.
 """
 
 import os
@@ -28,8 +28,6 @@ def create(data: Path, clock: Clock, *, evaluated: bool = False) -> None:
     """Make `keys/lab/*.pem` and `.pub`, `trust/root.pub` and the signed `trust/policy.json`.
 
     Args:
-        data: the data directory, which exists.
-        clock: dates the policy.
         evaluated: every task needs an evaluation.
 
     Raises:

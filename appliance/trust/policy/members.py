@@ -1,10 +1,8 @@
 """Appliances of one site, as the trust policy lists them, and the request to be listed.
 
-Rules:
-- A member is known by the first key of its log, and signs by its evidence key; where a certificate
-  is named, no other is taken from it over TLS.
-- Each name, log and key is of one member, and no name looks like another.
-- A request to be listed is signed with the key that it names.
+Rules: a member is known by the first key of its log, and signs by its evidence key, its request to
+be listed too; where a certificate is named, TLS accepts no other. No two members share or look
+alike in name, log or key.
 """
 
 import re
@@ -44,11 +42,10 @@ class SiteMember:
 
     @property
     def log(self) -> str:
-        """Name of its log."""
         return self.log_key.partition("+")[0]
 
     def document(self) -> dict[str, JsonValue]:
-        """It as the policy has it."""
+        """Its form in the policy."""
         return {
             "name": self.name,
             "log_key": self.log_key,
@@ -63,7 +60,7 @@ class SiteMember:
 
 @dataclass(frozen=True)
 class SiteRule:
-    """Members of the site, and what holds for one that hears no other.
+    """Members of the site, and the rule for one that hears no other.
 
     Attributes:
         members: by the hint of their key.
@@ -94,11 +91,7 @@ def parse(table: dict[str, JsonValue], refuse: Refuse) -> SiteRule:
 
 
 def requested(request: bytes) -> SiteMember:
-    """The member that a request is of.
-
-    Raises:
-        PolicyRefused: `site_request`.
-    """
+    """The member that asks to be listed. Raises PolicyRefused (`site_request`)."""
     envelope = dsse.parse(request, REQUEST, _refused)
     member = _member(strict_json.parse(envelope.payload, _refused), _refused)
     dsse.signers(envelope, {member.hint: member.key}, _refused)
@@ -109,7 +102,7 @@ def with_members(policy: bytes, requests: list[bytes]) -> bytes:
     """A policy's file that lists those who asked, in place of members with their names.
 
     Raises:
-        PolicyRefused: `site_request`, `policy_invalid` for a file that is no object.
+        PolicyRefused: `site_request`, `policy_invalid`.
     """
     value = strict_json.parse(policy, _invalid)
     if not isinstance(value, dict):

@@ -1,16 +1,14 @@
-"""Trust metadata (TUF): bytes in, what is trusted next or one refusal out.
+"""Trust metadata (TUF): bytes in, the next trusted metadata or one refusal out.
 
 Rules:
-- Trusted metadata moves forward only: from one root to the next by signatures of both, versions up,
-  bounded steps, nothing that is expired now. One refusal leaves everything as it was.
-- The one target that is used is `policy.json`, and it must be a site's: a lab's never counts.
+- Trusted metadata moves forward only, in bounded steps; one refusal leaves everything as it was.
+- The one target that is used is `policy.json`, and it must be a site's, never a lab's.
 - Changed timestamp or snapshot keys void what those keys said (recovery from a fast-forward
   attack); changed targets keys void the version of the policy.
-- Times are injected. Metadata that is held already is verified again at each reading, but for its
-  expiry, which must not stop a plant: `freshness` decides what that costs.
+- Held metadata is verified again at each reading, but for its expiry (`freshness`).
 
-Parsing, canonical form and thresholds are python-tuf's; the workflow is our own since the library's
-reads the host's clock, writes file by file and has no stable codes (ADR 0021).
+The workflow is our own: python-tuf's reads the host's clock, writes file by file and has no stable
+codes (ADR 0021).
 
 Source: TUF specification 1.0.33, section 5 (detailed client workflow).
 """
@@ -46,7 +44,7 @@ MAX_STEP: Final = 10_000
 
 @dataclass(frozen=True)
 class Held:
-    """The files that are trusted, as they were signed; empty ones are not there yet.
+    """The trusted files, as they were signed; empty ones are not there yet.
 
     Attributes:
         roots: every root that was trusted, oldest first.
@@ -61,7 +59,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Trusted:
-    """The same, read."""
+    """`Held`, read."""
 
     held: Held
     root: Root
@@ -83,7 +81,7 @@ class Trusted:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each; 0 for what is not there yet."""
+        """The version of each; 0 for a missing one."""
         return {
             name: part.version if part else 0
             for name, part in (
@@ -97,10 +95,7 @@ class Trusted:
 
 
 def begin(root: bytes, expected: str) -> Trusted:
-    """Trust a first root because people compared its fingerprint.
-
-    Args:
-        expected: hex; blanks, colons and case do not matter.
+    """Trust a first root by its fingerprint, whose blanks, colons and case do not matter.
 
     Raises:
         PolicyRefused: `trust_fingerprint`, and what reading the root raises.
@@ -112,11 +107,7 @@ def begin(root: bytes, expected: str) -> Trusted:
 
 
 def read(held: Held) -> Trusted:
-    """Verify again what is held, whatever the time is.
-
-    Raises:
-        PolicyRefused: any code of `advance` but `trust_expired`.
-    """
+    """Verify held metadata again, at any time. Raises as `advance`, but `trust_expired`."""
     signed = load(Root, held.roots[-1], "root.json")
     roots.check(signed)
     if roots.reset_of(held.roots[1:]):
@@ -171,7 +162,7 @@ def _renewed(trusted: Trusted, offer: Mapping[str, bytes]) -> Trusted:
 
 
 def _still_valid(trusted: Trusted, root: Root) -> Trusted:
-    """Base of an update's comparison: nothing that was said by keys that were replaced since."""
+    """Base of an update's comparison, without the statements of keys that were replaced since."""
     before = trusted
     if any(_keys(trusted.root, r) != _keys(root, r) for r in ("timestamp", "snapshot")):
         before = replace(before, timestamp=None, snapshot=None, targets=None)
@@ -191,7 +182,7 @@ def _follow(
     offer: Mapping[str, bytes],
     at: datetime.datetime | None,
 ) -> Trusted:
-    """From the root to the policy; `before` and `at` are None for what is held already."""
+    """From the root to the policy; `before` and `at` are None for held metadata."""
     root = trusted.root
     timestamp = _signed(root, Timestamp, offer, "timestamp.json", at)
     known = before.timestamp if before else None

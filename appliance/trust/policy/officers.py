@@ -1,4 +1,4 @@
-"""The officers of a site: who holds its root of trust, and opens its backups."""
+"""The officers of a site: they hold its root of trust and open its backups."""
 
 from pathlib import Path
 
@@ -7,14 +7,7 @@ from appliance.trust.policy import trusted_file
 
 
 def keys(directory: Path) -> tuple[ecdsa.PublicKey, ...]:
-    """The public keys of the root's holders; none in a lab.
-
-    Args:
-        directory: `DATA/trust`.
-
-    Raises:
-        PolicyRefused: as `trusted_file.load`.
-    """
+    """The public keys of the root's holders; none in a lab. Raises as `trusted_file.load`."""
     if not trusted_file.exists(directory):
         return ()
     root = trusted_file.load(directory).root

@@ -1,8 +1,7 @@
-"""Names of people: what may be one, and which two a reader would take for one.
+"""Names of people: which texts may be one, and which two look alike.
 
-Rules: a name prints, in one normal form, without blanks at its ends. Names that differ in case, in
-blanks, in the form of a letter, or in a letter of another alphabet that looks the same, are one:
-a threshold of two people must not be met by one name in two spellings.
+Rules: names that differ in case, in blanks, in the form of a letter, or in a letter of another
+alphabet that looks the same, are one: one name in two spellings must not meet a threshold of two.
 
 Source: the idea of Unicode TS #39, section 4 (skeletons), with the letters of its table that are
 found in names: Cyrillic and Greek ones that look Latin.

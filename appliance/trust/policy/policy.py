@@ -1,10 +1,7 @@
 """The trust policy: who may publish and approve, and what is revoked.
 
-Rules:
-- Publishers are known by their key, or by their certificate's subject under a listed authority.
-- A key is one person; a person may hold several keys and still counts once.
-- There is no level that warns or skips. Revocation wins over everything.
-- Only `policy_document.py` makes one.
+Rules: a key is one person; a person may hold several keys and counts once. There is no level that
+warns or skips. Revocation wins over everything. Only `policy_document.py` makes one.
 """
 
 import datetime
@@ -51,7 +48,7 @@ class SigningRole:
 
     Attributes:
         keys: hints.
-        threshold: how many different persons it takes.
+        threshold: number of different persons.
         distinct_from: roles whose person in the same matter may not act in this one.
     """
 
@@ -88,7 +85,7 @@ class Revoked:
 
 @dataclass(frozen=True)
 class Stale:
-    """Time after which a policy with expired metadata may not be used.
+    """Age at which expired metadata ends its policy.
 
     Attributes:
         refuse_serve_days: days for which models that were approved in time are still served.
@@ -102,9 +99,8 @@ class TaskRule:
     """Requirements on every task, besides those on its id.
 
     Attributes:
-        grace_days: how long a task serves on an evaluation that expired.
-        yearly_delta: how many false certificates of gates a year may allow together; None: as
-            many as are asked for.
+        grace_days: days for which a task serves on an expired evaluation.
+        yearly_delta: most false certificates of gates a year, together; None: no limit.
     """
 
     require: frozenset[str] = frozenset()
@@ -132,21 +128,21 @@ class TrustPolicy:
 
     @property
     def issued_us(self) -> int:
-        """When it was issued, microseconds since the epoch; 0 if it does not say so."""
+        """Microseconds since the epoch; 0 if it does not say so."""
         if not self.issued:
             return 0
         return int(datetime.datetime.fromisoformat(self.issued).timestamp()) * 1_000_000
 
     def signer(self, bundle: Bundle, at_us: int, *, accepted: bool = False) -> PolicyKey:
-        """The publisher who signed, if the signature holds: by key or by certificate.
+        """The publisher who signed, by key or by certificate, if the signature holds.
 
         Args:
             at_us: when certificates must be valid, microseconds since the epoch.
-            accepted: the artifact was accepted while they were, and they may be expired now.
+            accepted: as in `authorities.person`.
 
         Raises:
-            SignatureRefused: what `certificate.verify` raises.
-            PolicyRefused: what `publisher` raises; `certificate_revoked`.
+            SignatureRefused: as `certificate.verify`.
+            PolicyRefused: as `publisher`; `certificate_revoked`.
         """
         if not bundle.chain:
             return self.publisher(bundle.hint)
@@ -158,11 +154,7 @@ class TrustPolicy:
         return self._allowed(PolicyKey(bundle.hint, person, public_key(bundle.chain[0])))
 
     def publisher(self, hint: str) -> PolicyKey:
-        """The publisher with this key.
-
-        Raises:
-            PolicyRefused: `key_revoked`, `publisher_not_allowed`, `algorithm_not_allowed`.
-        """
+        """Raises PolicyRefused: `key_revoked`, `publisher_not_allowed`, `algorithm_not_allowed`."""
         return self._actor(hint, PUBLISHER, "publisher_not_allowed")
 
     def approver(self, hint: str, name: str) -> PolicyKey:
@@ -233,26 +225,18 @@ class TrustPolicy:
         return key
 
     def check_digests(self, *digests: str) -> None:
-        """Refuse revoked artifacts.
-
-        Args:
-            digests: OMS root digests or SHA-256 digests of single files, in hex.
-
-        Raises:
-            PolicyRefused: `digest_revoked`.
+        """Refuse revoked OMS root digests or SHA-256 digests of single files, in hex
+        (`digest_revoked`).
         """
         for digest in digests:
             if digest in self.revoked.digests:
                 raise PolicyRefused("digest_revoked", f"{digest} is revoked.")
 
     def check_engine(self, name: str, version: str) -> None:
-        """Refuse revoked engines, written like `llama-cpp-python<0.3.36`.
-
-        Args:
-            version: dotted numbers.
+        """Refuse revoked engines, written like `llama-cpp-python<0.3.36`, and unreadable versions.
 
         Raises:
-            PolicyRefused: `engine_revoked`; also for a version that is not readable.
+            PolicyRefused: `engine_revoked`.
         """
         for rule in self.revoked.engines:
             match = ENGINE.fullmatch(rule)
@@ -274,8 +258,8 @@ class TrustPolicy:
         """Find the policy's rule for a model.
 
         Raises:
-            PolicyRefused: `model_not_in_policy` when models are listed (they must be, in the
-                site profile) and this one is not, or its pinned digest is another.
+            PolicyRefused: `model_not_in_policy` when models are listed (required in the site
+                profile) and this one is not, or its pinned digest is another.
         """
         if not self.models and self.profile == "lab":
             return ModelRule(None, None, REQUIREMENTS)
@@ -290,11 +274,7 @@ class TrustPolicy:
         return rule
 
     def check_template(self, rule: ModelRule, template: str | None) -> None:
-        """Compare a model's chat template with the pinned one.
-
-        Raises:
-            PolicyRefused: `template_not_in_policy`.
-        """
+        """Refuse a chat template other than the pinned one (`template_not_in_policy`)."""
         if rule.template_sha256 is None:
             return
         digest = hashlib.sha256((template or "").encode()).hexdigest()
@@ -302,11 +282,7 @@ class TrustPolicy:
             raise PolicyRefused("template_not_in_policy", f"The chat template has digest {digest}.")
 
     def check_version(self, rule: ModelRule, version: int | None) -> None:
-        """Compare the version that an artifact states with the lowest one that is allowed.
-
-        Raises:
-            PolicyRefused: `model_version_refused`; also for an artifact that states none.
-        """
+        """Refuse an artifact whose version is too low, or missing (`model_version_refused`)."""
         if rule.min_version is None or (version is not None and version >= rule.min_version):
             return
         stated = "states no version" if version is None else f"has version {version}"
@@ -316,7 +292,7 @@ class TrustPolicy:
         )
 
     def adapter_rule(self, base_id: str, digest: str) -> ModelRule:
-        """Find the policy's rule for an adapter: the same signatures and approvals as of its base.
+        """Find the policy's rule for an adapter: the signatures and approvals of its base.
 
         Args:
             digest: hex OMS root digest of the adapter.
@@ -337,20 +313,18 @@ class TrustPolicy:
         return ModelRule(None, None, rule.require)
 
     def approvers(self, publisher: PolicyKey | None = None) -> list[str]:
-        """List the possible approvers by name: of this publisher's artifact, if it is known."""
+        """The possible approvers by name: of this publisher's artifact, if it is known."""
         keys = [self.keys[hint] for hint in self.roles[APPROVER].keys - self.revoked.keys]
         return sorted(
             {key.person for key in keys if publisher is None or self.may_approve(key, publisher)}
         )
 
     def may_approve_after(self, approver: PolicyKey, specifier: str) -> bool:
-        """True if somebody is another than the person who specified the evaluation, where the
-        policy asks for it.
-        """
+        """False if the policy asks for another person than the one who specified the evaluation."""
         return EVALUATOR not in self.roles[APPROVER].distinct_from or approver.person != specifier
 
     def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
-        """True if somebody is another than the publisher, where the policy asks for it.
+        """False for the publisher, where the policy asks for another person.
 
         One key is one person, also where a certificate gives it another name.
         """
@@ -359,14 +333,11 @@ class TrustPolicy:
         return not (distinct and same)
 
     def approvals_needed(self, rule: ModelRule) -> int:
-        """Number of different people who must approve under this rule."""
         return self.roles[APPROVER].threshold if "approval" in rule.require else 0
 
     def check_approvals(self, persons: Sequence[str]) -> None:
-        """Ask for enough different people.
-
-        Raises:
-            PolicyRefused: `not_approved`, with the numbers.
+        """Refuse fewer different people than the policy asks for (`not_approved`, with the
+        numbers).
         """
         have, need = len(set(persons)), self.roles[APPROVER].threshold
         if have < need:

@@ -1,13 +1,8 @@
 """Reading a trust policy: bytes in, a policy or one refusal out.
 
-Rules:
-- An unknown field or value is refused, never skipped: an unknown field, role or requirement makes
-  the whole policy invalid.
-- Every key is bound to one person by its own hint, which is computed again from the key; so one
-  key cannot appear under two names, and no two names look alike.
-- The policy comes from a DSSE envelope signed by the trust root, which `verify` checks.
-
-docs/trust.md has the schema.
+Rules: an unknown field, role or requirement makes the whole policy invalid. A key's hint is
+computed again, so one key cannot appear under two names; no two names look alike. docs/trust.md has
+the schema.
 """
 
 import datetime
@@ -51,11 +46,7 @@ _MOST_DAYS: Final = 3650
 
 
 def verify(envelope: bytes, root: ecdsa.PublicKey) -> TrustPolicy:
-    """Check the root's signature over a policy and read it.
-
-    Raises:
-        PolicyRefused: `policy_signature`, `policy_invalid`.
-    """
+    """Check the root's signature and read a policy (`policy_signature`, `policy_invalid`)."""
     refuse = _refuse("policy_signature")
     read = dsse.parse(envelope, PAYLOAD_TYPE, refuse)
     dsse.signers(read, {ecdsa.hint(root): root}, refuse)
@@ -63,11 +54,7 @@ def verify(envelope: bytes, root: ecdsa.PublicKey) -> TrustPolicy:
 
 
 def parse(data: bytes) -> TrustPolicy:
-    """Read a policy that something else has authenticated.
-
-    Raises:
-        PolicyRefused: `policy_invalid`.
-    """
+    """Read a policy that something else has authenticated (`policy_invalid`)."""
     refuse = _refuse("policy_invalid")
     value = strict_json.parse(data, refuse)
     if not isinstance(value, dict):
@@ -183,7 +170,7 @@ def _roles(
 def _check_evaluators(
     roles: Mapping[str, SigningRole], keys: Mapping[str, PolicyKey], certified: set[str]
 ) -> None:
-    """An evidence key is an appliance's: no person who publishes or approves holds one."""
+    """An evidence key is an appliance's: no publisher or approver holds one."""
     refuse = _refuse("policy_invalid")
     role = roles.get(EVALUATOR)
     if role is None:
@@ -242,7 +229,7 @@ def _min_version(entry: dict[str, Any]) -> int | None:
 
 
 def _adapters(entry: dict[str, Any], profile: str) -> frozenset[str] | None:
-    """The adapters that are listed; without a list none at a site, any in a lab."""
+    """The listed adapters; without a list none at a site, any in a lab."""
     refuse = _refuse("policy_invalid")
     adapters = strict_json.strings(entry, "adapters", refuse)
     if not all(_HEX.fullmatch(digest) for digest in adapters):

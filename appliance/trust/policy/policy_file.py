@@ -15,16 +15,12 @@ _MAX_POLICY: Final = 4 << 20
 
 
 def marks_key(directory: Path) -> bytes:
-    """The site's key of marks: of its first trust root, which all of its appliances hold.
-
-    Raises:
-        PolicyRefused: as `load_policy`.
-    """
+    """The site's key of marks, from its first trust root. Raises as `load_policy`."""
     return hashlib.sha256(b"marks of sealed items\0" + _first_root(directory)).digest()
 
 
 def site_id(directory: Path) -> str:
-    """The site, in hex: of its first trust root. Raises PolicyRefused, as `load_policy`."""
+    """The site's id in hex, from its first trust root. Raises as `load_policy`."""
     return hashlib.sha256(b"site of documents\0" + _first_root(directory)).hexdigest()
 
 
@@ -43,8 +39,8 @@ def load_policy(directory: Path) -> TrustPolicy:
             `policy.json`.
 
     Raises:
-        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`; at a site what
-            `trusted_file.load` raises.
+        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`; at a site as
+            `trusted_file.load`.
     """
     if trusted_file.exists(directory):
         policy = trusted_file.load(directory).policy

@@ -1,13 +1,11 @@
 """The roots of trust: who holds which role, and how one root follows another.
 
 Rules:
-- A root takes at least two people; keys are ECDSA and differ, and so do the people of one role;
-  no two holders look alike.
+- A root takes at least two people; keys are ECDSA and differ, and so do the people of one role.
 - The next root is signed by the one before and by itself; none is skipped, and each number has one
   root for ever.
-- A root may reset the clock's floor (`CLOCK`), for appliances whose clock was once in the
-  future: since it is a root it takes two people, and since it has a number it counts once. It is
-  refused when it is before what was signed already.
+- A root may reset the clock's floor (`CLOCK`), for appliances whose clock was once in the future,
+  but not to before what was signed already.
 
 Source: TUF specification 1.0.33, section 5.3; ADR 0021 and 0027.
 """
@@ -40,24 +38,19 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Reset(NamedTuple):
-    """A root that set the clock's floor.
-
-    Attributes:
-        root: its version.
-        floor_us: the time that it says, microseconds since the epoch.
-    """
+    """A root, by version, that set the clock's floor, in microseconds since the epoch."""
 
     root: int
     floor_us: int
 
 
 def fingerprint(root: bytes) -> str:
-    """Fingerprint of a root for people: hex SHA-256 of the file, as `sha256sum` prints it."""
+    """Hex SHA-256 of the file of a root, as `sha256sum` prints it."""
     return hashlib.sha256(root).hexdigest()
 
 
 def version_of(name: str) -> int | None:
-    """The version of a root by the name of its file, `N.root.json`; None for another file."""
+    """The version in the name of a root's file, `N.root.json`; None for another file."""
     match = _ROOT_NAME.fullmatch(name)
     return int(match[1]) if match else None
 
@@ -65,19 +58,16 @@ def version_of(name: str) -> int | None:
 def follow(
     root: Root, held: tuple[bytes, ...], offer: Mapping[str, bytes], signed_us: int
 ) -> tuple[Root, tuple[bytes, ...]]:
-    """Go from root to root, each signed by the one before and by itself.
+    """Go from root to root, each signed by the one before and by itself; the last one, and all.
 
     Args:
-        root: the one that is trusted, the last of `held`.
+        root: the trusted one, the last of `held`.
         offer: files by name.
         signed_us: the time of the policy in force: no root may set the clock before it.
 
-    Returns:
-        The last root, and all of them.
-
     Raises:
         PolicyRefused: `trust_root_unrelated`, `trust_root_version`, `clock_reset_refused`,
-            `trust_metadata_too_long`, and what `check` raises.
+            `trust_metadata_too_long`, and as `check`.
     """
     offered = {n: offer[name] for name in offer if (n := version_of(name)) is not None}
     if len(offered) > MAX_ROOTS:
@@ -106,11 +96,7 @@ def follow(
 
 
 def verify_chain(held: tuple[bytes, ...]) -> None:
-    """Verify again how each of these roots followed the one before: one of them says something.
-
-    Raises:
-        PolicyRefused: as `follow`.
-    """
+    """Verify again that each of these roots followed the one before. Raises as `follow`."""
     root = load(Root, held[0], "root.json").signed
     for place in range(1, len(held)):
         name = f"{root.version + 1}.root.json"
@@ -128,11 +114,7 @@ def _check_clock(root: Root, name: str, least_us: int) -> int:
 
 
 def reset_of(roots: Sequence[bytes]) -> Reset | None:
-    """The newest of these roots that set the clock's floor.
-
-    Args:
-        roots: those after the first one, with which all began: that one resets nothing.
-    """
+    """The newest of these roots, without the first, that set the clock's floor."""
     for data in reversed(roots):
         if CLOCK.encode() in data:
             root = load(Root, data, "root.json").signed
@@ -155,7 +137,7 @@ def _clock_us(root: Root) -> int | None:
 
 
 def check(metadata: Metadata[Root]) -> None:
-    """A root must be signed by itself, and mean two people with good keys.
+    """Refuse a root that is not signed by itself, or has fewer than two people with good keys.
 
     Raises:
         PolicyRefused: `trust_threshold`, `trust_root_weak`, `trust_metadata_malformed`;
@@ -191,11 +173,7 @@ def check(metadata: Metadata[Root]) -> None:
 
 
 def holder_of(key: Key) -> str | None:
-    """The person who holds a key, where the root names one.
-
-    Raises:
-        PolicyRefused: `trust_root_weak` for a name that is none.
-    """
+    """The person who holds a key, if the root names one (`trust_root_weak`)."""
     name = key.unrecognized_fields.get(HOLDER)
     if name is not None and not (isinstance(name, str) and people.usable(name)):
         raise refused("trust_root_weak", "a key in the root has a holder without a usable name")

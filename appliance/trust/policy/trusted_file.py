@@ -1,8 +1,4 @@
-"""A site's trust on the disk: one file with the metadata as it was signed.
-
-Rules: the file is replaced in one rename after it is durable, so that a crash at any instant leaves
-the old or the new one whole; each reader verifies it again (`metadata.read`).
-"""
+"""A site's trust on the disk: one file with the metadata as signed, replaced in one rename."""
 
 import os
 from pathlib import Path
@@ -25,7 +21,7 @@ def exists(directory: Path) -> bool:
 
 
 def load(directory: Path) -> Trusted:
-    """Read and verify what is trusted.
+    """Read and verify the trusted metadata.
 
     Raises:
         PolicyRefused: `policy_missing`; `trust_metadata_malformed` and the other codes of
@@ -45,11 +41,7 @@ def load(directory: Path) -> Trusted:
 
 
 def save(directory: Path, held: Held) -> None:
-    """Replace the file; when this returns, the new one is durable.
-
-    Raises:
-        OSError: the disk refuses; the old file stays.
-    """
+    """Replace the file, durably. After an OSError the old file stays."""
     data = strict_json.dump(
         {
             "roots": [root.decode() for root in held.roots],

@@ -1,7 +1,5 @@
-"""One file of TUF metadata: read strictly, signed by enough of the right people, not expired.
-
-Rules: one meaning (`strict_json`) before python-tuf reads it; a file in the place of another role
-is refused; the time is the caller's.
+"""One file of TUF metadata: read strictly (`strict_json` before python-tuf), signed by enough of
+the right people, not expired at the caller's time.
 """
 
 import datetime
@@ -18,14 +16,7 @@ Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
 
 def load(kind: type[Role], data: bytes, name: str) -> Metadata[Role]:
-    """Read a file.
-
-    Args:
-        name: of the file, for messages.
-
-    Raises:
-        PolicyRefused: `trust_metadata_malformed`.
-    """
+    """Read a file; `name` is for messages (`trust_metadata_malformed`)."""
 
     def refuse(problem: str) -> PolicyRefused:
         return refused("trust_metadata_malformed", f"{name}: {problem}")
@@ -41,11 +32,7 @@ def load(kind: type[Role], data: bytes, name: str) -> Metadata[Role]:
 
 
 def demand(root: Root, role: str, metadata: Metadata[Role], code: str, what: str) -> None:
-    """Ask for the signatures of a role of the root.
-
-    Raises:
-        PolicyRefused: `code`.
-    """
+    """Check the signatures of a role of the root; refuse with `code`."""
     try:
         root.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except UnsignedMetadataError as error:
@@ -55,11 +42,7 @@ def demand(root: Root, role: str, metadata: Metadata[Role], code: str, what: str
 def check_time(
     part: Root | Timestamp | Snapshot | Targets, at: datetime.datetime | None, what: str
 ) -> None:
-    """Refuse what is expired at a time; None asks for nothing.
-
-    Raises:
-        PolicyRefused: `trust_expired`.
-    """
+    """Refuse metadata that is expired at a time (`trust_expired`); None checks nothing."""
     if at is not None and part.is_expired(at):
         raise refused("trust_expired", f"{what} expired at {part.expires:%Y-%m-%d %H:%M} UTC")
 

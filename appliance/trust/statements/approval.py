@@ -1,10 +1,9 @@
-"""An approval: one person's signed statement that something may be done, and what it means.
+"""An approval: one person's signed statement that something may be done, and its meaning.
 
-Rules: the statement names an artifact by its OMS root digest and by the digest of the very
-`model.sig`, the part of an audit log that may go by the root of its tree, or an upstream host by
-the digest of its record; it carries the printed name, the time and the meaning of the signature
-(21 CFR 11.50), and the round of approvals that it belongs to, so that an approval given before a
-suspension never counts after it; the name must be the person whom the policy binds to the key.
+Rules: the subject is an artifact by OMS root digest and digest of `model.sig`, the part of an audit
+log by the root of its tree, or an upstream host by the digest of its record; with printed name,
+time and meaning of the signature (21 CFR 11.50), and the round, so that an approval from before a
+suspension never counts after it.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/trust.md).
 """
@@ -30,10 +29,9 @@ class ApprovalSubject:
 
     Attributes:
         digest: hex OMS root digest.
-        signature_sha256: hex SHA-256 of `model.sig`.
-        round: how often approvals of the model were made void before, by a suspension.
-        certificate: hex digest of the evaluation that the approval rests on, where the policy
-            asks for one.
+        signature_sha256: hex, of `model.sig`.
+        round: how often a suspension voided the model's approvals before.
+        certificate: hex digest of the evaluation, where the policy asks for one.
     """
 
     digest: str
@@ -42,7 +40,6 @@ class ApprovalSubject:
     certificate: str | None = None
 
     def named(self) -> tuple[NamedDigest, ...]:
-        """The subjects of the statement."""
         rests_on = () if self.certificate is None else (named("evaluation", self.certificate),)
         signature = named(SIGNATURE_FILE, self.signature_sha256)
         return (named("model", self.digest), signature, *rests_on)
@@ -64,7 +61,6 @@ class PrunedEntries:
     round: int = 0
 
     def named(self) -> tuple[NamedDigest, ...]:
-        """The subjects of the statement."""
         return (named(f"entries below {self.before} of the audit log {self.origin}", self.root),)
 
 
@@ -74,8 +70,7 @@ class UpstreamSubject:
 
     Attributes:
         name: of the upstream.
-        url: of the host.
-        digest: hex digest of the record of the host.
+        digest: hex digest of the host's record.
         identity: hex digest of what all hosts of the upstream share.
     """
 
@@ -87,11 +82,9 @@ class UpstreamSubject:
 
     @classmethod
     def of(cls, record: UpstreamRecord) -> Self:
-        """The subject of an approval of this record."""
         return cls(record.name, record.url, record.digest, record.identity)
 
     def named(self) -> tuple[NamedDigest, ...]:
-        """The subjects of the statement."""
         host = named(f"upstream {self.name} at {self.url}", self.digest)
         return (host, named("identity", self.identity))
 
@@ -104,7 +97,7 @@ class ValidApproval:
     """A valid approval.
 
     Attributes:
-        time: ISO 8601 in UTC, as the approver's machine told it.
+        time: ISO 8601 in UTC, by the clock of the approver's machine.
         key: hint of the approver's key.
     """
 
@@ -119,7 +112,7 @@ class ApprovalStatement(Unnamed, frozen=True):
 
     Attributes:
         name: the approver, as in the policy.
-        meaning: what the signature says, for example "evaluated and fit for use".
+        meaning: of the signature, for example "evaluated and fit for use".
     """
 
     KIND: ClassVar = "https://appliance.invalid/approval/v1"
@@ -134,12 +127,12 @@ class ApprovalStatement(Unnamed, frozen=True):
     round: int
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """Whoever approves, under their own name."""
+        """An approver, under their own name."""
         return policy.approver(hint, self.name)
 
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
-        """One without a round is of the first."""
+        """An approval without a round is of the first."""
         return super().parse(subjects, {"round": 0} | predicate)
 
     def check(self) -> None:
@@ -176,7 +169,7 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> ValidAppro
 
     Raises:
         PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
-            `approval_void` for one of another round, and what `TrustPolicy.approver` raises.
+            `approval_void` for one of another round, and as `TrustPolicy.approver`.
     """
     given = ApprovalStatement.verify(envelope, policy)
     said = given.said

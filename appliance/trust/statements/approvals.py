@@ -1,8 +1,7 @@
 """The approvals of a stored model: which of them count, and whether one more does.
 
-Rules: envelopes are verified again under the policy of the day; a person counts once, and the
-publisher of the artifact not at all where the policy says so. An envelope that does not hold any
-more, under a revoked key say, does not count and stays as evidence.
+Rules: envelopes are verified again under the policy of the day; a person counts once. An envelope
+that no longer holds does not count and stays as evidence.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ def valid(
 
     Args:
         subject: as it must have been approved.
-        publisher: who signed the artifact.
+        publisher: of the artifact.
     """
     found: dict[str, ValidApproval] = {}
     for envelope in envelopes:
@@ -42,11 +41,10 @@ def accept(
     subject: Subject,
     publisher: PolicyKey | None = None,
 ) -> ValidApproval:
-    """One more approval; the arguments are those of `valid`.
+    """One more approval; arguments as `valid`.
 
     Raises:
-        PolicyRefused: what `approval.verify` raises; `approver_not_distinct`,
-            `approval_duplicate`.
+        PolicyRefused: as `approval.verify`; `approver_not_distinct`, `approval_duplicate`.
     """
     given = approval.verify(envelope, policy, subject)
     if publisher is not None and not policy.may_approve(policy.keys[given.key], publisher):

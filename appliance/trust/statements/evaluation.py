@@ -1,11 +1,8 @@
-"""A certificate: an appliance's signed statement of what a gate found. Bytes in, verdict out.
+"""A certificate: an appliance's signed statement of a gate's findings. Bytes in, verdict out.
 
-Rules:
-- It names task, model, dataset, specification, engine and outcomes by digest, and carries the
-  specification as a person signed it; every number of the verdict is an integer.
-- A statement that contradicts itself or its specification is refused under any signature.
-- It lets a task be approved until it expires, and serve for the policy's grace after that. The
-  time is never taken to be before what was recorded.
+Rules: it carries the specification as a person signed it; every number of the verdict is an
+integer; one that contradicts itself or its specification is refused under any signature. It lets a
+task be approved until it expires, and serve for the policy's grace after that.
 
 Sources: in-toto Statement v1 in a DSSE envelope, predicate test-result v0.1; the block `evaluation`
 has the fields of the proposed predicate eval-result (in-toto/attestation #575) and ours.
@@ -62,19 +59,14 @@ Counts: TypeAlias = Mapping[str, Annotated[int, Meta(ge=0, le=MILLION)]]
 
 
 class Pack(Struct, frozen=True, forbid_unknown_fields=True):
-    """A candidate model's result on a pack of items that do not change.
-
-    Attributes:
-        right: items that it got right.
-        sha256: of the pack's file.
-    """
+    """A candidate model's result on a pack of fixed items: how many it got right."""
 
     right: int
     items: int
     sha256: Sha256
 
     def verdict(self, floor_micros: int) -> Literal["pass", "fail"]:
-        """Judge the pack against its floor; the items are fixed, so that no interval is needed."""
+        """Compare with the pack's floor; the items are fixed, so no interval is needed."""
         return "pass" if self.right * MILLION >= floor_micros * self.items else "fail"
 
 
@@ -84,19 +76,17 @@ class GateFound(Struct, frozen=True, rename="camel"):
     Attributes:
         verdict: of the comparison, all floors and all packs: each must pass.
         comparison: of the comparison only.
-        groups_needed: of an underpowered verdict, how many fresh groups would tell; None: no number
-            is known.
-        groups_range: between how many that is; None where older versions told none.
-        agreed: items whose label nobody was asked for, since both sides answered the same.
+        groups_needed: of an underpowered verdict, how many fresh groups would decide, if known.
+        groups_range: its limits; None in older versions.
+        agreed: items that nobody was asked to label, since both sides answered the same.
         floor_lows: lower limit of each floor's mean, outward to the next point; none of older
             versions.
-        quality: `value`, `low` and `high` of the candidate's mean in millionths, as the difference
-            is told. One without it is older, and decided its floors by Wilson's limits as they are.
+        quality: `value`, `low` and `high` of the candidate's mean in millionths, as the difference.
+            One without it is older, and decided its floors by Wilson's limits as they are.
         difference_micros: candidate minus incumbent, to the next point.
         low_micros, high_micros: limits of its interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
-        packs: what was found on each pack that the specification names.
-        failures, incumbent_failures: items that each gave no answer to; they count as wrong.
+        failures, incumbent_failures: items that each did not answer; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
         interval: how it was made; "" is one pseudo-group, of those that name none.
         unasked: items that could not be asked, for no fault of either side, and do not count.
@@ -124,12 +114,12 @@ class GateFound(Struct, frozen=True, rename="camel"):
 
     @property
     def doubtful(self) -> bool:
-        """True where an older version's intervals decided, which err more often than they say."""
+        """True if an older version's intervals decided, which err more often than they say."""
         return not self.interval or bool(self.floors and not self.quality)
 
 
 class GateCircumstances(Struct, frozen=True, rename="camel"):
-    """Under which circumstances it was found.
+    """Circumstances of the findings.
 
     Attributes:
         engine: name and version.
@@ -137,7 +127,7 @@ class GateCircumstances(Struct, frozen=True, rename="camel"):
         look: number of this look at the split.
         log, entry: the audit log that recorded the look, and where.
         replay: hex SHA-256 of the candidate's answers to open items, which another engine must
-            give again; "" for none.
+            repeat; "" for none.
         carried_from: id of the certificate that this one carries over to another engine; "" for
             one that a gate gave.
         unflipped: groups of open items, all of which the other engine answered as before: "" in
@@ -157,8 +147,6 @@ class GateCircumstances(Struct, frozen=True, rename="camel"):
 
 
 class _Terms(Struct, frozen=True, rename="camel"):
-    """The block's repetition of the specification, and what follows from the verdict."""
-
     metric: str
     threshold: float
     passed: bool
@@ -171,7 +159,6 @@ class _Terms(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, wanted: Specification, found: GateFound) -> Self:
-        """The terms as a gate tells them."""
         margin, passed = wanted.margin_micros, found.verdict == "pass"
         return cls(
             wanted.metric, -margin / MILLION, passed, margin, wanted.alpha_micros, wanted.looks,
@@ -180,14 +167,14 @@ class _Terms(Struct, frozen=True, rename="camel"):
 
 
 class _Test(Struct, frozen=True):
-    """The certificate as a test result, for those who read no more."""
+    """The certificate as a test result, for readers of that predicate only."""
 
     result: _Result
     configuration: tuple[NamedDigest, ...]
 
 
 class Evaluation(Statement, frozen=True):
-    """Statement that an evidence key signs; what it repeats is held against the specification.
+    """Statement that an evidence key signs; its repetitions are checked against the specification.
 
     Attributes:
         envelope: the specification as it was signed.
@@ -213,7 +200,6 @@ class Evaluation(Statement, frozen=True):
     specification: Opened[Specification]
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """The task."""
         return self.about
 
     def predicate(self) -> dict[str, JsonValue]:
@@ -269,7 +255,6 @@ class Evaluation(Statement, frozen=True):
 
     @classmethod
     def _moment(cls, value: object) -> int:
-        """Microseconds since the epoch."""
         try:
             text = cls.converted(value, Time)
             return int(datetime.datetime.fromisoformat(text).timestamp()) * 1_000_000
@@ -285,7 +270,6 @@ class GateCertificate:
         id: hex SHA-256 of the signed payload.
         key: hint of the evidence key.
         specifier: hint of the key that signed the specification.
-        person: who signed the specification.
     """
 
     id: str
@@ -302,7 +286,7 @@ class GateCertificate:
 
     @property
     def doubtful(self) -> bool:
-        """True where older intervals decided, or where the change of an engine is not bounded."""
+        """True if older intervals decided, or if the change of an engine is not bounded."""
         at = self.circumstances
         return self.found.doubtful or bool(at.carried_from and not at.unflipped)
 
@@ -314,11 +298,7 @@ def sign(
     circumstances: GateCircumstances,
     key: ecdsa.PrivateKey,
 ) -> bytes:
-    """The signed statement of what a gate found.
-
-    Args:
-        envelope: the specification as it was signed.
-    """
+    """The signed statement of a gate's findings; `envelope` is the signed specification."""
     signed = Specification.open(envelope)
     configuration = _configuration(wanted, found, signed.id)
     return Evaluation(
@@ -367,10 +347,9 @@ def change_micros(groups: int, alpha_micros: int) -> int:
 
 
 def rooms(wanted: Specification, found: GateFound) -> dict[str, int]:
-    """The most that an engine may change of the whole, and of each floor's stratum, in millionths.
+    """The most that an engine may change without turning the pass, in millionths by stratum.
 
-    So much, and a pass is one still. A floor of an older certificate, which tells no limit of it,
-    leaves nothing.
+    "" is all. A floor of an older certificate, which states no limit of it, leaves nothing.
     """
     of_all = found.low_micros + wanted.margin_micros - 1
     left = {"": of_all, **dict.fromkeys(wanted.floors, 0)}
@@ -383,7 +362,7 @@ def rooms(wanted: Specification, found: GateFound) -> dict[str, int]:
 
 
 def check_changes(certificate: GateCertificate, unflipped: Mapping[str, int]) -> None:
-    """Refuse to carry a pass over which the other engine may have changed too much.
+    """Refuse a pass over which the other engine may have changed too much.
 
     Raises:
         PolicyRefused: `evaluation_change_unbounded`.
@@ -413,7 +392,7 @@ def carry(
     Args:
         envelope: the certificate as it was signed.
         engine: name and version of the other one.
-        unflipped: as in `Circumstances`.
+        unflipped: as in `GateCircumstances`.
     """
     told = Evaluation.open(envelope).said
     at = certificate.circumstances
@@ -434,13 +413,13 @@ def carries(certificate: GateCertificate, origin: GateCertificate) -> bool:
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> GateCertificate:
-    """Check a certificate's signature under a policy, and that it follows from what it says.
+    """Check a certificate's signature under a policy, and that it is consistent.
 
     The specification inside must be signed by one who may specify, under that person's own name.
 
     Raises:
-        PolicyRefused: what `read` raises; what `TrustPolicy.evaluator` and `TrustPolicy.specifier`
-            raise; `digest_revoked`.
+        PolicyRefused: as `read`, `TrustPolicy.evaluator` and `TrustPolicy.specifier`;
+            `digest_revoked`.
     """
     certificate = read(envelope, policy.evaluator, policy.keys)
     policy.specifier(certificate.specifier, certificate.person)
@@ -456,15 +435,14 @@ def read(
     evaluator: Callable[[str], PolicyKey],
     people: Mapping[str, PolicyKey] = MappingProxyType({}),
 ) -> GateCertificate:
-    """Check a certificate's signature, and that it follows from what it says.
+    """Check a certificate's signature, and that it is consistent.
 
     Args:
         evaluator: the key of an evaluator by its hint, or it raises.
-        people: keys by hint; the specification's signature is checked where its signer is one.
+        people: keys by hint; a signer's among them checks the specification's signature.
 
     Raises:
-        PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`;
-            what `evaluator` raises.
+        PolicyRefused: `evaluation_malformed`, `evaluation_signature`, `evaluation_inconsistent`.
     """
     opened = Evaluation.open(envelope)
     signed = opened.signed_by(evaluator(opened.hint))
@@ -493,10 +471,9 @@ def check_use(
     """Refuse a certificate that does not let this task be approved or served now.
 
     Args:
-        facts: what the task says.
         engine: name and version of the one that serves.
-        now_us: the latest time that is known, microseconds since the epoch.
-        new: it is to be approved; else it serves.
+        now_us: the latest known time, microseconds since the epoch.
+        new: the task is to be approved; else it serves.
 
     Raises:
         PolicyRefused: `evaluation_other_task`, `evaluation_other_engine`,
@@ -529,11 +506,7 @@ def check_dated(certificate: GateCertificate, now_us: int) -> None:
 
 
 def check_terms(wanted: Specification, facts: TaskFacts, code: str) -> None:
-    """Refuse terms that are milder than those of the task.
-
-    Raises:
-        PolicyRefused: with this code.
-    """
+    """Refuse terms that are milder than those of the task, with this code."""
     margin, alpha = facts.margin_micros or 0, facts.alpha_micros or 0
     floor = facts.floor_micros or 0
     if wanted.margin_micros > margin or wanted.alpha_micros > alpha:
@@ -545,7 +518,7 @@ def check_terms(wanted: Specification, facts: TaskFacts, code: str) -> None:
 
 
 def _check(said: Evaluation) -> None:
-    """Hold the parts of a statement against each other."""
+    """Check the parts of a statement against each other."""
     wanted, found, at = said.specification.said, said.found, said.circumstances
     told = said.terms
     terms = replace(
@@ -583,7 +556,7 @@ def _check(said: Evaluation) -> None:
 
 
 def _follows(wanted: Specification, found: GateFound) -> bool:
-    """True if a verdict can come from this interval, which is told to the point."""
+    """True if a verdict can come from this interval, which is rounded to the point."""
     counted = {found.comparison, *found.floors.values()}
     all_ = counted | set(pack_verdicts(wanted, found.packs).values())
     together = "fail" if "fail" in all_ else "pass" if all_ == {"pass"} else "underpowered"

@@ -1,9 +1,4 @@
-"""The certificates that an appliance holds, and which of them let a task be approved or served.
-
-Rules: a certificate is kept as it was signed and verified again under the policy of the day; it is
-found by the digest of the task that it names; one that does not hold any more does not count and
-stays as evidence.
-"""
+"""The certificates that an appliance holds, and which of them let a task be approved or served."""
 
 import contextlib
 import hashlib
@@ -68,8 +63,8 @@ class Evaluations(CertificateStore[GateCertificate]):
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        digest_of: the digest of an artifact in the store; None where there is none of the id.
-        engine_of: tells name, version and build of the engine that serves.
+        digest_of: the digest of an artifact in the store; None for an unknown id.
+        engine_of: name, version and build of the engine that serves.
         held: ids of certificates, and digests of tasks, that count for nothing until a person
             decides.
     """
@@ -89,15 +84,10 @@ class Evaluations(CertificateStore[GateCertificate]):
 
     @property
     def engine(self) -> str:
-        """Name, version and build of the engine that serves."""
         return self.engine_of()
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> GateCertificate:
-        """Verify a certificate and keep it; one that is kept already stays.
-
-        Raises:
-            PolicyRefused: what `evaluation.verify` raises.
-        """
+        """Verify a certificate and keep it; a kept one stays. Raises as `evaluation.verify`."""
         found = evaluation.verify(envelope, policy)
         self._added(found.id, found.wanted.task_digest, envelope)
         return found
@@ -108,7 +98,7 @@ class Evaluations(CertificateStore[GateCertificate]):
         """The newest certificate that would be valid but for its engine, and its answers.
 
         Raises:
-            PolicyRefused: `evaluation_no_replay` where there is none with answers here.
+            PolicyRefused: `evaluation_no_replay` where none has answers here.
         """
         found: list[tuple[bytes, GateCertificate, bytes]] = []
         for envelope in self.envelopes(task_digest):
@@ -178,7 +168,7 @@ class Evaluations(CertificateStore[GateCertificate]):
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
     def of(self, task_digest: str, policy: TrustPolicy) -> list[GateCertificate]:
-        """The gates of a task, the oldest first; those of signers that are trusted still."""
+        """The gates of a task whose signers are still trusted, the oldest first."""
         return self.holding(policy, task_digest)
 
     def contradicting(self, task_digest: str, policy: TrustPolicy) -> list[GateCertificate]:
@@ -192,7 +182,7 @@ class Evaluations(CertificateStore[GateCertificate]):
         ]
 
     def passed_since(self, since_us: int, policy: TrustPolicy) -> list[GateCertificate]:
-        """The passes that gates gave since then and that are kept here; carried ones count once."""
+        """The gates passed since then and kept here; carried ones count once."""
         return [
             certificate
             for certificate in self.holding(policy)
@@ -209,10 +199,10 @@ class Evaluations(CertificateStore[GateCertificate]):
         policy: TrustPolicy,
         meanings: Iterable[str] = (),
     ) -> list[str]:
-        """Describe, in sentences, the alarms about a task's evaluation now.
+        """The alarms about a task's evaluation now, in sentences.
 
         Args:
-            meanings: what the approvals say that count; a failure that one names is decided.
+            meanings: of the approvals that count; a failure that one names is decided.
 
         Raises:
             PolicyRefused: as `valid`, where none lets it serve.
@@ -251,10 +241,10 @@ class Evaluations(CertificateStore[GateCertificate]):
             )
 
     def _check_carried(self, certificate: GateCertificate, policy: TrustPolicy) -> None:
-        """Hold a certificate that was carried over against the one that a gate gave.
+        """Check a carried-over certificate against the one that a gate gave.
 
         Raises:
-            PolicyRefused: `evaluation_missing`, `evaluation_inconsistent`; what `verify` raises.
+            PolicyRefused: `evaluation_missing`, `evaluation_inconsistent`; as `verify`.
         """
         origin = certificate.circumstances.carried_from
         if origin and not evaluation.carries(

@@ -1,7 +1,7 @@
 """Statements as they were signed, in one table of `appliance.db`.
 
 Rules: rows are only added; a statement is verified again under the policy of the day each time that
-it counts; one that does not hold any more does not count and stays as evidence.
+it counts; one that no longer holds stays as evidence.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ class StatementStore(Generic[C]):
     Args:
         about: the column by which they are found.
         order: columns by which the oldest is the first.
-        verify: makes of an envelope what counts, or raises.
-        held: ids, or what statements are about, that count for nothing until a person decides.
+        verify: turns an envelope into what counts, or raises.
+        held: ids, or subjects of statements, that count for nothing until a person decides.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class StatementStore(Generic[C]):
         self._verify = verify
 
     def envelope(self, statement_id: str) -> bytes | None:
-        """A statement as it was signed; None where it is not kept here."""
+        """None where it is not kept here."""
         asked = sa.select(self._table.c.envelope).where(self._table.c.id == statement_id)
         with self._database.begin() as connection:
             found = connection.execute(asked).scalar()
@@ -65,16 +65,16 @@ class StatementStore(Generic[C]):
         return found
 
     def _keep(self, table: sa.TableClause, row: Mapping[str, str | int | bytes]) -> None:
-        """Add a row; one with its key that is there already stays."""
+        """Add a row; an existing one with its key stays."""
         with self._database.begin() as connection:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE").values(**row))
 
 
 class CertificateStore(StatementStore[C]):
-    """Certificates, and what another engine must do again so that one is carried over to it.
+    """Certificates, and the answers that another engine must repeat to carry one over.
 
     Attributes:
-        now_us: the latest time that is known, microseconds since the epoch.
+        now_us: the latest known time, microseconds since the epoch.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class CertificateStore(StatementStore[C]):
         self._replays, self.now_us = replays, now_us
 
     def verified(self, envelope: bytes, policy: TrustPolicy) -> C:
-        """Verify a certificate and return what would be added. Raises PolicyRefused, as `add`."""
+        """Verify a certificate that may be added. Raises PolicyRefused, as `add`."""
         return self._verify(envelope, policy)
 
     def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:
@@ -99,11 +99,11 @@ class CertificateStore(StatementStore[C]):
         self._keep(self._table, {**row, "envelope": envelope, "added_us": self.now_us()})
 
     def keep_replay(self, certificate_id: str, answers: bytes) -> None:
-        """Keep what the holder of a certificate did with open items; twice is once."""
+        """Keep the answers to open items of a certificate; twice is once."""
         self._keep(self._replays, {"certificate": certificate_id, "answers": answers})
 
     def _answers(self, certificate_id: str) -> bytes:
-        """Kept answers; empty where there are none."""
+        """Empty where there are none."""
         mine = self._replays.c.certificate == certificate_id
         with self._database.begin() as connection:
             found = connection.execute(sa.select(self._replays.c.answers).where(mine)).scalar()

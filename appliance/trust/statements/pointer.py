@@ -1,8 +1,7 @@
 """A pointer: an approver's signed statement which versions of a task answer under a name.
 
 Rules: each pointer names the one before it by digest, so that two people cannot both follow the
-same one; a task is named by id and by the root digest of its signature; a pointer says nothing of
-whether a task may serve, which is asked of the task each time.
+same one. A pointer does not let a task serve: that is checked each time.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
@@ -40,14 +39,13 @@ class TaskVersion(Struct, frozen=True):
 
 
 class TaskPointer(Statement, frozen=True):
-    """Target of a name.
+    """Target of a name that apps use.
 
     Attributes:
-        name: that apps use.
         live: answers.
         previous: hex digest of the pointer before; "" for the first.
         person: who signs, an approver.
-        time: when, ISO 8601 in UTC.
+        time: ISO 8601 in UTC.
         canary: answers a share of the apps in place of `live`.
         percent: the share of the canary, 1 to 99; 0 without one.
         shadow: answers next to the others; apps never get its answers.
@@ -70,31 +68,27 @@ class TaskPointer(Statement, frozen=True):
     shadow: TaskVersion | None = None
 
     def versions(self) -> list[TaskVersion]:
-        """The versions that it names."""
         return [each for each in (self.live, self.canary, self.shadow) if each is not None]
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """Whoever approves may point, under their own name."""
+        """An approver, under their own name."""
         return policy.approver(hint, self.person)
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """The tasks, by role."""
         return tuple(named(each.task, each.digest) for each in self.versions())
 
     def predicate(self) -> dict[str, JsonValue]:
-        """The roles by the ids of their tasks."""
         tasks = {role: getattr(self, role) for role in _ROLES}
         return super().predicate() | {r: each.task if each else "" for r, each in tasks.items()}
 
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
-        """Each role with the digest of its task."""
         found = {each.name: {"task": each.name, "digest": each.digest.sha256} for each in subjects}
         tasks = {r: strict_json.member(predicate, r, str, cls.malformed) for r in _ROLES}
         return super().parse(subjects, predicate | {r: found.get(t) for r, t in tasks.items()})
 
     def check(self) -> None:
-        """One task has one role, a canary has a share, and texts print."""
+        """Check that a task has one role, a canary a share, and that texts print."""
         tasks = [each.task for each in self.versions()]
         if len(set(tasks)) != len(tasks):
             raise self.malformed("a task has two roles")

@@ -1,8 +1,7 @@
 """The pointers of an appliance: which task answers under each name, now and before.
 
-Rules: rows are only added, so that a rollback is one more pointer; the newest row of a name is its
-pointer, verified again under the policy of the day; a pointer follows the newest one or is refused;
-its entry in the log is durable before its row, which is one transaction.
+Rules: rows are only added, so a rollback is one more pointer; the newest is verified again under
+the policy of the day; its entry in the log is durable before its row.
 """
 
 from collections.abc import Callable
@@ -51,15 +50,14 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         self._newest = None
 
     def names(self) -> list[str]:
-        """All names, sorted."""
         return sorted(self._all())
 
     def newest(self, name: str) -> tuple[str, bytes] | None:
-        """Id and envelope of the newest pointer of a name, unverified; None without one."""
+        """Id and envelope of the newest pointer of a name, if any, unverified."""
         return self._all().get(name)
 
     def current(self, name: str, policy: TrustPolicy) -> Signed[TaskPointer] | None:
-        """The pointer of a name; None without one.
+        """None for a name without a pointer.
 
         Raises:
             StateRefused: `state_differs`.
@@ -81,7 +79,7 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         *,
         follows: bool = True,
     ) -> None:
-        """Have a name point elsewhere.
+        """Move a name to another target.
 
         Args:
             record: makes the entry in the log durable; called inside the transaction.

@@ -1,12 +1,9 @@
 """A person's specification of a route's calibration, and the appliance's certificate.
 
-Rules:
-- A person signs route, dataset and terms before the sealed split is opened; the evidence key signs
-  what was found, with the specification inside. Bytes in, verdict out.
-- Every number that a decision depends on is an integer, but for the coefficients of the function,
-  which are numbers as they are applied.
-- A statement that contradicts itself or its specification is refused under any signature.
-- A certificate holds for one route by digest, whose stages are named by digest, under one engine.
+Rules: a person signs route, dataset and terms before the sealed split is opened; the evidence key
+signs the findings, with the specification inside. Numbers that a decision depends on are integers,
+but for the coefficients of the function. A statement that contradicts itself or its specification
+is refused under any signature.
 
 Source: in-toto Statement v1 in DSSE envelopes, predicate types of our own (docs/routes.md).
 """
@@ -96,7 +93,7 @@ class RouteSpecification(Statement, frozen=True):
 
     @property
     def alpha_micros(self) -> int:
-        """Delta, by the name that it has in the ledger."""
+        """Delta, by its name in the ledger."""
         return self.delta_micros
 
     def share(self, number: int) -> float:
@@ -104,11 +101,11 @@ class RouteSpecification(Statement, frozen=True):
         return self.schedule[number - 1] / MILLION if self.schedule else 1 / self.looks
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """Whoever specifies, under their own name."""
+        """A specifier, under their own name."""
         return policy.specifier(hint, self.name)
 
     def check(self) -> None:
-        """A second stage has a digest, the schedule spends delta once, and names print."""
+        """Check that a second stage has a digest, delta is spent once, and names print."""
         if bool(self.larger) != bool(self.larger_digest):
             raise self.malformed("the larger stage and its digest go together")
         if self.schedule and (len(self.schedule) != self.looks or sum(self.schedule) > MILLION):
@@ -123,7 +120,7 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         reason: why nothing is certified; "" where something is.
-        threshold_micros: least confidence that is accepted; None where nothing is.
+        threshold_micros: least accepted confidence; None where nothing is.
         coverage_micros: share of the groups that it accepts.
         limit_micros: upper limit of the accepted error.
         function: coefficients of the confidence (`routing.confidence`).
@@ -131,12 +128,12 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
         low_micros: lower limit of route minus second stage; None without one.
         groups_needed: in all, where nothing is certified and a number is known.
         merkle_root: hex root over the lines of the outcomes.
-        reach_micros: share of the groups that the rules of the route let reach the first stage, to
+        reach_micros: share of the groups that the route's rules let reach the first stage, to
             which all other numbers refer; None where rules were not replayed (before 0.2.0).
         interval: of route minus second stage; "" without one, and before 0.2.0: one pseudo-group a
             side.
         company: whether room was left for other requests in the batch of the first stage.
-        thresholds: that were fixed before, in millionths, falling; none before 0.2.0.
+        thresholds: fixed before, in millionths, falling; none before 0.2.0.
         effective: groups of one size that weigh as those of the split do; None before 0.2.0.
         largest: items of the largest group of the split, by which groups were drawn; 0 where groups
             count alike.
@@ -168,16 +165,16 @@ class CalibrationFound(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
-    """Under which circumstances it was found.
+    """Circumstances of the findings.
 
     Attributes:
         engine: name and version of what computed the first stage; "" for a classifier without a
             model.
-        identity: what is known of who answered: `attested` where the weights were verified here,
-            `claimed` where an engine on another host says it.
+        identity: `attested` where weights were verified here, `claimed` by an engine on another
+            host.
         look, log, entry: number of the look, and where the log recorded it.
-        replay: hex SHA-256 of what the stages did with open items, which another engine must do
-            again; "" for none.
+        replay: hex SHA-256 of the stages' answers to open items, which another engine must
+            repeat; "" for none.
         carried_from: id of the certificate that was carried over to this engine; "" for none.
         unflipped: groups of open items with all of which the other engine did as before: "" in all,
             and those that are `ACCEPTED`; none of a calibration, and of older versions.
@@ -212,11 +209,10 @@ class Calibrated(Unnamed, frozen=True):
     specification: dict[str, Any]
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """An evaluator."""
         return policy.evaluator(hint)
 
     def predicate(self) -> dict[str, JsonValue]:
-        """Predicate of the statement; unchanged parts are stated for carried-over ones only."""
+        """Unchanged parts are stated for carried-over ones only."""
         at: dict[str, JsonValue] = msgspec.to_builtins(self.circumstances)
         told = {n: v for n, v in at.items() if v or n not in ("unflipped", "accepted")}
         return super().predicate() | {"circumstances": told}
@@ -239,12 +235,12 @@ class RouteCertificate:
 
     @property
     def origin(self) -> str:
-        """The id under which it is watched and suspended: of what it was carried over from."""
+        """The id that is watched and suspended: of the certificate it was carried over from."""
         return self.circumstances.carried_from or self.id
 
     @property
     def doubtful(self) -> bool:
-        """True where it was carried over, and the change of the engine is not bounded."""
+        """True if it was carried over, and the change of the engine is not bounded."""
         at = self.circumstances
         return bool(at.carried_from and not at.unflipped)
 
@@ -255,7 +251,7 @@ def certify(
     circumstances: Circumstances,
     key: ecdsa.PrivateKey,
 ) -> bytes:
-    """The signed statement of what a calibration found."""
+    """The signed statement of a calibration's findings."""
     wanted = signed.said
     inner = strict_json.parse(signed.envelope, Calibrated.malformed)
     about = (named(wanted.route, wanted.route_digest),)
@@ -264,10 +260,10 @@ def certify(
 
 
 def rooms(wanted: RouteSpecification, found: CalibrationFound) -> dict[str, int]:
-    """The most that an engine may change, in millionths, and what is certified is certified still.
+    """The most that an engine may change, in millionths, without voiding what is certified.
 
-    Of the accepted groups a change adds at most its share to their errors. Of all of them it moves
-    the difference between route and second stage by at most twice its share, since it may change
+    A change adds at most its share of the accepted groups to their errors. It moves the difference
+    between route and second stage by at most twice its share of all groups, since it may change
     the answers of both.
     """
     left = {ACCEPTED: wanted.error_micros - found.limit_micros}
@@ -306,7 +302,7 @@ def carry(
 
     Args:
         envelope: the certificate as it was signed.
-        certificate: the same, with what it says of the threshold that bears the change.
+        certificate: the same, with the threshold that bears the change.
         engine: name, version and build of the other one.
         unflipped, accepted: as in `Circumstances`.
     """
@@ -323,10 +319,10 @@ def carry(
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
-    """Check a certificate's signature under a policy, and that it follows from what it says.
+    """Check a certificate's signature under a policy, and that it is consistent.
 
     Raises:
-        PolicyRefused: what `read`, `TrustPolicy.evaluator` and `Specification.verify` raise;
+        PolicyRefused: as `read`, `TrustPolicy.evaluator` and `Specification.verify`;
             `digest_revoked`.
     """
     found = read(envelope, policy.evaluator)
@@ -340,16 +336,15 @@ def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
 
 
 def read(envelope: bytes, evaluator: Callable[[str], PolicyKey]) -> RouteCertificate:
-    """Check a certificate's signature, and that it follows from what it says.
-
-    Nothing says who signed the specification inside.
+    """Check a certificate's signature, and that it is consistent; its specification's signer is
+    unchecked.
 
     Args:
         evaluator: the key of an evaluator by its hint, or it raises.
 
     Raises:
         PolicyRefused: `route_certificate_malformed`, `route_certificate_signature`,
-            `route_certificate_inconsistent`, `route_change_unbounded`; what `evaluator` raises.
+            `route_certificate_inconsistent`, `route_change_unbounded`; as `evaluator`.
     """
     opened = Calibrated.open(envelope)
     signed = opened.signed_by(evaluator(opened.hint))
@@ -363,7 +358,7 @@ def read(envelope: bytes, evaluator: Callable[[str], PolicyKey]) -> RouteCertifi
 
 
 def _check(told: Calibrated, wanted: RouteSpecification) -> None:
-    """Hold the parts of a statement against each other."""
+    """Check the parts of a statement against each other."""
     found, at, low = told.found, told.circumstances, told.found.low_micros
     none = not found.certified
     agree = {
@@ -408,7 +403,7 @@ def check_use(
     Args:
         terms: of the route in millionths: `error_micros`, `delta_micros`, `margin_micros`.
         engine: name and version of the one that serves.
-        now_us: the latest time that is known.
+        now_us: the latest known time.
 
     Raises:
         PolicyRefused: `route_certificate_other`, `route_not_certified`,

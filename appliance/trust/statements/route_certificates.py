@@ -1,7 +1,7 @@
 """The certificates of routes that an appliance holds, and those that were suspended.
 
-Rules: a certificate is kept as it was signed and verified again under the policy of the day; one
-that is suspended never counts again, nor what was carried over from it; rows are only added.
+Rules: a suspended certificate never counts again, nor what was carried over from it; rows are only
+added.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        engine: tells name, version and build of the engine that serves.
+        engine: name, version and build of the engine that serves.
         held: ids of certificates, and digests of routes, that count for nothing until a person
             decides.
     """
@@ -79,11 +79,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         self._engine = engine
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
-        """Verify a certificate and keep it; one that is kept already stays.
-
-        Raises:
-            PolicyRefused: what `route.verify` raises.
-        """
+        """Verify a certificate and keep it; a kept one stays. Raises as `route.verify`."""
         found = route.verify(envelope, policy)
         self._added(found.id, found.wanted.route_digest, envelope)
         return found
@@ -99,11 +95,10 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         """The newest certificate, if it would count but for its engine, and what must be repeated.
 
         Returns:
-            Its envelope, itself, and what was given to `keep_replay`.
+            Its envelope, itself, and the answers given to `keep_replay`.
 
         Raises:
-            PolicyRefused: what `valid` raises; `route_no_replay` where nothing can be repeated, or
-                no engine is named.
+            PolicyRefused: as `valid`; `route_no_replay` without answers, or a named engine.
         """
         found = self._newest(route_digest, policy)
         self._check_suspended(found)
@@ -117,7 +112,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
     def of_other_engine(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
     ) -> bool:
-        """True if the certificate of a route lacks nothing but being for the engine that serves."""
+        """True if the route's certificate lacks nothing but being for the engine that serves."""
         try:
             _, found, _ = self.carriable(route_digest, terms, policy)
         except Refused:
@@ -125,12 +120,12 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         return found.circumstances.engine != self._engine()
 
     def of(self, route_digest: str, policy: TrustPolicy) -> list[RouteCertificate]:
-        """The certificates of a route that verify, the newest first; suspended ones, too."""
+        """The certificates of a route that verify, suspended ones included, the newest first."""
         found = self.holding(policy, route_digest)
         return sorted(found, key=lambda c: (-c.circumstances.issued_us, c.id))
 
     def certified_since(self, since_us: int, policy: TrustPolicy) -> list[RouteCertificate]:
-        """List certificates issued since then and kept here; carried ones count once."""
+        """Certificates issued since then and kept here; carried ones count once."""
         return [
             certificate
             for certificate in self.holding(policy)
@@ -140,7 +135,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         ]
 
     def suspended(self, certificate_id: str) -> str | None:
-        """Why a certificate is out of use; None for one that is not."""
+        """The reason of a suspension; None for a certificate in use."""
         with self._database.begin() as connection:
             row = connection.execute(
                 sa.select(_SUSPENSIONS.c.reason).where(_SUSPENSIONS.c.certificate == certificate_id)
@@ -152,11 +147,11 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
     ) -> RouteCertificate:
         """The newest certificate, if it lets the first stage answer now.
 
-        Only the newest counts: a later calibration that certified nothing takes the place of an
-        earlier one that did.
+        Only the newest counts: a later calibration that certified nothing replaces an earlier one
+        that did.
 
         Raises:
-            PolicyRefused: `route_not_certified`, `route_suspended`, what `route.check_use` raises.
+            PolicyRefused: `route_not_certified`, `route_suspended`, as `route.check_use`.
         """
         newest = self._newest(route_digest, policy)
         self.check(newest, route_digest, terms, policy)
@@ -169,14 +164,14 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         terms: Mapping[str, int],
         policy: TrustPolicy,
     ) -> None:
-        """Check that a certificate lets the first stage answer now. Raises as `valid`."""
+        """Raises as `valid`."""
         self._check_suspended(certificate)
         route.check_use(
             certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days
         )
 
     def why_suspended(self, certificate: RouteCertificate) -> str | None:
-        """Why a certificate, or the one that it was carried over from, is out of use."""
+        """The reason of its suspension, or of the certificate it was carried over from."""
         own = self.suspended(certificate.id)
         return self.suspended(certificate.origin) if own is None else own
 

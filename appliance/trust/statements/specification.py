@@ -1,7 +1,7 @@
 """The specification of a gate: what will be compared, on which items, and by which terms.
 
-Rules: a person signs it before the split is opened; it names task, dataset and incumbent by digest,
-and holds every number that the verdict depends on, as integers; one specification takes one look.
+Rules: a person signs it before the split is opened; it holds every number that the verdict depends
+on, as integers; one specification takes one look.
 
 Source: in-toto Statement v1 in a DSSE envelope, predicate type of our own (docs/gate.md).
 """
@@ -85,11 +85,11 @@ class Specification(Statement, frozen=True):
         return self.alpha_micros / MILLION / self.looks
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """Whoever specifies, under their own name."""
+        """A specifier, under their own name."""
         return policy.specifier(hint, self.name)
 
     def check(self) -> None:
-        """The raters, the floors and the schedule fit the split, and names print."""
+        """Check that raters, floors and schedule fit the split, and that names print."""
         unlabelled = self.split == UNLABELLED
         if len(set(self.raters)) != len(self.raters) or len(self.raters) != RATERS * unlabelled:
             raise self.malformed(f"two people label the split {UNLABELLED}, and no other")

@@ -1,8 +1,7 @@
 """A signed statement: what every kind shares, so that a kind is its fields and its rules.
 
-Rules: an envelope has exactly one signature and is no longer than its kind may be; a field that is
-not known is refused; nothing is signed that could not be read; who may sign is asked before whether
-the signature holds, so that a person with a wrong key learns why.
+Rules: an unknown field is refused; nothing is signed that could not be read; who may sign is
+checked before the signature, so that a person with a wrong key learns why.
 
 Sources: DSSE v1.0; in-toto Statement v1.
 """
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 
 def id_of(envelope: bytes, refuse: Refuse) -> str:
-    """The id of a signed statement of any kind: hex SHA-256 of what was signed."""
+    """The id of a signed statement of any kind: hex SHA-256 of the payload."""
     return hashlib.sha256(dsse.parse(envelope, PAYLOAD_TYPE, refuse).payload).hexdigest()
 
 
@@ -44,7 +43,7 @@ class NamedDigest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def named(name: str, digest: str) -> NamedDigest:
-    """A subject with the hex SHA-256 of it."""
+    """A subject with its hex SHA-256."""
     return NamedDigest(name, _Digest(digest))
 
 
@@ -62,9 +61,9 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         KIND: type of the predicate.
         NOUN: begins a refusal.
         LIMIT: most bytes of an envelope.
-        MALFORMED, UNSIGNED: codes of what cannot be meant, and of a signature that does not hold.
+        MALFORMED, UNSIGNED: codes of a nonsensical statement, and of a bad signature.
         SUBJECTS: pairs of fields that are its subjects: name and digest.
-        APART: what subjects say, the predicate leaves out.
+        APART: fields in the subjects, which the predicate leaves out.
         OPTIONAL: members that are left out where they are empty; all others must be there.
     """
 
@@ -82,14 +81,12 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Refuse what cannot be meant. Raises what `malformed` makes."""
+        """Refuse a nonsensical statement. Raises what `malformed` makes."""
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """Subjects of the statement."""
         return tuple(named(getattr(self, n), getattr(self, d)) for n, d in self.SUBJECTS)
 
     def predicate(self) -> dict[str, JsonValue]:
-        """Predicate of the statement."""
         left_out = {each for pair in self.SUBJECTS for each in pair} if self.APART else set()
         told: dict[str, JsonValue] = msgspec.to_builtins(self)
         return {
@@ -115,7 +112,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def malformed(cls, problem: str) -> PolicyRefused:
-        """The refusal of what cannot be meant."""
+        """The refusal of a nonsensical statement."""
         return PolicyRefused(cls.MALFORMED, f"{cls.NOUN}: {problem}.")
 
     @classmethod
@@ -132,7 +129,6 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
             raise cls.malformed(str(error)) from error
 
     def payload(self) -> bytes:
-        """The bytes that are signed."""
         document = _Body(self.subjects(), self.KIND, self.predicate(), _TYPE)
         return strict_json.dump(msgspec.to_builtins(document))
 
@@ -156,7 +152,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
             key: opened, or an unencrypted PEM.
 
         Raises:
-            PolicyRefused: what `malformed` makes.
+            PolicyRefused: from `malformed`.
             SignatureRefused: `signature_key_unsupported`.
         """
         payload = self.payload()
@@ -169,10 +165,10 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         """Read a statement whose signature nobody has checked.
 
         Args:
-            refuse: makes the refusal of what is no envelope, in place of `malformed`.
+            refuse: makes the refusal of another file, in place of `malformed`.
 
         Raises:
-            PolicyRefused: what `malformed` or `refuse` makes.
+            PolicyRefused: from `malformed` or `refuse`.
         """
         refuse = refuse or cls.malformed
         if len(envelope) > cls.LIMIT:
@@ -187,7 +183,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         """Check who signed a statement, and read it.
 
         Raises:
-            PolicyRefused: what `malformed`, `unsigned` and `signer` make.
+            PolicyRefused: from `malformed`, `unsigned` and `signer`.
         """
         opened = cls.open(envelope)
         return opened.signed_by(opened.said.signer(opened.hint, policy))
@@ -203,7 +199,6 @@ class Unnamed(Statement, frozen=True):
     about: tuple[NamedDigest, ...]
 
     def subjects(self) -> tuple[NamedDigest, ...]:
-        """Subjects of the statement."""
         return self.about
 
     def predicate(self) -> dict[str, JsonValue]:
@@ -212,7 +207,7 @@ class Unnamed(Statement, frozen=True):
 
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
-        """With the subjects, which the predicate must not have."""
+        """Refuses subjects in the predicate."""
         if "about" in predicate:
             raise cls.malformed("its predicate repeats its subjects")
         return super().parse(subjects, predicate | {"about": msgspec.to_builtins(subjects)})

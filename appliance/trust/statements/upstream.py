@@ -1,11 +1,7 @@
 """An upstream host as people approve it: what may be reached, and what is expected to answer there.
 
-Rules: the record names one host, the engine's kind, the model's name there, the certificates that
-are trusted and shown, and the fingerprint that was learnt; another value of any of these is another
-record, which needs approvals of its own. The identity of an upstream is what all its hosts share,
-so that a host is added without a new identity.
-
-The identity is claimed: it is what an API says, checked by probes, and proves no weights.
+Rules: any change of the record needs approvals of its own. All hosts of an upstream share its
+identity, which is claimed: an API says it, probes check it, and it proves no weights.
 """
 
 import functools
@@ -38,7 +34,7 @@ class UpstreamRecord:
         client: SHA-256 of each certificate that is shown to it.
         keeps_content: whether it may keep prompts and answers.
         fingerprint: SHA-256 of what was learnt of its answers.
-        does: what the model there is for.
+        does: the model's purpose.
     """
 
     name: str
@@ -62,7 +58,6 @@ class UpstreamRecord:
         return _digest({"schema": 1, **self._shared()})
 
     def document(self) -> dict[str, Json]:
-        """The record as people read it."""
         return {**self._shared(), **self._own(), "digest": self.digest, "identity": self.identity}
 
     def _shared(self) -> dict[str, Json]:

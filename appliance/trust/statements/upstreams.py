@@ -1,7 +1,6 @@
 """Records of upstreams, and the approvals of their hosts, in `appliance.db`.
 
-Rules: approvals are kept as the envelopes that were signed and verified again under the policy of
-the day; a person counts once; an approval is of one record, so that a changed host has none.
+Rules: approvals are kept as signed and verified again under the policy of the day.
 """
 
 from typing import Final
@@ -60,14 +59,14 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         super().__init__(database, _APPROVALS, "digest", ("key",), ApprovalStatement.verify, held)
 
     def fingerprint(self, name: str) -> bytes | None:
-        """Learnt fingerprint of an upstream; None where there is none."""
+        """Learnt fingerprint of an upstream, if any."""
         asked = sa.select(_FINGERPRINTS.c.fingerprint).where(_FINGERPRINTS.c.name == name)
         with self._database.begin() as connection:
             row = connection.execute(asked).first()
         return None if row is None else bytes(row[0])
 
     def learn(self, name: str, fingerprint: bytes) -> None:
-        """Keep what was learnt in place of what was learnt before."""
+        """Keep a learnt fingerprint in place of an earlier one."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(_FINGERPRINTS).where(_FINGERPRINTS.c.name == name))
             row = {"name": name, "fingerprint": fingerprint}
@@ -83,7 +82,6 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         return None if row is None else (str(row[0]), int(row[1]))
 
     def agree(self, digest: str, agreed: tuple[str, int] | None) -> None:
-        """Keep it, or forget it."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(_AGREEMENTS).where(_AGREEMENTS.c.digest == digest))
             if agreed is not None:
@@ -95,7 +93,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         return approvals.valid(self.envelopes(record.digest), policy, UpstreamSubject.of(record))
 
     def check(self, record: UpstreamRecord, policy: TrustPolicy) -> None:
-        """Ask for enough approvals.
+        """Refuse a record without enough approvals.
 
         Raises:
             PolicyRefused: `not_approved`, with the numbers.
@@ -108,16 +106,11 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
     def acceptable(
         self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy
     ) -> ValidApproval:
-        """Check that one more approval counts; nothing is kept.
-
-        Raises:
-            PolicyRefused: what `approvals.accept` raises.
-        """
+        """Check that one more approval counts; nothing is kept. Raises as `approvals.accept`."""
         earlier = self.envelopes(record.digest)
         return approvals.accept(envelope, earlier, policy, UpstreamSubject.of(record))
 
     def keep(self, record: UpstreamRecord, given: ValidApproval, envelope: bytes) -> None:
-        """Keep an approval that is acceptable."""
         row = {"digest": record.digest, "key": given.key, "envelope": envelope}
         with self._database.begin() as connection:
             connection.execute(sa.insert(_APPROVALS).prefix_with("OR REPLACE").values(row))

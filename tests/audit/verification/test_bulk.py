@@ -1,4 +1,4 @@
-"""Bodies read by the thousand are those that `decode` takes one by one, and say the same."""
+"""Bodies read by the thousand are exactly those that `decode` accepts one by one."""
 
 import json
 from collections.abc import Iterator
@@ -79,13 +79,12 @@ GIVEN: list[dict[str, Json]] = [
 
 
 def undecoded(raws: list[bytes]) -> list[bulk.Fields] | None:
-    """What `read` gives where no body may go through `decode`."""
+    """The result of `read` where no body may go through `decode`."""
     with mock.patch.object(bulk, "decode", side_effect=AuditRefused("audit_entry_invalid", "")):
         return bulk.read(raws)
 
 
 def wire(body: Any) -> bytes:
-    """JSON in sorted, compact form, of anything."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -187,7 +186,7 @@ def test_another_spelling_is_refused(old: bytes, new: bytes) -> None:
 
 
 def refused(raw: bytes) -> None:
-    """Where `decode` refuses, so does `read`, whatever stands beside; else it may only not know."""
+    """`read` refuses where `decode` does, whatever stands beside; else it may only not know."""
     good = encode(REQUEST)
     try:
         decode(raw)

@@ -111,7 +111,7 @@ def test_it_is_damage_and_no_want_of_disk_space(victim: Path, tmp_path: Path, wa
 
 
 def test_the_control_sqlite_obeys_the_journal(victim: Path) -> None:
-    """Without the check the evidence is overwritten by whoever opens the log for writing."""
+    """Without the check, opening the log for writing overwrites the evidence."""
     WAYS["journal"](victim)
     before = contents(victim)["log.db"]
     pysqlite3.dbapi2.connect(str(victim / "log.db")).execute("PRAGMA user_version").fetchall()
@@ -134,7 +134,7 @@ def test_a_journal_beside_a_later_segment(three: Path) -> None:
 
 
 def test_damage_comes_before_what_follows_from_it(victim: Path) -> None:
-    """A page in the middle is overwritten: where reading ends is said, and said first."""
+    """A page in the middle is overwritten."""
     path = victim / "log.db"
     data = bytearray(path.read_bytes())
     at = data.index(Intruder(victim).rows()[20].body) // 4_096 * 4_096

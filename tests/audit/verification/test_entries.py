@@ -1,8 +1,8 @@
 """Every way to change entries and heads, each found at the right entry.
 
-The numbers in names are those of the tamper cases that the design lists. Entries 2 to 13 were
-committed one by one, 14 to 29 and 30 to 39 in one commit each: there a head proves only the
-whole commit, and the chain has to name the entry.
+The numbers in names are those of the design's tamper cases. Entries 2 to 13 were committed one by
+one, 14 to 29 and 30 to 39 in one commit each: there a head proves only the whole commit, and the
+chain has to name the entry.
 """
 
 from collections.abc import Callable

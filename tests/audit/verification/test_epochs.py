@@ -1,4 +1,4 @@
-"""Forward security: what someone with a later key can do to earlier entries (cases 11, 12, 16)."""
+"""Forward security: a later key against earlier entries (cases 11, 12, 16)."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,6 @@ def epochs(tmp_path: Path) -> Forged:
 
 
 def changed(intruder: Intruder, seq: int) -> list[Row]:
-    """All rows rechained after one of them was changed."""
     rows = intruder.rows()
     bodies = [row.body for row in rows]
     bodies[seq] = raw_body({**rows[seq].fields(), "time_us": 1})
@@ -35,7 +34,7 @@ def changed(intruder: Intruder, seq: int) -> list[Row]:
 
 
 def signed_by(intruder: Intruder, keys: list[Ed25519PrivateKey], first: int) -> None:
-    """Sign the heads over entries from `first` on anew; the key of each is chosen by `keys`."""
+    """Sign the heads over entries from `first` on; `keys` chooses the key of each."""
     rows, frontier = intruder.rows(), Frontier()
     for row in rows:
         frontier.append(row.hash)
@@ -67,7 +66,7 @@ def test_11_an_earlier_epoch_rewritten_with_the_current_key(epochs: Forged, seq:
 
 
 def test_11_control_with_every_epochs_own_key_nobody_could_tell(epochs: Forged) -> None:
-    """The range rule is what makes the difference: with key 3 in its own range all verifies."""
+    """The range rule makes the difference: with key 3 in its own range all verifies."""
     directory, keys, intruder = epochs
     intruder.write(changed(intruder, 10))
     signed_by(intruder, [keys[3]], 10)
@@ -130,7 +129,6 @@ def test_16_cut_to_the_end_of_an_epoch_and_continued(epochs: Forged) -> None:
 
 
 def test_a_proof_by_a_later_key_is_refused(epochs: Forged) -> None:
-    """Whoever has the newest key signs a tree with another past: no proof comes out of it."""
     directory, keys, intruder = epochs
     intruder.write(changed(intruder, 5))
     signed_by(intruder, [keys[3]], 5)

@@ -1,4 +1,4 @@
-"""What an index hides is found (tamper case 23), and nothing is found where nothing is hidden."""
+"""Hidden entries are found (tamper case 23), without false alarms."""
 
 import random
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_23_a_span_that_hides_a_block(tmp_path: Path) -> None:
 
 
 class Pages:
-    """The pages of a database file, to be changed one by one."""
+    """The pages of a database file."""
 
     INNER, LEAF, INDEX_INNER, INDEX_LEAF = 5, 13, 2, 10
 
@@ -58,7 +58,6 @@ class Pages:
         self._path, self.data = path, bytearray(path.read_bytes())
 
     def at(self, number: int, kind: int) -> int:
-        """Where a page begins."""
         place = (number - 1) * PAGE
         assert self.data[place] == kind
         return place
@@ -69,7 +68,6 @@ class Pages:
         return [bytes(self.data[place + 8 + 2 * n :][:2]) for n in range(count)]
 
     def point(self, place: int, cells: list[bytes]) -> None:
-        """Let a leaf have these cells."""
         self.data[place + 3 : place + 5] = len(cells).to_bytes(2)
         self.data[place + 8 : place + 8 + 2 * len(cells)] = b"".join(cells)
 
@@ -97,7 +95,7 @@ def missed(path: Path) -> int:
 
 
 def met_twice(path: Path) -> None:
-    """Let a scan backwards meet the last entry twice: as many as there should be in all."""
+    """Let a scan backwards meet the last entry twice: the count stays right."""
     pages = Pages(path)
     at = pages.at(root_of(path, "leaf"), Pages.INNER)
     last = int.from_bytes(pages.data[at + 8 : at + 12])
@@ -121,7 +119,7 @@ def met_twice(path: Path) -> None:
 
 
 def test_23_a_page_that_leads_past_an_entry(victim: Path) -> None:
-    """Searches propose it, a scan meets it, and who asks for it is told that there is none."""
+    """Searches propose it, a scan meets it, a look-up by number does not."""
     seq = missed(victim / "log.db")
     with pytest.raises(NotFound):
         LogReader(victim).entry(seq)
@@ -147,7 +145,7 @@ def index_of(directory: Path, apps: str) -> tuple[Path, Pages, int]:
 
 
 def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: Path) -> None:
-    """Cells that are there twice lead the search past an entry that a scan forwards meets."""
+    """Duplicate cells lead the search past an entry that a scan forwards meets."""
     directory, pages, at = index_of(tmp_path / "log", "axxyyyyy")
     a, x1, x2, *y = pages.cells(at)
     pages.point(at, [a, x1, x2, y[0], a, x1, *y])
@@ -161,7 +159,7 @@ def test_23_an_index_in_which_a_scan_finds_all_and_a_search_does_not(tmp_path: P
 def test_23_an_index_with_an_entry_too_many_ends_a_search_early(
     tmp_path: Path, place: int, cell: int
 ) -> None:
-    """Every look-up arrives; who goes from entry to entry stops at one that is not the log's."""
+    """Every look-up arrives; a search from entry to entry stops at the foreign one."""
     directory, pages, at = index_of(tmp_path / "log", "axxxxxyy")
     cells = pages.cells(at)
     pages.point(at, [*cells[:place], cells[cell], *cells[place:]])
@@ -175,8 +173,8 @@ def test_23_an_index_with_an_entry_too_many_ends_a_search_early(
 
 
 def swapped(directory: Path) -> int:
-    """Let the last entry in the root of the index of apps and the first one of its last page change
-    places: on that page all stand in order, but the root leads past the one that came from there.
+    """Exchange the last entry in the root of the index of apps and the first one of its last page:
+    that page is in order, but the root leads past the entry that came from there.
     """
     pages = Pages(directory / "log.db")
     root = pages.at(root_of(directory / "log.db", "leaf_app"), Pages.INDEX_INNER)
@@ -194,7 +192,7 @@ def swapped(directory: Path) -> int:
 
 
 def test_23_an_index_whose_root_leads_past_an_entry_of_its_last_page(tmp_path: Path) -> None:
-    """SQLite goes on in the last page where it stands there, and finds what a search does not."""
+    """SQLite continues in the last page from its place, and finds what a search does not."""
     directory = new_log(tmp_path / "log")
     apps = [f"app-{n}" for n in range(100, 1_000)]
     random.Random(41).shuffle(apps)  # who asks for all in order is on that page when its turn comes

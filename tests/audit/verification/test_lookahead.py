@@ -1,4 +1,4 @@
-"""The program of the second half, as it is started."""
+"""The program of the second half."""
 
 import subprocess
 import sys

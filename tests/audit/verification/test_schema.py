@@ -1,4 +1,4 @@
-"""A schema that was changed hides entries without a change in any row: it is told (case 23)."""
+"""A changed schema hides entries without a change in any row: it is found (case 23)."""
 
 from pathlib import Path
 
@@ -16,7 +16,6 @@ REQUEST = "json_extract(CAST(body AS TEXT), '$.request_id')"
 
 
 def edit(intruder: Intruder, old: str, new: str) -> None:
-    """Change the text of the schema in the file."""
     change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'leaf'"
     intruder.sql(change, values=(old, new), before="PRAGMA writable_schema = ON")
 

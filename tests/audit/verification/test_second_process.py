@@ -21,7 +21,7 @@ from tests.audit.segmented import ROWS
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> list[Ahead | None]:
-    """Every verification from now on is divided; what the second half said."""
+    """Divide every verification from now on; the results of the second half."""
     said: list[Ahead | None] = []
     monkeypatch.setattr(verify, "Helper", partial(Here, said))
     monkeypatch.setattr(verify, "helps", lambda entries: entries > 3)
@@ -41,7 +41,6 @@ def test_both_halves_make_the_report_of_one_pass(
 
 
 def links(directory: Path, *, restart: bool) -> Path:
-    """Intents before the middle with and without an outcome behind it."""
     new_log(directory)
     with open_log(directory) as log:
         asked = log.append(*(intent(f"r{n}") for n in range(6))).result()
@@ -71,7 +70,7 @@ def test_links_over_the_middle_are_judged_as_in_one_pass(
 def test_a_state_that_was_not_reached_counts_for_nothing(
     three: Path, divided: list[Ahead | None]
 ) -> None:
-    """The first half is another one, made to fit in itself; the second still hangs together."""
+    """The first half is another one, consistent in itself; the second still hangs together."""
     there = Intruder(three)
     rows = there.rows()
     there.write(there.rechain([r.body.replace(b'"k1"', b'"k2"') for r in rows]))

@@ -68,7 +68,7 @@ STRAYS = {
 def test_a_row_outside_of_the_log_is_told_and_the_log_not_continued(
     intruder: Intruder, victim: Path, tmp_path: Path, planted: str
 ) -> None:
-    """The control: the same commits go through where it was not planted."""
+    """The control: without the row the same commits succeed."""
     shutil.copytree(victim, tmp_path / "control")
     intruder.sql(planted)
     assert found(victim) == [STRAYS[planted]]
@@ -92,7 +92,6 @@ INSIDE = {
 
 @pytest.mark.parametrize("planted", INSIDE)
 def test_a_row_in_a_segment_that_has_ended(three: Path, planted: str) -> None:
-    """It lies beside the log, or in the place of a row that another segment holds."""
     there = Intruder(three, LogFiles(three).segments()[0][1])
     there.sql(planted)
     assert found(three) == [INSIDE[planted]]

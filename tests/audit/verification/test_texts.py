@@ -1,4 +1,4 @@
-"""Texts and their keys: what destroys a text shows, unless an entry says that it was erased."""
+"""Texts and their keys: a destroyed text shows, unless an entry says that it was erased."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ from tests.audit.logs import (
 
 
 def findings(directory: Path) -> list[tuple[int, str]]:
-    """What verification says: in bulk, row by row, and divided."""
+    """Findings, the same in bulk, row by row, and divided."""
     whole = found(directory)
     with divided():
         assert [(p.seq, p.code) for p in verify_log(directory).problems] == whole
@@ -37,7 +37,6 @@ def findings(directory: Path) -> list[tuple[int, str]]:
 
 
 def unreadable(directory: Path, seq: int, name: str) -> str:
-    """With which code a text is refused."""
     reader = LogReader(directory)
     with pytest.raises(AuditRefused) as caught:
         reader.content(seq, name)
@@ -47,7 +46,7 @@ def unreadable(directory: Path, seq: int, name: str) -> str:
 
 @pytest.mark.parametrize("moved", [1, 11, 12])
 def test_a_nonce_moved_into_the_ciphertext(intruder: Intruder, victim: Path, moved: int) -> None:
-    """The digest over both stays what it was, and no text decrypts."""
+    """The digest over both stays the same, and no text decrypts."""
     intruder.sql(
         f"UPDATE content SET ct = CAST(substr(nonce, {13 - moved}) || ct AS BLOB), "
         f"nonce = substr(nonce, 1, {12 - moved}) WHERE seq = 4"
@@ -69,7 +68,6 @@ def deleted(directory: Path) -> None:
 
 
 def swapped(directory: Path) -> None:
-    """The keys of two entries change places."""
     one, other = key_of(directory, 4), key_of(directory, 5)
     for old, new in ((one, "x"), (other, one), ("x", other)):
         keys_sql(directory, "UPDATE dek SET id = ? WHERE id = ?", (new, old))
@@ -147,7 +145,7 @@ def test_a_range_knows_of_later_erasures(victim: Path) -> None:
 def test_an_erasure_while_the_log_is_read_is_no_finding(
     victim: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verifier has looked at erasures, then one more is recorded and its keys go."""
+    """One more erasure is recorded after the verifier has looked at erasures."""
     reader = LogReader(victim)
     looked = texts.TextCheck.look
     keys_sql(victim, "DELETE FROM dek WHERE id = ?", (key_of(victim, 6),))
@@ -189,7 +187,7 @@ def test_a_damaged_keys_db_is_told_and_the_rest_is_checked(
 
 
 def test_keys_made_in_any_order_are_found(victim: Path) -> None:
-    """Restored from a dump, say: rows in another order, and more of them than are read ahead."""
+    """For example restored from a dump: another order, and more rows than are read ahead."""
     rows = "SELECT id, kek_id, wrapped FROM dek ORDER BY hex(randomblob(8))"
     keys_sql(victim, f"INSERT OR REPLACE INTO dek (id, kek_id, wrapped) {rows}")
     more = "WITH n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "
@@ -213,7 +211,7 @@ def test_a_log_in_use_has_its_keys(tmp_path: Path) -> None:
 
 
 def test_erasures_and_verifications_at_once(tmp_path: Path) -> None:
-    """No false alarm, and no reader of keys.db that keeps an erasure from being finished."""
+    """No false alarm, and no reader of keys.db keeps an erasure from being finished."""
     directory, done, found_ok = new_log(tmp_path / "log"), threading.Event(), []
 
     def verifying() -> None:

@@ -1,7 +1,6 @@
 """Verification as a whole: controls, the tail, HEAD, receipts, texts, ranges, a log in use.
 
-How changed entries are found is in test_checks.py. The numbers in names are those of the tamper
-cases that the design lists.
+The numbers in names are those of the design's tamper cases; test_entries.py has changed entries.
 """
 
 import base64

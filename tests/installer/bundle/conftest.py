@@ -1,4 +1,4 @@
-"""Small shared libraries, compiled for the occasion, and llama.cpp wheels made of them."""
+"""Small compiled libraries, and llama.cpp wheels made of them."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ MakeEnvironment = Callable[[Path], Path]
 
 @pytest.fixture(scope="session")
 def make_environment(tmp_path_factory: pytest.TempPathFactory) -> MakeEnvironment:
-    """Makes a virtual environment with pip: copies of one, since pip takes seconds to install."""
+    """Copies of one virtual environment with pip, since pip takes seconds to install."""
     first = tmp_path_factory.mktemp("environment") / "venv"
     venv.create(first, with_pip=True)
     return lambda path: shutil.copytree(first, path, symlinks=True)
@@ -27,7 +27,6 @@ def make_environment(tmp_path_factory: pytest.TempPathFactory) -> MakeEnvironmen
 
 @pytest.fixture(scope="session")
 def compile_library(tmp_path_factory: pytest.TempPathFactory) -> Compile:
-    """Compile a shared library with the given linker flags and return its bytes."""
     compiler = need_tool("gcc")
     directory = tmp_path_factory.mktemp("libraries")
     source = directory / "x.c"
@@ -44,7 +43,6 @@ def compile_library(tmp_path_factory: pytest.TempPathFactory) -> Compile:
 
 @pytest.fixture(scope="session")
 def good_library(compile_library: Compile) -> bytes:
-    """A library that looks for others beside itself."""
     return compile_library("-Wl,-rpath,$ORIGIN,--enable-new-dtags")
 
 

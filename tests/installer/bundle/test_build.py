@@ -1,4 +1,4 @@
-"""What is decided before a bundle is built; the whole build is in test_chroots.py."""
+"""Decisions before a bundle is built; test_chroots.py has the whole build."""
 
 import os
 import re
@@ -103,7 +103,6 @@ def test_a_sabotaged_wheel_still_unpacks(tmp_path: Path) -> None:
 def test_the_default_model_and_the_embedder_are_on_the_stick_under_their_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`make bundle` named it by the directory that it happened to lie in: `model`."""
     seen: list[Wanted] = []
 
     def built(out: Path, wanted: Wanted) -> Manifest:

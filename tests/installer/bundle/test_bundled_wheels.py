@@ -1,4 +1,4 @@
-"""What a bundle carries is what the lists say; each way to differ is refused."""
+"""A bundle carries what the lists say; each difference is refused."""
 
 import shutil
 from collections.abc import Callable
@@ -21,8 +21,6 @@ LLAMA = "llama_cpp_python-0.3.36-py3-none-linux_x86_64.whl"
 
 
 class Small:
-    """A directory as `make wheels` fills it, with its lists and the universal lock."""
-
     def __init__(self, root: Path) -> None:
         self.wheels, self.lists = root / "wheels", root / "lists"
         self.wheels.mkdir()

@@ -1,4 +1,4 @@
-"""Where the cache is, and that two builds do not collide in it."""
+"""The cache's place, and builds that do not collide in it."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""A machine gets the build that is best for it, and the one that runs everywhere."""
+"""A machine gets its best build, and the one that runs everywhere."""
 
 from pathlib import Path
 

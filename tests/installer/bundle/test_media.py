@@ -1,4 +1,4 @@
-"""Writing a bundle: reproducible, for FAT, checkable with what every host has."""
+"""Writing a bundle: reproducible, for FAT, checkable with every host's tools."""
 
 import subprocess
 from pathlib import Path

@@ -29,7 +29,7 @@ main.main()
 
 
 class References(HTMLParser):
-    """The addresses that a page refers to, and the places in it that others may."""
+    """The addresses that a page refers to, and its own anchors."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -48,7 +48,6 @@ class References(HTMLParser):
 
 
 def astray(root: Path) -> list[str]:
-    """The references of all pages that leave their host, or lead nowhere."""
     read = {path: References(path.read_text(encoding="utf-8")) for path in root.rglob("*.html")}
     found = []
     for path, page in read.items():
@@ -93,7 +92,6 @@ def test_a_reference_that_leaves_or_leads_nowhere_is_found(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of this checkout."""
     try:
         pages.generator()
     except BundleError as error:
@@ -118,7 +116,6 @@ def test_the_pages_are_whole_small_and_refer_to_nothing_outside(built: Path) -> 
 
 @pytest.fixture(scope="module")
 def address(built: Path) -> Iterator[str]:
-    """Where `appliance docs` serves them."""
     command = [sys.executable, "-c", _SERVE, str(built), "docs", "--port", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -132,7 +129,6 @@ def address(built: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tab() -> Iterator[Tab]:
-    """A browser."""
     with chromium(need_tool("chromium")) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""What the gate of the GPU plugins lets through, and each thing that it must not."""
+"""The gate of the GPU plugins, and each thing that it refuses."""
 
 import json
 import subprocess
@@ -28,7 +28,6 @@ Make = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def link(tmp_path_factory: pytest.TempPathFactory) -> Link:
-    """A library with a RUNPATH that needs libraries of the given names."""
     compiler = need_tool("gcc")
     directory = tmp_path_factory.mktemp("plugin")
     source = directory / "x.c"

@@ -1,4 +1,4 @@
-"""What goes onto the stick for an accelerator is complete, or it is refused."""
+"""An accelerator's wheels on the stick are complete, or refused."""
 
 import zipfile
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Given = list[tuple[str, Path]]
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Given:
-    """A plugin whose gate is left out here (test_plugin_gate.py), and the libraries of its lock."""
+    """A plugin without its gate (test_plugin_gate.py), and the libraries of its lock."""
     own = write_wheel(tmp_path / OWN, name="appliance_cuda13", version="0.3.36")
     with zipfile.ZipFile(own, "a") as archive:
         archive.writestr("appliance_cuda13/plugin.json", '{"architectures": ["90-real"]}')

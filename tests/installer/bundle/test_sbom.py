@@ -19,7 +19,6 @@ PARTS = [DEB, WHEEL, MODEL]
 
 @pytest.fixture(scope="module")
 def schema() -> Draft7Validator:
-    """The schema of CycloneDX 1.7."""
     directory = Path(cyclonedx.schema.__file__).parent / "_res"
     files = {
         name: json.loads((directory / f"{name}.SNAPSHOT.schema.json").read_text())

@@ -28,7 +28,7 @@ def test_a_missing_program_is_said(tmp_path: Path) -> None:
 
 
 def waiting(tmp_path: Path) -> tuple[list[str], Path]:
-    """A program that prints progress like ninja and then waits for someone to open a FIFO."""
+    """A program that prints progress like ninja, then waits for someone to open a FIFO."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     program = f"print('[1/9] a\\n[3/9] b', flush=True); open({str(fifo)!r}).read()"

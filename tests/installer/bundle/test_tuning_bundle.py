@@ -1,4 +1,4 @@
-"""The stick with the tuning set: what the lock names for one Python, signed, and nothing else."""
+"""The stick with the tuning set: the lock's wheels for one Python, signed, and nothing else."""
 
 import subprocess
 import zipfile
@@ -20,7 +20,6 @@ TARGET = TARGETS["cp313"]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with small wheels, their lock and a key."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     wheels = tmp_path / "wheels"

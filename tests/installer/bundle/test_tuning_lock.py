@@ -1,4 +1,4 @@
-"""Hashes of torch's wheels for the processor: added to the lock, of the right wheels alone."""
+"""Hashes of torch's wheels for the processor: added to the lock, of the right wheels only."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The tuning set: named by its lock, whole or not there, with nothing that starts by itself."""
+"""The tuning set: named by its lock, whole or missing, with nothing that starts by itself."""
 
 from pathlib import Path
 

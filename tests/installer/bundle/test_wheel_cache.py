@@ -1,4 +1,4 @@
-"""A wheel is built once, by whoever comes first, and is in the cache whole or not at all."""
+"""A wheel is built once and is in the cache whole or not at all."""
 
 from pathlib import Path
 
@@ -14,8 +14,6 @@ RECIPE = Recipe("0.3.36", "0" * 64, ("gcc 12", "g++ 12"), "x86_64")
 
 
 class Builder:
-    """Writes a file as a build would, and counts."""
-
     def __init__(self, data: bytes = b"wheel") -> None:
         self.data = data
         self.built = 0

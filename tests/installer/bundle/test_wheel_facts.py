@@ -1,4 +1,4 @@
-"""What is no wheel, or would run code at every start, is refused; everything else is read."""
+"""Files that are no wheel, or run code at every start, are refused; others are read."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the gate lets through, and each thing that it must not."""
+"""The gate, and each thing that it refuses."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The three lists of each Python agree, and every way in which they could not is refused."""
+"""The three lists of each Python agree; every difference is refused."""
 
 import re
 import shutil
@@ -54,7 +54,6 @@ def small(tmp_path: Path) -> Small:
 
 
 def checked(small: Small) -> None:
-    """Everything that is checked before wheels are used."""
     wheels, where, lock = small
     lists = read_lists(TARGET.name, where)
     check_lists(lists, lock, TARGET)
@@ -76,8 +75,6 @@ def test_a_dependency_without_lists_is_noticed() -> None:
 
 
 def edit(suffix: str, old: str, new: str) -> Callable[[Small], None]:
-    """Replace the first occurrence in one of the lists."""
-
     def do(small: Small) -> None:
         path = small[1] / f"{TARGET.name}.{suffix}"
         text = path.read_text()

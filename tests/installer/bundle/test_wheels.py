@@ -1,4 +1,4 @@
-"""What is carried in installs without a network, and nothing but the locked bytes does."""
+"""The wheels install without a network, and only the locked bytes do."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ Small = Callable[..., tuple[Path, list[Locked]]]
 
 
 def update_sums(directory: Path) -> None:
-    """Write SHA256SUMS anew, as someone who replaced a file would."""
+    """Write SHA256SUMS, as an attacker who replaced a file."""
     files = [path for path in directory.iterdir() if path.name != SUMS]
     lines = [f"{sha256_file(path)}  {path.name}\n" for path in files]
     (directory / SUMS).write_text("".join(lines))
@@ -34,8 +34,6 @@ def update_sums(directory: Path) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """A directory with one wheel, with `members` in it, and the lock that allows it."""
-
     def make(*members: str) -> tuple[Path, list[Locked]]:
         directory = tmp_path / "wheels"
         directory.mkdir()
@@ -126,7 +124,6 @@ def test_platform_is_the_newest_glibc_needed(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def offline() -> Path:
-    """The directory that `make wheels` filled for this Python."""
     pattern = f"cp{sys.version_info[0]}{sys.version_info[1]}-*/{SUMS}"
     found = sorted(LOCKS.glob(pattern), key=lambda path: path.stat().st_mtime)
     if not found or cached(cache_root() / "llama-wheels", recipe()) is None:
@@ -135,7 +132,7 @@ def offline() -> Path:
 
 
 def install(wheels: Path, environment: Path) -> subprocess.CompletedProcess[str]:
-    """Install from a directory in a network namespace without interfaces, without pip settings."""
+    """Install in a network namespace without interfaces, without pip settings."""
     unshare = [need_tool("unshare"), *(["-n"] if os.geteuid() == 0 else ["-r", "-n"])]
     program = (
         "import os, subprocess, sys\n"

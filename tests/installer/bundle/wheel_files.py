@@ -1,4 +1,4 @@
-"""Small wheels, written for the occasion."""
+"""Small wheels."""
 
 import zipfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 def write_wheel(
     path: Path, *members: str, metadata: str | None = None, name: str = "a", version: str = "1.0"
 ) -> Path:
-    """A wheel with `members` beside one module; `metadata` stands for the whole file."""
+    """A wheel with `members` and one module; `metadata` replaces the whole file."""
     said = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n"
     with zipfile.ZipFile(path, "w") as archive:
         for member in (f"{name}/__init__.py", *members):

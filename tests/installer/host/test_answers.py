@@ -101,7 +101,6 @@ def test_a_path_too_long_for_the_socket_is_refused() -> None:
 
 
 def test_kept_answers_that_are_not_known_here_are_left() -> None:
-    """After a rollback the older installer reads what the newer one kept."""
     newer = {"port": 9000, "models": ["a"], "of_a_later_release": True}
     found = answers.combine(answers.kept(newer))
     assert (found.port, found.models) == (9000, ("a",))

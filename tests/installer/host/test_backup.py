@@ -125,7 +125,6 @@ def test_the_whole_way_with_the_real_product(tmp_path: Path) -> None:
 
 
 def test_a_restore_without_weights_serves_its_tasks_at_once(tmp_path: Path) -> None:
-    """All of the method is in the ordinary backup: a second host needs no stick to classify."""
     data = world.make_lab(tmp_path)
     lab, adapter = LabData(data), ModelRecord("tiny:a", "verified", "ab" * 32)
     with lab_opened(lab) as (services, client):
@@ -166,7 +165,6 @@ def test_a_route_without_files_is_missing(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def served(data: Path) -> Iterator[str]:
-    """The address of a server of this checkout on a data directory."""
     command = [sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", str(data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -179,7 +177,6 @@ def served(data: Path) -> Iterator[str]:
 
 
 def host(root: Path, data: Path) -> Layout:
-    """An installation whose product is this checkout's."""
     short = answers.layout(answers.combine({}), user=True, home=Path("/h"))
     layout = replace(short, prefix=root, state=root / "state", data=data)
     python = layout.release("r1") / "root" / "usr" / "bin" / "python"
@@ -191,7 +188,6 @@ def host(root: Path, data: Path) -> Layout:
 
 
 def quiet(layout: Layout) -> Service:
-    """A service that does not run."""
     return Service(False, True, layout.data)
 
 

@@ -1,4 +1,4 @@
-"""A stick against a host: what is refused before anything changes, from install.sh on."""
+"""A stick against a host: refusals before anything changes, from install.sh on."""
 
 import hashlib
 import json
@@ -17,7 +17,6 @@ from tests.installer.bench import Bench
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A host with release 1.0, and a good stick with 2.0 to spoil copies of."""
     bench = Bench(tmp_path_factory.mktemp("commands"))
     bench.bundle("1.0", 1)
     assert bench.install().returncode == 0
@@ -28,17 +27,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def largest(stick: Path, kind: str) -> Path:
-    """The largest chunk of the parts of a kind."""
     parts = json.loads((stick / "manifest.json").read_text())["parts"]
     chunks = [chunk for each in parts if each["kind"] == kind for chunk in each["chunks"]]
     return stick / str(max(chunks, key=lambda chunk: int(chunk["size"]))["path"])
 
 
 def spoiled(bench: Bench, tmp_path: Path) -> Path:
-    """A copy of the good stick to spoil, for a host that has copied nothing of it yet.
-
-    A verified copy is not read from the stick again: what an earlier test left in the store
-    would hide the damage, or not, by the order of the digests.
+    """A copy of the good stick to spoil, for a host without a copy of it in its store: a verified
+    copy is not read from the stick again.
     """
     shutil.rmtree(bench.state / "store", ignore_errors=True)
     stick = tmp_path / "stick"
@@ -48,7 +44,7 @@ def spoiled(bench: Bench, tmp_path: Path) -> Path:
 
 
 def refused(bench: Bench, stick: Path, *options: str) -> str:
-    """The code of a refusal, after which nothing has changed."""
+    """The code of a refusal that changed nothing."""
     before = bench.footprint()
     done = bench.install(*options, stick=stick)
     assert done.returncode == 1, done.stderr
@@ -138,7 +134,7 @@ def test_swapped_chunks(host: Bench, tmp_path: Path) -> None:
 
 
 def test_a_stale_chunk(host: Bench, tmp_path: Path) -> None:
-    """A chunk of an earlier bundle that stayed on the stick under the name of this one's."""
+    """A chunk of an earlier bundle stayed on the stick under the name of this one's."""
     stick = spoiled(host, tmp_path)
     document = json.loads((stick / "manifest.json").read_text())
     chunks = next(p["chunks"] for p in document["parts"] if p["kind"] == "trust")
@@ -152,7 +148,7 @@ def test_a_stale_chunk(host: Bench, tmp_path: Path) -> None:
 
 
 def test_names_that_are_one_on_fat(host: Bench, tmp_path: Path) -> None:
-    """The builder refuses them; here the vendor's key signs a list that has them."""
+    """The builder refuses them; here the vendor's key signs such a list."""
     stick = spoiled(host, tmp_path)
     digest = hashlib.sha256(b"another\n").hexdigest()
     with (stick / "MANIFEST.sha256").open("a") as sums:
@@ -182,7 +178,7 @@ def test_another_vendor(host: Bench, tmp_path: Path) -> None:
 
 
 def test_the_check_before_an_upgrade_takes_the_pinned_key(host: Bench, tmp_path: Path) -> None:
-    """What the guide has an admin type: another vendor's stick passes with its own key only."""
+    """As in the guide: another vendor's stick passes with its own key only."""
     other = Bench(tmp_path)
     media.new_key(other.key)
     stick = other.bundle("9.0", 9)

@@ -1,4 +1,4 @@
-"""What a run shares cannot be changed on the way."""
+"""The shared state of a run cannot be changed."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The health gate: what a release says of itself, and everything else is a failure."""
+"""The health gate: everything but a good report is a failure."""
 
 from pathlib import Path
 

@@ -13,7 +13,6 @@ LOG = ".local/share/appliance-data/audit/log"
 
 
 def settled(bench: Bench, before: dict[str, str], log: str) -> None:
-    """Nothing changed, but for entries that the audit log gained."""
     after = bench.footprint()
     if LOG in before:
         assert (bench.home / LOG).read_text().startswith(log)
@@ -22,7 +21,6 @@ def settled(bench: Bench, before: dict[str, str], log: str) -> None:
 
 
 def prepared(tmp_path_factory: pytest.TempPathFactory, upgrade: bool) -> Bench:
-    """A host with release 1.0 in service, and a stick with 2.0; or an empty host and 1.0."""
     bench = Bench(tmp_path_factory.mktemp("bench"))
     bench.bundle("1.0", 1)
     if upgrade:
@@ -34,7 +32,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, upgrade: bool) -> Bench:
 
 
 def again(bench: Bench) -> None:
-    """The host as it was prepared."""
     shutil.rmtree(bench.home)
     shutil.copytree(bench.place / "saved", bench.home, symlinks=True)
 
@@ -82,7 +79,7 @@ def survive(bench: Bench, kind: str, point: int) -> None:
 
 
 def recover(bench: Bench) -> None:
-    """What the next boot does; on an empty host there is no command yet, so from the stick."""
+    """The next boot's command; on an empty host, from the stick."""
     command = bench.home / ".local" / "bin" / "appliance-installer"
     if command.exists() and bench.current is not None:
         done = bench.installer("recover", "--boot")

@@ -1,4 +1,4 @@
-"""Models on the stick: which are carried, and that only those asked for are copied."""
+"""Models on the stick, and copies of the chosen ones only."""
 
 from installer.bundle.media import Source
 from installer.host.manifest import model_names

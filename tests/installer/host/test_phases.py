@@ -1,4 +1,4 @@
-"""The phases in their order, each safe to repeat: see test_install.py for the whole."""
+"""The phases in their order, each safe to repeat."""
 
 from installer.host.phases import PHASES
 

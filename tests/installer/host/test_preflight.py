@@ -1,4 +1,4 @@
-"""Everything that is wrong, at once; nothing is written."""
+"""All problems at once; nothing is written."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which release is in service; the database as it was before; the audit log never goes back."""
+"""The release in service; the database as it was before; the audit log never goes back."""
 
 import sqlite3
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_the_database_goes_back_and_the_audit_log_does_not(layout: Layout) -> No
 
 
 def test_a_log_of_writes_belongs_to_the_snapshot(layout: Layout) -> None:
-    """A server that was killed leaves its last commits in the log of writes."""
+    """A killed server leaves its last commits in the WAL."""
     writer = sqlite3.connect(layout.data / "appliance.db")
     writer.execute("PRAGMA journal_mode=wal")
     writer.execute("CREATE TABLE t (x)")

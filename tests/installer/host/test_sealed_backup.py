@@ -34,7 +34,6 @@ CHOSEN = answers.combine({})
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A protected site that has answered, kept, erased and taken in."""
     made = make_site(tmp_path / "one", Simulator())
     with made.services() as services:
         logged(services, REQUEST, "erased")
@@ -58,7 +57,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def officer(site: Site, place: Path) -> Opening:
-    """One of three, under a passphrase."""
     path, words = place / "officer.pem", place / "words"
     path.write_bytes(site.sim.keys["root"][1].private_bytes)
     key_file.encrypt(path, key_file.read(path, lambda: ""), SECRET)
@@ -107,7 +105,7 @@ def used(data: Path) -> None:
 
 
 def check(services: Services) -> None:
-    """All of it is there, what was erased is not, and what is erased now goes."""
+    """Everything is there, erased texts are not, and a new erasure works."""
     answer = services.kept.find("place")
     assert answer is not None and answer.text.decode() == canary("kept")
     files = services.batches.store._files

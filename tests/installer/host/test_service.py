@@ -1,4 +1,4 @@
-"""The service: systemd's commands in their order, or whoever holds the data."""
+"""The service: systemd's commands in their order, or the holder of the data."""
 
 import fcntl
 import socket
@@ -17,7 +17,7 @@ case "$*" in {fails}) exit 1 ;; esac
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Programs named like systemd's that write down how they are called."""
+    """Programs named like systemd's that record their calls."""
     log = tmp_path / "calls"
     log.touch()
 

@@ -1,4 +1,4 @@
-"""What is made outside: links through `current`, commands, and their removal."""
+"""Links through `current`, commands, and their removal."""
 
 import os
 import socket
@@ -88,7 +88,7 @@ OWNER = 65_534
 
 @pytest.fixture
 def command() -> Iterator[tuple[str, Path]]:
-    """The command on a host whose product says as whom it was started, and the server's socket."""
+    """The command on a host whose product prints its user, and the server's socket."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as name:
@@ -115,7 +115,7 @@ def started_as(text: str) -> int:
 def test_root_speaks_to_a_server_and_works_on_the_data_as_their_owner(
     command: tuple[str, Path],
 ) -> None:
-    """What root writes there, the service cannot read: its next start would fail."""
+    """The service cannot read root's files: its next start would fail."""
     text, path = command
     assert started_as(text) == OWNER
     with socket.socket(socket.AF_UNIX) as server:

@@ -1,4 +1,4 @@
-"""The listing of a tree: what it notices, and what it leaves out."""
+"""The listing of a tree."""
 
 import os
 from collections.abc import Callable

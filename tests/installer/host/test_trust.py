@@ -11,7 +11,6 @@ FILES = {"metadata/1.root.json": "the root", "targets/policy.json": "7"}
 
 
 def officer(bench: Bench, **changes: str) -> Path:
-    """The security officer's stick."""
     stick = bench.place / "officer"
     for name, text in (FILES | changes).items():
         path = stick / name

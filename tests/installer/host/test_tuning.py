@@ -25,7 +25,6 @@ HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A host with release 1.0."""
     bench = Bench(tmp_path_factory.mktemp("tuning"))
     bench.bundle("1.0", 1)
     assert bench.install().returncode == 0
@@ -33,7 +32,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def wheel(directory: Path, name: str, body: str) -> None:
-    """A wheel of one package."""
     info = f"{name}-1.0.dist-info"
     files = {f"{name}/__init__.py": body, f"{info}/METADATA": f"Name: {name}\nVersion: 1.0\n"}
     record = io.StringIO()
@@ -54,7 +52,6 @@ def stick(
     key: Path | None = None,
     gpu: str = "",
 ) -> Path:
-    """A signed stick with two small wheels."""
     part = out.with_name(out.name + ".part")
     (part / WHEELS).mkdir(parents=True)
     for name in ("torch", "sympy"):

@@ -81,7 +81,7 @@ def test_without_a_plugin_there_is_no_device() -> None:
 
 
 def test_with_a_plugin_nvidias_devices_are_open_and_no_other() -> None:
-    """What the product needs (`nvidia.driver_facts`) is among them; screens are not."""
+    """`nvidia.driver_facts` needs some of them; screens are not among them."""
     text = units.units(LAYOUT, CHOSEN, "1.0", gpu=True)[units.SERVICE]
     assert "\nPrivateDevices=yes\nDevicePolicy=closed\n" in text
     found = re.findall(r"(?m)^DeviceAllow=(\S+) rw\nBindPaths=-(\S+)$", text)
@@ -92,7 +92,7 @@ def test_with_a_plugin_nvidias_devices_are_open_and_no_other() -> None:
 
 
 def test_with_a_plugin_the_drivers_library_is_seen_where_the_loader_looks() -> None:
-    """Elsewhere than the launcher of the commands looks, which would find empty files."""
+    """Not where the launcher of the commands looks, which would find empty files."""
     text = units.units(LAYOUT, CHOSEN, "1.0", gpu=True)[units.SERVICE]
     found = re.findall(r"(?m)^BindReadOnlyPaths=-(/usr/lib\S*/lib\S+):/(\S+)$", text)
     assert ("/usr/lib64/libcuda.so.1", "usr/lib/libcuda.so.1") in found

@@ -13,7 +13,6 @@ NAME = "appliance-1.0-py3-none-any.whl"
 
 
 def with_member(tmp_path: Path, name: str, recorded: bool = True) -> Path:
-    """The small wheel with one more member, in RECORD or not."""
     pack_wheel(tmp_path / "w", "1.0", 1, False)
     target = tmp_path / "more.whl"
     with zipfile.ZipFile(tmp_path / "w") as old, zipfile.ZipFile(target, "w") as new:

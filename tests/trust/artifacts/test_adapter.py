@@ -1,4 +1,4 @@
-"""Adapters in the store: bound to one base by their signature, in a place of their own."""
+"""Adapters in the store: bound to one base by their signature."""
 
 import json
 from collections.abc import Callable
@@ -98,7 +98,6 @@ def test_an_id_that_names_no_place(lab: Lab, name: str) -> None:
 
 
 def checked(lab: Lab, path: Path, model_id: str = "tiny:fr") -> str:
-    """The code with which the check refuses an adapter."""
     lab.store.intake.quarantine(path, model_id, quiet)
     return code_of(lambda: lab.store.check(model_id, lab.policy, quiet))
 
@@ -132,7 +131,7 @@ def test_both_digests_of_the_base_count(lab: Lab, base: VerifiedModel, field: st
 
 
 def test_a_base_that_is_another_one_at_load(lab: Lab, base: VerifiedModel) -> None:
-    """The store may be right, and another model sealed: what is loaded counts."""
+    """The store may be right, and another model sealed."""
     lab.take(lab.adapter(), "tiny:fr")
 
     def refused(loaded: VerifiedModel) -> str:
@@ -160,7 +159,7 @@ def test_a_base_that_is_not_there(lab: Lab) -> None:
 
 
 def test_a_base_that_is_signed_in_shards(lab: Lab) -> None:
-    """The digest of its file is not in its manifest; the sealed bytes have it."""
+    """Its manifest lacks the digest of its file; the sealed bytes have it."""
     signing.sign_directory(lab.artifact, lab.pem("publisher"), quiet, shard_size=100)
     base = lab.store.seal(lab.approved(), lab.policy, quiet)
     lab.store.seal_adapter(lab.take(lab.adapter(), "tiny:fr"), base, lab.policy, quiet).close()
@@ -177,7 +176,6 @@ def test_an_unsigned_adapter(lab: Lab, base: VerifiedModel) -> None:
 
 
 def test_a_statement_that_is_not_signed(lab: Lab, base: VerifiedModel) -> None:
-    """Whoever moves an adapter to another base needs the publisher's key."""
     path = lab.adapter()
     signing.bind_adapter(path, other_model(lab), quiet)
     assert checked(lab, path) == "file_changed"

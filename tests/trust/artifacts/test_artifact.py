@@ -1,4 +1,4 @@
-"""Examining an artifact under a policy: each bad artifact ends with its code, in a fixed order."""
+"""Examining an artifact under a policy: each bad one ends with its code, in a fixed order."""
 
 import os
 from collections.abc import Callable
@@ -217,7 +217,6 @@ def test_a_model_that_is_not_listed(lab: Lab, examine: Examine) -> None:
 
 
 def test_what_can_be_refused_without_hashing_is(lab: Lab) -> None:
-    """A stick full of unsigned files costs no time."""
     (lab.artifact / "evil.bin").touch()
     with open_artifact(lab.artifact) as artifact, pytest.raises(SignatureRefused) as caught:
         artifacts.check_signature(artifact, "tiny", lab.policy, lab.clock.wall_us())
@@ -249,14 +248,12 @@ def test_a_model_that_changes_after_its_signature_was_read(lab: Lab) -> None:
 
 
 def described(lab: Lab, value: object, template: bytes = b"{{ messages }}") -> None:
-    """The artifact with an artifact.json and a template file, signed again."""
     (lab.artifact / "chat.jinja").write_bytes(template)
     (lab.artifact / "artifact.json").write_bytes(as_json(value))
     lab.resign()
 
 
 def with_rule(lab: Lab, **rule: object) -> None:
-    """A policy that lists the artifact with this rule."""
     document = lab.document()
     document["models"] = [{"id": "tiny", **rule}]
     lab.policy = policy_document.parse(as_json(document))

@@ -22,7 +22,6 @@ def made(lab: forge.Lab, model_id: str) -> dict[str, Any]:
 
 
 def validator() -> Any:
-    """The schema of CycloneDX 1.7, with those that it refers to."""
     texts = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
     base = "http://cyclonedx.org/schema/"
     registry = jsonschema_rs.Registry([(base + name, text) for name, text in texts.items()])

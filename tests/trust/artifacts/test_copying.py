@@ -1,4 +1,4 @@
-"""Copies of artifacts: whole, durable, and gone on with after whatever interrupted them."""
+"""Copies of artifacts: whole, durable, and resumed after any interruption."""
 
 import errno
 import hashlib
@@ -25,7 +25,7 @@ CARD = bytes(range(251)) * 40
 
 
 class Stopped(Exception):
-    """What a client that goes away, or a person, does to an import."""
+    pass
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def stop_after(count: int) -> Report:
 
 
 def interrupted(source: Path, target: Path, count: int = 5 * BLOCK) -> int:
-    """Stop a copy after some bytes; how many are there."""
+    """Stop a copy after some bytes; the bytes on the disk."""
     with pytest.raises(Stopped):
         copy(source, target, stop_after(count))
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
@@ -253,7 +253,6 @@ with directory.open_artifact(Path(sys.argv[1])) as artifact:
 
 
 def test_killed_in_mid_copy(lab: Lab, tmp_path: Path) -> None:
-    """A process of its own copies 40 MB and is killed at half of it."""
     body = hashlib.shake_128(b"seed").digest(1 << 20) * 40
     (lab.artifact / "notes.bin").write_bytes(body)
     lab.resign()

@@ -1,4 +1,4 @@
-"""The way into the store: whole or not at all. More cases, on the whole store: test_store.py."""
+"""The way into the store: whole or not at all; test_store.py has the whole store."""
 
 import os
 

@@ -1,6 +1,4 @@
-"""What lies in the store: records, sizes and facts, and whose the files are; the rest is in
-test_store.py.
-"""
+"""Contents of the store: records, sizes, facts and owners."""
 
 import os
 from collections.abc import Callable

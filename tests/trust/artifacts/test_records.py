@@ -1,4 +1,4 @@
-"""What is remembered about models."""
+"""Records of models."""
 
 from pathlib import Path
 from typing import Any

@@ -462,7 +462,6 @@ def test_the_file_may_change_before_or_after_it_is_sealed(
 
 
 def test_the_artifact_is_the_one_that_was_verified(lab: Lab) -> None:
-    """Another artifact by the same publisher does not take the place of an approved one."""
     model_id = lab.approved()
     stored = lab.data / "models" / model_id
     (stored / "LICENSE").unlink()
@@ -547,7 +546,6 @@ def test_errors_have_their_kind(lab: Lab) -> None:
 
 
 def test_a_model_that_is_held_must_have_the_template_that_is_pinned_now(lab: Lab) -> None:
-    """Another pin in a newer policy ends what is served; nothing has to be hashed for that."""
     lab.approved()
     model = lab.store.seal("tiny", lab.policy, quiet)
     used = sha256((model.facts.chat_template or "").encode())
@@ -568,7 +566,7 @@ def test_a_model_that_is_held_must_have_the_template_that_is_pinned_now(lab: Lab
 def test_a_small_file_that_is_revoked_is_found_without_hashing_the_model(
     lab: Lab, shard_size: int | None, name: str
 ) -> None:
-    """In shards the manifest does not have the digest of the file; it is still found at once."""
+    """In shards the manifest lacks the digest of the file."""
     (lab.artifact / "chat.jinja").write_text("x" * 25)
     (lab.artifact / "verdict.lark").write_text('start: "a"')
     roles = {"chat.jinja": "template", "verdict.lark": "grammar"}

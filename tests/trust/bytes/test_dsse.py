@@ -1,4 +1,4 @@
-"""DSSE envelopes: what is signed is what is read, and nothing unverified is carried along."""
+"""DSSE envelopes: only what was signed is read."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small files: whole at any instant; kills at each step are in test_trusted_file.py."""
+"""Small files: whole at any instant; test_trusted_file.py kills at each step."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys and signatures: three curves, each with its own hash, and nothing else."""
+"""Keys and signatures: three curves, each with its own hash."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Files that an older release left in plain are encrypted where they lie."""
+"""Plain files of an older release are encrypted in place."""
 
 from pathlib import Path
 

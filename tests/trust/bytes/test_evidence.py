@@ -1,4 +1,4 @@
-"""The evidence key: made once, private, and of no weight until a policy lists it."""
+"""The evidence key: made once, private, without weight until a policy lists it."""
 
 from pathlib import Path
 

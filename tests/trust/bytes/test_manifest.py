@@ -1,4 +1,4 @@
-"""Manifests with shards, and files held against what was signed; whole files: test_oms.py."""
+"""Manifests with shards, and files against them; whole files: test_oms.py."""
 
 import json
 from collections.abc import Callable

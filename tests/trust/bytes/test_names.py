@@ -1,4 +1,4 @@
-"""Which paths may name a file."""
+"""Paths that may name a file."""
 
 import pytest
 from hypothesis import given

@@ -161,8 +161,6 @@ RES = "predicate/resources"
 
 
 def listed(*pairs: tuple[str, str]) -> Change:
-    """Replaces the resources, with a root digest that fits."""
-
     def change(document: dict[str, Any]) -> None:
         document["predicate"]["resources"] = [
             {"name": name, "algorithm": "sha256", "digest": digest} for name, digest in pairs

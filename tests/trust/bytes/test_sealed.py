@@ -1,4 +1,4 @@
-"""Sealed memory: what was hashed stays, and links lead nowhere."""
+"""Sealed memory: the hashed bytes stay, and links lead nowhere."""
 
 import fcntl
 import mmap

@@ -1,4 +1,4 @@
-"""Encrypted streams: who opens them, and what is refused of one that was changed."""
+"""Encrypted streams: who opens them, and refusal of changed ones."""
 
 import io
 import os
@@ -107,7 +107,7 @@ def test_a_header_that_was_changed_opens_nothing() -> None:
 
 
 def test_the_format_is_what_the_docstring_says() -> None:
-    """Another program opens it, written after the rules only."""
+    """Another program, written from the rules only, opens it."""
     data = sealed(b"text of a backup", BEN)
     size = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4])
     header = data[len(MAGIC) + 4 : len(MAGIC) + 4 + size]

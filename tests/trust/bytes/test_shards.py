@@ -1,4 +1,4 @@
-"""Digests of shards; held against manifests in test_manifest.py."""
+"""Digests of shards."""
 
 from appliance.trust.bytes.shards import Shard, ShardDigests, statement
 from tests.trust.forge import sha256

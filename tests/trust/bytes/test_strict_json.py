@@ -1,4 +1,4 @@
-"""JSON with one meaning: what is refused, and that nothing else is raised."""
+"""JSON with one meaning: refusals, and no other exception."""
 
 import json
 from typing import Any

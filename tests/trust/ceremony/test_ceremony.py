@@ -1,4 +1,4 @@
-"""The officer's directory: what may be done when, and that an appliance takes what comes out."""
+"""The officer's directory: the order of steps, and publications that an appliance takes."""
 
 import json
 import subprocess
@@ -39,13 +39,10 @@ def code_of(action: Callable[[], object]) -> str:
 
 
 class People:
-    """The keys of all holders, in memory."""
-
     def __init__(self) -> None:
         self.keys: dict[tuple[str, str], CryptoSigner] = {}
 
     def come(self, made: Ceremony) -> None:
-        """Every holder without a key brings one."""
         for role, name in made.keyless():
             signer = CryptoSigner.generate_ecdsa()
             self.keys[role, name] = signer
@@ -72,7 +69,6 @@ def made(tmp_path: Path, people: People) -> Ceremony:
 
 
 def accepted(out: Path, before: Trusted | None = None) -> Trusted:
-    """What an appliance makes of a publication."""
     offer = read_offer(out, 1)
     root = offer["1.root.json"]
     before = before or metadata.begin(root, roots.fingerprint(root))
@@ -106,7 +102,6 @@ def test_nothing_is_published_before_enough_have_signed(
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path, people: People) -> None:
-    """Each step by a process of its own, as it were."""
     path = tmp_path / "officer"
     assert code_of(Ceremony(path, NOW).keyless) == "ceremony_step"
     Ceremony(path, NOW).start("Example", HOLDERS, NEED, DAYS)
@@ -165,7 +160,7 @@ def test_the_same_policy_for_longer(made: Ceremony, people: People, tmp_path: Pa
 
 
 def test_everything_for_longer(made: Ceremony, people: People, tmp_path: Path) -> None:
-    """The policy's signature and the root last longer than the timestamp, and end too."""
+    """Root and policy's signature last longer than the timestamp, and end too."""
     people.sign(made)
     made.publish(tmp_path / "one")
     before = accepted(tmp_path / "one")
@@ -323,13 +318,12 @@ for step in range(0, 999, int(sys.argv[2])):
 
 
 def everybody() -> dict[str, CryptoSigner]:
-    """A key for everyone who holds a role in the story, by role and name."""
     names = [(role, name) for role, all_ in HOLDERS.items() for name in all_]
     return {f"{r} {n}": CryptoSigner.generate_ecdsa() for r, n in [*names, ("root", "Eve")]}
 
 
 def play(path: Path, people: dict[str, CryptoSigner]) -> None:
-    """From the plan to a second root and policy; it may have stopped anywhere before."""
+    """From the plan to a second root and policy, wherever it stopped before."""
     made = Ceremony(path / "officer", NOW)
 
     def keys() -> None:

@@ -1,4 +1,4 @@
-"""The plan of a ceremony by itself; what follows from it is in test_ceremony.py."""
+"""The plan of a ceremony by itself."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A policy in words: everything that decides something has a line."""
+"""A policy in words: every decision has a line."""
 
 import pytest
 

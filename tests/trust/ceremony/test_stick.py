@@ -80,7 +80,7 @@ def test_directories_that_are_links_are_refused(stick: Path, below: str) -> None
 
 
 def test_a_stick_that_fails_while_it_is_read(stick: Path) -> None:
-    """A real file whose reading fails: the memory of another process, at an address of nothing."""
+    """A real file whose reading fails: another process's memory, at an unmapped address."""
     path = Path("/proc/self/mem")
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -104,7 +104,6 @@ def test_a_device_is_refused(stick: Path) -> None:
 
 
 def test_a_stick_that_changes_after_it_was_read(stick: Path) -> None:
-    """What was read is what is verified and kept: nobody reads the stick again."""
     offer = read_offer(stick, 1)
     for path in stick.glob("*/*.json"):
         path.write_bytes(b"{}")

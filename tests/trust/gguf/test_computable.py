@@ -1,4 +1,4 @@
-"""What llama.cpp would abort on is refused, and what it computes with is not."""
+"""Refusal of files on which llama.cpp would abort, and of no others."""
 
 import struct
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""GGUF vetting: what is accepted, and one code for each way to break the format."""
+"""GGUF vetting: one code for each way to break the format."""
 
 import mmap
 from collections.abc import Callable
@@ -31,7 +31,6 @@ def drop(key: str) -> Change:
 
 
 def tokens(values: list[str | bytes], types: list[int] | None = None) -> Change:
-    """These tokens, and one for each byte."""
     kinds = [*(types or [1] * len(values)), *[6] * 256]
 
     def change(gguf: Gguf) -> None:
@@ -280,6 +279,5 @@ def test_arbitrary_pairs_raise_nothing_but_gguf_rejected(noise: bytes) -> None:
 
 
 def test_every_prefix_of_a_file_is_refused() -> None:
-    """A truncated file is never taken for a shorter model."""
     for length in range(len(BASE)):
         assert rejected(BASE[:length]) in {"gguf_magic", "gguf_truncated"}

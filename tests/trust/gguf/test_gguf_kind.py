@@ -1,4 +1,4 @@
-"""What a GGUF file is for follows from its pooling; a reranker without what it needs is refused."""
+"""A GGUF file's purpose follows from its pooling; an incomplete reranker is refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,6 @@ Change = Callable[[Gguf], object]
 
 
 def encoder(pooling: int = 1) -> Gguf:
-    """A small BERT."""
     gguf = Gguf()
     gguf.pairs = {
         str(key).replace("llama.", "bert."): value
@@ -167,7 +166,6 @@ def test_what_a_unigram_vocabulary_must_have(change: Change) -> None:
 
 
 def gemma_embedding() -> Gguf:
-    """A small EmbeddingGemma."""
     gguf = Gguf()
     for key, value in list(gguf.pairs.items()):
         if str(key).startswith("llama."):

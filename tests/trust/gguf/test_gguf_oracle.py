@@ -1,6 +1,5 @@
-"""Never more lenient than `modelvet`: on mutated files, what it rejects, we reject.
-
-Where this must not hold, the violation is argued in tests/fuzz/README.md; nothing is so far.
+"""On mutated files we reject everything that `modelvet` rejects; tests/fuzz/README.md would argue
+exceptions.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What a GGUF file of an adapter may be: everything else is refused with its code."""
+"""GGUF files of adapters: everything but a plain LoRA is refused with its code."""
 
 import math
 from collections.abc import Callable

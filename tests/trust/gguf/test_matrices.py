@@ -1,4 +1,4 @@
-"""Which weights are multiplied, by type, and how wide the widest product is."""
+"""Multiplied weights by type, and the width of the widest product."""
 
 from pathlib import Path
 

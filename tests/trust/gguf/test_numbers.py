@@ -1,4 +1,4 @@
-"""Numbers that are none are found in every type, wherever they lie."""
+"""Non-finite numbers are found in every type, wherever they lie."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""The header and the metadata: each limit and each malformed value has its code."""
+"""Header and metadata: each limit and each malformed value has its code."""
 
 import struct
 from collections.abc import Callable

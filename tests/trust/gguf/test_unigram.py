@@ -1,4 +1,4 @@
-"""The Unigram tokenizer's own rules; with whole files in test_gguf_kind.py."""
+"""The Unigram tokenizer's own rules."""
 
 import pytest
 

@@ -53,7 +53,6 @@ def test_who_is_not_meant() -> None:
 
 
 def test_a_subject_counts_under_its_own_authority_only() -> None:
-    """The other authority vouches for another person, not for a subject of this name."""
     ours = {**entry(), "subjects": {"CN=Nobody": "Bob"}}
     both = parse(ours, entry(OTHER, "Eve"))
     assert CHAIN.leaf.subject == OTHER.leaf.subject
@@ -201,7 +200,7 @@ def test_what_was_approved_in_time_goes_on_after_the_expiry_until_it_is_revoked(
 
 
 def test_a_certificate_does_not_stand_in_for_a_listed_key(lab: Lab) -> None:
-    """The publisher's bare key in a certificate of a stranger is the stranger's word."""
+    """The publisher's bare key in a stranger's certificate is the stranger's word."""
     stranger = certs.chain()
     key = lab.key("publisher")
     made = certs.Chain(

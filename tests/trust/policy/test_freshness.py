@@ -1,4 +1,4 @@
-"""What the time costs: warnings, then no imports, then no serving; a clock that is behind."""
+"""The cost of time: warnings, then no imports, then no serving; a clock that is behind."""
 
 import datetime
 from collections.abc import Callable

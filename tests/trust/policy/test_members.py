@@ -1,4 +1,4 @@
-"""Appliances in the trust policy: listed once each, by a request that their key signed."""
+"""Appliances in the trust policy, each listed once by a request that its key signed."""
 
 import json
 from typing import Any
@@ -24,8 +24,6 @@ SITE = {"members": [member("north", ONE).document(), member("south", TWO, "ab" *
 
 
 def changed(number: int, name: str, value: object) -> Change:
-    """The site with one field of a member changed."""
-
     def change(policy: dict[str, Any]) -> None:
         policy["site"] = json.loads(json.dumps(SITE))
         policy["site"]["members"][number][name] = value

@@ -33,7 +33,6 @@ def sim(origin: Simulator) -> Simulator:
 
 @pytest.fixture
 def trusted(sim: Simulator) -> Trusted:
-    """Publication 5 is trusted."""
     return metadata.advance(metadata.begin(sim.roots[0], sim.fingerprint), sim.publish(), NOW)
 
 
@@ -91,7 +90,6 @@ def test_the_same_again_changes_nothing(sim: Simulator, trusted: Trusted) -> Non
 
 
 def test_only_the_timestamp_is_renewed(sim: Simulator) -> None:
-    """What an officer does each month: the same policy for longer."""
     sim.hashes = False  # else the snapshot has those of signatures, which are made anew here
     begun = metadata.begin(sim.roots[0], sim.fingerprint)
     trusted = metadata.advance(begun, sim.publish(), NOW)
@@ -134,7 +132,7 @@ def test_what_is_held_and_expired_gives_way_to_something_newer(
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot"])
 def test_recovery_from_a_fast_forward(sim: Simulator, trusted: Trusted, role: str) -> None:
-    """Whoever held the key counted up as far as one could; a root with another key voids that."""
+    """The thief counted up as far as possible; a root with another key voids that."""
     thief = sim.copy()
     thief.versions["timestamp"] += 9_000
     thief.versions["snapshot"] += 9_000
@@ -166,8 +164,6 @@ def test_attacks_are_refused(sim: Simulator, trusted: Trusted, attack: Attack) -
 
 
 class Stick(FetcherInterface):
-    """What python-tuf's own client reads from."""
-
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = Path(urllib.parse.urlparse(url).path)
         if not path.is_file():
@@ -207,7 +203,7 @@ def reference(root: bytes, first: Offer, second: Offer, place: Path) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_the_reference_client_agrees(sim: Simulator, attack: Attack, tmp_path: Path) -> None:
-    """It refuses too, but where it is marked that we are stricter."""
+    """It refuses too, except where a mark says that we are stricter."""
     root, first = sim.roots[0], sim.publish()
     offer = attack.make(sim)
     if attack.stricter:
@@ -238,7 +234,7 @@ def test_any_bytes_are_refused_with_a_code(name: str, data: bytes) -> None:
 @settings(max_examples=150)
 @given(st.data())
 def test_any_flipped_byte_is_refused_or_without_meaning(data: st.DataObject) -> None:
-    """A byte of a signature or of white space may mean nothing; what is trusted stays the same."""
+    """A byte of a signature or of white space may mean nothing."""
     name = data.draw(st.sampled_from([n for n in OFFER if n != "1.root.json"]))
     place = data.draw(st.integers(0, len(OFFER[name]) - 1))
     flipped = bytearray(OFFER[name])

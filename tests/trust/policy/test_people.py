@@ -1,4 +1,4 @@
-"""Names of people: what names one, and what looks like another."""
+"""Names of people, and look-alikes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who may do what under a trust policy."""
+"""Rights under a trust policy."""
 
 from dataclasses import replace
 

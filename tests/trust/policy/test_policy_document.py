@@ -1,4 +1,4 @@
-"""Reading a trust policy: its schema, and who signed it."""
+"""Reading a trust policy: its schema and its signer."""
 
 import json
 from typing import Any

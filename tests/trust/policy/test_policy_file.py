@@ -1,4 +1,4 @@
-"""Reading the policy of a data directory; what it may say: test_policy.py."""
+"""Reading the policy of a data directory."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How one root follows another, and which of them set the clock; attacks are in the simulator."""
+"""Roots that follow one another, and those that set the clock; the simulator has the attacks."""
 
 import pytest
 from tuf.api.metadata import Root
@@ -27,7 +27,7 @@ def sim(origin: Simulator) -> Simulator:
 def follow(
     sim: Simulator, held: int = 1, signed_us: int = NOW_US
 ) -> tuple[Root, tuple[bytes, ...]]:
-    """From the roots that are held to all that the simulator has."""
+    """From the held roots to all of the simulator's."""
     trusted = tuf_file.load(Root, sim.roots[held - 1], "root.json").signed
     offer = {f"{number}.root.json": data for number, data in enumerate(sim.roots, 1)}
     return roots.follow(trusted, tuple(sim.roots[:held]), offer, signed_us)

@@ -1,4 +1,4 @@
-"""The file of what a site trusts: whole at any instant, verified at each reading."""
+"""The file of a site's trust: whole at any instant, verified at each reading."""
 
 import signal
 import subprocess
@@ -19,7 +19,6 @@ from tests.trust.simulator import NOW, Simulator
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Held, Held]:
-    """What is held before and after an update."""
     sim = Simulator()
     before = metadata.advance(metadata.begin(sim.roots[0], sim.fingerprint), sim.publish(), NOW)
     return before.held, metadata.advance(before, sim.next(), NOW).held
@@ -72,7 +71,6 @@ def test_a_changed_file_is_no_trust(pair: tuple[Held, Held], tmp_path: Path) -> 
 
 
 def test_a_lab_policy_beside_a_root_key_is_not_a_sites(tmp_path: Path) -> None:
-    """A site's document under a lab's key must not count as either."""
     from appliance.clock import FixedClock
     from appliance.trust.bytes import dsse, ecdsa
     from appliance.trust.policy import lab, policy

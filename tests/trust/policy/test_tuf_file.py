@@ -1,4 +1,4 @@
-"""One file of metadata by itself; what follows from several is in test_metadata.py."""
+"""One file of metadata by itself."""
 
 import json
 from collections.abc import Callable

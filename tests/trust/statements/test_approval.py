@@ -1,4 +1,4 @@
-"""Approvals: who, what, when and with which meaning, or a code that says what is missing."""
+"""Approvals: who, what, when and with which meaning, or a code for what is missing."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which approvals of a stored model count; how they are kept is in test_store.py."""
+"""Approvals of a stored model that count."""
 
 from dataclasses import replace
 

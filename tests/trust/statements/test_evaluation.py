@@ -1,4 +1,4 @@
-"""Certificates: what holds is read again, and what was tampered with is refused by its code."""
+"""Certificates: good ones are read again, changed ones are refused by their code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,6 @@ def code(envelope: bytes, change: policies.Change = lambda d: None) -> str:
 
 
 def use(envelope: bytes, *, new: bool = True, now_us: int = NOW_US, **changes: Any) -> str:
-    """The code of its refusal, or "" when it may be used."""
     found = evaluation.verify(envelope, policy())
     task, engine = changes.pop("task", TASK), changes.pop("engine", ENGINE)
     try:
@@ -278,7 +277,6 @@ def test_what_says_more_is_not_carried_over(change: dict[str, Any]) -> None:
 
 
 def refusal(envelope: bytes) -> str:
-    """The code of its refusal, or "" where it holds."""
     try:
         evaluation.verify(envelope, policy())
     except PolicyRefused as error:
@@ -287,7 +285,6 @@ def refusal(envelope: bytes) -> str:
 
 
 def test_the_same_answers_bound_the_change_exactly() -> None:
-    """An engine that changes more gives the same answers to all groups with less than alpha."""
     assert evaluation.change_micros(200, 50_000) == 14_868  # once nothing was added to the limit
     for groups in (1, 50, 200, 1_000):
         change = evaluation.change_micros(groups, 50_000) / 1e6

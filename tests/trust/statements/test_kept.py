@@ -1,4 +1,4 @@
-"""Statements in a table: found by what they are about, verified each time, kept once."""
+"""Statements in a table: found by their subject, verified each time, kept once."""
 
 from collections.abc import Iterator
 from pathlib import Path

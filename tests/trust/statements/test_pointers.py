@@ -1,4 +1,4 @@
-"""The pointers of an appliance: each follows the newest, and a death leaves exactly one."""
+"""The pointers of an appliance: each follows the newest, and a crash leaves exactly one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> Iterator[Pointers]:
 
 
 def nothing() -> None:
-    """The log has it."""
+    pass
 
 
 def flip(kept: Pointers, task: str, previous: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Certificates of routes: what is signed, and everything that is refused under any signature."""
+"""Certificates of routes: their signatures, and everything that is refused under any signature."""
 
 import base64
 import json
@@ -101,7 +101,7 @@ SAME = {"": 149, ACCEPTED: 149}
 
 
 def test_what_is_carried_over_bears_what_the_other_engine_may_have_changed() -> None:
-    """Among the accepted it adds to the errors; it may change the answers of both stages."""
+    """It adds to the errors of the accepted; it may change the answers of both stages."""
     what = found(limit_micros=30_000, low_micros=-9_998)
     envelope = certificate(what=what)
     first = route.verify(envelope, policy())

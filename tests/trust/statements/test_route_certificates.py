@@ -1,4 +1,4 @@
-"""The certificates of routes that are kept, and what takes them out of use."""
+"""The kept certificates of routes, and their suspension."""
 
 from collections.abc import Iterator
 from pathlib import Path

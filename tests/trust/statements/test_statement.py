@@ -1,4 +1,4 @@
-"""Signed statements: one signature, no more bytes than may be, the kind that is asked for."""
+"""Signed statements: one signature, bounded bytes, the wanted kind."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 class Note(Statement, frozen=True):
-    """A kind of the tests: of a task, with a text that is left out where it is empty."""
+    """A kind of a task, with an optional text."""
 
     KIND: ClassVar = "https://example.org/kind/v1"
     NOUN: ClassVar = "Note"
@@ -43,14 +43,12 @@ class Note(Statement, frozen=True):
 
 
 class Apart(Note, frozen=True):
-    """The same, whose predicate leaves out what its subject says."""
+    """A kind whose predicate leaves out its subject."""
 
     APART: ClassVar = True
 
 
 class Free(Unnamed, frozen=True):
-    """A kind whose subjects no member names."""
-
     KIND: ClassVar = "https://example.org/free/v1"
     NOUN: ClassVar = "Free"
     LIMIT: ClassVar = 10_000
@@ -62,14 +60,13 @@ NOTE = Note("orders", DIGEST, number=7)
 
 
 def forged(change: Change, said: Statement = NOTE, *keys: Any, kind: str = PAYLOAD_TYPE) -> bytes:
-    """A statement that was changed and then signed."""
     document = json.loads(said.payload())
     change(document)
     return dsse.sign(strict_json.dump(document), kind, list(keys or [ALICE]))
 
 
 def nothing(_document: dict[str, Any]) -> None:
-    """No change: the control."""
+    pass
 
 
 def test_what_was_signed_is_read_again() -> None:
