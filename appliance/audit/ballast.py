@@ -18,7 +18,7 @@ from typing import Final
 from appliance.audit.files import sync_directory
 
 WAL_BYTES: Final = 16 << 20
-"""How much may wait in the WAL before it is moved into the database file."""
+"""Bytes that may wait in the WAL before they are moved into the database file."""
 SLACK: Final = 1 << 20
 """Free space that small files need."""
 FILE_BYTES: Final = 4 << 20

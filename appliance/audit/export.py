@@ -130,7 +130,6 @@ FORMS: Final[dict[str, Callable[[Iterator[LogEntry], str, int], Iterator[str]]]]
 
 @contextlib.contextmanager
 def _whole(out: Path) -> Iterator[None]:
-    """Remove what was written when the export ends early."""
     try:
         yield
     except BaseException:
@@ -195,7 +194,6 @@ def _above_pruned(log: Log, out: Path) -> tuple[list[list[bytes]], list[int]]:
 
 
 def _promote(out: Path, levels: list[list[bytes]], counts: list[int]) -> None:
-    """Write the tiles that are complete now and put their roots one level up."""
     level = 0
     while len(levels[level]) == TILE:
         nodes = levels[level]

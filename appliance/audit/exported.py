@@ -59,7 +59,6 @@ def _start(place: Path) -> Frontier:
 
 
 def _tile(place: Path, number: int) -> bytes:
-    """A complete tile, or the widest. Raises OSError, ValueError."""
     path = place / tile_path(number, TILE)
     if path.exists():
         return path.read_bytes()

@@ -43,7 +43,6 @@ class LogFiles:
     directory: Path
 
     def segment(self, first: int) -> Path:
-        """The database from this entry on."""
         return self.directory / (f"log-{first:016d}.db" if first else "log.db")
 
     def segments(self) -> list[tuple[int, Path]]:

@@ -11,7 +11,7 @@ from appliance.audit.segments import Log
 
 _COLUMNS: Final = ("kind", "request_id", "key_id", "model", "app", "code")
 _UNFILED: Final = "json_extract(CAST(body AS TEXT), '$.end_user')"
-"""What the tables have no index for: earlier releases, which people go back to, verify them too."""
+"""Has no index: earlier releases, which people go back to, verify the tables, too."""
 _CANDIDATES: Final = {
     (column, down): f"SELECT seq FROM leaf WHERE {condition} "  # noqa: S608 - names from here
     f"AND seq >= ? AND seq <= ? ORDER BY seq{' DESC' if down else ''}"

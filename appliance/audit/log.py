@@ -42,9 +42,9 @@ MAX_WAITING: Final = 8_192
 MAX_WAITING_BYTES: Final = 256 << 20
 HEAD_SECONDS: Final = 1.0
 GATHER: Final = 0.1
-"""How long to wait for the next of several clients, as a part of the last commit's time."""
+"""Wait for the next of several clients, as a part of the last commit's time."""
 GATHER_ALL: Final = 0.5
-"""How long after their answers to wait for all of them, as a part of it."""
+"""Wait for all of them after their answers, as a part of it."""
 GATHER_SECONDS: Final = 0.1
 """A commit that took longer counts as this long."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
@@ -198,7 +198,6 @@ class AuditLog:
 
     @property
     def unwritable(self) -> str | None:
-        """The reason why nothing can be recorded, or None."""
         return self._refusal() or self._shortage()
 
     def held(self, code: str) -> str:

@@ -37,7 +37,6 @@ class Frontier:
 
     @classmethod
     def at(cls, size: int, subtree: Subtree) -> "Frontier":
-        """The edge of the tree of this size, from its complete subtrees."""
         levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
         return cls(size, [subtree(level, (size >> level) - 1) for level in levels])
 

@@ -113,7 +113,6 @@ class LogReader:
         return tuple(str(self.entry(place).body["request_id"]) for place in places)
 
     def outcome_of(self, intent: int) -> LogEntry | None:
-        """The entry that closes an intent, if there is one yet."""
         with self._opened() as log:
             seq = store.outcome_of(log, intent)
             outcome = None if seq is None else _entry(log, seq)
@@ -201,7 +200,6 @@ class LogReader:
             return pruning.facts(self._files, log)
 
     def root_before(self, size: int) -> str:
-        """Hex root of the tree of the first `size` entries."""
         with self._opened() as log:
             return pruning.root_before(log, size)
 
@@ -212,11 +210,9 @@ class LogReader:
 
     @property
     def origin(self) -> str:
-        """Name of the log. Raises AuditRefused (`audit_key_invalid`)."""
         return self._files.verifier_key().name
 
     def genesis(self) -> bytes:
-        """The first key of the log."""
         return self._files.genesis.read_bytes()
 
     def latest_us(self, first: int = 0) -> int:
@@ -225,7 +221,6 @@ class LogReader:
             return store.latest_us(log, first)
 
     def last_witness(self) -> LogEntry | None:
-        """The newest entry that records a cosignature, if there is one."""
         with self._opened() as log:
             seq = store.newest_of_kind(log, "witness")
             return None if seq is None else _entry(log, seq)

@@ -21,8 +21,6 @@ LINE: Final = "appliance recorded answer v1"
 
 
 class _Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry with its texts in base64, and the key that opens their commitments in hex."""
-
     proof: str
     key: str
     texts: dict[str, str]
@@ -137,7 +135,6 @@ def _opened(part: _Texts, genesis: bytes) -> OpenedEntry:
 
 
 def _fitting(intent: OpenedEntry, outcome: OpenedEntry) -> RecordedAnswer:
-    """One answer of the two; refuses an outcome that closes another intent."""
     kinds = intent.body.get("kind"), outcome.body.get("kind")
     if kinds != ("intent", "outcome") or outcome.body.get("intent") != intent.seq:
         raise AuditRefused("proof_invalid", "The two entries are not of one answer.")

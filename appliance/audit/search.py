@@ -60,7 +60,6 @@ class Query:
     limit: int = 100
 
     def wanted(self) -> dict[str, str]:
-        """The conditions on texts, by the name of their column."""
         given = {name: getattr(self, name) for name in (*_SAID, "code")}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -68,7 +67,6 @@ class Query:
         return self.said_by(entry) and self.in_time(entry)
 
     def said_by(self, entry: LogEntry) -> bool:
-        """True if the body meets the conditions on texts."""
         body = entry.body
         for name in _SAID:
             value = getattr(self, name)
@@ -172,8 +170,6 @@ class _List:
 
 
 class _Times:
-    """Blocks of entries in which a wall time may be."""
-
     def __init__(self, log: Log, query: Query) -> None:
         self._log, self._down = log, query.newest_first
         self._range = (query.since_us, query.until_us)

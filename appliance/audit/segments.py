@@ -43,7 +43,6 @@ class Log:
 
     @classmethod
     def of(cls, dbapi: Any, first: int = 0) -> Self:
-        """A log that is one file."""
         return cls([LogSegment(first, NO_END, lambda: dbapi)])
 
     @property
@@ -89,7 +88,6 @@ class Segments:
             yield Log(self._found(stack))
 
     def opened_beside(self, dbapi: Any, first: int, stack: ExitStack) -> Log:
-        """The log whose newest segment, beginning with an entry, is open already."""
         older = [s for s in self._found(stack) if s.first < first]
         return Log([*older, LogSegment(first, NO_END, lambda: dbapi)])
 

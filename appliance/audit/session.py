@@ -266,7 +266,6 @@ class Session:
             raise OSError(f"{self.newest.path.name} is not the file that is open")
 
     def write_head(self) -> None:
-        """Write the newest signed head to HEAD. Raises OSError."""
         if self.writer.note:
             replace(self.files.head, self.writer.note)
 
@@ -282,7 +281,6 @@ class Session:
             self.abandon()
 
     def abandon(self) -> None:
-        """Release without writing."""
         self._let_go()
         os.close(self.lock)
 
@@ -359,7 +357,6 @@ def _opened(files: LogFiles, first: int, path: Path, moments: Moments) -> _Newes
 
 
 def _log(files: LogFiles, dbapi: Any, first: int) -> tuple[Log, ExitStack]:
-    """All segments besides the open one that begins with an entry, and what closes them."""
     older = ExitStack()
     reading = Segments(files)
     older.callback(reading.close)

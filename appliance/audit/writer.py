@@ -208,7 +208,6 @@ class Writer:
         self.wal_end += more
 
     def _add(self, batch: _Batch, drafts: Sequence[Draft]) -> list[store.LeafRow]:
-        """Build a group's rows aside, then add them to the batch."""
         tail = batch.tail
         moment = self._moment(tail.moment)
         seq, prev = tail.frontier.size, tail.prev
@@ -262,7 +261,6 @@ class Writer:
         keys: list[tuple[str, bytes]],
         rows: list[store.ContentRow],
     ) -> Json:
-        """The entry's part about its texts; their ciphertexts go to `rows`."""
         if mode == "off":
             return {"mode": "off"}
         keys.append(self._keyring.take())

@@ -40,11 +40,11 @@ from appliance.host import host_key
 _log = logging.getLogger("appliance")
 
 DAYS: Final = 397
-"""How long a server's certificate holds; browsers and some clients take no longer ones."""
+"""Life of a server's certificate; browsers and some clients take no longer ones."""
 CA_DAYS: Final = 3_652
 MIN_PASSPHRASE: Final = 12
 OVERLAP_DAYS: Final = 30
-"""How long clients are given the file of a new CA before the server changes to it."""
+"""Time for clients to get a new CA before the server changes to it."""
 CA_KEY: Final = "ca.key"
 NEXT: Final = "next"
 CLIENTS: Final = "clients.pem"
@@ -225,7 +225,6 @@ def _issue(
     begin: datetime,
     kept: CaKey | None,
 ) -> x509.Certificate:
-    """Make a CA and a certificate that holds from `begin` on."""
     ca_key, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     # A CA of its own name each time: clients that hold two tell them apart.
     told = f"appliance CA {x509.random_serial_number() % 10**6:06} of {names[0].value}"
@@ -288,7 +287,6 @@ def _keep_key(key: ec.EllipticCurvePrivateKey, kept: CaKey) -> None:
 
 
 def _read(path: Path) -> x509.Certificate:
-    """The first certificate of a file."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:

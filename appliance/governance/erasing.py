@@ -183,7 +183,6 @@ class Erasing:
         return _Meant(tuple(requests), frozenset(ids), since)
 
     def _lists(self, names: Collection[str], meant: _Meant) -> Iterator[LogEntry]:
-        """The entries that commit to lists of answers of these tasks and queues."""
         if not names:
             return
         asked = Query(kind="admin", since_us=meant.since_us or None, limit=_PAGE)

@@ -100,7 +100,7 @@ RANKS: Final[Mapping[str, int]] = {
     "approved": 0, "staged": 0, "serving": 0, "verified": 1, "vetted": 2, "quarantined": 2,
     "suspended": 3, "refused": 4, "retired": 4, "revoked": 4,
 }  # fmt: skip
-"""How strict the state of an artifact is."""
+"""Strictness of an artifact's state."""
 
 
 @dataclass(frozen=True)

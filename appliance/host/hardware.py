@@ -172,5 +172,4 @@ def _read(path: Path) -> str:
 
 
 def _existing(directory: Path) -> Path:
-    """The directory, or its nearest ancestor that exists."""
     return next((p for p in (directory, *directory.parents) if p.exists()), Path("/"))

@@ -80,7 +80,6 @@ def _place(path: Path, device: str, kind: str) -> MediaPlace:
 
 
 def _artifacts(top: Path) -> Iterator[FoundArtifact]:
-    """Directories with a model file, nearest first, and nothing below one."""
     level, seen = [top], 0
     for _ in range(_DEPTH + 1):
         below: list[Path] = []
@@ -103,7 +102,6 @@ def _artifacts(top: Path) -> Iterator[FoundArtifact]:
 
 
 def _listed(directory: Path) -> tuple[dict[str, int], list[str]]:
-    """Sizes of the plain files of a directory, and its directories."""
     files, directories = {}, []
     try:
         with os.scandir(directory) as entries:

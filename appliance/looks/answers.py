@@ -50,7 +50,6 @@ class LookFiles:
         self.directory, self.key = directory, key_of(directory, kek)
 
     def alias(self, item: str) -> str:
-        """An item of the sealed split in the log, by the key of this job."""
         return alias(self.key, item)
 
     def others(self, by: str) -> str:

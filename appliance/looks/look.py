@@ -235,7 +235,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         return told.having(looks=len(ledgers.spent(looks)), **self.left(subject, left))
 
     def _owner(self, subject: U) -> tuple[str, str]:
-        """Id and digest of what is judged."""
         wanted = subject.signed.said
         return getattr(wanted, self.noun), getattr(wanted, f"{self.noun}_digest")
 
@@ -249,7 +248,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         statement: str = "",
         more: str = "",
     ) -> None:
-        """Record the end of a look, for its result and for the ledger."""
         self.parts.record(job, f"{self.name}_verdict", {
             "specification": subject.signed.id, self.noun: self._owner(subject)[0],
             "verdict": verdict, "certificate": certificate, "statement": statement,

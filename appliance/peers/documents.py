@@ -105,7 +105,6 @@ class TravelStore:
         return [kept.document for kept in self._read(_DOCUMENTS.c.kind == kind)]
 
     def waiting(self) -> list[KeptDocument]:
-        """Those that do not hold here yet."""
         return list(self._read(_DOCUMENTS.c.waits != ""))
 
     def after(self, place: int, most: int) -> list[KeptDocument]:

@@ -205,7 +205,6 @@ class SiteExchange:
 
     @property
     def travels(self) -> dict[str, PeerTravel]:
-        """State of the documents of each peer, by its name."""
         return {peer.travel.name: peer.travel for peer in self.peers}
 
     def answer(self, body: bytes, signature: bytes) -> bytes:

@@ -95,12 +95,10 @@ class LookVoter:
 
     @property
     def listed(self) -> str:
-        """The list of members, in hex."""
         return hashlib.sha256("\n".join(sorted(self._members())).encode()).hexdigest()
 
     @property
     def majority(self) -> int:
-        """More than half of the listed members."""
         return len(self._members()) // 2 + 1
 
     @property

@@ -120,7 +120,6 @@ class RingPeer:
             self._say("", "")
 
     def _asked(self) -> tuple[bytes, bytes]:
-        """The note that its witness cosigned, and its line."""
         seen = self._heads.cosigned(self._keys.witness).size
         for _ in range(2):
             size = self._reader.size

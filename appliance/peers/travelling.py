@@ -153,7 +153,6 @@ class Travelling:
             place, more = page.place, page.more
 
     def waiting(self) -> list[TravelRefusal]:
-        """Documents that do not hold here yet."""
         return [
             TravelRefusal(kept.document.kind, kept.waits, kept.document.id)
             for kept in self._store.waiting()

@@ -200,7 +200,6 @@ class EndUsers:
         return replace(person, groups=frozenset(groups), cost_centre=centre)
 
     def _spelled(self, name: str) -> str:
-        """A group of a source; of a directory in comparable form."""
         source, _, group = name.partition("/")
         if source not in self._config.ldap:
             return name

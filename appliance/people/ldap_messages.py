@@ -191,7 +191,6 @@ def _entry(body: bytes) -> DirectoryEntry:
 
 
 def _cookie(controls: BerElement) -> bytes:
-    """The cookie of the page; empty where the directory made no pages."""
     for control in _elements(controls.body):
         kind, *rest = _elements(control.body)
         if kind.body == _PAGED and rest:

@@ -32,7 +32,7 @@ from appliance.people.names import LONGEST
 MOST_KNOWN: Final = 10_000
 LONGEST_LIST: Final = 64 << 20
 LOOKED_S: Final = 10.0
-"""How often the files are looked at."""
+"""Interval between two looks at the files."""
 _AHEAD: Final = timedelta(seconds=30)
 _UPN: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _UTF8: Final = 0x0C
@@ -174,7 +174,6 @@ class PersonCertificates:
                 self._looked = self._steady()
 
     def _read_lists(self) -> None:
-        """Take the lists whose files have changed."""
         for path in self._files:
             try:
                 about = path.stat()

@@ -27,7 +27,7 @@ from appliance.types import TOKEN_ALGORITHMS, JsonValue
 PublicKey: TypeAlias = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
 LONGEST_TOKEN: Final = 16 << 10
 LEEWAY_US: Final = 30_000_000
-"""How far the clock of the login service may be ahead."""
+"""The most that the login service's clock may be ahead."""
 _HEADER: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)

@@ -52,7 +52,6 @@ class Importing(JobKind[ModelImport, ArtifactImported]):
         return self._lifecycle.import_model(job.actor, path, model_id, job.report, files.append)
 
     def _known(self, job: Context[ModelImport]) -> ModelRecord | None:
-        """The record that the work made before the interruption."""
         try:
             found = self._lifecycle.record(_name(job.params))
         except StateRefused:

@@ -120,7 +120,6 @@ class Arrivals:
     def _examine(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Report
     ) -> ModelRecord:
-        """From quarantine to verified, or to refused."""
         try:
             if record.state == "quarantined":
                 facts = self._store.inventory.vet(record.id)

@@ -105,7 +105,6 @@ def facts_of(plugin: Plugin, wanted: Recipe) -> dict[str, object]:
 
 
 def _build(part: Path, wanted: Recipe, plugin: Plugin) -> Path:
-    """Build in `part`; the directory that goes into the cache."""
     for name in ("sdist", "tmp", "done"):
         (part / name).mkdir()
     toolkit = _toolkit(part, plugin)

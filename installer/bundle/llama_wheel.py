@@ -66,7 +66,6 @@ def fetch_source(part: Path, wanted: Recipe, env: Mapping[str, str]) -> Path:
 
 
 def _build(part: Path, wanted: Recipe) -> Path:
-    """Build in `part`; the directory that goes into the cache."""
     for name in ("sdist", "tmp", "done"):
         (part / name).mkdir()
     env = build_environment(part, wanted.arguments)

@@ -131,7 +131,6 @@ def licences(root: Path, packages: Sequence[Path], target: Path) -> None:
 
 
 def _files(whole: Path) -> Iterator[Path]:
-    """The files of the unpacked packages that go into the runtime, relative to them."""
     for path in whole.rglob("*"):
         name = str(path.relative_to(whole))
         if path.is_dir() and not path.is_symlink():

@@ -96,7 +96,6 @@ def build(
 def _at_hand(
     entries: Sequence[Locked], target: Target, wheels: Path, directory: Path
 ) -> Path | None:
-    """torch's wheel in `wheels`, if the lock has its hash; other such wheels are copied."""
     hashes = {entry.name: entry.hashes for entry in entries}
     runs = {(tag.interpreter, tag.abi) for tag in target.tags}
     found = None

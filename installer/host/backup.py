@@ -45,7 +45,7 @@ _WEIGHTS: Final = frozenset({"generate", "embed", "rerank"})
 _SEALED: Final = b"appliance sealed backup"
 """Begins an archive that is encrypted."""
 _COPY: Final = ".part"
-"""How the name of a copy ends that an import did not finish."""
+"""Ends the name of a copy that an import did not finish."""
 
 Left = list[dict[str, str]]
 """Models without files: the id and the digest of each."""

@@ -74,7 +74,6 @@ def check(layout: Layout, release: str) -> None:
 
 
 def _mounted_onto(layout: Layout) -> set[str]:
-    """Directories that systemd makes in the tree of a release for the unit's paths of the host."""
     places = [path.relative_to("/") for path in (layout.data, layout.tuning)]
     above = {str(path) for place in places for path in place.parents}
     return {*_MOUNTED, *units.MOUNTED, *map(str, places), *above}

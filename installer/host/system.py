@@ -162,7 +162,6 @@ def label(layout: Layout, release: Path, *, selinux: bool, fapolicyd: bool) -> l
 
 
 def _trusted(release: Path) -> Iterator[str]:
-    """Lines of a trust file of fapolicyd from the listing: path, size, digest."""
     for line in (release / "tree.list").read_text().splitlines():
         if line.startswith("f "):
             _, _, size, digest, path = line.split(" ", 4)

@@ -193,7 +193,6 @@ def _is_wheel(name: str) -> bool:
 
 
 def _part(media: Media, name: str, digest: str) -> Part:
-    """A wheel of the stick: its file's size, its signed digest."""
     try:
         size = os.lstat(media.root / name).st_size
     except OSError as error:
@@ -206,7 +205,6 @@ def _part(media: Media, name: str, digest: str) -> Part:
 def _unpack(
     store: Store, parts: Sequence[Part], made: Path, link: Path, progress: Progress
 ) -> None:
-    """Unpack the wheels, and point the link to them once they are on the disk."""
     work = made.with_name(made.name + ".part")
     remove(work)
     try:

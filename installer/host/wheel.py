@@ -67,7 +67,6 @@ def _unpack(archive: zipfile.ZipFile, site: Path, name: str) -> None:
 
 
 def _target(path: PurePosixPath, data: str) -> PurePosixPath | None:
-    """A member's path below the site directory; None for one that is not unpacked."""
     if path.is_absolute() or ".." in path.parts or "\\" in str(path):
         raise ValueError(f"{path} leads out of the directory")
     if path.suffix.lower() == ".pth":

@@ -227,7 +227,6 @@ def _read(raws: Sequence[bytes]) -> list[Fields] | None:
 
 
 def _doubtful(raws: Sequence[bytes], lines: bytes, bodies: Sequence[Fields]) -> list[int]:
-    """Places of the bodies that are not certainly a whole request in canonical form."""
     found = [at for at, body in enumerate(bodies) if not (
         # It is a request that has what its kind must have.
         body.request_id is not None

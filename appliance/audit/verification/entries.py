@@ -83,7 +83,6 @@ class ChainCheck:
 
     @property
     def moment(self) -> tuple[str, int]:
-        """Boot id and time since boot of the last entry."""
         return self._boot
 
     def adopt(self, found: Ahead) -> None:
@@ -128,7 +127,6 @@ class ChainCheck:
         return self.frontier.extend(leaves)
 
     def missing(self, next_seq: int) -> None:
-        """Note that the entries up to `next_seq` are missing."""
         gap = f"Entries {self.expected} to {next_seq - 1} are missing."
         self._found.entry(self.expected, "entry_missing", gap)
         self._epochs.missing()
@@ -136,7 +134,6 @@ class ChainCheck:
         self._before = ()
 
     def head(self, size: int, note: bytes) -> None:
-        """Check the head of a tree that has just reached `size` entries."""
         checkpoint = self._epochs.head(size, note)
         if checkpoint is None:
             return
@@ -152,7 +149,6 @@ class ChainCheck:
             self._unsigned = f"Entries {self.covered} to {size - 1} are not those that were signed."
 
     def end(self, size: int) -> None:
-        """Check that the rows ended at `size`."""
         if self.expected < size:
             self.missing(size)
         self._settle()
@@ -181,7 +177,6 @@ class ChainCheck:
         return body
 
     def _in_time(self, bodies: Sequence[Fields]) -> bool:
-        """True if all are of one boot, and the time since it does not fall."""
         boot, mono = bodies[0].boot_id, [body.mono_us for body in bodies]
         one = [body.boot_id for body in bodies].count(boot) == len(bodies)
         falls = boot == self._boot[0] and mono[0] < self._boot[1]

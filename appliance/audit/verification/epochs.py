@@ -35,7 +35,6 @@ class EpochCheck:
         return None if doubt else self._epoch
 
     def missing(self) -> None:
-        """Note missing entries, a handover perhaps among them."""
         self._gap = True
 
     def entry(self, seq: int, body: dict[str, Any]) -> None:

@@ -156,7 +156,6 @@ class VerificationReport:
 
     @classmethod
     def of_nothing(cls, first: int, found: Findings) -> "VerificationReport":
-        """The verdict on a log without a readable entry."""
         root = Frontier().root().hex()
         return cls(0, first, None, root, found.sorted(), found.count, 0, 0)
 

@@ -111,7 +111,6 @@ class IndexCheck:
             self.error = error
 
     def add(self, filed: Mapping[int, Sequence[int]]) -> None:
-        """Add counts of entries with each column."""
         for segment, counts in filed.items():
             so_far = self.filed.get(segment, [0] * len(_INDEXES))
             self.filed[segment] = [a + b for a, b in zip(so_far, counts, strict=True)]
@@ -156,7 +155,6 @@ class IndexCheck:
         return counts
 
     def _spanned(self, first: int, end: int, bodies: Sequence[Fields]) -> bool:
-        """True if the blocks that end here have the right spans."""
         if first % SPAN:
             return first // SPAN == end // SPAN  # else one began before
         told = self._spans(first, end)
@@ -171,7 +169,6 @@ class IndexCheck:
         return set(newest.execute(_SPANS, (first // SPAN, end // SPAN)))
 
     def _blocks(self, dbapi: Any, first: int, end: int) -> list[int]:
-        """Look entry by entry; how many have each column."""
         filed = [0] * len(_INDEXES)
         begun = first - first % SPAN  # a segment begins with a block
         spans = self._spans(begun, end)

@@ -55,7 +55,6 @@ class Around:
                 self._found.add(max(stray.seq, 0), STRAY[stray.table], message)
 
     def carried(self) -> None:
-        """Check that carried key handovers are those of the entries before."""
         try:
             known = {(h.size, h.encode()) for h in prover.handovers(self._log)}
             carried = [(segment, store.carried(segment)) for segment in self._log.segments]
@@ -67,7 +66,6 @@ class Around:
                 self._found.add(size - 1, "handover_invalid", message)
 
     def genesis(self, here: VerifierKey, believed: VerifierKey) -> None:
-        """Check that entry 0 names the key of all other checks."""
         named: object = None
         for row in store.leaves(self._log, 0, 1):
             try:
@@ -122,7 +120,6 @@ class Around:
             self._found.add(max(0, head.size - 1), "head_mismatch", message)
 
     def receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Check that each receipt names an entry in the log, or a pruned one."""
         for receipt in receipts:
             if receipt.seq < self._log.first:
                 continue

@@ -39,7 +39,7 @@ from appliance.errors import AuditRefused, NotFound
 from appliance.types import Receipt
 
 CHUNK: Final = 1_024
-"""How many rows are checked at once, up to the next multiple of it where none is missing."""
+"""Rows that are checked at once, up to the next multiple of it where none is missing."""
 Progress = Callable[[int, int], None]
 Heads: TypeAlias = deque[tuple[int, bytes]]
 
@@ -177,7 +177,6 @@ class _Run:
         self.crowded()
 
     def _middle(self) -> int | None:
-        """A head in the middle, where it pays to divide the range."""
         if not helps(self._end - self.first):
             return None
         # A little more than half: the second process takes a third of a second to start.
@@ -217,7 +216,6 @@ class _Run:
         return True
 
     def rows(self, progress: Progress, end: int) -> None:
-        """Check all rows that are left below `end`."""
         chain, total = self._chain, self._end - self.first
         try:
             while chunk := self._chunk(end):
@@ -379,7 +377,6 @@ class _Run:
         return store.next_checkpoint(self._db, end) or self._size
 
     def _request_before(self, intent: int) -> str | None:
-        """The request of an intent before the range that an outcome in it may close."""
         if not 0 <= intent < self.first:
             return None
         for _, _, _, raw in store.leaves(self._db, intent, intent + 1):

@@ -120,7 +120,6 @@ class _Stated:
 
 
 def _belongs(target: Path, artifact: Artifact, signature: bytes) -> bool:
-    """True if the partial copy is of an artifact with this signature and these names."""
     if not signature or not resumable(target):
         return False
     there = {str(p.relative_to(target)) for p in target.rglob("*") if not p.is_dir()}
@@ -190,7 +189,6 @@ def _go_on(
 
 
 def _open_copy(target: Path, size: int) -> tuple[int, int, bool]:
-    """A descriptor of the copy, how many bytes it has, and whether it is whole."""
     try:
         found = target.lstat()
         if found.st_size > size or (found.st_mode & 0o777 == _WHOLE and found.st_size != size):

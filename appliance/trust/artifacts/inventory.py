@@ -47,7 +47,6 @@ class Inventory:
         self._others = dict(others or {})
 
     def missing(self, record: ModelRecord) -> bool:
-        """As `intake.missing`."""
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> Vetted:
@@ -161,7 +160,6 @@ class Inventory:
         return record
 
     def discard(self, model_id: str) -> None:
-        """Remove a model's files, approvals and record, if there are any."""
         self._records.delete(model_id)
         if MODEL_ID.fullmatch(model_id):
             directories.remove_tree(self._directory / model_id)

@@ -79,7 +79,6 @@ class Artifact:
         return _decrypted(fd, name, self.cipher) if self.cipher and _encrypted(fd) else fd
 
     def prefix(self, name: str, limit: int) -> bytes:
-        """The first bytes of one of the files, at most `limit`. Raises as `open`."""
         return _prefix_and_close(self.open(name), name, limit)
 
 
@@ -131,7 +130,6 @@ def _encrypted(fd: int) -> bool:
 
 
 def _decrypted(fd: int, name: str, cipher: TextCipher) -> int:
-    """The plain content of an encrypted file, in memory; the file is closed."""
     try:
         text = cipher.open(_prefix_and_close(fd, name, MAX_FILE_BYTES))
     except StateRefused as error:

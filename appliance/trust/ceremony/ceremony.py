@@ -31,7 +31,7 @@ from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.policy.root import holder_of, version_of
 
 DAYS: Final = {"root": 730, "targets": 365, "snapshot": 180, "timestamp": 90}
-"""How long each is valid by default."""
+"""Default days of validity."""
 
 
 class Ceremony:
@@ -136,7 +136,6 @@ class Ceremony:
         return policy.version
 
     def policies(self) -> tuple[TrustPolicy | None, TrustPolicy | None]:
-        """The published policy, and the drafted one."""
         before = self._published()
         drafted = self._draft_path / TARGETS / POLICY
         new = policy_document.parse(drafted.read_bytes()) if drafted.exists() else None
@@ -193,7 +192,6 @@ class Ceremony:
         self._write(f"{version}.root.json", data)  # last: where it is, the rest is
 
     def _draft(self, *roles: str) -> None:
-        """Unsigned metadata of these roles, one version above what is published."""
         before = self._published()
         versions = dict(before.versions) if before else dict.fromkeys(ROLES, 0)
         for role in roles:
@@ -219,7 +217,6 @@ class Ceremony:
         durable.replace(self._draft_path / METADATA / name, data, 0o644)
 
     def drafts(self) -> dict[str, tuple[str, bytes]]:
-        """The drafted files: role and bytes by name."""
         self._go_on()
         folder, published = self._draft_path / METADATA, self._published_path / METADATA
         found = {}
@@ -231,7 +228,6 @@ class Ceremony:
         return found
 
     def _newest_root(self) -> Root | None:
-        """The drafted root, or else the published one."""
         for place in (self._draft_path, self._published_path):
             if found := _roots_in(place):
                 return Metadata[Root].from_bytes(found[-1].read_bytes()).signed
@@ -246,7 +242,6 @@ class Ceremony:
         return roots
 
     def sign(self, signer: Signer) -> list[str]:
-        """Sign every draft that this key may sign; their names."""
         signed = []
         for name, (role, data) in self.drafts().items():
             if any(officer.may_sign(root, role, signer) for root in self.roots_for(name)):

@@ -154,7 +154,6 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
 
 
 def _largest_layer(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of the largest block: tensors are named `blk.N.…`."""
     layers: dict[str, int] = {}
     for name, tensor in tensors.items():
         parts = name.split(".")
@@ -263,7 +262,6 @@ def _largest(metadata: Metadata, key: str, high: int, default: int | None) -> in
 
 
 def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
-    """Check the vocabulary; returns its size."""
     kind = _text(metadata, _TOKENIZER + "model")
     if kind not in allowed:
         raise GgufRejected(

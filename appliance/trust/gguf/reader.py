@@ -143,7 +143,6 @@ class Reader:
         return text.decode()
 
     def strings(self, count: int) -> tuple[bytes, ...]:
-        """The next `count` strings, checked together."""
         data, end, at = self._data, self._end, self.at
         length_at = struct.Struct("<Q").unpack_from
         found = []

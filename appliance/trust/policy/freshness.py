@@ -108,7 +108,6 @@ class Freshness:
         return f"expires-{days}d" if days else ""
 
     def _days_to(self, end_us: int) -> int | None:
-        """The smallest of the days to warn at that is not over yet."""
         left = end_us - self._time
         return min((days for days in WARN_DAYS if left <= days * _DAY_US), default=None)
 
@@ -163,7 +162,6 @@ class Freshness:
         return told
 
     def alarms(self) -> list[str]:
-        """The findings as sentences."""
         return [found.message for found in self.findings()]
 
     def _left(self, end_us: int) -> str:

@@ -39,7 +39,7 @@ LIMITS: Final = {
 """Most bytes of each file."""
 _STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
 MAX_STEP: Final = 10_000
-"""How far one update may count a version up."""
+"""The most that one update may count a version up."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,6 @@ def _check_evaluators(
 
 
 def _site(value: dict[str, JsonValue], roles: Mapping[str, SigningRole]) -> SiteRule:
-    """The appliances of the site: the key of none is a person's."""
     refuse = _refuse("policy_invalid")
     if "site" not in value:
         return SiteRule()

@@ -104,7 +104,6 @@ def verify_chain(held: tuple[bytes, ...]) -> None:
 
 
 def _check_clock(root: Root, name: str, least_us: int) -> int:
-    """The time that later roots may not go behind."""
     floor_us = _clock_us(root)
     if floor_us is not None and floor_us < least_us:
         raise refused(

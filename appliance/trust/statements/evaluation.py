@@ -203,7 +203,6 @@ class Evaluation(Statement, frozen=True):
         return self.about
 
     def predicate(self) -> dict[str, JsonValue]:
-        """A test result, and the block `evaluation`."""
         at, wanted, found = self.circumstances, self.specification.said, self.found
         tests: dict[str, list[str]] = {name: [] for name in _TESTS.values()}
         tests[_TESTS[found.comparison]].append("not_worse")
@@ -224,7 +223,6 @@ class Evaluation(Statement, frozen=True):
 
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
-        """Take the block `evaluation` apart."""
         block: dict[str, JsonValue] = strict_json.member(
             predicate, "evaluation", dict, cls.malformed
         )
@@ -281,7 +279,6 @@ class GateCertificate:
 
     @property
     def person(self) -> str:
-        """Signer of the specification."""
         return self.wanted.name
 
     @property
@@ -321,7 +318,6 @@ def pack_verdicts(
 def _configuration(
     wanted: Specification, found: GateFound, specification: str
 ) -> tuple[NamedDigest, ...]:
-    """Measured parts, by digest."""
     told = {
         f"model {wanted.model}": wanted.model_digest,
         f"dataset {wanted.dataset}": wanted.dataset_digest,
@@ -518,7 +514,6 @@ def check_terms(wanted: Specification, facts: TaskFacts, code: str) -> None:
 
 
 def _check(said: Evaluation) -> None:
-    """Check the parts of a statement against each other."""
     wanted, found, at = said.specification.said, said.found, said.circumstances
     told = said.terms
     terms = replace(

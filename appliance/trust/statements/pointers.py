@@ -110,7 +110,6 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         self._newest = None
 
     def _all(self) -> dict[str, tuple[str, bytes]]:
-        """The newest pointers, read from the database once."""
         if self._newest is None:
             with self._database.begin() as connection:
                 rows = connection.execute(sa.select(_POINTERS).order_by(_POINTERS.c.position))

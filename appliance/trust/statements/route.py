@@ -358,7 +358,6 @@ def read(envelope: bytes, evaluator: Callable[[str], PolicyKey]) -> RouteCertifi
 
 
 def _check(told: Calibrated, wanted: RouteSpecification) -> None:
-    """Check the parts of a statement against each other."""
     found, at, low = told.found, told.circumstances, told.found.low_micros
     none = not found.certified
     agree = {

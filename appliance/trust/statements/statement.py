@@ -117,7 +117,6 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def unsigned(cls, problem: str) -> PolicyRefused:
-        """The refusal of a signature."""
         return PolicyRefused(cls.UNSIGNED, f"{cls.NOUN}: {problem}.")
 
     @classmethod

@@ -18,7 +18,7 @@ from appliance.trust.bytes import strict_json
 from appliance.types import Json
 
 CLAIMED: Final = "claimed"
-"""How far the identity of an upstream is known; a node that signs would say `attested`."""
+"""The identity of an upstream is claimed; a node that signs would be `attested`."""
 
 
 @dataclass(frozen=True)
