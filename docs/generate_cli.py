@@ -21,8 +21,14 @@ _HEAD = """\
 `appliance COMMAND`. Exit status: 0 done, 1 refused or a check failed, 2 wrong usage, 3 the server
 cannot be reached. With `--json` stdout is one JSON document, also for an error (`code`, `message`,
 `hint`: [errors.md](errors.md)); progress and narration go to stderr. A state has a mark: `[+]`
-good, `[~]` under way, `[!]` needs a person, `[-]` at rest.
+good, `[~]` under way, `[!]` needs a person, `[-]` at rest. `--data DIR`, or `--directory DIR`,
+names the data directory; by default APPLIANCE_DATA does.
 """
+_COMMON = {
+    ("--directory, --data DIR", "Data directory, else APPLIANCE_DATA."): "[--data DIR]",
+    ("--json", "Print one JSON document."): "[--json]",
+}
+"""Options that most commands have, and how the usage shows them."""
 
 
 def cli_document() -> str:
@@ -42,18 +48,29 @@ def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Comman
 
 def _section(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
-    usage = " ".join(
-        piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"
-    )
-    lines = ["", f"## `{name}`", "", " ".join((command.help or "").split()), ""]
-    lines += ["```", f"{name} {usage}".rstrip() + " [OPTIONS]", "```", ""]
-    lines += ["| option | what it does |", "|---|---|"]
+    pieces = [piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]"]
+    options: list[str] = []
     for parameter in command.params:
         record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and record is not None:
-            option, meaning = (" ".join(text.split()).replace("|", "\\|") for text in record)
-            lines.append(f"| `{option}` | {meaning} |")
-    return "\n".join(lines) + "\n"
+        if not isinstance(parameter, click.Option) or record is None:
+            continue
+        option, meaning = (" ".join(text.split()) for text in record)
+        if (option, meaning) in _COMMON:
+            pieces.append(_COMMON[option, meaning])
+        else:
+            options.append(f"- `{option}`: {meaning}")
+    usage = " ".join([name, *pieces, *(["[OPTIONS]"] if options else [])])
+    lines = [
+        "",
+        f"## `{name}`",
+        "",
+        " ".join((command.help or "").split()),
+        "",
+        "```",
+        usage,
+        "```",
+    ]
+    return "\n".join([*lines, *([""] if options else []), *options]) + "\n"
 
 
 if __name__ == "__main__":

@@ -32,4 +32,4 @@ def test_every_command_and_option_is_in_it() -> None:
         section = document.split(f"## `appliance {name}`\n")[1].split("\n## ")[0]
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                assert f"`{parameter.opts[0]}" in section
+                assert any(f"{mark}{opt}" in section for opt in parameter.opts for mark in "`[")

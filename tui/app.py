@@ -137,6 +137,7 @@ class OperatorApp(Typing):
         self._reading = False
         self._read_topic: str | None = None  # what was read of the files since the server went
         self._unpainted: ExitStack | None = ExitStack()
+        self._awaited = {"keys", "poll"}
         self._shown_state: tuple[object, ...] = ()
         self._trail: list[str] = []
         self._written = desk.clock()
@@ -158,8 +159,8 @@ class OperatorApp(Typing):
             yield KeyLine()
 
     def on_mount(self) -> None:
-        """Nothing is painted before everything has its place: Textual lays a new screen out several
-        times.
+        """Nothing is painted before the keys have their place and the first poll ended: each would
+        have the whole screen painted again.
         """
         if self._unpainted is not None:
             self._unpainted.enter_context(self.batch_update())
@@ -169,7 +170,12 @@ class OperatorApp(Typing):
         self._poller.start()
 
     def on_key_line_made(self, _: KeyLine.Made) -> None:
-        self._paint()
+        self._came("keys")
+
+    def _came(self, part: str) -> None:
+        self._awaited.discard(part)
+        if not self._awaited:
+            self._paint()
 
     def _paint(self) -> None:
         if self._unpainted is not None:
@@ -213,6 +219,7 @@ class OperatorApp(Typing):
                 self.page.hear(snapshot.topic, snapshot.answer)
         self.draw()
         self._read_files()
+        self._came("poll")
 
     def _keep(self, load: CurrentLoad) -> None:
         """From time to time write the file, too."""

@@ -91,8 +91,10 @@ class Incidents:
     def __init__(self, database: Engine) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._told: dict[tuple[str, str, int | None], Alarm] = {}
         found = self.all(ended=False)
+        self._told: dict[tuple[str, str, int | None], Alarm] = {
+            (one.code, one.subject, None): _alarm(one) for one in found
+        }
         self._open = {(one.code, one.subject): one for one in found}
         self._first = {key: one.began_us for key, one in self._open.items()}
 
@@ -168,6 +170,11 @@ class Incidents:
             old = _ROWS.c.ended_us < now_us - _KEPT_US
             connection.execute(sa.delete(_ROWS).where(old))
         self._open = left
+
+
+def _alarm(one: IncidentRecord) -> Alarm:
+    """The alarm of an earlier process, whose end is told though nothing has begun in this one."""
+    return Alarm(one.code, one.level, one.subject, one.message, one.next, one.began_us, one.id)
 
 
 def _begun(connection: Connection, alarm: Alarm, now_us: int) -> IncidentRecord:

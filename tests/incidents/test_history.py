@@ -78,6 +78,17 @@ def test_a_restart_goes_on_with_what_is_open(database: sa.Engine, kept: Incident
     assert [(i.code, i.ended_us) for i in again.all()] == [("b", None), ("a", 90)]
 
 
+def test_an_end_over_a_restart_is_told_and_no_beginning_is_lost(
+    database: sa.Engine, kept: Incidents
+) -> None:
+    kept.look([alarm("a"), alarm("b")], 10)
+    again = Incidents(database)
+    look = again.look([alarm("b")], 20)
+    assert [(a.code, a.incident) for a in look.ended] == [("a", 1)]
+    assert [a.code for a in look.began] == ["b"]  # whether it was delivered is not kept
+    assert again.look([alarm("b")], 30).ended == ()
+
+
 def test_an_acknowledgement_is_kept_with_its_words(kept: Incidents) -> None:
     look = kept.look([alarm("a")], 10)
     done = kept.acknowledge(look.alarms[0].incident, "ada", "disk ordered", 20)

@@ -46,7 +46,7 @@ class LabData:
     def approval(self, client: AdminClient, model_id: str, name: str, key: str = "") -> bytes:
         subject = client.call(wire.MODEL_SUBJECT, model_id=model_id)
         return approval.sign(
-            ApprovalSubject(subject.digest, subject.signature_sha256),
+            ApprovalSubject(subject.digest, subject.signature_sha256, subject.round),
             name=name,
             meaning="fit for use",
             time_us=1_764_000_000_000_000,
