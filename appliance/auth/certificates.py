@@ -288,7 +288,7 @@ def _keep_key(key: ec.EllipticCurvePrivateKey, kept: CaKey) -> None:
 
 def _read(path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(host_key.read(path))
     except (OSError, ValueError) as error:
         raise _unusable(path, error) from error
 
@@ -350,8 +350,8 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """
     for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
         try:
-            with host_key.plain_file(key) as private:
-                target.load_cert_chain(certificate, private)
+            with host_key.plain_file(certificate) as shown, host_key.plain_file(key) as private:
+                target.load_cert_chain(shown, private)
         except (OSError, ssl.SSLError) as error:
             raise _unusable(certificate, error) from error
 
@@ -452,8 +452,9 @@ def pinned(data: Path, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(data / ca)
         if certificate:
-            with host_key.plain_file(data / key) as private:
-                context.load_cert_chain(data / certificate, private)
+            pair = host_key.plain_file(data / certificate), host_key.plain_file(data / key)
+            with pair[0] as shown, pair[1] as private:
+                context.load_cert_chain(shown, private)
     except (OSError, ssl.SSLError) as error:
         raise UsageError("certificate_unusable", f"{ca}: {error}") from error
     return context

@@ -48,7 +48,7 @@ def on(output: Output, data: Path, passphrase_file: Path | None) -> None:
     ring, there = KeyRing(passphrase_file), host_key.protected(data)
     files = protection.protect(data, "" if there else ring.secret("New passphrase", new=True))
     for path in protection.left_in_plain(data, config):
-        output.note(f"[!] {safe(str(path))} is outside of the data directory, and stays plain.")
+        output.note(f"[!] {safe(str(path))} stays in plain: it is no key file of the directory.")
     _tell(output, data, files)
 
 

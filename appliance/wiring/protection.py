@@ -18,10 +18,10 @@ from sqlalchemy import Engine
 from appliance.advisor import shelf, watch
 from appliance.audit import content, keyring
 from appliance.audit.entry import Draft
-from appliance.audit.files import LogFiles, write_new
+from appliance.audit.files import LogFiles, replace
 from appliance.audit.log import AuditLog
 from appliance.auth import certificates
-from appliance.config import Config, load_config
+from appliance.config import FILE_NAME, Config, load_config
 from appliance.db import open_database, scrub, seal
 from appliance.errors import StateRefused
 from appliance.evals import job as evaluations
@@ -36,6 +36,8 @@ from appliance.wiring.directory import hold
 from appliance.wiring.schema import FILES, MIGRATIONS, SEALED
 
 _PATIENCE_S: Final = 5.0
+_MOST: Final = 1 << 16
+"""Bytes of the largest key file: a name in the configuration may be a slip."""
 
 
 def key_files(data: Path, config: Config) -> list[Path]:
@@ -44,8 +46,9 @@ def key_files(data: Path, config: Config) -> list[Path]:
     own = [log.kek, log.signing, log.signing_next, evidence.path(data), evidence.next_path(data)]
     waiting = (data / config.tls.key).parent / certificates.NEXT / "server.key"
     wanted = [*own, *_named(data, config), waiting]
-    found = (path for path in wanted if path.is_file() and path.resolve().is_relative_to(whole))
-    return [data / path.resolve().relative_to(whole) for path in dict.fromkeys(found)]
+    real = (path.resolve() for path in dict.fromkeys(wanted) if path.is_file())
+    small = (path for path in real if path.stat().st_size <= _MOST and path.name != FILE_NAME)
+    return [data / path.relative_to(whole) for path in small if path.is_relative_to(whole)]
 
 
 def _encrypted(data: Path, config: Config) -> list[Path]:
@@ -56,10 +59,9 @@ def _encrypted(data: Path, config: Config) -> list[Path]:
 
 
 def left_in_plain(data: Path, config: Config) -> list[Path]:
-    """The secrets of the configuration that lie outside of the data directory, as they came."""
-    whole = data.resolve()
-    return [path for path in _named(data, config)
-            if path.is_file() and not path.resolve().is_relative_to(whole)]  # fmt: skip
+    """The secrets of the configuration that are no key files: most lie outside of the directory."""
+    taken = {path.resolve() for path in key_files(data, config)}
+    return [p for p in _named(data, config) if p.is_file() and p.resolve() not in taken]
 
 
 def _named(data: Path, config: Config) -> list[Path]:
@@ -116,7 +118,7 @@ def renew_kek(data: Path) -> list[Path]:
     with _recorded(data, "kek"):
         old = log.key_encryption_key()
         if not log.renewing.exists():
-            write_new(log.renewing, str(len(old)).encode(), 0o600)
+            replace(log.renewing, str(len(old)).encode())
         if len(old) == int(log.renewing.read_bytes()):
             fresh = os.urandom(host_key.BYTES) + old
             host_key.replace(log.kek, host_key.sealed(log.kek, fresh))

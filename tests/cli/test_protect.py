@@ -54,7 +54,7 @@ def test_a_new_secret_is_taken_in_by_the_same_command(
     told = [problem.code for problem in find_problems(lab.data, HOST)]
     assert told == ["key_in_plain", *before]
     again = run("protect", "on", *secret)
-    assert "scrape" in again.out and f"{tmp_path}/hook is outside" in again.err
+    assert "scrape" in again.out and f"{tmp_path}/hook stays in plain" in again.err
     assert b"sk-" not in (lab.data / "scrape").read_bytes()
     assert read_secret(lab.data, "scrape") == "sk-scrape"
     assert [problem.code for problem in find_problems(lab.data, HOST)] == before

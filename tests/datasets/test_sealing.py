@@ -74,6 +74,10 @@ def test_the_key_opens_the_very_items(path: Path, opened: Dataset) -> None:
         assert opening(path, split) == opened.splits[split]
 
 
+def test_a_key_encryption_key_that_was_replaced_still_opens(path: Path) -> None:
+    assert opening(path, "certify", bytes(range(64, 96)) + KEK) == opening(path, "certify")
+
+
 def test_another_key_encryption_key_opens_nothing(path: Path) -> None:
     assert refused(lambda: opening(path, "test", bytes(32))) == "dataset_seal_foreign"
 

@@ -20,6 +20,7 @@ from appliance.audit.search import Query
 from appliance.audit.verification.verify import verify_log
 from appliance.auth import certificates
 from appliance.clock import FixedClock
+from appliance.config import load_config
 from appliance.errors import ApplianceError
 from appliance.host import host_key
 from appliance.trust.bytes import dsse, ecdsa, evidence, strict_json
@@ -160,6 +161,24 @@ def listed(data: Path, *evaluators: ecdsa.PublicKey) -> None:
     root = ecdsa.load_private((keys / f"{lab.ROOT}.pem").read_bytes())
     envelope = dsse.sign(strict_json.dump(said), policy.PAYLOAD_TYPE, [root])
     (data / "trust" / "policy.json").write_bytes(envelope)
+
+
+def test_a_file_of_certificate_and_key_is_encrypted_and_serves(data: Path) -> None:
+    tls = data / "tls"
+    both = (tls / "server.key").read_bytes() + (tls / "server.pem").read_bytes()
+    (tls / "both.pem").write_bytes(both)
+    (data / "large").write_bytes(bytes(1 << 17))
+    text = '[tls]\ncertificate = "tls/both.pem"\nkey = "tls/both.pem"\n[metrics]\ntoken = "TOKEN"\n'
+    for slip in ("appliance.toml", "large"):
+        (data / "appliance.toml").write_text(text.replace("TOKEN", slip))
+        done = protection.protect(data, WORDS)
+        assert tls / "both.pem" in done and data / slip not in done
+        assert protection.left_in_plain(data, load_config(data)) == [data / slip]
+    assert b"PRIVATE KEY" not in (tls / "both.pem").read_bytes()
+    certificates.server_context(tls / "both.pem", tls / "both.pem")
+    certificates.pinned(data, "tls/ca.pem", "tls/both.pem", "tls/both.pem")
+    shown = certificates.fingerprint_of(tls / "server.pem")
+    assert certificates.fingerprint_of(tls / "both.pem") == shown
 
 
 def test_a_server_that_runs_is_in_the_way(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
