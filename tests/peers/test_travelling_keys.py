@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from appliance.errors import PolicyRefused, Unauthenticated, Unavailable
+from appliance.host import host_key
 from appliance.peers.documents import TravelLine
 from appliance.peers.signed_key import SignedKey
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.types import Limits
+from appliance.wiring import protection
 from tests.peers.site_members import OneOf, made_site, member_of, opened, publish
 from tests.site import Site
 from tests.trust.forge import new_key
@@ -71,6 +73,26 @@ def test_a_key_made_once_holds_at_all_and_so_does_its_end(members: dict[str, One
         sizes = entries(one)
         one.listens()
         assert entries(one) == sizes  # and then it is quiet
+
+
+def test_protected_appliances_hear_of_each_other_after_a_new_kek_too(tmp_path: Path) -> None:
+    _, sites = made_site(tmp_path, "ab")
+    with opened(sites) as members:
+        a, b = members.values()
+        key, secret = a.services.keys.create("crm", models=["m"])
+        assert b.pulls("a") == "" and admits(b, secret)
+    for made in sites.values():
+        protection.protect(made.data, "correct horse battery")
+    protection.renew_kek(sites["b"].data)
+    protection.renew_evidence(sites["a"].data)  # which no policy lists yet
+    with opened(sites) as members:
+        a, b = members.values()
+        _, fresh = a.services.keys.create("erp", models=["m"])
+        assert b.pulls("a") == "" and admits(b, fresh) and admits(b, secret)
+        b.services.keys.revoke(key.id)
+        assert a.pulls("b") == "" and not admits(a, secret)
+    for made in sites.values():
+        host_key.lock(made.data)
 
 
 def test_a_key_from_before_the_site_travels_and_names_may_be_two(tmp_path: Path) -> None:

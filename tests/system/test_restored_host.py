@@ -1,7 +1,8 @@
-"""A backup without models, restored on another host: nothing claims to be ready until they are
-brought, and the same artifact under the same id makes it whole.
+"""A backup restored on another host: a model that is brought, a batch that ran, answers computed
+again, with the texts under a passphrase and a new key-encryption key.
 """
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -11,8 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from appliance.api.app import create_lan_app
 from appliance.app import open_services
+from appliance.host import host_key
+from appliance.wiring import protection
 from installer.host import answers, backup
+from tests import replayed
+from tests.api.fake import FakeInference, with_fakes
+from tests.batches import site as batches
+from tests.batches.site import site
 from tests.cli.conftest import run_command
 from tests.installer.host.test_backup import host, quiet
 from tests.smol import ID, make_data
@@ -65,3 +73,67 @@ def test_a_restored_host_answers_when_its_model_is_brought(
             process.terminate()
             process.communicate(timeout=180)
     assert run_command("audit", "verify", "--json", data=new.data).document["ok"]
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A passphrase, which the installer finds where systemd puts it."""
+    (given := tmp_path / "credentials").mkdir()
+    (given / host_key.CREDENTIAL).write_text("correct horse battery")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(given))
+    return "correct horse battery"
+
+
+def moved(root: Path, data: Path, words: str) -> Path:
+    """The directory as a restore puts it elsewhere; the first host is lost."""
+    old, chosen = host(root / "first", data), answers.combine({})
+    backup.backup(old, chosen, quiet(old), root / "file", models=True)
+    shutil.rmtree(data)
+    new = host(root / "second", root / "elsewhere")
+    backup.restore(new, chosen, root / "file")
+    host_key.unlock(new.data, words)
+    return new.data
+
+
+@pytest.mark.slow
+async def test_a_batch_that_ran_ends_on_the_restored_host(tmp_path: Path, words: str) -> None:
+    async with site(tmp_path) as here:
+        here.services.jobs._runner.served = True
+        here.inference.hold = asyncio.Event()
+        batch = await here.begun(20)
+        await here.inference.starting.wait()
+        live = here.services.jobs.live(here.services.batches.store.get(batch.id).job or 0)
+        assert live is not None
+        await here.services.jobs.end([live])
+        assert here.services.batches.store.get(batch.id).status == "in_progress"
+    protection.protect(tmp_path / "data", words)
+    protection.renew_kek(tmp_path / "data")
+    data = moved(tmp_path, tmp_path / "data", words)
+    with open_services(data, clock=here.clock) as real:
+        inference = FakeInference(real.audit)
+        services = with_fakes(real, inference)
+        create_lan_app(services)
+        await services.jobs.serve()
+        found = await batches.Site(services, inference, here.clock, here.key).ended(batch)
+        assert (found.status, found.completed) == ("completed", len(inference.requests)) == (
+            "completed", 20)  # fmt: skip
+        lines = b"".join(part.text for part in services.batches.files.parts(found.output))
+        assert lines.count(b"\n") == 20
+        await services.jobs.close()
+    host_key.lock(data)
+
+
+@pytest.mark.slow
+async def test_answers_of_the_lost_host_are_computed_again(
+    tmp_path: Path, words: str, default_model_path: Path
+) -> None:
+    made = replayed.make(tmp_path, default_model_path)
+    async with replayed.serving(made, replayed.config()) as services:
+        seqs = await replayed.answers(services, 9, seed=1)
+    protection.protect(made, words)
+    data = moved(tmp_path, made, words)
+    protection.renew_kek(data)
+    async with replayed.serving(data, replayed.config()) as services:
+        told = await replayed.replayed(services, seqs=seqs)
+        assert told.same == len(seqs), told.document
+    host_key.lock(data)
