@@ -23,6 +23,7 @@ from installer.bundle.steps import BundleError
 from tests import durations, minilm, sweeps
 from tests.forked import FORKING
 from tests.routing import world
+from tests.shallow import shallow
 from tests.smol import SMALL, idle, loaded, make_data
 
 CHECKOUT = Path(__file__).parents[1]
@@ -146,6 +147,12 @@ def need_tool(name: str) -> str:
 def default_model_path() -> Path:
     """SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
     return obtain(cache_root() / "models", default_model())
+
+
+@pytest.fixture(scope="session")
+def shallow_path(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its first layers alone: a third of the time, for tests to which it may say nonsense."""
+    return shallow(default_model_path, tmp_path_factory.mktemp("shallow") / "model.gguf")
 
 
 def optional_model(model_id: str) -> Path:

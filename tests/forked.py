@@ -6,7 +6,7 @@ priority that it would have, runs its module as `__main__` and ends as Python do
 its workers in the same way, from a process that was made before the server did anything.
 
 The programs of a test marked `executed`, and those that are no modules of the product under this
-checkout, are executed.
+checkout, are executed; of the tests' own, `_OF_TESTS` and texts that begin with `FORKED` are not.
 """
 
 import ast
@@ -32,6 +32,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,17 @@ _CONFINED: Final = (
     "appliance.retrieval.reader",
     "appliance.workers.cpu_variants",
 )
+_OF_TESTS: Final = (
+    "tests.audit.appender",
+    "tests.batches.killed",
+    "tests.routing.killed",
+    "tests.routing.upstreams.engine",
+    "tests.system.ingest_kills",
+    "tests.system.leaking",
+    "tests.system.version_kills",
+)
+FORKED: Final = "# forked\n"
+"""The first line of a text for `-c` that needs no process which has imported nothing."""
 _BEGAN: Final = dict(os.environb)
 _AT_START: Final = (b"GLIBC_", b"LANG", b"LC_", b"LD_", b"MALLOC_", b"OMP_", b"PYTHON")
 """Of the environment, what counts only when a program is executed."""
@@ -66,6 +78,7 @@ class Order:
 
     Attributes:
         flags: of Python, before `-m`.
+        module: "" where the first of the words is a text, as after `-c`.
         targets: the numbers of the descriptors that come with the order.
         limits: soft and hard, in the order of `_LIMITS`.
     """
@@ -238,21 +251,25 @@ def _order(given: tuple[Any, ...]) -> tuple[Order, list[int]] | None:
         _restore, session, group, gid, gids, uid, mask, prepare, *_vfork,
     ) = given  # fmt: skip
     words = [os.fsdecode(word) for word in args]
-    if words[0] != _PYTHON or "-m" not in words or prepare is not None or not close_fds:
+    at = next((n for n, word in enumerate(words) if word in ("-m", "-c")), 0)
+    if words[0] != _PYTHON or not at or prepare is not None or not close_fds:
         return None
     if (group, gid, gids, uid) != (-1, None, None, None):
         return None
-    at = words.index("-m")
+    text = words[at] == "-c"
+    if text and not words[at + 1].startswith(FORKED):
+        return None
     pairs = dict(os.environb if env is None else (line.split(b"=", 1) for line in env))
     directory = str(Path.cwd()) if cwd is None else os.fsdecode(cwd)
-    if not _ours(words[1:at], words[at + 1], directory, pairs):
+    module = "" if text else words[at + 1]
+    if not _ours(words[1:at], module, directory, pairs):
         return None
     standard = {to: to if fd == -1 else fd for to, fd in enumerate((stdin, stdout, stderr))}
     descriptors = standard | {fd: fd for fd in keep if fd != errors and fd > 2}
     order = Order(
         flags=tuple(words[1:at]),
-        module=words[at + 1],
-        words=tuple(words[at + 2 :]),
+        module=module,
+        words=tuple(words[at + 1 if text else at + 2 :]),
         environment=pairs,
         directory=directory,
         targets=tuple(descriptors),
@@ -270,7 +287,7 @@ def _ours(
     """A fork of what this checkout imports is the same program."""
     here = Path(directory)
     return (
-        (module == "appliance" or module in _CONFINED)
+        module in ("", "appliance", *_CONFINED, *_OF_TESTS)
         and set(flags) <= {"-I", "-u", "-W", "ignore"}
         and here.is_dir()
         and (here == CHECKOUT or not (here / "appliance").exists())
@@ -342,14 +359,15 @@ def _become(order: Order, descriptors: Sequence[int], kept: int) -> None:
 def _show(order: Order) -> None:
     """Write the command line where other processes read it."""
     begin, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
-    words = (_PYTHON, *order.flags, "-m", order.module, *order.words)
+    given = ("-m", order.module) if order.module else ("-c",)
+    words = (_PYTHON, *order.flags, *given, *order.words)
     line = b"".join(os.fsencode(word) + b"\0" for word in words)
     ctypes.memmove(begin, line[: end - begin].ljust(end - begin, b"\0"), end - begin)
 
 
 def _as_python_begins(order: Order) -> None:
     """Set what `python` makes of its arguments and of the standard descriptors."""
-    sys.argv = ["-m", *order.words]
+    sys.argv = ["-m", *order.words] if order.module else ["-c", *order.words[1:]]
     sys.path[:] = [path for path in sys.path if path]
     if "-I" not in order.flags:
         sys.path.insert(0, order.directory)
@@ -385,7 +403,7 @@ def main(number: int) -> None:
         return
     order, descriptors = _next(socket.socket(fileno=number))
     kept = -1
-    while order.module == "appliance":
+    while order.module not in _CONFINED:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork():
             theirs.close()
@@ -399,14 +417,18 @@ def main(number: int) -> None:
     _become(order, descriptors, kept)
     _show(order)
     _as_python_begins(order)
-    _run(order.module)
+    _run(order)
 
 
-def _run(module: str) -> None:
-    """Run a module and end, without clearing what is shared with the process that forks."""
+def _run(order: Order) -> None:
+    """Run a program and end, without clearing what is shared with the process that forks."""
     status = 0
     try:
-        runpy._run_module_as_main(module)  # type: ignore[attr-defined]
+        if order.module:
+            runpy._run_module_as_main(order.module)  # type: ignore[attr-defined]
+        else:
+            main = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(order.words[0], "<string>", "exec"), vars(main))
     except SystemExit as end:
         if isinstance(end.code, int):
             status = end.code

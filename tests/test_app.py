@@ -81,6 +81,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
         assert caught.value.code == "data_locked"
         code = (
+            "# forked\n"
             "import sys, pathlib\n"
             "from appliance.errors import StateRefused\n"
             "from appliance.app import open_services\n"

@@ -19,7 +19,6 @@ def test_xdist_sees_the_groups(request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        ("api/test_described.py", "test_docs.py", "api/test_docs.py"),
         ("api/admin/test_roles.py", "test_docs.py", "api/test_docs.py", "api/admin/test_keys.py"),
         ("api/test_docs.py", "api/admin/test_keys.py", "test_docs.py", "api/test_described.py"),
     ],

@@ -30,7 +30,7 @@ from appliance.peers.look_votes import (
     RegisteredLook,
     VoteAsked,
 )
-from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS
+from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS, Rounds
 from appliance.peers.standing import SiteStanding
 from appliance.peers.travelling import Place, Travelling, TravelPage
 from appliance.trust.bytes import ecdsa, strict_json
@@ -47,7 +47,6 @@ MOST_BYTES: Final = 4 << 20
 _AGAIN: Final = 1_800
 """Rounds after which everything is asked for again."""
 _PAGES: Final = 100
-_PATIENCE_S: Final = 5.0
 _STATEMENT: Final = b"appliance site request v1\n"
 _log = logging.getLogger("appliance")
 
@@ -161,7 +160,7 @@ class PulledPeer:
         return refused
 
 
-class SiteExchange:
+class SiteExchange(Rounds):
     """Gives and takes documents.
 
     Args:
@@ -185,23 +184,8 @@ class SiteExchange:
         self.travelling, self.standing = travelling, standing
         self._run = secrets.token_hex(8)
         self.peers = [PulledPeer(address, self) for address in addresses]
-        self._stop = threading.Event()
-        runs = [self._told_here, *(peer.pull for peer in self.peers)]
-        self._threads = [
-            threading.Thread(target=self._repeat, args=(run,), name=f"site-{number}", daemon=True)
-            for number, run in enumerate(runs)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """End, after the requests under way."""
-        self._stop.set()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(_PATIENCE_S)
+        runs = (self._told_here, *(peer.pull for peer in self.peers))
+        super().__init__(EVERY_S, {f"site-{number}": run for number, run in enumerate(runs)})
 
     @property
     def travels(self) -> dict[str, PeerTravel]:
@@ -346,11 +330,6 @@ class SiteExchange:
             self.travelling.publish()
         except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
             _log.warning("documents of this appliance were not sent: %s", error)
-
-    def _repeat(self, run: Callable[[], None]) -> None:
-        while not self._stop.is_set():
-            run()
-            self._stop.wait(EVERY_S)
 
 
 def _malformed(problem: str) -> PolicyRefused:

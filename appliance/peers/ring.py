@@ -165,7 +165,39 @@ class RingPeer:
         self._problem, self._differs = problem, differs
 
 
-class PeerRing:
+class Rounds:
+    """Threads, each of which asks again and again.
+
+    Args:
+        every_s: the pause after each time.
+        asks: by the names of the threads.
+    """
+
+    def __init__(self, every_s: float, asks: Mapping[str, Callable[[], None]]) -> None:
+        self._every_s, self._stop = every_s, threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(ask,), name=name, daemon=True)
+            for name, ask in asks.items()
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, after the requests under way."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_PATIENCE_S)
+
+    def _repeat(self, ask: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            ask()
+            self._stop.wait(self._every_s)
+
+
+class PeerRing(Rounds):
     """All peers of `[peers]`, and the witness for them.
 
     Args:
@@ -194,31 +226,11 @@ class PeerRing:
             )
             for name, peer in peers.items()
         ]  # fmt: skip
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(peer,), name=f"peer-{peer.name}", daemon=True)
-            for peer in self._peers
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """End, after the requests under way."""
-        self._stop.set()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(_PATIENCE_S)
+        super().__init__(EVERY_S, {f"peer-{peer.name}": peer.ask for peer in self._peers})
 
     @property
     def standings(self) -> list[PeerStanding]:
         return [peer.standing for peer in self._peers]
-
-    def _run(self, peer: RingPeer) -> None:
-        while not self._stop.is_set():
-            peer.ask()
-            self._stop.wait(EVERY_S)
 
 
 def keys_of(name: str, peer: PeerConfig) -> PeerKeys:

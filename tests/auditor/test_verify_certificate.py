@@ -1,6 +1,8 @@
 """The verifier of certificates agrees with the appliance, on true and forged ones."""
 
 import ast
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -58,11 +60,12 @@ def pem(key: ecdsa.PrivateKey) -> str:
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-I", str(PROGRAM), *map(str, arguments)], capture_output=True, text=True
-    )
-    assert not done.stderr, done.stderr
-    return done.returncode, done.stdout
+    """As the program, without starting one."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        status = alone.main([str(each) for each in arguments])
+    assert not errors.getvalue(), errors.getvalue()
+    return status, out.getvalue()
 
 
 @pytest.fixture
@@ -300,8 +303,13 @@ def test_the_verdict_follows_from_the_outcomes(
 ) -> None:
     found = pairs(400, gained=20)
     path = write("certificate.json", certificate(found))
-    status, told = run(path, evaluator, "--outcomes", write("outcomes.jsonl", lines(found)))
+    given = (path, evaluator, "--outcomes", write("outcomes.jsonl", lines(found)))
+    status, told = run(*given)
     assert status == 0 and "judged again from its outcomes" in told
+    done = subprocess.run(
+        [sys.executable, "-I", str(PROGRAM), *map(str, given)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, told, "")
 
 
 @pytest.mark.parametrize(("floor", "verdict"), [(750_000, "pass"), (760_000, "fail")])

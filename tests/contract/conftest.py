@@ -122,16 +122,6 @@ def live_server(
 
 
 @pytest.fixture(scope="session")
-def reproducible_server(
-    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
-) -> Iterator[Live]:
-    # One thread: the mode keeps its count, and the suite shares its cores.
-    config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
-    with live(tmp_path_factory.mktemp("repro"), default_model_path, config) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def three_models(
     tmp_path_factory: pytest.TempPathFactory,
     default_model_path: Path,

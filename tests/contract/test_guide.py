@@ -18,6 +18,8 @@ from tests.system.test_docs_snippets import (
     follow,
 )
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/contract")
+
 MARKS = (ALONE, CLIENT, "<!-- tested with a person -->")
 SETS = ("MODEL", "EMBEDDER", "TASK", "CITING", "ROUTE", "COLLECTION")
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.contract.conftest import Live
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/contract")
+
 # As text, which guided_json takes too: Python writes no object that deep.
 DEEP = '{"type":"object","properties":{"a":' * 900 + "{}" + "}}" * 900
 # Other servers answer it with an exception of their translation to a grammar.

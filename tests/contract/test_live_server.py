@@ -15,6 +15,8 @@ from pydantic import BaseModel
 
 from tests.contract.conftest import Live
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/contract")
+
 QUESTION: list[ChatCompletionMessageParam] = [
     {"role": "system", "content": "You answer in one sentence."},
     {"role": "user", "content": "Why does a pump need a relief valve?"},

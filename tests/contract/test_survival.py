@@ -12,6 +12,8 @@ from openai.types.chat import ChatCompletionMessageParam
 
 from tests.contract.conftest import Live
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/contract")
+
 QUESTIONS = [
     f"Tell me about {thing}. " + "Be brief. " * (5 * n)
     for n, thing in enumerate(
@@ -36,9 +38,9 @@ async def stream(client: AsyncOpenAI, model: str, question: str) -> tuple[str, s
 
 
 async def test_eight_clients_at_once_read_what_each_would_read_alone(
-    reproducible_server: Live,
+    three_models: Live,
 ) -> None:
-    live = reproducible_server
+    live = three_models
     async with AsyncOpenAI(base_url=live.base_url, api_key=live.api_key) as client:
         alone = [await stream(client, live.model, q) for q in QUESTIONS]
         together = await asyncio.gather(*(stream(client, live.model, q) for q in QUESTIONS))

@@ -150,7 +150,13 @@ def test_duplicates_and_conflicts() -> None:
     assert rare.examples == ("other",)
 
 
-def test_groups_that_say_nothing() -> None:
+@pytest.fixture(scope="module")
+def sound() -> CheckReport:
+    """Of many items, which are as they should be."""
+    return check(dataset(orders(3000)))
+
+
+def test_groups_that_say_nothing(sound: CheckReport) -> None:
     single = check(dataset([replace(item, group=item.id) for item in orders(300)]))
     assert problem(single, "groups_are_ids") is not None
     one = check(dataset([replace(item, group="all") for item in orders(60)]))
@@ -161,7 +167,6 @@ def test_groups_that_say_nothing() -> None:
     assert "underpowered" in few.message
     large = [*orders(30), *[replace(i, id="x" + i.id, group="big") for i in orders(30, seed=2)]]
     assert problem(check(dataset(large)), "dominant_group") is not None
-    sound = check(dataset(orders(3000)))
     for code in ("groups_are_ids", "one_group", "few_groups", "dominant_group"):
         assert problem(sound, code) is None
 
@@ -210,8 +215,8 @@ def test_lengths_against_a_context() -> None:
     assert "tokens" not in check(dataset(items)).document()
 
 
-def test_what_so_many_groups_can_show() -> None:
-    facts = check(dataset(orders(3000))).facts.splits["test"]
+def test_what_so_many_groups_can_show(sound: CheckReport) -> None:
+    facts = sound.facts.splits["test"]
     expected = 2.4865 * (0.2 / facts.groups) ** 0.5
     assert facts.smallest_effect == pytest.approx(expected, rel=1e-3)
     assert facts.certifies_without_error == 0.02

@@ -101,6 +101,7 @@ def alone(library: Library, sealed_model: SealedFile) -> dict[int, Rows]:
     return {length: rows(single, length, 64) for length in {*itertools.chain(*LENGTHS.values())}}
 
 
+@pytest.mark.swept
 @pytest.mark.parametrize("chunk", [37, 512])
 @pytest.mark.parametrize("company", [False, True])
 def test_logits_are_the_same_to_the_last_bit(
@@ -156,11 +157,16 @@ def conversation(runner: ModelRunner, script: Script | None, capacity: int, slot
     return engine
 
 
+@pytest.fixture(scope="module")
+def fresh(library: Library, sealed_model: SealedFile) -> Counting:
+    """The turns alone, with one thread."""
+    return conversation(runner_of(library, sealed_model, 1), None, 4096, 1)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_turns_over_kept_prefixes_have_the_logits_of_fresh_ones(
-    library: Library, sealed_model: SealedFile, threads: int
+    library: Library, sealed_model: SealedFile, fresh: Counting, threads: int
 ) -> None:
-    fresh = conversation(runner_of(library, sealed_model, 1), None, 4096, 1)
     config = RunnerConfig(n_ctx=1024, slots=4, threads=threads, n_batch=700, kept=8)
     kept = ModelRunner(library, sealed_model.reopen(), config)
     found = conversation(kept, fresh.taken, config.n_ctx, 4)

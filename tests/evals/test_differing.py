@@ -34,6 +34,7 @@ from tests.api.admin.lab import client_of
 from tests.evals.gates import signed, wanted
 from tests.evals.orders import FITTED, WORDS, write_task
 from tests.evals.sealed import GROUPS, add_dataset, envelope, terms
+from tests.routing.world import copied
 from tests.smol import SMALL, key, quiet
 from tests.tasks.example import coefficients
 
@@ -43,19 +44,25 @@ BLIND: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lab with a classifier's task, and one dataset with and one without labels."""
-    initialise(tmp_path / "data", "lab", evaluated=True)
-    with open_services(tmp_path / "data", config=SMALL) as services:
-        add_dataset(services, tmp_path / "known")
-        add_dataset(services, tmp_path / "blind", split="unlabelled")
+    root = tmp_path_factory.mktemp("differing")
+    initialise(root / "data", "lab", evaluated=True)
+    with open_services(root / "data", config=SMALL) as services:
+        add_dataset(services, root / "known")
+        add_dataset(services, root / "blind", split="unlabelled")
         for name in ("fitted", "later"):
             text = FITTED.replace("margin = 0.05", "margin = 0.95")
-            path = write_task(tmp_path / name, text, classifier_json=coefficients("electrical"))
+            path = write_task(root / name, text, classifier_json=coefficients("electrical"))
             signing.sign_directory(path, key(services.data, "publisher"), quiet)
             services.lifecycle.import_model("uid:0", path, None, quiet)
-    return tmp_path / "data"
+    return root / "data"
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    return copied(made, tmp_path)
 
 
 @pytest.fixture

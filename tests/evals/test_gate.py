@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 import appliance
 from appliance.app import Services, open_services
@@ -42,11 +43,13 @@ from tests.jobs.shop import Heavy
 from tests.smol import APPROVERS, ID, SMALL, approve, key, make_data, quiet, sealed
 from tests.tasks.example import CLASSIFIER, coefficients
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.fixture(scope="module")
-def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
+def lab_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("gate")
-    data = make_data(root, default_model_path, evaluated=True)
+    data = make_data(root, shallow_path, evaluated=True)
     with open_services(data, config=SMALL) as services:
         add_task(services, root / "orders", model=ID)
         later = TASK.replace("version = 1", "version = 2")
@@ -70,7 +73,7 @@ def lab_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path)
     shutil.rmtree(root)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab(lab_data: Path) -> AsyncIterator[Services]:
     with open_services(lab_data, config=SMALL) as services:
         await services.supervisor.start(sealed(services))

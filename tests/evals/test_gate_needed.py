@@ -17,7 +17,7 @@ from appliance.trust.statements.specification import Specification
 from docs.gate_power import by_tango, least_gained, passes, reach
 from tests.evals.gates import wanted
 
-WORLDS = 500
+WORLDS = 150
 FIRST = 0.05 * 0.7
 SCHEDULE = (700_000, 100_000, 100_000, 100_000)
 

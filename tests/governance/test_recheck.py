@@ -25,9 +25,9 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 @pytest.fixture(scope="module")
-def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
+def smol_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("sweep")
-    yield make_data(root, default_model_path)
+    yield make_data(root, shallow_path)
     shutil.rmtree(root)
 
 

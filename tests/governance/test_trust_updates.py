@@ -142,7 +142,7 @@ def policy_here(services: Services) -> int:
     return trusted.versions["policy"]
 
 
-_KILLED = """
+_KILLED = """# forked
 import asyncio, os, shutil, signal, sys
 from pathlib import Path
 from appliance.audit import log

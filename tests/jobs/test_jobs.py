@@ -443,7 +443,7 @@ async def test_a_start_joins_the_same_work_that_the_last_server_left(tmp_path: P
         await s.until(left.job.id, JobState.DONE)
 
 
-_KILLED = """\
+_KILLED = """# forked
 import asyncio, sys
 from pathlib import Path
 from tests.jobs.shop import Shop

@@ -29,8 +29,8 @@ SETTINGS = {**SMALL.models, DE: ModelConfig(autoload=False)}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    made = make_data(tmp_path_factory.mktemp("adapters"), default_model_path)
+def data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    made = make_data(tmp_path_factory.mktemp("adapters"), shallow_path)
     with open_services(made, config=SMALL) as services:
         for seed, name in enumerate(("fr", "de")):
             add_adapter(services, name, seed)

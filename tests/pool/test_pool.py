@@ -27,17 +27,14 @@ from appliance.registry.audit_entries import SYSTEM
 from appliance.types import Caller, Limits
 from tests.answers import collect
 from tests.several import NAMES, SETTINGS, ask, config, make_models
-from tests.shallow import shallow
 from tests.smol import quiet, until
 
 ACTOR = "uid:4711"
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    root = tmp_path_factory.mktemp("several")
-    files = dict.fromkeys(NAMES, shallow(default_model_path, root / "shallow.gguf"))
-    return make_models(root, files)
+def three(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    return make_models(tmp_path_factory.mktemp("several"), dict.fromkeys(NAMES, shallow_path))
 
 
 @pytest.fixture(scope="module")

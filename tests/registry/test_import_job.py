@@ -159,7 +159,7 @@ async def test_an_import_whose_caller_went_away_is_resumed(
     assert (await again.outcome()).document["state"] == "verified"
 
 
-_KILLED = """\
+_KILLED = """# forked
 import asyncio, sys, threading
 from pathlib import Path
 from appliance.app import open_services

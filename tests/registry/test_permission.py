@@ -12,8 +12,8 @@ from tests.smol import SMALL, make_data, sealed
 
 
 @pytest.fixture(scope="module")
-def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("permission"), default_model_path)
+def smol_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("permission"), shallow_path)
 
 
 @pytest.fixture

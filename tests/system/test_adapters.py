@@ -38,9 +38,9 @@ def two_adapters(services: Services) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("adapters")
-    with serving(directory, default_model_path, CONFIG, two_adapters) as made:
+    with serving(directory, shallow_path, CONFIG, two_adapters) as made:
         yield made
 
 

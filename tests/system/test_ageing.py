@@ -20,9 +20,9 @@ ACTOR = "uid:4711"
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Site]:
+def origin(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("ageing")
-    yield asyncio.run(make(root, default_model_path))
+    yield asyncio.run(make(root, shallow_path))
     shutil.rmtree(root)
 
 

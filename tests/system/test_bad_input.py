@@ -8,6 +8,8 @@ import pytest
 from tests.smol import ID
 from tests.system.conftest import Server
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/system")
+
 LIMIT = "This model's maximum context length is 512 tokens"
 USER = {"role": "user", "content": "Hi"}
 

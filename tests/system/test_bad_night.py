@@ -78,7 +78,6 @@ from tests.forwarding.test_receivers import collector
 from tests.governance.test_agreement import put_back
 from tests.governance.test_trust_updates import later, update
 from tests.serving.test_replays import done
-from tests.shallow import shallow
 from tests.site import make_site
 from tests.smol import ID, SMALL, make_data, until
 from tests.trust.simulator import Simulator
@@ -595,9 +594,8 @@ def test_an_answer_differs(lab: LabData, caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    root = tmp_path_factory.mktemp("night")
-    return make_data(root, shallow(default_model_path, root / "shallow.gguf"))
+def stored(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("night"), shallow_path)
 
 
 @contextlib.asynccontextmanager

@@ -24,9 +24,11 @@ MODELS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.fixture(
-    scope="module", params=["smollm2", "q4_0", pytest.param("gemma", marks=pytest.mark.slow)]
-)
+# The copies of weights of each type are held against llama.cpp in tests/workers/test_repacking.py.
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("q4_0", "gemma")]
+
+
+@pytest.fixture(scope="module", params=["smollm2", *SLOW])
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

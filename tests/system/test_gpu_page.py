@@ -25,13 +25,11 @@ def test_the_settings_are_settings() -> None:
     assert (model.device, model.n_gpu_layers, model.autoload) == ("cuda", 0, False)
 
 
-def test_cuda_is_refused_and_another_model_answers(
-    tmp_path: Path, default_model_path: Path
-) -> None:
+def test_cuda_is_refused_and_another_model_answers(tmp_path: Path, shallow_path: Path) -> None:
     """The refused model is not served by the processor; another one is."""
     if driver_facts() is not None:
         pytest.skip("an NVIDIA driver is loaded on this host")
-    data = make_models(tmp_path, dict.fromkeys((ID, MODEL), default_model_path))
+    data = make_models(tmp_path, dict.fromkeys((ID, MODEL), shallow_path))
     with (data / "appliance.toml").open("a") as file:
         file.write(f"[engine]\nthreads = 1\n[models.default]\nn_ctx = 512\n{settings()}")
     server = Server(data, ("", ""))

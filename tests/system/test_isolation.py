@@ -14,6 +14,8 @@ from openai import AsyncOpenAI
 from tests.smol import ID
 from tests.system.conftest import Server
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/system")
+
 
 @dataclass(frozen=True)
 class Ask:

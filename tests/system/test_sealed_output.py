@@ -22,9 +22,9 @@ HEADER = 8 << 20  # beyond the metadata: weights
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
+def data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("sealed")
-    yield make_data(root, default_model_path)
+    yield make_data(root, shallow_path)
     shutil.rmtree(root)
 
 

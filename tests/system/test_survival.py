@@ -16,6 +16,8 @@ from openai import AsyncOpenAI
 from tests.smol import ID
 from tests.system.conftest import Server
 
+pytestmark = pytest.mark.xdist_group("the servers of tests/system")
+
 
 def body(**fields: Any) -> dict[str, Any]:
     return {"model": ID, "prompt": "Once", "ignore_eos": True, "temperature": 0, **fields}

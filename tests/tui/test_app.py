@@ -133,7 +133,7 @@ async def test_a_resize_storm_breaks_nothing() -> None:
     async with terminal(Script(status(models=[model("pump")]))) as opened:
         for digit in "1234590":
             await opened.press(digit)
-            for size in ((20, 5), (200, 60), (1, 1), (60, 20), (300, 100), (80, 24)):
+            for size in ((20, 5), (1, 1), (300, 100), (80, 24)):
                 await opened.pilot.resize_terminal(*size)
                 await opened.pilot.pause()
             assert opened.app.is_running

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -34,14 +35,12 @@ from appliance.workers.gpu_layers import GpuMemory, Offload
 from appliance.workers.supervisor import Supervisor
 from tests.answers import collect
 from tests.prepare import prepare
-from tests.shallow import shallow
 from tests.smol import ID, SMALL, caller, make_data, request, sealed, until
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    root = tmp_path_factory.mktemp("supervisor")
-    return make_data(root, shallow(default_model_path, root / "shallow.gguf"))
+def data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("supervisor"), shallow_path)
 
 
 @pytest.fixture
@@ -192,9 +191,10 @@ async def test_sealed_memory_is_given_back_at_both_ends_once_the_weights_are_loa
 
 
 async def test_a_worker_does_not_come_back_from_a_stored_file_that_has_changed(
-    default_model_path: Path, tmp_path: Path
+    data: Path, tmp_path: Path
 ) -> None:
-    data, before = make_data(tmp_path, default_model_path), sealed_files("self")
+    shutil.copytree(data, tmp_path / "data")
+    data, before = tmp_path / "data", sealed_files("self")
     with open_services(data, config=SMALL) as services:
         async with loaded(services) as supervisor:
             (stored,) = (data / "models" / ID).rglob("*.gguf")

@@ -5,10 +5,13 @@ same.
 """
 
 import asyncio
+import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 from starlette.types import Message, Scope
 
 from appliance.api.errors import install_error_handlers
@@ -41,8 +44,7 @@ class BatchLines:
         )  # fmt: skip
         self._app.state.services, self._app.state.large_bodies = services, large_bodies
         install_error_handlers(self._app)
-        for module in (chat, completions, embeddings, responses):
-            self._app.include_router(module.router)
+        self._app.router.routes.extend(_routes())
 
     async def ask(self, line: LineCall) -> LineReply:
         """Ask one; a cancellation leaves nothing running."""
@@ -64,6 +66,14 @@ class BatchLines:
 
         await self._app(_scope(line), receive, send)
         return LineReply(status, headers, bytes(body))
+
+
+@functools.cache
+def _routes() -> Sequence[BaseRoute]:
+    made = APIRouter()
+    for module in (chat, completions, embeddings, responses):
+        made.include_router(module.router)
+    return made.routes
 
 
 def _scope(line: LineCall) -> Scope:

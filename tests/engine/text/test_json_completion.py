@@ -135,6 +135,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+@pytest.mark.swept
 @pytest.mark.parametrize("loved", [b"", *LOVES.values()], ids=["openings", *LOVES])
 @pytest.mark.parametrize("schema", OPEN)
 def test_what_does_not_end_everywhere_ends_in_time(

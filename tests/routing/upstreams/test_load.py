@@ -32,7 +32,7 @@ from tests.routing.upstreams.site import (
 from tests.routing.upstreams.test_health import Clock
 
 CLIENTS, PROBES, EACH_S = 6, 180, 5
-TRIES = 20
+TRIES = 8
 KIND = {"kind": "openai", "probe_seconds": EACH_S, "connect_ms": 20_000, "idle_seconds": 60}
 
 

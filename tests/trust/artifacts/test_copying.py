@@ -237,7 +237,7 @@ def test_a_file_that_became_a_hard_link_leaves_nothing(source: Path, tmp_path: P
     assert not (tmp_path / "copy").exists()
 
 
-KILLED = """
+KILLED = """# forked
 import os, signal, sys
 from pathlib import Path
 from appliance.trust.artifacts import copying

@@ -275,7 +275,7 @@ def test_an_officer_who_rotates_for_decades(
     assert trusted.root.version == MAX_ROOTS + 2
 
 
-_STORY = """
+_STORY = """# forked
 import os, shutil, signal, sys
 from pathlib import Path
 from appliance.trust.bytes import durable

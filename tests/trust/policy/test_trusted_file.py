@@ -84,7 +84,7 @@ def test_a_lab_policy_beside_a_root_key_is_not_a_sites(tmp_path: Path) -> None:
     assert code_of(lambda: store.load_policy(tmp_path / "trust")) == "trust_profile"
 
 
-_SAVER = """
+_SAVER = """# forked
 import os, signal, sys
 from pathlib import Path
 from appliance.trust.policy import trusted_file
