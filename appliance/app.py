@@ -132,6 +132,11 @@ class Services:
     def policy(self) -> TrustPolicy:
         return load_policy(self.data / "trust")
 
+    def check_heard(self) -> None:
+        """Raises Unavailable (`site_stale`) where the policy has it wait to hear its site."""
+        if self.site is not None:
+            self.site.exchange.standing.check()
+
 
 @contextlib.contextmanager
 def open_services(
@@ -168,7 +173,9 @@ def open_services(
         if access.standing is not None:
             from appliance.wiring.site import SiteRoom  # of a site that has peers
 
-            site = SiteRoom(access.standing, log, access, trust, pool, evidence.ledger, routing)
+            site = SiteRoom(
+                access.standing, log, access, trust, pool, serving, evidence.ledger, routing
+            )
         yield Services(
             data=data,
             config=held.config,

@@ -280,6 +280,21 @@ class AuditConfig:
         "leaves the outcome `unknown`), or buffered, all of them after the outcome is durable.",
         choices=("live", "buffered"),
     )
+    receipt: str = _key(
+        "logged",
+        "When an answer ends: logged, once its entry is durable here, or mirrored, once another "
+        "appliance of the site has the entry, too.",
+        choices=("logged", "mirrored"),
+    )
+    mirror_ms: int = _key(
+        2_000, "Milliseconds that an answer waits for a mirror.", low=10, high=60_000
+    )
+    unmirrored: str = _key(
+        "refuse",
+        "An answer without a mirror in time: refuse ends it with 503 `mirror_unavailable`, tell "
+        "gives it, and its receipt says `mirrored: no`.",
+        choices=("refuse", "tell"),
+    )
     reserve_mib: int = _key(
         256, "Free disk space below which new requests are refused.", low=0, high=1 << 20
     )
@@ -840,7 +855,7 @@ def parse_config(text: str) -> Config:
         },
         peers={
             name: _peer(name, _table(_table(table, "peers", ""), name, "peers."))
-            for name in _table(table, "peers", "")
+            for name in _peers(table)
         },
         oidc={name: _login(name, _table(oidc, name, "oidc."), ldap) for name in oidc},
         ldap={name: _directory(name, _table(ldap, name, "ldap."), oidc) for name in ldap},
@@ -899,6 +914,15 @@ def _destination(name: str, table: _Table) -> NotifyConfig:
         _refuse_missing([n for n in ("mail_from", "mail_to") if not getattr(made, n)], where)
     _check_tls(made, made.to.startswith(("https:", "smtps:")), where)
     return made
+
+
+def _peers(table: _Table) -> _Table:
+    """The tables of other appliances. Raises UsageError where mirrors are asked for without one."""
+    found = _table(table, "peers", "")
+    if not found and _table(table, "audit", "").get("receipt") == "mirrored":
+        message = 'audit.receipt: "mirrored" needs another appliance, [peers."NAME"].'
+        raise UsageError("config_invalid", message, param="audit.receipt")
+    return found
 
 
 def _peer(name: str, table: _Table) -> PeerConfig:

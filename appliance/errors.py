@@ -1114,6 +1114,10 @@ CODES: Final[dict[str, Code]] = {
         "this appliance has heard no other of its site for too long, and the policy has it wait",
         "Try again; a balancer asks another appliance. `appliance site status` says why.",
     ),
+    "mirror_unavailable": Code(
+        "no other appliance has the log's entry of this answer",
+        "Try again; the answer is in the log. `appliance site status` says who is silent.",
+    ),
     "travelling_malformed": Code(
         "a document of the site cannot be read",
         "Take it from another appliance; both must be of releases that know it.",
@@ -1527,6 +1531,10 @@ CODES: Final[dict[str, Code]] = {
     "upstream_unlearnt": Code(
         "the upstream was not learnt yet",
         "Run `appliance upstream learn NAME` while its engine is idle, then have it approved.",
+    ),
+    "upstream_other": Code(
+        "a host was approved elsewhere as it is not here",
+        "Compare the tables of appliance.toml; else learn and approve it under another name.",
     ),
     "upstream_unstable": Code(
         "the upstream answers the same question differently",

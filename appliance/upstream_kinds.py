@@ -40,6 +40,7 @@ class EngineKind:
         tolerance: log-probabilities of one build differ by no more, in nats.
         fingerprint: `system_fingerprint` names the weights.
         metrics: where it says as a metric of Prometheus when its process began; "" for nowhere.
+        queue: metrics there that count the requests of all clients.
         receipts: its answers come with a receipt.
     """
 
@@ -62,6 +63,7 @@ class EngineKind:
     tolerance: float = 0.02
     fingerprint: bool = False
     metrics: str = ""
+    queue: tuple[str, ...] = ()
     receipts: bool = False
 
 
@@ -127,6 +129,7 @@ KINDS: Final[Mapping[str, EngineKind]] = {
             },
             token_prompts=True,
             metrics="/metrics",
+            queue=("vllm:num_requests_running", "vllm:num_requests_waiting"),
             choices=True,
             lengths=_LENGTHS,
             tools=_TOOLS,
@@ -144,6 +147,7 @@ KINDS: Final[Mapping[str, EngineKind]] = {
             },
             token_prompts=True,
             metrics="/metrics",
+            queue=("sglang:num_running_reqs", "sglang:num_queue_reqs"),
             choices=True,
             lengths=_LENGTHS,
             tools=_TOOLS,
@@ -166,6 +170,8 @@ KINDS: Final[Mapping[str, EngineKind]] = {
                 "choice": _choices_as_grammar,
             },
             token_prompts=True,
+            metrics="/metrics",
+            queue=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
             lengths=frozenset({"ignore_eos"}),
             # No expressions: a build without llguidance ends where one is asked for.
             # It leaves tools out without a word where the model's template has none.

@@ -49,6 +49,7 @@ from tui.screens.palette import Palette
 from tui.screens.people import PeoplePage
 from tui.screens.requests import RequestsPage
 from tui.screens.routes import RoutesPage
+from tui.screens.site import SitePage
 from tui.screens.tasks import TasksPage
 from tui.screens.trust import TrustPage
 from tui.screens.tuning import TuningPage
@@ -76,7 +77,7 @@ PAGES: tuple[type[Page], ...] = (
     OverviewPage, ModelsPage, RequestsPage, AuditPage, KeysPage, JobsPage, TasksPage,
     EvaluationsPage, LogsPage, MediaPage, LabelsPage, CollectionsPage, AdvicePage, RoutesPage,
     TuningPage, UpstreamsPage, IncidentsPage, DatasetsPage, DriftPage, PeoplePage, TrustPage,
-    UsagePage, FirstPage,
+    UsagePage, SitePage, FirstPage,
 )  # fmt: skip
 
 

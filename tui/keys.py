@@ -79,6 +79,7 @@ PLACES: Final = (
     MapPlace("4", "Audit", Level.TRUST, "the log: entries, proofs, verification"),
     MapPlace("i", "Incidents", Level.TRUST, "what is wrong, since when, who cares"),
     MapPlace("x", "Trust", Level.TRUST, "policy and people; what expires"),
+    MapPlace("n", "Site", Level.TRUST, "other appliances: heard, behind, put back"),
     MapPlace("0", "Import", Level.TRUST, "from a stick to an approved model"),
 )
 VERBS: Final = (

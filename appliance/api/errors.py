@@ -138,6 +138,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "log_ends_early": 503,
     "state_differs": 503,
     "site_stale": 503,
+    "mirror_unavailable": 503,
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,
@@ -189,7 +190,8 @@ RETRY_AFTER: Final[Mapping[str, int]] = {
 _HOPELESS: Final = frozenset(
     {
         "answer_unkept", "audit_corrupt", "audit_unavailable", "disk_full", "internal_error",
-        "key_quarantined", "log_ends_early", "model_suspended", "output_invalid", "state_differs",
+        "key_quarantined", "log_ends_early", "mirror_unavailable", "model_suspended",
+        "output_invalid", "state_differs",
         "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
         "upstream_redirect", "upstream_timeout",
     }

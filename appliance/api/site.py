@@ -14,7 +14,7 @@ from appliance.api.deps import services_of
 from appliance.api.openai.receipts import evidence_of
 from appliance.errors import NotFound, Refused
 from appliance.peers.exchange import SIGNED
-from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, RECEIPTS
 
 router = APIRouter(tags=["site"])
 
@@ -35,7 +35,7 @@ async def receipts(request: Request) -> Response:
 
     def found(body: bytes, signature: bytes) -> bytes:
         asked = site.exchange.receipt_asked(body, signature)
-        return evidence_of(services.reader, asked.key, asked.request).model_dump_json().encode()
+        return evidence_of(services, asked.key, asked.request).model_dump_json().encode()
 
     return await _answered(request, found)
 
@@ -45,6 +45,13 @@ async def looks(request: Request) -> Response:
     """The looks that this appliance knows, or a line that says why it tells none."""
     site = services_of(request).site
     return await _answered(request, site.exchange.vote) if site else Response(status_code=404)
+
+
+@router.post(ENTRIES, response_class=Response)
+async def entries(request: Request) -> Response:
+    """The cosignature of a log whose entries were kept, or a line that says why there is none."""
+    site = services_of(request).site
+    return await _answered(request, site.exchange.keep) if site else Response(status_code=404)
 
 
 async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:

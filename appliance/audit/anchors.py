@@ -10,6 +10,7 @@ Rules:
 import base64
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from appliance.audit import prover, store
@@ -19,12 +20,15 @@ from appliance.audit.entry import Draft
 from appliance.audit.handover import Handover
 from appliance.audit.merkle import Frontier, consistency_proof
 from appliance.audit.segments import Log
-from appliance.errors import AuditRefused
+from appliance.errors import AuditRefused, NotFound
 from appliance.types import Json
 
 _HANDOVER: Final = "handover "
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _LONGEST_PATH: Final = 63
+_MOST_ENTRIES: Final = 1_024
+_MOST_BATCH: Final = 1 << 20
+"""Bytes of the entries in one batch, but for those of one commit."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,54 @@ def witness_request(log: Log, witness: VerifierKey, seen: int | None = None) -> 
     lines = [f"handover {b64(handover.encode())}" for handover in chain]
     lines += [f"old {seen}", *map(b64, path), ""]
     return "\n".join(lines).encode() + b"\n" + note
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    """Entries for a mirror, which keeps them.
+
+    Attributes:
+        first: number of the first one.
+        peaks: roots of the complete subtrees before it, the widest first.
+        note: signed head of the tree that ends with the last one.
+        handovers: changes of the key before it that a mirror may not have seen.
+    """
+
+    first: int
+    peaks: tuple[bytes, ...]
+    bodies: tuple[bytes, ...]
+    note: bytes
+    handovers: tuple[Handover, ...]
+
+    @property
+    def size(self) -> int:
+        """Entries of the head."""
+        return self.first + len(self.bodies)
+
+
+def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
+    """The next entries from number `first` on, as many as one signed head ends.
+
+    Args:
+        first: None to begin with the newest head, without an entry.
+        known: entries that the mirror is known to have seen; None where it saw the last batch.
+
+    Raises:
+        NotFound: `not_found`: they were pruned, or the log is shorter.
+        AuditRefused: `audit_corrupt`.
+    """
+    note = prover.newest(log)
+    first = parse(note).checkpoint.size if first is None else first
+    if not log.first <= first <= store.size(log):
+        raise NotFound("not_found", f"Entry {first} is not here.")
+    rows = [row[3] for row in store.leaves(log, first, first + _MOST_ENTRIES)]
+    heads = list(store.checkpoints(log, first, first + len(rows)))
+    total = [0, *accumulate(map(len, rows))]
+    fits = [one for one in heads if total[one[0] - first] <= _MOST_BATCH] or heads[:1]
+    end, note = fits[-1] if fits else (first, store.note_of(log, first) or note)
+    before = () if known is None else (h for h in prover.handovers(log) if known <= h.size <= first)
+    edge = Frontier.at(first, store.subtree(log))
+    return LogBatch(first, tuple(edge.peaks()), tuple(rows[: end - first]), note, tuple(before))
 
 
 def read_request(request: bytes) -> WitnessRequest:

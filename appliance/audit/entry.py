@@ -106,7 +106,8 @@ NOTES: Final = {
         "network: `upstream`, `host`, the `digest` of its record, and of another appliance "
         "its `receipt` (`seq`, `leaf`, `size`), whose `standing` is `checked` (a proof held "
         "under the first key of the log `origin`) or `kept`; `answered` is what the host of "
-        "the intent's `sent` said of its answer, `unsent` that nothing went there"
+        "the intent's `sent` said of its answer, `unsent` that nothing went there; `site` is "
+        "`stale`, also in the intent, where the appliance heard no other of its site for too long"
     ),
     "hop": (
         "a request, or a text to tokenise (`asks` is `tokens`), goes to a host: `sent`, "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from appliance.audit import anchors, prover, pruning, store
+from appliance.audit.anchors import LogBatch
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.content import EncryptedText, commitment, decrypt
 from appliance.audit.entry import Draft, LogEntry
@@ -187,6 +188,11 @@ class LogReader:
         """As `anchors.witness_request`."""
         with self._opened() as log:
             return anchors.witness_request(log, witness, seen)
+
+    def batch(self, first: int | None, known: int | None) -> LogBatch:
+        """The next entries for a mirror: `anchors.log_batch`. Raises as `entry`."""
+        with self._opened() as log:
+            return anchors.log_batch(log, first, known)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
         """As `anchors.witnessed`."""

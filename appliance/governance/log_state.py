@@ -351,7 +351,8 @@ def _verdict(state: State, body: Body) -> None:
 
 
 def _certificate(state: State, body: Body) -> None:
-    table = "route_certificates" if body["action"] == "route_carried" else "certificates"
+    routes = str(body["action"]).startswith("route_")
+    table = "route_certificates" if routes else "certificates"
     if body["certificate"]:
         _put(state, table, body["certificate"], body, extra=_there(body, digest="task_digest"))
 
@@ -423,7 +424,8 @@ _ACTIONS: Final[Mapping[str, Callable[[State, Body], None]]] = {
     "key_group": _group, "gate_look": _look, "route_look": _look, "outcomes_read": _left,
     "gate_judged": _judged, "route_judged": _judged, "gate_verdict": _verdict,
     "route_verdict": _verdict, "certificate_kept": _certificate,
-    "evaluation_carried": _certificate, "route_carried": _certificate,
+    "route_certificate_kept": _certificate, "evaluation_carried": _certificate,
+    "route_carried": _certificate,
     "route_suspended": _suspended, "task_pointer": _pointer, "upstream_learn": _learned,
     "upstream_approval": _upstream, "labels_new": _labels, "labels_remove": _labels,
     "label_set": _label, SETTLED: _settle,

@@ -228,6 +228,7 @@ class Facts:
     unread_upstreams: tuple[Told, ...] = ()
     receivers: tuple[ReceiverFact, ...] = ()
     peers: tuple[PeerFact, ...] = ()
+    site_stale: str = ""
     people_away: tuple[Told, ...] = ()
     unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()

@@ -425,6 +425,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("peer_silent", "warning", "A peer does not cosign, or its log has not been seen", "3 min",
          "`appliance site status` says why; see to the peer, its network and its certificate.",
          _silent_peers),
+    Rule("site_stale", "critical", "No other appliance of the site answers this one",
+         "`stale_seconds`, 60 s",
+         "`appliance site status` says why; see to the network, then to the other appliances.",
+         lambda facts: _one(facts.site_stale, "{}")),
     Rule("people_away", "critical", "A source of people does not answer: soon they are refused",
          "when a person asks", "`appliance logs --grep people` says why; see to the directory, the"
          " login service, or the list of revoked certificates.", lambda facts: facts.people_away),

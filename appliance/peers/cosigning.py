@@ -6,12 +6,13 @@ cosigned only if the log's key of that time signed it and it begins with all tha
 Source: c2sp.org/tlog-witness, "add-checkpoint"; the statuses are those of that page.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from appliance.audit import checkpoint
 from appliance.audit.anchors import WitnessRequest
-from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.handover import Epoch
+from appliance.audit.checkpoint import Checkpoint, VerifierKey
+from appliance.audit.handover import Epoch, Handover
 from appliance.audit.merkle import verify_consistency
 from appliance.errors import AuditRefused
 
@@ -63,13 +64,7 @@ def extended(seen: SeenLog, request: WitnessRequest) -> SeenLog:
     if request.old != seen.size:  # before the keys, which follow from where it begins
         why = f"{seen.size} entries were seen, not {request.old}"
         raise NotCosigned(409, why, size=seen.size)
-    try:
-        # A head that closed an epoch is signed by the key of that epoch.
-        known, due = seen.epoch.number, (h for h in request.handovers if h.size < size)
-        epoch = seen.epoch.through(h for h in due if h.epoch >= known)
-        head = checkpoint.verify(request.note, epoch.key)
-    except AuditRefused as error:
-        raise NotCosigned(403, error.message, other=seen.size > 0) from error
+    epoch, head = signed_head(seen.epoch, request.handovers, request.note, changed=seen.size > 0)
     if not head.size:
         raise NotCosigned(422, "an empty log has nothing to see")
     path, same = request.path, not seen.size and not request.path
@@ -77,3 +72,25 @@ def extended(seen: SeenLog, request: WitnessRequest) -> SeenLog:
         why = f"its first {seen.size} entries are not those that were seen"
         raise NotCosigned(422, why, other=True)
     return replace(seen, epoch=epoch, size=head.size, root=head.root)
+
+
+def signed_head(
+    epoch: Epoch, handovers: Iterable[Handover], note: bytes, *, changed: bool
+) -> tuple[Epoch, Checkpoint]:
+    """A head that the log's key of that time signed, and the epoch of that key.
+
+    Args:
+        epoch: one that was known before.
+        changed: whether another key shows that the log is not what was seen.
+
+    Raises:
+        NotCosigned: 403.
+    """
+    try:
+        # A head that closed an epoch is signed by the key of that epoch.
+        size = checkpoint.parse(note).checkpoint.size
+        due = (h for h in handovers if h.size < size and h.epoch >= epoch.number)
+        found = epoch.through(due)
+        return found, checkpoint.verify(note, found.key)
+    except AuditRefused as error:
+        raise NotCosigned(403, error.message, other=changed) from error

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.audit.anchors import LogBatch
+from appliance.audit.checkpoint import VerifierKey
 from appliance.datasets.ledger import LedgerLook
 from appliance.datasets.marks import SplitMarks
 from appliance.errors import ApplianceError, PolicyRefused
@@ -30,7 +32,8 @@ from appliance.peers.look_votes import (
     RegisteredLook,
     VoteAsked,
 )
-from appliance.peers.ring import DOCUMENTS, LOOKS, RECEIPTS, Rounds
+from appliance.peers.mirror import MirrorAsked, MirroredLogs, MirrorTold
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, RECEIPTS, Rounds
 from appliance.peers.standing import SiteStanding
 from appliance.peers.travelling import Place, Travelling, TravelPage
 from appliance.trust.bytes import ecdsa, strict_json
@@ -89,7 +92,7 @@ class LooksAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vote: VoteAsked | None
 
 
-A = TypeVar("A", DocumentsAsked, ReceiptAsked, LooksAsked)
+A = TypeVar("A", DocumentsAsked, ReceiptAsked, LooksAsked, MirrorAsked)
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,13 @@ class PeerTravel:
     Attributes:
         problem: why nothing comes from it now; "" where it does.
         refused: documents of its last whole answer that were refused.
+        heard: when it answered last, by the clock of `SiteStanding`; None for never.
     """
 
     name: str
     problem: str
     refused: tuple[TravelRefusal, ...]
+    heard: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class PulledPeer:
     def pull(self) -> None:
         """Ask once for everything new; `travel` has the problem then."""
         if self._exchange.standing.place is None:  # the policy does not list this appliance
-            self.travel = PeerTravel(self.address.name, "", ())
+            self.travel = replace(self.travel, problem="", refused=())
             return
         self._rounds += 1
         if self._rounds % _AGAIN == 0:
@@ -147,7 +152,8 @@ class PulledPeer:
         if bool(problem) != bool(self.travel.problem):
             told = f"gives no documents: {problem}" if problem else "gives documents"
             _log.info("peer %s %s", self.address.name, told)
-        self.travel = PeerTravel(self.address.name, problem, tuple(refused[:_PAGES]))
+        heard = self.travel.heard if problem else self._exchange.standing.hear()
+        self.travel = PeerTravel(self.address.name, problem, tuple(refused[:_PAGES]), heard)
 
     def _pages(self) -> list[TravelRefusal]:
         refused: list[TravelRefusal] = []
@@ -176,8 +182,10 @@ class SiteExchange(Rounds):
         standing: SiteStanding,
         policy: Callable[[], TrustPolicy],
         voter: LookVoter,
+        mirrored: MirroredLogs,
         addresses: list[PeerAddress],
     ) -> None:
+        self._mirrored = mirrored
         self._voter, self._voting = voter, threading.Lock()
         self._origin, self._key, self._policy = origin, key, policy
         self.hint = ecdsa.hint(key.public_key())
@@ -231,6 +239,30 @@ class SiteExchange(Rounds):
         with self._voting:
             return msgspec.json.encode(self._voter.answer(asked.vote))
 
+    def keep(self, body: bytes, signature: bytes) -> bytes:
+        """Keep entries of another appliance's log, and cosign. Raises as `answer`."""
+        asked = self._asked(body, signature, MirrorAsked)
+        log_key = self._policy().site.members[asked.member].log_key
+        known = [one for one in self.peers if one.address.log_key == log_key]
+        if not known:
+            raise PolicyRefused("member_not_listed", "[peers] names no appliance with this log.")
+        told = self._mirrored.keep(VerifierKey.parse(log_key.encode()), asked)
+        return msgspec.json.encode(told)
+
+    def mirror(self, address: PeerAddress, batch: LogBatch | None) -> MirrorTold:
+        """Have another appliance keep entries of the own log, or tell where to begin.
+
+        Raises:
+            OSError: it does not answer, or refuses.
+            PolicyRefused: `member_not_listed`, `travelling_malformed`.
+        """
+        member = self._listed(address)
+        asked = MirrorAsked.of(self.hint, member.log, batch)
+        answer = self._post(ENTRIES, address, member, asked)
+        if answer.status != 200:
+            raise _refused(answer)
+        return strict_json.decode(answer.body, MirrorTold, _malformed)
+
     def hear_looks(self, address: PeerAddress) -> None:
         """Take all looks that a peer knows, unless that was done since the start."""
         member = self._listed(address)
@@ -246,9 +278,11 @@ class SiteExchange(Rounds):
 
         Raises:
             StateRefused: `looks_unagreed`; the look is not permitted.
+            Unavailable: `site_stale`.
         """
         if self.standing.place is None:
             return []
+        self.standing.check()
         mine = f"@{self.hint}"  # one specification on two appliances is two looks
         asking = self._voter.agree(RegisteredLook(replace(look, id=look.id + mine), marks))
         asked = next(asking)
@@ -282,8 +316,7 @@ class SiteExchange(Rounds):
         asked = DocumentsAsked(self.hint, member.log, run, place)
         answer = self._post(DOCUMENTS, address, member, asked)
         if answer.status != 200:
-            said = answer.body.decode("utf-8", "replace").strip()[:200]
-            raise ConnectionError(f"it answered {answer.status}: {said}")
+            raise _refused(answer)
         if len(answer.body) > MOST_BYTES:
             raise _malformed(f"more than {MOST_BYTES} bytes")
         page = strict_json.decode(answer.body, TravelPage, _malformed)
@@ -309,7 +342,7 @@ class SiteExchange(Rounds):
         path: str,
         address: PeerAddress,
         member: SiteMember,
-        asked: DocumentsAsked | ReceiptAsked | LooksAsked,
+        asked: DocumentsAsked | ReceiptAsked | LooksAsked | MirrorAsked,
     ) -> "HttpAnswer":
         body = msgspec.json.encode(asked)
         signature = base64.b64encode(ecdsa.sign(self._key, _STATEMENT + body)).decode()
@@ -334,3 +367,8 @@ class SiteExchange(Rounds):
 
 def _malformed(problem: str) -> PolicyRefused:
     return PolicyRefused("travelling_malformed", f"Documents of a peer: {problem}.")
+
+
+def _refused(answer: "HttpAnswer") -> ConnectionError:
+    said = answer.body.decode("utf-8", "replace").strip()[:200]
+    return ConnectionError(f"it answered {answer.status}: {said}")

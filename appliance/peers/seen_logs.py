@@ -6,7 +6,7 @@ Rule: a head is on the disk before it is cosigned; a witness never forgets.
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.handover import Epoch
@@ -72,14 +72,18 @@ class SeenLogs:
         return SeenLog(epoch, row.size, row.root), row.seen_us
 
     def see(self, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
-        """Keep a seen log, durably."""
+        """Keep what was seen; it is durable then."""
+        with self._database.begin() as connection:
+            self._seen_in(connection, genesis, log, now_us)
+
+    @staticmethod
+    def _seen_in(connection: Connection, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
         values = {
             "genesis": genesis.encode(), "epoch": log.epoch.number, "start": log.epoch.start,
             "key": log.epoch.key.public, "size": log.size, "root": log.root, "seen_us": now_us,
         }  # fmt: skip
-        with self._database.begin() as connection:
-            connection.execute(sa.delete(_SEEN).where(_SEEN.c.genesis == values["genesis"]))
-            connection.execute(sa.insert(_SEEN).values(values))
+        connection.execute(sa.delete(_SEEN).where(_SEEN.c.genesis == values["genesis"]))
+        connection.execute(sa.insert(_SEEN).values(values))
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
         with self._database.connect() as connection:

@@ -29,7 +29,7 @@ class SiteStanding:
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+        self._now, self._begun = now, now()
         self._heard: float | None = None
         self._rule = SiteRule()
         self.place: int | None = None
@@ -44,32 +44,45 @@ class SiteStanding:
         mine = rule.members.get(hint)
         self._rule, self.place = rule, names.index(mine.name) if mine else None
 
-    def hear(self) -> None:
-        """Note that another appliance answered."""
+    def hear(self) -> float:
+        """Note that another appliance answered; when."""
         self._heard = self._now()
+        return self._heard
 
-    @property
-    def heard_s(self) -> float | None:
-        """Seconds since another appliance answered; None for never."""
-        return None if self._heard is None else self._now() - self._heard
+    def ago(self, heard: float | None) -> float | None:
+        """Seconds since something was heard; None for never."""
+        return None if heard is None else self._now() - heard
 
     @property
     def stale(self) -> bool:
         """True if it is a member and heard no other for too long."""
-        heard = self.heard_s
+        heard = self.ago(self._heard)
         return self.place is not None and (heard is None or heard > self._rule.stale_seconds)
 
-    def share(self, limits: Limits) -> Limits:
-        """This appliance's part of a key's limits.
+    @property
+    def silence(self) -> str:
+        """The words of an alarm; "" while it hears another one, or began less than so long ago."""
+        since = self._begun if self._heard is None else self._heard
+        if not self.stale or self._now() - since <= self._rule.stale_seconds:
+            return ""
+        what = (
+            "approvals, looks and keys of apps are refused"
+            if self._rule.refuse_stale
+            else ("keys that were revoked since may still be taken")
+        )
+        return f"No other appliance of the site answered for {self._rule.stale_seconds} s: {what}."
 
-        Raises:
-            Unavailable: `site_stale` where the policy lets it wait until it hears another.
-        """
-        if self.place is None:
-            return limits
+    def check(self) -> None:
+        """Raises Unavailable (`site_stale`) where the policy has it wait to hear another one."""
         if self._rule.refuse_stale and self.stale:
             message = f"No other appliance answered for {self._rule.stale_seconds} s."
             raise Unavailable("site_stale", message, retry_after=_RETRY_S)
+
+    def share(self, limits: Limits) -> Limits:
+        """This appliance's part of a key's limits. Raises as `check`."""
+        if self.place is None:
+            return limits
+        self.check()
         return part(limits, self.place, len(self._rule.members))
 
 

@@ -127,6 +127,8 @@ class Travelling:
                         else:  # what has ended stays ended, whatever a row says
                             self._applied(kind, known, policy)
             for kept in self._store.waiting():
+                if kept.document.kind not in self._kinds:  # a newer release kept it here
+                    continue
                 kind = self._kinds[kept.document.kind]
                 waits = self._applied(kind, kept.document, policy)
                 if waits != kept.waits:

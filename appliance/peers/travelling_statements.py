@@ -1,4 +1,4 @@
-"""Statements on their way: approvals, pointers, certificates of gates.
+"""Statements on their way: approvals, pointers, certificates of gates and routes.
 
 Rules: each takes the way of one on a stick, with its checks and its entry in the log. An approval
 waits for its artifact, and counts in its own round. Of a name's pointers that no other follows, the
@@ -6,20 +6,23 @@ last signed one holds, on each appliance.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Final
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Protocol
 
-from appliance.errors import Refused, StateRefused
+import msgspec
+
+from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.peers.documents import TravellingDocument, TravelStore
 from appliance.registry.pointing import Pointing
 from appliance.registry.states import following
 from appliance.trust.artifacts.store import ModelStore
+from appliance.trust.bytes import strict_json
 from appliance.trust.policy.policy import TrustPolicy
-from appliance.trust.statements import evaluation
-from appliance.trust.statements.approval import ApprovalStatement
-from appliance.trust.statements.evaluations import Evaluations
+from appliance.trust.statements.approval import ApprovalStatement, UpstreamSubject
 from appliance.trust.statements.pointer import TaskPointer
 from appliance.trust.statements.statement import Signed
+from appliance.trust.statements.upstream import UpstreamRecord
 
 ACTOR: Final = "site"
 
@@ -125,33 +128,107 @@ class TravellingPointers(_Statements):
         return max(ends, key=lambda each: (each.said.time, each.id), default=pointer)
 
 
+class Identified(Protocol):
+    """A certificate that was verified."""
+
+    @property
+    def id(self) -> str:
+        """Digest of what was signed."""
+        ...
+
+
 class TravellingCertificates(_Statements):
-    """Certificates of gates.
+    """Certificates of one kind.
 
     Args:
-        keep: takes one from elsewhere, as `keeping.keep_certificate`.
+        verify: reads one under a policy.
+        envelopes: those that are kept here.
+        keep: takes one that came from elsewhere, as `keeping.keep_certificate`.
     """
-
-    name = "evaluation"
 
     def __init__(
         self,
+        name: str,
         store: TravelStore,
-        evaluations: Evaluations,
+        verify: Callable[[bytes, TrustPolicy], Identified],
+        envelopes: Callable[[], list[bytes]],
         keep: Callable[[str, bytes, TrustPolicy], object],
     ) -> None:
         super().__init__(store)
-        self._evaluations, self._keep = evaluations, keep
+        self.name, self._verify, self._envelopes, self._keep = name, verify, envelopes, keep
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        return self._document(evaluation.verify(envelope, policy).id, envelope)
+        """Verify a certificate by itself."""
+        return self._document(self._verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        if document.envelope not in self._evaluations.envelopes():
+        """Keep it, unless it is kept already."""
+        if document.envelope not in self._envelopes():
             self._keep(ACTOR, document.envelope, policy)
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        for envelope in self._fresh(self._evaluations.envelopes()):
+        """Certificates that were made here."""
+        for envelope in self._fresh(self._envelopes()):
+            with contextlib.suppress(Refused):
+                yield self.read(envelope, policy)
+
+
+class HostApprovals(Protocol):
+    """Approved hosts of upstreams, as `routing.upstreams.service.Upstreams` has them."""
+
+    def given(self) -> Iterable[tuple[UpstreamRecord, bytes, bytes]]:
+        """Records of hosts, what was learnt of their answers, and approvals."""
+        ...
+
+    def adopt(self, actor: str, record: UpstreamRecord, learnt: bytes, envelope: bytes) -> None:
+        """Take one that was given elsewhere. Raises Refused where it cannot hold, or not yet."""
+        ...
+
+
+class SignedHost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An approval of a host, and what it is of.
+
+    Attributes:
+        learnt: the fingerprint that the record has the digest of, in base64.
+        approval: the signed envelope.
+    """
+
+    record: UpstreamRecord
+    learnt: bytes
+    approval: str
+
+
+class TravellingHosts(_Statements):
+    """Approvals of the hosts of upstreams, each with the record that it is of."""
+
+    name = "upstream"
+
+    def __init__(self, store: TravelStore, hosts: HostApprovals) -> None:
+        super().__init__(store)
+        self._hosts = hosts
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        """Verify that the approval is of the record, and the record of what was learnt."""
+        told = strict_json.decode(envelope, SignedHost, _malformed)
+        approval = ApprovalStatement.verify(told.approval.encode(), policy)
+        if approval.said.about != UpstreamSubject.of(told.record).named():
+            raise _malformed("the approval is of another host")
+        if hashlib.sha256(told.learnt).hexdigest() != told.record.fingerprint:
+            raise _malformed("something else was learnt of it")
+        return self._document(approval.id, envelope)
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        """Give it to the host."""
+        told = msgspec.json.decode(document.envelope, type=SignedHost)
+        self._hosts.adopt(ACTOR, told.record, told.learnt, told.approval.encode())
+
+    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+        """Approvals that were given here."""
+        told = {
+            msgspec.json.encode(SignedHost(record, learnt, approval.decode()))
+            for record, learnt, approval in self._hosts.given()
+        }
+        for envelope in self._fresh(sorted(told)):
             with contextlib.suppress(Refused):
                 yield self.read(envelope, policy)
 
@@ -164,3 +241,7 @@ def _once(code: str) -> Iterator[None]:
     except Refused as error:
         if error.code != code:
             raise
+
+
+def _malformed(problem: str) -> PolicyRefused:
+    return PolicyRefused("travelling_malformed", f"Approval of a host: {problem}.")

@@ -14,7 +14,7 @@ from appliance.audit import anchors, checkpoint, cosignature, ed25519
 from appliance.audit.checkpoint import COSIGNATURES, VerifierKey
 from appliance.clock import Clock
 from appliance.errors import AuditRefused
-from appliance.peers.cosigning import NotCosigned, extended
+from appliance.peers.cosigning import NotCosigned, SeenLog, extended
 from appliance.peers.seen_logs import SeenLogs
 from appliance.types import Json
 
@@ -98,18 +98,45 @@ class Witness:
         if name is None:
             raise NotCosigned(404, "this log is not known here")
         genesis = self._peers[name].log
+        own = self._is_of(name, body, sent)
+        return self.cosign(genesis, request.note, lambda seen: extended(seen, request), own=own)
+
+    def cosign(
+        self,
+        genesis: VerifierKey,
+        note: bytes,
+        grown: Callable[[SeenLog], SeenLog],
+        *,
+        own: bool = True,
+    ) -> bytes:
+        """The cosignature line of a head; b"" where more was seen already.
+
+        Args:
+            grown: the log with the head, of what was seen of it; raises NotCosigned.
+            own: whether the log's appliance sent it: what does not go with what was seen is noted.
+
+        Raises:
+            NotCosigned: as `grown`.
+        """
         with self._lock:
-            log, _ = self._seen.seen(genesis)
+            seen, _ = self._seen.seen(genesis)
+            name = self._names[genesis.name]
             try:
-                log = extended(log, request)
+                log = grown(seen)
             except NotCosigned as refused:
-                if refused.other and self._is_of(name, body, sent):
-                    self._note(name, refused.why, request.note)
+                if refused.other and own:
+                    self._note(name, refused.why, note)
                 raise
+            if log.size < seen.size:
+                return b""
             now_us = self._clock.wall_us()
             self._seen.see(genesis, log, now_us)
             self._differs.pop(name, None)
-            return cosignature.cosigned(request.note, self.key, self._key, now_us // 1_000_000)
+            return cosignature.cosigned(note, self.key, self._key, now_us // 1_000_000)
+
+    def seen(self, genesis: VerifierKey) -> SeenLog:
+        """A log as it was seen."""
+        return self._seen.seen(genesis)[0]
 
     def peer(self, name: str) -> SeenPeer:
         log, seen_us = self._seen.seen(self._peers[name].log)

@@ -161,6 +161,10 @@ class RoutedInference(Inference):
     async def record(self, draft: Draft) -> None:
         await self._shared.recording.append(draft)
 
+    async def acknowledge(self, receipt: Receipt) -> None:
+        """Wait until the answer of a durable entry may leave: `Recording.acknowledge`."""
+        await self._shared.recording.acknowledge(receipt)
+
 
 class Walk:
     """One request on its way through the stages. Counts of tokens are of all hops;

@@ -1,7 +1,8 @@
 """One running answer: pieces of the backend in, pieces for the client out, its outcome recorded.
 
 Rules:
-- The last piece of each choice, with its finish reason, leaves only after the outcome is durable.
+- The last piece of each choice, with its finish reason, leaves only after the outcome is durable,
+  and mirrored if that is asked for.
 - A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
 - A generation records exactly one outcome: ok, cancelled or error, whatever its backend raises. A
   crash leaves `unknown`, which the next start writes.
@@ -291,6 +292,7 @@ class Generation:
         status = "cancelled" if self._parts.cancelled else "ok"
         self.outcome = await self._record(status, self._parts.finish)
         if status == "ok":
+            await self._recording.acknowledge(self.outcome)
             self.text = self._parts.contents()["completion"].decode()
         for delta in [*(self._held or []), *self._parts.last()]:
             self._out.put_nowait(delta)

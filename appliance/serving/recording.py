@@ -1,21 +1,34 @@
 """Where intents and outcomes go: the log, with the time that each entry takes to be durable."""
 
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError
 from appliance.observability.metrics import Metrics
 from appliance.observability.unexpected import unexpected
-from appliance.types import Receipt
+from appliance.types import Json, Receipt
 
 
 class Recording:
-    """Writes the entries of requests; `metrics` counts answers."""
+    """Writes the entries of requests.
 
-    def __init__(self, audit: AuditLog, metrics: Metrics) -> None:
-        self._audit = audit
+    Args:
+        heard: the words of each entry about the site.
+
+    Attributes:
+        metrics: where answers are counted.
+        acknowledged: waits until an entry's answer may leave; None: it may once it is durable.
+    """
+
+    def __init__(
+        self, audit: AuditLog, metrics: Metrics, heard: Callable[[], dict[str, Json]] = dict
+    ) -> None:
+        self._audit, self._heard = audit, heard
         self.metrics = metrics
+        self.acknowledged: Callable[[int], Awaitable[None]] | None = None
 
     def check(self) -> None:
         """Refuse a request before any work; raises as `AuditLog.check`."""
@@ -33,6 +46,17 @@ class Recording:
             AuditUnavailable: it is not, and may never be.
         """
         before = time.monotonic()
+        if more := self._heard():
+            draft = replace(draft, fields={**draft.fields, **more})
         receipt = await append(self._audit, draft)
         self.metrics.audit_seconds.labels(draft.kind).observe(time.monotonic() - before)
         return receipt
+
+    async def acknowledge(self, receipt: Receipt) -> None:
+        """Wait until the answer of a durable entry may leave.
+
+        Raises:
+            Unavailable: `mirror_unavailable`.
+        """
+        if self.acknowledged is not None:
+            await self.acknowledged(receipt.seq)

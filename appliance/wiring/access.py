@@ -8,6 +8,7 @@ from appliance.auth.keys import KeyStore
 from appliance.errors import StateRefused
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
+from appliance.types import Json
 from appliance.wiring.log import LogRoom
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class AccessRoom:
         )
         engine = held.config.engine
         self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
+
+    def heard(self) -> dict[str, Json]:
+        """The words of an entry about the site: {} while another appliance is heard."""
+        return {"site": "stale"} if self.standing is not None and self.standing.stale else {}
 
     def agreed(self, key_id: str) -> bool:
         """The owners of a key agreed to examples."""

@@ -56,7 +56,7 @@ class ServingRoom:
         )
         self.tokenizers = Tokenizers(pool.pool, access.shares, UpstreamTokenizers(self.backends))
         self.shared = InferenceParts(
-            Recording(log.audit, log.metrics),
+            Recording(log.audit, log.metrics, access.heard),
             held.clock,
             access.keys,
             access.shares,

@@ -18,12 +18,16 @@ from appliance.peers.documents import TravelStore
 from appliance.peers.exchange import MOST_BYTES, PeerAddress, SiteExchange
 from appliance.peers.kept_looks import KeptLooks
 from appliance.peers.look_votes import LookVoter
+from appliance.peers.mirror import MirroredLogs
+from appliance.peers.mirroring import LINKS, Mirroring, MirrorLink
+from appliance.peers.ring import keys_of
 from appliance.peers.standing import SiteStanding
 from appliance.peers.travelling import Travelling
 from appliance.peers.travelling_keys import TravellingKeys
 from appliance.peers.travelling_statements import (
     TravellingApprovals,
     TravellingCertificates,
+    TravellingHosts,
     TravellingPointers,
 )
 from appliance.registry import keeping
@@ -36,6 +40,7 @@ from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom
 from appliance.wiring.routing import RoutingRoom
+from appliance.wiring.serving import ServingRoom
 from appliance.wiring.trust import TrustRoom
 
 _APPROVING_S: Final = 20.0
@@ -51,6 +56,7 @@ class SiteRoom:
         access: AccessRoom,
         trust: TrustRoom,
         pool: PoolRoom,
+        serving: ServingRoom,
         ledger: LookLedger,
         routing: RoutingRoom,
     ) -> None:
@@ -67,14 +73,25 @@ class SiteRoom:
 
         pointing = Pointing(trust.store, routing.pointers, trust.fresh, record)
         keep = functools.partial(keeping.keep_certificate, trust.store, trust.fresh, record)
+        gates, routes = trust.store.evaluations, routing.certificates
+
+        def keep_route(actor: str, envelope: bytes, policy: TrustPolicy) -> None:
+            engine, fresh = trust.engine, trust.fresh
+            keeping.keep_route_certificate(routes, engine, fresh, record, actor, envelope, policy)
+            routing.routes.forget()
+
         site = functools.cache(lambda: policy_file.site_id(held.data / "trust"))
         travelling = Travelling(
             store,
             [
                 TravellingKeys(access.keys, store, held.clock, site, evidence),
-                TravellingCertificates(store, trust.store.evaluations, keep),
+                TravellingCertificates("evaluation", store, gates.verified, gates.envelopes, keep),
+                TravellingCertificates(
+                    "route", store, routes.verified, routes.envelopes, keep_route
+                ),
                 TravellingApprovals(store, trust.store, self._approve),
                 TravellingPointers(store, pointing),
+                TravellingHosts(store, serving.upstreams),
             ],
             policy,
             lambda policy: hint in policy.site.members,
@@ -82,10 +99,17 @@ class SiteRoom:
         looks = KeptLooks(held.data, ledger, hint)
         held.closing.callback(looks.close)
         voter = LookVoter(looks, hint, lambda: frozenset(policy().site.members))
+        mirrored = MirroredLogs(held.data, log.ring.witness, held.clock)
+        held.closing.callback(mirrored.close)
         addresses = [_address(held, name, peer) for name, peer in held.config.peers.items()]
         self.exchange = SiteExchange(
-            log.reader.origin, evidence(), travelling, standing, policy, voter, addresses
+            log.reader.origin, evidence(), travelling, standing, policy, voter, mirrored, addresses
         )
+        self.mirroring: Mirroring | None = None
+        if held.config.audit.receipt == "mirrored":
+            self.mirroring = self._mirroring(log, addresses)
+            serving.shared.recording.acknowledged = self.mirroring.acknowledged
+            held.closing.callback(self.mirroring.stop)
         with contextlib.suppress(PolicyRefused):  # a site may have no policy yet
             standing.take(policy().site, hint)
         held.closing.callback(self.exchange.stop)
@@ -95,6 +119,24 @@ class SiteRoom:
         """Begin to ask the peers; `loop` is the server's."""
         self._loop = loop
         self.exchange.start()
+        if self.mirroring is not None:
+            self.mirroring.start()
+
+    def _mirroring(self, log: LogRoom, addresses: list[PeerAddress]) -> Mirroring:
+        """Links to the appliances that follow this one by the names of their logs."""
+        config, origin = log.held.config, log.reader.origin
+        order = sorted(addresses, key=lambda one: (one.log_key < origin, one.log_key))
+        links = [
+            MirrorLink(
+                one.name,
+                keys_of(one.name, config.peers[one.name]).witness,
+                log.reader,
+                functools.partial(self.exchange.mirror, one),
+            )
+            for one in order[:LINKS]
+        ]
+        refuse = config.audit.unmirrored == "refuse"
+        return Mirroring(links, config.audit.mirror_ms, refuse=refuse)
 
     def _approve(self, actor: str, model_id: str, envelope: bytes) -> object:
         """Take an approval as the model's lock has it."""

@@ -1,15 +1,9 @@
 """HAProxy of Debian before three real appliances: one key, two approvals, one of them killed."""
 
 import functools
-import os
-import re
 import shutil
 import signal
-import socket
-import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,68 +12,16 @@ import pytest
 from appliance.app import Services
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
-from tests.conftest import CHECKOUT
-from tests.peers.site_servers import SiteServer, free, servers, until
+from tests.peers.cables import approved
+from tests.peers.site_servers import HAPROXY, SiteServer, balanced, servers, until
 from tests.site import MODEL, approve
 from tests.smol import quiet
 from tests.trust import policies
-
-HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
-SHIPPED = CHECKOUT / "docs" / "haproxy.cfg"
 
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed"),
 ]
-
-
-def configured(members: list[SiteServer], port: int, at: Path) -> str:
-    text = SHIPPED.read_text()
-    tls = members[0].data / "tls"
-    (at / "site.pem").write_bytes(
-        (tls / "server.pem").read_bytes() + (tls / "server.key").read_bytes()
-    )
-    (at / "ca.pem").write_bytes(b"".join(one.ca.read_bytes() for one in members))
-    text = text.replace("0.0.0.0:8443", f"127.0.0.1:{port}")
-    text = text.replace("/etc/haproxy/site.pem", str(at / "site.pem"))
-    text = text.replace("/etc/haproxy/site-ca.pem", str(at / "ca.pem"))
-    line = re.search(r"(?m)^  server north .*\n", text)
-    assert line is not None
-    lines = (
-        line[0]
-        .replace("server north north.example:8443", f"server {one.name} 127.0.0.1:{one.port}")
-        .replace("north.example", "localhost")
-        for one in members
-    )
-    text, count = re.subn(r"(?m)^  server .*\n", "", text)
-    assert count == 2
-    return text + "".join(lines)
-
-
-def approved(one: SiteServer) -> bool:
-    return bool(one.command("model", "show", MODEL)["state"] == "approved")
-
-
-@contextmanager
-def balanced(members: list[SiteServer], at: Path) -> Iterator[str]:
-    assert HAPROXY is not None
-    port = free()
-    (at / "haproxy.cfg").write_text(configured(members, port, at))
-    checked = subprocess.run(
-        [HAPROXY, "-c", "-f", at / "haproxy.cfg"], capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stderr
-
-    def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    with subprocess.Popen([HAPROXY, "-db", "-f", at / "haproxy.cfg"]) as process:
-        try:
-            until(listens)
-            yield f"https://localhost:{port}"
-        finally:
-            process.terminate()
 
 
 def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: Path) -> None:
@@ -120,7 +62,7 @@ def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: 
             origins = {reply.json()["checkpoint"].split("\n")[0] for reply in receipts}
             assert len(origins) == 3  # each answered some, and any gives the receipt
             for one in found.values():  # whoever is asked, not the balancer's choice only
-                direct = f"https://localhost:{one.port}/v1/receipts/{ids[0]}"
+                direct = f"{one.url}/v1/receipts/{ids[0]}"
                 reply = httpx.get(direct, headers=head, verify=one.trust, timeout=60)
                 assert reply.json() | {"proof": "", "checkpoint": ""} == receipts[0].json() | {
                     "proof": "", "checkpoint": "",

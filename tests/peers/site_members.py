@@ -5,10 +5,15 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.app import Services, initialise, open_services
 from appliance.audit.checkpoint import COSIGNATURES, VerifierKey
+from appliance.audit.files import LogFiles
 from appliance.audit.reader import LogReader
 from appliance.auth.key import ApiKey
 from appliance.clock import FixedClock
@@ -16,7 +21,8 @@ from appliance.config import PeerConfig
 from appliance.errors import Refused
 from appliance.forwarding.receivers import HttpAnswer
 from appliance.peers.exchange import SIGNED, PulledPeer, SiteExchange
-from appliance.peers.ring import DOCUMENTS, LOOKS
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS
+from appliance.peers.witness import PURPOSE
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy import metadata, trusted_file
 from appliance.trust.policy.members import SiteMember
@@ -54,7 +60,7 @@ class OneOf:
             if name not in self.others:
                 raise ConnectionRefusedError("nobody listens")
             exchange = self.others[name].exchange
-            answers = {DOCUMENTS: exchange.answer, LOOKS: exchange.vote}
+            answers = {DOCUMENTS: exchange.answer, LOOKS: exchange.vote, ENTRIES: exchange.keep}
             try:
                 answer = answers[path](body, base64.b64decode(head[SIGNED]))
             except Refused as error:
@@ -115,17 +121,24 @@ def publish(sim: Simulator, sites: Mapping[str, Site], now: datetime.datetime = 
 
 
 @contextmanager
-def opened(sites: Mapping[str, Site]) -> Iterator[dict[str, OneOf]]:
+def opened(sites: Mapping[str, Site], **more: Any) -> Iterator[dict[str, OneOf]]:
+    """All of them, each a peer of each.
+
+    Args:
+        more: of their configuration.
+    """
     members = {name: member_of(name, made.data) for name, made in sites.items()}
     with ExitStack() as stack:
         found: dict[str, OneOf] = {}
         for name, made in sites.items():
             peers = {
-                other: PeerConfig("http://127.0.0.1:9", member.log_key, _witness(member))
+                other: PeerConfig(
+                    "http://127.0.0.1:9", member.log_key, _witness(member, sites[other].data)
+                )
                 for other, member in members.items()
                 if other != name
             }
-            config = replace(SMALL, peers=peers)
+            config = replace(SMALL, peers=peers, **more)
             services = stack.enter_context(
                 open_services(made.data, config=config, clock=made.clock)
             )
@@ -138,6 +151,8 @@ def opened(sites: Mapping[str, Site]) -> Iterator[dict[str, OneOf]]:
         yield found
 
 
-def _witness(member: SiteMember) -> str:
-    """Some key of a witness: these tests ask none."""
-    return VerifierKey(f"{member.log}/witness", bytes(range(32)), COSIGNATURES).encode()
+def _witness(member: SiteMember, data: Path) -> str:
+    """The key of its witness."""
+    secret = sha256(PURPOSE + LogFiles(data / "audit").key_encryption_key()).digest()
+    public = Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+    return VerifierKey(f"{member.log}/witness", public, COSIGNATURES).encode()

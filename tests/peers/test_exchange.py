@@ -2,23 +2,42 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from appliance.errors import PolicyRefused
+from appliance.api.admin.deps import Person
+from appliance.api.admin.facts import gathered
+from appliance.api.admin.models import approve_model
+from appliance.api.admin.site import list_peers
+from appliance.app import Services
+from appliance.audit.log import Draft
+from appliance.datasets.ledger import LedgerLook
+from appliance.datasets.marks import SplitMarks
+from appliance.errors import PolicyRefused, StateRefused, Unavailable
 from appliance.forwarding.receivers import HttpAnswer
+from appliance.incidents import rules
 from appliance.peers.exchange import MOST_BYTES, DocumentsAsked, SiteExchange
 from appliance.peers.ring import DOCUMENTS
 from appliance.trust.bytes import ecdsa, evidence
+from appliance.trust.statements import approval
+from appliance.types import Json, Role
+from appliance.wire.admin.models import ApprovalUpload
 from tests.peers.site_members import OneOf, made_site, opened
+from tests.site import MODEL
+from tests.smol import quiet
+from tests.trust import policies
 from tests.trust.forge import new_key
 from tests.trust.policies import hint
 
 STATEMENT = b"appliance site request v1\n"
+LOOK = LedgerLook("spec", 1, "t", "d", "s", "e", "test", "ada", 50_000, 1)
+SPLIT = SplitMarks(frozenset({"group"}), frozenset(), ("item",))
+FIELDS: dict[str, Json] = {"request_id": "r-1", "key_id": "k1", "model": "m"}
 
 
 @pytest.fixture
@@ -120,3 +139,71 @@ def test_a_request_is_for_one_appliance_and_signed(pair: tuple[OneOf, OneOf]) ->
     ((body, signature),) = seen
     assert json.loads(body)["to"] == b.services.reader.origin
     assert ecdsa.verify(a.exchange._key.public_key(), signature, STATEMENT + body)
+
+
+async def test_a_stale_member_says_so_and_by_policy_refuses_approvals_looks_and_apps(
+    tmp_path: Path,
+) -> None:
+    _, sites = made_site(tmp_path, "ab", refuse_stale=True)
+    with opened(sites) as found:
+        a = found["a"]
+        seconds = [0.0]
+        standing = a.exchange.standing
+        standing._now, standing._begun = (lambda: seconds[0]), 0.0
+        services, person = a.services, Person(0, Role.ADMIN)
+        artifact = sites["a"].artifact(tmp_path / MODEL)
+        services.lifecycle.import_model("uid:0", artifact, None, quiet)
+        upload = ApprovalUpload(
+            envelope=approval.sign(
+                services.lifecycle.subject(MODEL), name="Alice", meaning="fit for use",
+                time_us=services.clock.wall_us(), private_key=ecdsa.private_pem(policies.ALICE),
+            ).decode()
+        )  # fmt: skip
+        recording = services.inference._shared.recording
+        _, secret = services.keys.create("stale app")
+
+        async def refusal(asks: Callable[[], Awaitable[object]]) -> str:
+            with pytest.raises((Unavailable, StateRefused)) as caught:
+                await asks()
+            return caught.value.code
+
+        async def approves() -> object:
+            taken: Any = approve_model(person, services, MODEL, upload)
+            return await taken
+
+        async def looks() -> object:
+            return a.exchange.agree(LOOK, SPLIT)
+
+        async def asks() -> object:
+            return services.keys.authenticate(secret)
+
+        def listed() -> Any:
+            return list_peers(services)
+
+        def told() -> tuple[bool, bool]:
+            alarms = {alarm.code for alarm in rules.alarms(gathered(services))}
+            return "site_stale" in alarms, listed().stale
+
+        async def recorded() -> object:
+            receipt = await recording.append(Draft("intent", {**FIELDS}))
+            return services.reader.entry(receipt.seq).body.get("site")
+
+        for silent_s in (0, 61):
+            seconds[0] += silent_s
+            assert {await refusal(one) for one in (approves, looks, asks)} == {"site_stale"}
+            assert await recorded() == "stale"
+            assert told() == (silent_s > 0, True)  # a start is no alarm
+            a.listens()  # the control: one that hears is not stale
+            assert told() == (False, False) and await recorded() is None
+            assert listed().peers[0].heard_seconds == 0
+            await asks()
+            assert await refusal(looks) == "looks_unagreed"  # the other one has heard nobody
+        await approves()
+        assert len(services.store.approvals(MODEL, services.policy())) == 1
+
+
+def test_one_appliance_alone_is_never_stale(services: Services) -> None:
+    assert services.site is None and services.inference._shared.recording.acknowledged is None
+    assert services.inference._shared.recording._heard() == {}
+    services.check_heard()
+    assert gathered(services).site_stale == ""

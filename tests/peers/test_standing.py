@@ -40,6 +40,26 @@ def test_a_member_is_stale_until_it_hears_another_and_again_after_a_minute() -> 
         now[0] += 1
 
 
+def test_silence_is_told_once_it_is_as_long_as_the_policy_says() -> None:
+    made, now = standing(rule(refuse=False))
+    told = []
+    for seconds in (0, 60, 1):
+        now[0] += seconds
+        told.append(bool(made.silence))
+    assert told == [False, False, True]  # a start is no alarm
+    assert "may still be taken" in made.silence
+    made.take(rule(refuse=True), ONE.hint)
+    assert "are refused" in made.silence
+    heard = made.hear()
+    now[0] += 60
+    assert made.silence == "" and made.ago(heard) == 60 and made.ago(None) is None  # the control
+    now[0] += 1
+    assert made.silence
+    made.take(rule(refuse=True), "ee")
+    assert made.silence == ""
+    made.check()  # whom the policy does not list is alone, and waits for nobody
+
+
 def test_a_policy_may_let_it_answer_all_the_same() -> None:
     made, _ = standing(rule(refuse=False))
     assert made.stale and made.share(Limits(rpm=7)) == Limits(rpm=4)

@@ -126,6 +126,19 @@ def test_a_kind_of_a_newer_release_keeps_nothing_else_away(holders: list[Holder]
     assert caught.value.code == "travelling_older" and a.kind.here == {"x": "1"}
 
 
+def test_what_a_newer_release_kept_here_stays_and_stops_nothing(holders: list[Holder]) -> None:
+    """As after going back to an older release."""
+    a, b, _ = holders
+    newer = TravellingDocument("look", "l", 1, "00" * 32, b"{}")
+    a.store.put(newer, "unknown_model_id")
+    a.kind.here["x"] = "1"
+    a.travelling.publish()
+    assert [one.kind for one in a.travelling.waiting()] == ["look"]
+    new, refused = b.travelling.take_all(list(a.travelling.all()))
+    assert new == 1 and b.kind.here == {"x": "1"}
+    assert [(one.kind, one.code) for one in refused] == [("look", "travelling_unknown_kind")]
+
+
 def test_pages_hold_everything_once(holders: list[Holder], monkeypatch: pytest.MonkeyPatch) -> None:
     a = holders[0]
     a.travelling.take_all([TravelLine("register", f"x{n} 1 1") for n in range(25)])

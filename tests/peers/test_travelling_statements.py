@@ -1,19 +1,31 @@
 """Approvals, pointers and certificates travel: two people approve once, a name points alike."""
 
+import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from appliance.config import UpstreamConfig
+from appliance.errors import StateRefused
+from appliance.peers.documents import TravelLine
+from appliance.routing.upstreams.fingerprint import Fingerprint
+from appliance.routing.upstreams.service import subject_of
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
+from appliance.trust.statements import approval
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
+from appliance.trust.statements.upstream import UpstreamRecord
+from tests.evals.gates import EVALUATOR
 from tests.evals.orders import TASK, write_task
 from tests.peers.site_members import OneOf, made_site, opened, publish
 from tests.site import MODEL, Site, approve
 from tests.smol import quiet
 from tests.trust import policies
 from tests.trust.simulator import Simulator
+from tests.trust.statements.test_route import at, certificate
 
 
 @pytest.fixture
@@ -133,3 +145,98 @@ def test_a_name_points_alike_also_where_two_pointed_at_once(
         size = one.services.reader.size
         meet(a, b)
         assert one.services.reader.size == size
+
+
+def test_certificates_of_routes_travel_where_the_same_engine_serves(
+    site: tuple[Simulator, dict[str, Site]], pair: tuple[OneOf, OneOf]
+) -> None:
+    sim, sites = site
+    sim.policy["keys"] |= policies.bound(EVALUATOR, "evidence of plant 1")
+    evaluators = {"keys": [policies.hint(EVALUATOR)], "threshold": 1}
+    sim.policy["roles"]["evaluator"] = evaluators
+    publish(sim, sites)
+    a, b = pair
+    engine = a.services.routes.certificates._engine()
+    mine, other = (certificate(how=at(engine=name)) for name in (engine, "llama.cpp 0"))
+    for envelope in (mine, other):
+        a.services.routes.certificates.add(envelope, a.services.policy())
+    meet(a, b)
+    assert b.services.routes.certificates.envelopes() == [mine]
+    assert [one.code for one in b.exchange.travelling.waiting()] == ["route_certificate_other"]
+    assert b.services.agreement.look().differences == ()
+    size = b.services.reader.size
+    meet(a, b)
+    assert b.services.reader.size == size
+    sim.policy["revoked"]["keys"] = [policies.hint(EVALUATOR)]
+    publish(sim, sites)
+    _, refused = b.exchange.travelling.take_all([TravelLine("route", mine.decode())])
+    assert [one.code for one in refused] == ["evaluator_revoked"]
+
+
+def test_approvals_of_hosts_travel_with_what_was_learnt(
+    site: tuple[Simulator, dict[str, Site]],
+) -> None:
+    upstream = UpstreamConfig("openai", ("http://127.0.0.1:9",), "there")
+    learnt = Fingerprint((), ((("a", -1),),), tolerance=1).encode()
+    with opened(site[1], upstreams={"big": upstream}) as found:
+        a, b = found["a"], found["b"]
+        a.services.upstreams._records.learn("big", learnt)
+        big = a.services.upstreams.get("big")
+        a.services.upstreams.refresh(big)
+
+        def approves(one: OneOf, person: str) -> None:
+            key = {"Alice": policies.ALICE, "Bob": policies.BOB}[person]
+            (host,) = one.services.upstreams.get("big").hosts
+            envelope = approval.sign(
+                subject_of(one.services.upstreams.get("big"), host), name=person,
+                meaning="may be asked", time_us=one.services.clock.wall_us(),
+                private_key=ecdsa.private_pem(key),
+            )  # fmt: skip
+            one.services.upstreams.approve("uid:0", "big", host.url, envelope)
+
+        approves(a, "Alice")
+        meet(a, b)
+        approves(b, "Bob")
+        meet(a, b)
+        for one in (a, b):
+            (host,) = one.services.upstreams.get("big").hosts
+            assert host.approved and one.exchange.travelling.waiting() == []
+            assert len(one.services.upstreams.approvals(host)) == 2
+            size = one.services.reader.size
+            meet(a, b)
+            assert one.services.reader.size == size
+        assert b.services.agreement.look().differences == ()
+        line = next(one for one in a.exchange.travelling.all() if one.kind == "upstream")
+        told = json.loads(line.envelope)
+        told["record"]["url"] = "http://127.0.0.1:10"
+        spoilt = {
+            "travelling_malformed": [json.dumps(told), "{}", json.dumps({**told, "learnt": "AAAA"})]
+        }
+        for code, envelopes in spoilt.items():
+            lines = [TravelLine("upstream", envelope) for envelope in envelopes]
+            new, refused = b.exchange.travelling.take_all(lines)
+            assert (new, [one.code for one in refused]) == (0, [code] * len(lines))
+
+
+def test_a_host_that_is_configured_otherwise_waits(
+    site: tuple[Simulator, dict[str, Site]],
+) -> None:
+    upstream = UpstreamConfig("openai", ("http://127.0.0.1:9",), "there")
+    with opened(site[1], upstreams={"big": upstream}) as found:
+        b = found["b"]
+        upstreams = b.services.upstreams
+        learnt = Fingerprint((), ((("a", -1),),), tolerance=1).encode()
+        digest = hashlib.sha256(learnt).hexdigest()
+        record = UpstreamRecord(
+            "big", "openai", "http://127.0.0.1:9", "elsewhere", (), (), keeps_content=False,
+            fingerprint=digest,
+        )  # fmt: skip
+        for other, code in (
+            (record, "upstream_other"),
+            (replace(record, name="small"), "upstream_unknown"),
+            (replace(record, url="http://127.0.0.1:8"), "upstream_unknown"),
+        ):
+            with pytest.raises(StateRefused) as caught:
+                upstreams.adopt("site", other, learnt, b"{}")
+            assert caught.value.code == code
+        assert upstreams._records.fingerprint("big") is None

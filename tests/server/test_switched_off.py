@@ -23,6 +23,8 @@ FEATURES = {
         "appliance.peers.exchange",
         "appliance.peers.kept_looks",
         "appliance.peers.look_votes",
+        "appliance.peers.mirror",
+        "appliance.peers.mirroring",
         "appliance.peers.signed_key",
         "appliance.peers.standing",
         "appliance.peers.travelling",

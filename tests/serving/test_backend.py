@@ -10,7 +10,7 @@ import pytest
 
 from appliance.admission.places import Place, Shares
 from appliance.app import Services
-from appliance.errors import ApplianceError, BadRequest, Overloaded, WorkerLost
+from appliance.errors import ApplianceError, BadRequest, Overloaded, Unavailable, WorkerLost
 from appliance.observability.unexpected import alarms
 from appliance.serving.backend import Backends, ModelBackend, PreparedRequest, Provenance
 from appliance.serving.inference import Inference, InferenceParts
@@ -103,6 +103,29 @@ async def test_an_answer_of_another_backend_is_recorded_like_any(services: Servi
     assert (generation.completion_tokens, generation.cached_tokens) == (2, 3)
     outcome = outcome_of(services, generation.intent.seq)
     assert outcome is not None and (outcome["status"], outcome["finish"]) == ("ok", "stop")
+
+
+async def test_an_answer_without_its_mirror_does_not_end_and_has_one_outcome(
+    services: Services,
+) -> None:
+    asked_for: list[int] = []
+
+    async def silent(seq: int) -> None:
+        asked_for.append(seq)
+        raise Unavailable("mirror_unavailable", "Nobody has it.")
+
+    use = inference(services, Scripted())
+    use._shared.recording.acknowledged = silent
+    generation = await use.begin(caller(), asked())
+    pieces = []
+    with pytest.raises(Unavailable) as caught:
+        async for piece in generation:
+            pieces.append(piece)
+    assert caught.value.code == "mirror_unavailable"
+    assert all(piece.finish_reason is None for piece in pieces)
+    await generation.finished()
+    outcome = outcome_of(services, generation.intent.seq)
+    assert outcome is not None and outcome["status"] == "ok" and outcome["seq"] in asked_for
 
 
 async def test_nothing_runs_before_the_intent_and_a_refusal_holds_nothing(

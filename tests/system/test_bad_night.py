@@ -101,6 +101,7 @@ ELSEWHERE = {
     "people_away": ("tests/people/test_end_users.py", "away"),
     "peer_silent": ("tests/peers/test_ring.py", "nobody listens"),
     "peer_log_differs": ("tests/peers/test_ring.py", "test_a_log_that_was_put_back"),
+    "site_stale": ("tests/peers/test_exchange.py", "test_a_stale_member_says_so"),
     "batch_starves": ("tests/batches/test_batches.py", "batches.starving()"),
 }
 """Faults of worlds that are long to make, and the tests that make them."""

@@ -122,6 +122,7 @@ from appliance.wire.admin.models import (
 from appliance.wire.admin.pointers import TASK_NAMES, Name, NameList
 from appliance.wire.admin.queue import QUEUE, QUEUE_ANSWER, Queue, QueueAnswer, Waiting
 from appliance.wire.admin.routes import ROUTES, Route, RouteList
+from appliance.wire.admin.site import SITE, SitePeerList
 from appliance.wire.admin.trust import TRUST, Trust
 from appliance.wire.admin.tunings import (
     TUNING_LOSSES,
@@ -428,6 +429,7 @@ class Script(AdminClient):
     shelves: list[Shown] = field(default_factory=list)
     routes_found: list[Route] = field(default_factory=list)
     upstreams_found: list[Upstream] = field(default_factory=list)
+    site_found: SitePeerList = field(default_factory=lambda: SitePeerList(peers=[]))
     incidents_found: list[Incident] = field(default_factory=list)
     errors_found: Errors = ERRORS
     flips_found: Compared = FLIPS
@@ -636,6 +638,11 @@ class Script(AdminClient):
         self._change("acknowledge", number, wanted.note)
         (one,) = (i for i in self.incidents_found if i.id == number)
         return one.model_copy(update={"acked_by": "you"})
+
+    @answers(SITE)
+    def site(self) -> SitePeerList:
+        self._answer()
+        return self.site_found
 
     @answers(UPSTREAMS)
     def upstreams(self) -> UpstreamList:

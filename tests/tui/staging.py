@@ -26,6 +26,7 @@ from appliance.wire.admin.models import Approval, Entry, Model, ModelDetail, Sta
 from appliance.wire.admin.pointers import Name, Pointer
 from appliance.wire.admin.queue import Waiting
 from appliance.wire.admin.routes import Route
+from appliance.wire.admin.site import SiteDocument, SitePeer, SitePeerList
 from appliance.wire.admin.trust import Trust
 from appliance.wire.admin.upstreams import Upstream
 from appliance.wire.admin.usage import CurrentLoad, Histogram
@@ -185,6 +186,24 @@ UPSTREAMS = [
     Upstream(name="second-site", kind="appliance", model="qwen3-4b",
              broken="tls/site-ca.pem: No such file or directory"),
 ]  # fmt: skip
+SITE_FOUND = SitePeerList(
+    member="north",
+    peers=[
+        SitePeer(name="south", url="https://south.example:8443", cosigned=48_211, behind=3,
+                 cosigned_at="2026-11-18T12:26:02Z", seen=31_004, heard_seconds=1.2,
+                 seen_at="2026-11-18T12:26:11Z", problem="", differs="", mirrored=48_214),
+        SitePeer(name="west", url="https://west.example:8443", cosigned=47_900, behind=314,
+                 cosigned_at="2026-11-18T12:02:40Z", seen=29_870, heard_seconds=1_430.0,
+                 seen_at="2026-11-18T12:02:44Z", problem="timed out", differs=""),
+        SitePeer(name="yard", url="https://yard.example:8443", cosigned=48_180, behind=34,
+                 cosigned_at="2026-11-18T12:25:31Z", seen=9_120, heard_seconds=0.4,
+                 seen_at="2026-11-18T11:40:09Z", problem="",
+                 differs="it has 8640 entries, and 9120 were seen"),
+    ],
+    refused=[SiteDocument(kind="api-key", code="member_not_listed",
+                          message="The trust policy lists no member with this key.")],
+    waiting=[SiteDocument(kind="approval", code="unknown_model_id", message="cd" * 32)],
+)  # fmt: skip
 ROUTES = [
     Route.model_validate(
         {"id": "licences", "version": 2, "description": "Licence notices", "state": "approved",
@@ -400,6 +419,7 @@ def script() -> Script:
         shelves=[shelf("manuals"), shelf("rules", embedder="", ranking="bm25", documents=31)],
         routes_found=ROUTES,
         upstreams_found=UPSTREAMS,
+        site_found=SITE_FOUND,
         incidents_found=INCIDENTS,
         waiting=list(WAITING),
         drifts=dict(DRIFTS),
@@ -753,6 +773,7 @@ def scenes() -> list[Scene]:
         Scene("incidents-ask", "taking care of one", _keys("i", "a", "a")),
         Scene("upstreams", "hosts of upstreams", _keys("h", "down", until="0.118")),
         Scene("upstreams-ask", "draining a host", _keys("h", "a", "d")),
+        Scene("site", "the other appliances", _keys("n", "down", "down", until="were seen")),
         Scene("routes", "routes", _routes),
         Scene("routes-deferring", "a route that defers", _deferring),
         Scene("tuning", "a model learns", _tunings),

@@ -31,6 +31,7 @@ from appliance.wire.admin.models import (
 )
 from appliance.wire.admin.pointers import Name
 from appliance.wire.admin.routes import Route
+from appliance.wire.admin.site import SitePeerList
 from appliance.wire.admin.tunings import LossRun
 from appliance.wire.admin.upstreams import Upstream
 from tests.conftest import CHECKOUT
@@ -112,6 +113,7 @@ def hostile(text: str) -> Script:
     made.upstreams_found = [
         Upstream.model_validate(everywhere(u.model_dump(), text)) for u in plain.upstreams_found
     ]
+    made.site_found = SitePeerList.model_validate(everywhere(plain.site_found.model_dump(), text))
     made.reported = ReportList.model_validate(everywhere(plain.reported.model_dump(), text))
     made.passages_found = Passages.model_validate(
         everywhere(plain.passages_found.model_dump(), text)

@@ -43,7 +43,7 @@ SAME = {
     "upstreams": "upstream list", "upstreams look": "upstream show",
     "upstreams probe": "upstream probe", "upstreams drain": "upstream drain",
     "upstreams reload": "upstream reload",
-    "incidents": "incident list", "incidents acknowledge": "incident ack",
+    "site": "site status", "incidents": "incident list", "incidents acknowledge": "incident ack",
     "tuning": "tune list", "tuning look": "tune show", "tuning compare": "tune compare",
     "tuning report": "tune report", "one tuning": "tune show", "one tuning report": "tune report",
     "labels": "label list", "labels look": "label show", "labels label": "label next",

@@ -55,6 +55,7 @@ Reader = Callable[[Services], str]
 PLACES: Final = {
     "audit": "records' texts encrypted one by one; who asked which model when in clear",
     "appliance.db": "schema.SEALED encrypted; names, states, times, digests, signed statements",
+    "site_mirror.db": "entries of other appliances' logs: commitments, no text",
     "site_looks.db": "ids, marks and verdicts of looks of other appliances: no text",
     "files.db": "parts of files and of batches encrypted one by one; names of models, counts",
     "collections": "schema.TEXTS encrypted; names, readers, sizes, digests",

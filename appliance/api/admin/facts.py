@@ -175,6 +175,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         peers=tuple(
             PeerFact(s.name, s.met_us, s.problem, s.differs) for s in services.ring.standings
         ),
+        site_stale=services.site.exchange.standing.silence if services.site else "",
         people_away=tuple(Told(*one) for one in services.end_users.away()),
         receivers=tuple(
             ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)

@@ -123,6 +123,7 @@ async def approve_model(
     person: PersonDep, services: ServicesDep, model_id: str, upload: wire.ApprovalUpload
 ) -> wire.Model:
     """Check and keep one approval."""
+    services.check_heard()
     record = await services.pool.approve(person.actor, model_id, upload.envelope.encode())
     return model_of(services, record)
 

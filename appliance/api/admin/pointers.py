@@ -43,6 +43,7 @@ def target(services: ServicesDep, name: str, task: str) -> wire.Target:
 @router.serves(wire.TASK_POINT)
 def flip(person: PersonDep, services: ServicesDep, upload: wire.PointerUpload) -> wire.Name:
     """Have a name point elsewhere."""
+    services.check_heard()
     name = _pointing(services).flip(person.actor, upload.envelope.encode(), services.policy())
     return _shown(services, services.policy(), name)
 

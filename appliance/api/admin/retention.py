@@ -55,6 +55,7 @@ def approve(
     person: PersonDep, services: ServicesDep, before: Before, upload: wire.ApprovalUpload
 ) -> wire.Approval:
     """Check and keep one approval of a prune."""
+    services.check_heard()
     given = services.retention.approve(person.actor, before, upload.envelope.encode())
     return _approval(given)
 

@@ -11,6 +11,7 @@ from appliance.auth import certificates
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.peers.documents import TravelLine, TravelRefusal
+from appliance.peers.ring import PeerStanding
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy import members, people
 from appliance.trust.policy.members import SiteMember
@@ -25,26 +26,11 @@ router = Routes()
 @router.serves(wire.SITE)
 def list_peers(services: ServicesDep) -> wire.SitePeerList:
     """Each peer, what it saw of our log and what we saw of its log; the documents."""
-    travels = {} if services.site is None else services.site.exchange.travels
-    told = wire.SitePeerList(
-        peers=[
-            wire.SitePeer(
-                name=one.name,
-                url=one.url,
-                cosigned=one.cosigned,
-                cosigned_at=iso(one.cosigned_us) if one.cosigned_us else None,
-                seen=one.seen,
-                seen_at=iso(one.seen_us) if one.seen_us else None,
-                problem=one.problem,
-                differs=one.differs,
-                documents=travels[one.name].problem if travels else "",
-            )
-            for one in services.ring.standings
-        ]
-    )
+    told = wire.SitePeerList(peers=[_peer(services, one) for one in services.ring.standings])
     if services.site is None:
         return told
     exchange = services.site.exchange
+    travels = exchange.travels
     mine = services.policy().site.members.get(exchange.hint)
     return told.model_copy(
         update={
@@ -54,6 +40,30 @@ def list_peers(services: ServicesDep) -> wire.SitePeerList:
             "waiting": [_document(one) for one in exchange.travelling.waiting()],
         }
     )
+
+
+def _peer(services: Services, one: PeerStanding) -> wire.SitePeer:
+    told = wire.SitePeer(
+        name=one.name,
+        url=one.url,
+        cosigned=one.cosigned,
+        cosigned_at=iso(one.cosigned_us) if one.cosigned_us else None,
+        seen=one.seen,
+        seen_at=iso(one.seen_us) if one.seen_us else None,
+        problem=one.problem,
+        differs=one.differs,
+        behind=max(0, services.audit.size - one.cosigned),
+    )
+    if services.site is None:
+        return told
+    exchange, mirrors = services.site.exchange, services.site.mirroring
+    travel = exchange.travels[one.name]
+    heard = exchange.standing.ago(travel.heard)
+    told = told.model_copy(update={"documents": travel.problem, "heard_seconds": heard})
+    for link in mirrors.links if mirrors else ():
+        if link.name == one.name:
+            told = told.model_copy(update={"mirrored": link.size, "mirror": link.problem})
+    return told
 
 
 @router.serves(wire.SITE_EXPORT)

@@ -52,6 +52,7 @@ def approve(
     person: PersonDep, services: ServicesDep, name: str, upload: wire.UpstreamApproval
 ) -> wire.Upstream:
     """Check and keep one approval of a host."""
+    services.check_heard()
     services.upstreams.approve(person.actor, name, upload.url, upload.envelope.encode())
     return _shown(services, services.upstreams.get(name))
 

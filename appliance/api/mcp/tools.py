@@ -118,7 +118,7 @@ async def _ask(services: Services, caller: Caller, given: AskArguments) -> AskFo
 async def _check(services: Services, caller: Caller, given: ReceiptArguments) -> ReceiptFound:
     def check() -> ReceiptFound:
         key_id, reader = caller.principal.key_id, services.reader
-        found = evidence_of(reader, key_id, given.request_id)
+        found = evidence_of(services, key_id, given.request_id)
         proved = check_proof(found.proof.encode(), reader.genesis())
         places = [f"{e.seq} {e.leaf}" for e in (found.intent, found.outcome) if e is not None]
         kept = given.receipt

@@ -27,6 +27,7 @@ async def readyz(request: Request) -> Ready:
     services = services_of(request)
     if services.inference.draining:
         raise Unavailable("shutting_down", "The server is stopping.")
+    services.check_heard()
     try:
         services.audit.check()
     except AuditUnavailable as error:  # the numbers are of the site

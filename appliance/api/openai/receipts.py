@@ -6,6 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep, services_of
+from appliance.app import Services
 from appliance.audit.entry import LogEntry
 from appliance.audit.reader import LogReader
 from appliance.errors import AuditRefused, NotFound, Refused
@@ -27,7 +28,7 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
     """
     services, key_id = services_of(request), caller.principal.key_id
     try:
-        return evidence_of(services.reader, key_id, request_id)
+        return evidence_of(services, key_id, request_id)
     except NotFound:
         if services.site is None or not _REQUEST_ID.fullmatch(request_id):
             raise
@@ -37,20 +38,24 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
         return ReceiptResponse.model_validate_json(found)
 
 
-def evidence_of(reader: LogReader, key_id: str, request_id: str) -> ReceiptResponse:
+def evidence_of(services: Services, key_id: str, request_id: str) -> ReceiptResponse:
     """The evidence of a request of a key. Raises NotFound (`not_found`), also for another key's."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise NotFound("not_found", "This is not the id of a request.")
+    reader = services.reader
     intent, outcome = reader.find_request(request_id, key_id)
+    proved, mirrors = outcome or intent, services.site and services.site.mirroring
     return ReceiptResponse(
         request_id=request_id,
         intent=EntryRef(seq=intent.seq, leaf=intent.leaf.hex()),
         outcome=EntryRef(seq=outcome.seq, leaf=outcome.leaf.hex()) if outcome else None,
-        proof=reader.proof((outcome or intent).seq).decode(),
+        proof=reader.proof(proved.seq).decode(),
         checkpoint=reader.checkpoint(),
         evidence=_evidence(reader, intent),
         answered_by=_answered_by(outcome),
         replayable=_replayable(reader, intent, outcome),
+        mirrored=("yes" if mirrors.has(proved.seq) else "no") if mirrors else None,
+        site="stale" if proved.body.get("site") == "stale" else None,
     )
 
 

@@ -30,6 +30,7 @@ async def passage(
     """The passage that a citation names; `score` is 0."""
     services = services_of(request)
     found, receipt = await services.retrieval.passage(caller, collection, passage_id)
+    await services.inference.acknowledge(receipt)
     response.headers["x-appliance-receipt"] = receipt.header()
     return PassageFound(**vars(found.passages[0]))
 
@@ -40,6 +41,7 @@ async def searched(
     """The passages, and the receipt of their record; raises as `SearchService.search`."""
     query = SearchQuery(body.collection, body.query, body.limit, body.filters)
     found, receipt = await services.retrieval.search(caller, query)
+    await services.inference.acknowledge(receipt)
     result = SearchResult(
         collection=body.collection,
         generation=found.generation,

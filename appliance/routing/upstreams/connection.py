@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -33,6 +33,7 @@ from appliance.types import JsonValue
 
 _MOST_ERROR: Final = 64 << 10
 _MOST_PROBE: Final = 1 << 20
+_METRIC: Final = re.compile(r"([A-Za-z_:][\w:]*)(?:\{[^}]*\})? ([0-9.e+]{1,30})")
 _OK, _REDIRECTS, _REJECTS = 200, 3, 4
 _BUSY: Final = frozenset({429, 503})
 _DENIED: Final = frozenset({401, 403})
@@ -161,10 +162,21 @@ class Connection:
             exchange = await self._connected()
             exchange.close()
             return f"{exchange.certificate} "
+        certificate, data = await self._metrics(path)
+        began = re.search(rb"^process_start_time_seconds ([0-9.e+]{1,30})$", data, re.MULTILINE)
+        return f"{certificate} {began[1].decode() if began else ''}"
+
+    async def queue(self, path: str, names: Collection[str]) -> int:
+        """Sum of the metrics that count requests of all clients there; raises as `stream`."""
+        _, data = await self._metrics(path)
+        found = (_METRIC.fullmatch(line) for line in data.decode("utf-8", "replace").split("\n"))
+        return round(sum(float(one[2]) for one in found if one and one[1] in names))
+
+    async def _metrics(self, path: str) -> tuple[str, bytes]:
+        """Its certificate, and its metrics; none where it tells none."""
         async with asyncio.timeout(self._idle_s), self._sent(path, b"", {}, "GET") as exchange:
             data = await _bounded(exchange, _MOST_PROBE) if exchange.status == _OK else b""
-        began = re.search(rb"^process_start_time_seconds ([0-9.e+]{1,30})$", data, re.MULTILINE)
-        return f"{exchange.certificate} {began[1].decode() if began else ''}"
+        return exchange.certificate, data
 
     @asynccontextmanager
     async def _sent(

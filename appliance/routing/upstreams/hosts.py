@@ -39,6 +39,7 @@ class UpstreamPeer:
         record: for approvals; None before anything was learnt.
         looked: whether it was probed since the appliance started.
         meant: waiting requests that are intended for it.
+        others: requests of other clients, told at its last probe.
     """
 
     url: str
@@ -50,10 +51,11 @@ class UpstreamPeer:
     looked: bool = False
     seen: SeenIds = field(default_factory=SeenIds)
     meant: int = 0
+    others: int = 0
 
     @property
     def load(self) -> int:
-        return self.health.running + self.meant
+        return self.health.running + self.meant + self.others
 
     @property
     def usable(self) -> bool:
@@ -221,7 +223,16 @@ class ConfiguredUpstream:
                 found = fingerprint.compare(known, await self.seen(host, fingerprint.ALL))
         except ApplianceError as error:
             return HostProbe(_verdict(error), _words(error))
+        host.others = await self._others(host)
         return found
+
+    async def _others(self, host: UpstreamPeer) -> int:
+        """Requests of other clients that its engine counts; 0 where it counts none."""
+        if self.kind.queue:
+            with contextlib.suppress(ApplianceError, TimeoutError):
+                told = await host.connection.queue(self.kind.metrics, self.kind.queue)
+                return max(0, told - host.health.running)
+        return 0
 
     def _left(self, tried: Collection[UpstreamPeer]) -> list[UpstreamPeer]:
         # By URL: after a reload a host that was tried is another object.

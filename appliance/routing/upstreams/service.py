@@ -172,6 +172,40 @@ class Upstreams:
         self.refresh(upstream)
         return given
 
+    def given(self) -> Iterator[tuple[UpstreamRecord, bytes, bytes]]:
+        """Records of the hosts, what was learnt of their answers, and each approval."""
+        for upstream in self.all.values():
+            learnt = self._records.fingerprint(upstream.name)
+            for host in upstream.hosts:
+                if learnt is not None and host.record is not None:
+                    for envelope in self._records.envelopes(host.record.digest):
+                        yield host.record, learnt, envelope
+
+    def adopt(self, actor: str, record: UpstreamRecord, learnt: bytes, envelope: bytes) -> None:
+        """Take an approval that was given elsewhere; blocks.
+
+        Where nothing was learnt of the upstream here, what was learnt there is taken, too.
+
+        Raises:
+            StateRefused: `upstream_unknown`; `upstream_other`: it is configured otherwise, or
+                something else was learnt of it.
+            PolicyRefused: the approval does not hold.
+        """
+        upstream = self.get(record.name)
+        host = upstream.host(record.url)
+        if self._records.fingerprint(record.name) is None:
+            if self._record(upstream, host, learnt) != record:
+                raise _other(record)
+            fields: dict[str, Json] = {"host": record.url, "fingerprint": record.fingerprint}
+            self._written("upstream_learn", actor, upstream, fields)
+            self._records.learn(record.name, learnt)
+        self.refresh(upstream)
+        if host.record != record:
+            raise _other(record)
+        if envelope not in self._records.envelopes(record.digest):
+            self._records.acceptable(record, envelope, self._policy())
+            self.approve(actor, record.name, record.url, envelope)
+
     async def probe(self, actor: str, name: str) -> ConfiguredUpstream:
         """Probe all approved hosts now, again if one differs; tripped ones may be taken back."""
         upstream = self.get(name)
@@ -438,6 +472,13 @@ def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamR
     if host.record is None:
         raise StateRefused("upstream_unlearnt", f"Nothing was learnt of {upstream.name}.")
     return host.record
+
+
+def _other(record: UpstreamRecord) -> StateRefused:
+    message = (
+        f"{record.url} of {record.name} is configured otherwise here, or was learnt otherwise."
+    )
+    return StateRefused("upstream_other", message)
 
 
 def subject_of(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamSubject:

@@ -65,7 +65,7 @@ class SiteRule:
     Attributes:
         members: by the hint of their key.
         stale_seconds: after so many without an answer of another a member is on its own.
-        refuse_stale: it answers no app then.
+        refuse_stale: it answers no app then, takes no approval and no look.
     """
 
     members: Mapping[str, SiteMember] = field(default_factory=dict)

@@ -12,8 +12,10 @@ from appliance.wire.admin.endpoint import admins, viewers
 class SitePeer(Reply):
     """Another appliance: it knows `cosigned` entries of our log, we know `seen` ones of its log.
 
-    `problem` is why it does not cosign now, `differs` how one of the two logs is not what was seen
-    before, `documents` why no documents come from it; each may be "".
+    `behind` counts entries of our log that it does not know, `mirrored` those of its mirror; it
+    gave documents `heard_seconds` ago. `problem` is why it does not cosign now, `differs` how one
+    of the two logs is not what was seen of it before, `documents` why no documents come from it,
+    and `mirror` why it takes no entries; each may be "".
     """
 
     name: str
@@ -25,6 +27,10 @@ class SitePeer(Reply):
     problem: str
     differs: str
     documents: str = ""
+    behind: int = 0
+    heard_seconds: float | None = None
+    mirrored: int | None = None
+    mirror: str = ""
 
 
 class SiteDocument(Reply):
@@ -109,7 +115,16 @@ def state_of(peer: SitePeer) -> str:
     """One word for the state of a peer."""
     if peer.differs:
         return "differs"
-    return "down" if peer.problem or peer.documents else "live"
+    return "down" if why(peer) else "live"
+
+
+def why(peer: SitePeer) -> str:
+    """The first thing that is wrong with a peer."""
+    return peer.differs or peer.problem or peer.documents or peer.mirror
+
+
+def _ago(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.0f} s ago"
 
 
 PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
@@ -117,10 +132,12 @@ PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
     (
         ListColumn("NAME", lambda one: one.name),
         ListColumn("STATE", state_of, ColumnKind.STATE),
+        ListColumn("HEARD", lambda one: _ago(one.heard_seconds)),
+        ListColumn("BEHIND", lambda one: one.behind, ColumnKind.COUNT),
         ListColumn("COSIGNED", lambda one: one.cosigned, ColumnKind.COUNT),
         ListColumn("COSIGNED AT", lambda one: one.cosigned_at),
         ListColumn("SEEN", lambda one: one.seen, ColumnKind.COUNT),
         ListColumn("SEEN AT", lambda one: one.seen_at),
-        ListColumn("PROBLEM", lambda one: one.differs or one.problem or one.documents or None),
+        ListColumn("PROBLEM", lambda one: why(one) or None),
     ),
 )

@@ -51,6 +51,8 @@ class ReceiptResponse(BaseModel):
     `appliance audit check-proof` reads it; `checkpoint` is the newest signed head of the log.
     `evidence` is there where passages of documents were found, `answered_by` where a host on the
     network answered; the proved entry says the same.
+    `mirrored` says whether another appliance has the entry now, where answers wait for that.
+    `site` is `stale` where the appliance had heard no other of its site for too long.
     `replayable` is `yes`, or why the answer cannot be computed again.
     """
 
@@ -62,3 +64,5 @@ class ReceiptResponse(BaseModel):
     evidence: Evidence | None = None
     answered_by: AnsweredBy | None = None
     replayable: str | None = None
+    mirrored: Literal["yes", "no"] | None = None
+    site: Literal["stale"] | None = None

@@ -36,6 +36,7 @@ class Engine:
         weights: of its probes.
         noise: moves log-probabilities while answers run, by 0.07 to 0.19.
         began: its start, in its metrics.
+        others: requests that its metrics count; None for no such metric.
         queues: whether probes wait until no answer runs.
         delay: seconds before each piece.
         reply: its whole answer, in place of its probes; bytes are sent as they are, `NEVER` is
@@ -47,6 +48,7 @@ class Engine:
     weights: float = 0.0
     noise: random.Random | None = None
     began: float = 1.5e9
+    others: int | None = None
     queues: bool = False
     running: int = 0
     delay: float = 0.0
@@ -103,8 +105,10 @@ class Engine:
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
         if request.path == "/metrics":
-            began = f"process_start_time_seconds {self.began}\n"
-            await _whole(writer, began, kind="text/plain")
+            told = f"process_start_time_seconds {self.began}\n"
+            if self.others is not None:
+                told += f'vllm:num_requests_running{{model_name="there"}} {self.others}.0\n'
+            await _whole(writer, told, kind="text/plain")
         elif self.reply is not None and (told := self.reply(request)) is not None:
             if told is NEVER:
                 await self._forever()

@@ -14,7 +14,7 @@ from tests.conftest import CHECKOUT, need_tool
 from tests.routing.upstreams.apart import namespace
 
 pytestmark = pytest.mark.slow
-_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 _CABLE = ("ip", "link", "add", "name", "front1", "type", "veth", "peer", "name", "engine1")
 
 
@@ -24,7 +24,7 @@ def alone() -> list[str]:
     rights = [] if os.geteuid() == 0 else ["-r"]
     found = [need_tool("unshare"), *rights, "-n", "-p", "-f", "--kill-child", "--mount-proc"]
     tried = subprocess.run(
-        [*found, *_CABLE], capture_output=True, text=True, check=False, env={"PATH": _PATH}
+        [*found, *_CABLE], capture_output=True, text=True, check=False, env={"PATH": PATH}
     )
     if tried.returncode:
         pytest.skip(f"network namespaces are not permitted here: {tried.stderr.strip()}")
@@ -46,7 +46,7 @@ def test_cables_of_engine_hosts_are_pulled_out(tmp_path: Path, default_model_pat
         done = subprocess.run(
             [*program, tmp_path, default_model_path, str(outside.getsockname()[1])],
             capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=280,
-            env={**os.environ, "PATH": _PATH},
+            env={**os.environ, "PATH": PATH},
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout)

@@ -10,6 +10,7 @@ from appliance.errors import StateRefused, UpstreamLost
 from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.health import HostHealth
 from appliance.routing.upstreams.hosts import SLACK, ConfiguredUpstream, UpstreamPeer
+from tests.routing.upstreams.engine import Engine
 from tests.routing.upstreams.test_health import SAME, TIMES, Clock, look
 
 URLS = tuple(f"http://localhost:{port}" for port in (1, 2, 3))
@@ -53,6 +54,34 @@ def test_affinity_gives_way_to_a_host_with_less_to_do() -> None:
     assert upstream.choose(b"x") is near
     near.health.running = SLACK + 1
     assert upstream.choose(b"x") is not near
+
+
+def test_requests_of_other_clients_count() -> None:
+    upstream = made()
+    near = upstream.choose(b"x")
+    assert near is not None
+    near.others = SLACK + 1
+    assert upstream.choose(b"x") not in (near, None)
+    for host in upstream.hosts:
+        host.others = SLACK + 1
+    assert upstream.choose(b"x") is near
+
+
+async def test_a_probe_asks_the_engine_for_its_queue() -> None:
+    async with Engine(others=5).serve() as engine:
+        config = UpstreamConfig("vllm", (engine.url,), "m", slots=4, idle_seconds=5)
+        clock = Clock()
+        host = UpstreamPeer(
+            engine.url, Connection(engine.url, config, None, ""), HostHealth(TIMES, clock)
+        )
+        upstream = ConfiguredUpstream("big", config, [host])
+        upstream.known = await upstream.seen(host)
+        host.health.running = 2
+        await upstream.probe(host)
+        assert host.others == 3
+        engine.others = None  # it counts nothing any more
+        await upstream.probe(host)
+        assert host.others == 0
 
 
 def test_only_usable_hosts_are_asked() -> None:

@@ -1,0 +1,181 @@
+"""Entries of other appliances' logs, as they came, in `DATA/site_mirror.db`.
+
+Rules:
+- A mirror is a witness that keeps the entries: they are on its disk before it cosigns their head.
+- Entries are kept only under a head that the log's key of that time signed, and only from where
+  those before end: a log that was rewritten, cut or forked gets nothing.
+- Entries hold commitments; neither texts nor their keys are sent.
+- What its own log pruned goes here, too.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, Self, TypeAlias, cast
+
+import msgspec
+import sqlalchemy as sa
+
+from appliance.audit.anchors import LogBatch
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.entry import LogEntry
+from appliance.audit.handover import KIND, Handover
+from appliance.audit.merkle import HASH_BYTES, Frontier
+from appliance.clock import Clock
+from appliance.db import open_database
+from appliance.errors import AuditRefused, PolicyRefused
+from appliance.peers import seen_logs
+from appliance.peers.cosigning import NotCosigned, SeenLog, signed_head
+from appliance.peers.seen_logs import SeenLogs
+from appliance.peers.witness import Witness
+
+ENTRIES: Final = """\
+CREATE TABLE mirrored_entries (
+  log TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+"""
+_ENTRIES: Final = sa.table("mirrored_entries", *map(sa.column, ("log", "seq", "body")))
+_Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Entries for a mirror.
+
+    Attributes:
+        first: number of the first one.
+        peaks: roots of the complete subtrees over the entries before it, the widest first.
+        note: signed head of the tree that ends with the last one; "" asks where to begin.
+        handovers: changes of the key before `first` that the mirror may not have seen.
+    """
+
+    member: str
+    to: str
+    first: _Size
+    peaks: tuple[bytes, ...]
+    bodies: tuple[str, ...]
+    note: str
+    handovers: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, member: str, to: str, batch: LogBatch | None) -> Self:
+        """A request with these entries; without any it asks where to begin."""
+        if batch is None:
+            return cls(member, to, 0, (), (), "", ())
+        bodies = tuple(body.decode() for body in batch.bodies)
+        chain = tuple(handover.encode() for handover in batch.handovers)
+        return cls(member, to, batch.first, batch.peaks, bodies, batch.note.decode(), chain)
+
+
+class MirrorTold(msgspec.Struct, frozen=True):
+    """State of a mirror.
+
+    Attributes:
+        first: number of the first entry that it keeps.
+        size: entries after which it goes on; 0 where it knows nothing of the log.
+        line: its cosignature of the head; "" where there is none.
+    """
+
+    first: _Size
+    size: _Size
+    line: str
+
+
+class MirroredLogs(SeenLogs):
+    """The mirror of one appliance; callable from any thread."""
+
+    def __init__(self, data: Path, witness: Witness, clock: Clock) -> None:
+        database = open_database(data / "site_mirror.db", (seen_logs.TABLES, ENTRIES))
+        super().__init__(database)
+        self._witness, self._clock = witness, clock
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.dispose()
+
+    def keep(self, genesis: VerifierKey, asked: MirrorAsked) -> MirrorTold:
+        """Keep entries and cosign their head, or tell where to begin.
+
+        Raises:
+            PolicyRefused: `travelling_malformed`: they are not those of the log.
+        """
+        with self._lock:
+            kept, _ = self.seen(genesis)
+            seen = self._witness.seen(genesis)
+            begin = kept if kept.size else seen
+            if not asked.note or (begin.size and asked.first != begin.size):
+                return MirrorTold(self._first(genesis, begin.size), begin.size, "")
+
+            def grown(seen: SeenLog) -> SeenLog:
+                return self._grown(genesis, begin, seen, asked)
+
+            try:
+                line = self._witness.cosign(genesis, asked.note.encode(), grown)
+            except NotCosigned as refused:
+                raise _malformed(refused.why) from refused
+            size = self.seen(genesis)[0].size
+            return MirrorTold(self._first(genesis, size), size, line.decode())
+
+    def entries(self, genesis: VerifierKey) -> list[bytes]:
+        """Bodies of the entries of a log, in their order."""
+        asked = sa.select(_ENTRIES.c.body).where(_ENTRIES.c.log == genesis.encode())
+        with self._database.connect() as connection:
+            return [bytes(body) for (body,) in connection.execute(asked.order_by(_ENTRIES.c.seq))]
+
+    def _first(self, genesis: VerifierKey, size: int) -> int:
+        asked = sa.select(sa.func.min(_ENTRIES.c.seq)).where(_ENTRIES.c.log == genesis.encode())
+        with self._database.connect() as connection:
+            first = connection.execute(asked).scalar_one()
+        return size if first is None else int(first)
+
+    def _grown(
+        self, genesis: VerifierKey, begin: SeenLog, seen: SeenLog, asked: MirrorAsked
+    ) -> SeenLog:
+        """The log with the entries, which are kept then. Raises NotCosigned."""
+        try:
+            entries = [LogEntry.parse(body.encode()) for body in asked.bodies]
+            sent = [Handover.decode(record) for record in asked.handovers]
+        except (AuditRefused, ValueError) as error:
+            raise NotCosigned(400, str(error)) from error
+        edge = Frontier(asked.first, asked.peaks)
+        widths = [len(peak) == HASH_BYTES for peak in asked.peaks]
+        if not all(widths) or len(widths) != asked.first.bit_count():
+            raise NotCosigned(400, "these are not the subtrees before the first entry")
+        if begin.size and edge.root() != begin.root:
+            why = f"its first {begin.size} entries are not those that were seen"
+            raise NotCosigned(422, why, other=True)
+        for place, entry in enumerate(entries, asked.first):
+            if entry.seq != place:
+                raise NotCosigned(400, f"entry {place} names another place")
+            edge.append(entry.leaf)
+            if edge.size == seen.size and edge.root() != seen.root:
+                why = f"its first {seen.size} entries are not those that were seen"
+                raise NotCosigned(422, why, other=True)
+        chain = [*sent, *(Handover.of(entry.body) for entry in entries if entry.kind == KIND)]
+        epoch, head = signed_head(begin.epoch, chain, asked.note.encode(), changed=begin.size > 0)
+        if (head.size, head.root) != (edge.size, edge.root()):
+            raise NotCosigned(422, "these are not the entries of its head")
+        # One that closed an epoch is not sent again with the entries that follow it.
+        ends = (h for h in chain if h.size == head.size and h.epoch == epoch.number)
+        self._store(genesis, SeenLog(epoch.through(ends), head.size, head.root), entries)
+        return SeenLog(epoch, head.size, head.root)
+
+    def _store(self, genesis: VerifierKey, log: SeenLog, entries: Sequence[LogEntry]) -> None:
+        """Make entries and the head durable; forget what the log pruned."""
+        name = genesis.encode()
+        rows = [{"log": name, "seq": one.seq, "body": one.raw} for one in entries]
+        pruned = [cast(int, one.body["before"]) for one in entries if one.kind == "prune"]
+        with self._database.begin() as connection:
+            if rows:
+                connection.execute(sa.insert(_ENTRIES), rows)
+            for before in pruned:
+                gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < before)
+                connection.execute(sa.delete(_ENTRIES).where(gone))
+            self._seen_in(connection, genesis, log, self._clock.wall_us())
+
+
+def _malformed(problem: str) -> PolicyRefused:
+    return PolicyRefused("travelling_malformed", f"Entries of a log: {problem}.")

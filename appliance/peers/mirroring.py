@@ -1,0 +1,176 @@
+"""Mirrors of the own log: an answer leaves once another appliance has its entry on the disk.
+
+Rules:
+- Each link sends what is new, in batches; waiting answers share one.
+- The first mirror that cosigned enough is enough; one that is silent keeps nothing else waiting.
+- A mirror says how much it keeps; only its cosignature is believed.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.audit.anchors import LogBatch
+from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.cosignature import verify_cosigned
+from appliance.audit.reader import LogReader
+from appliance.errors import ApplianceError, Unavailable
+from appliance.peers.mirror import MirrorTold
+
+LINKS: Final = 2
+"""Mirrors of one log: those that follow it by name."""
+EVERY_S: Final = 2.0
+_AGAIN_S: Final = 0.25
+_SOON_S: Final = 0.01
+_log = logging.getLogger("appliance")
+
+
+class MirrorLink:
+    """One mirror of the own log.
+
+    Args:
+        ask: sends a batch, or asks where to begin.
+
+    Attributes:
+        first: number of the first entry that it keeps.
+        size: entries of the head that it cosigned.
+        problem: why it takes none now; "" where it does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        witness: VerifierKey,
+        reader: LogReader,
+        ask: Callable[[LogBatch | None], MirrorTold],
+    ) -> None:
+        self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
+        self._place: int | None = None
+        self.first, self.size, self.problem = 0, 0, ""
+
+    def has(self, seq: int) -> bool:
+        """True if it keeps an entry under a head that it cosigned."""
+        return self.first <= seq < self.size
+
+    def send(self) -> None:
+        """Send what is new; `problem` tells what is wrong then."""
+        try:
+            self._send()
+        except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
+            self._place, self.problem = None, str(error) or type(error).__name__
+        else:
+            self.problem = ""
+
+    def _send(self) -> None:
+        known = None
+        if self._place == self._reader.size == self.size:
+            return
+        if self._place is None:
+            known = self._ask(None).size
+            self._place = known
+        batch = self._reader.batch(self._place or None, known)
+        told = self._ask(batch)
+        if told.size != batch.size:  # it was put back, or heard of the log elsewhere
+            self._place = None
+            return
+        self._place = told.size
+        if told.line:
+            note = batch.note + told.line.encode()
+            head, _ = verify_cosigned(note, self._reader.origin, self._witness)
+            self.first, self.size = told.first, head.size
+
+
+class Mirroring:
+    """All mirrors of the own log.
+
+    Args:
+        milliseconds: that an answer waits for one.
+        refuse: whether it is refused then.
+    """
+
+    def __init__(self, links: Sequence[MirrorLink], milliseconds: int, *, refuse: bool) -> None:
+        self.links = links
+        self._wait_s, self._refuse = milliseconds / 1_000, refuse
+        self._changed = threading.Condition()
+        self._wanted, self._stop = 0, False
+        self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(link,), name=f"mirror-{n}", daemon=True)
+            for n, link in enumerate(links)
+        ]
+
+    def has(self, seq: int) -> bool:
+        """True if a mirror has an entry."""
+        return any(link.has(seq) for link in self.links)
+
+    def start(self) -> None:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, after the requests under way."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(EVERY_S)
+
+    async def acknowledged(self, seq: int) -> None:
+        """Wait until a mirror has an entry.
+
+        Raises:
+            Unavailable: `mirror_unavailable` where none has it in time and answers are refused.
+        """
+        loop = asyncio.get_running_loop()
+        waiter = seq, loop, loop.create_future()
+        with self._changed:
+            if self.has(seq):
+                return
+            self._waiting.append(waiter)
+            self._wanted = max(self._wanted, seq + 1)
+            self._changed.notify_all()
+        try:
+            await asyncio.wait_for(waiter[2], self._wait_s)
+        except TimeoutError as error:
+            if self._refuse:
+                message = f"No other appliance has entry {seq} of the log."
+                raise Unavailable("mirror_unavailable", message) from error
+        finally:
+            with self._changed:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+
+    def _run(self, link: MirrorLink) -> None:
+        while not self._stop:
+            before, problem = link.size, link.problem
+            link.send()
+            if bool(link.problem) != bool(problem):
+                told = f"takes no entries: {link.problem}" if link.problem else "takes entries"
+                _log.info("mirror %s %s", link.name, told)
+            if link.size > before:
+                self._tell()
+            with self._changed:
+                wanted = self._wanted > link.size
+                if link.problem or not wanted:
+                    self._changed.wait(_AGAIN_S if wanted else EVERY_S)
+                elif link.size == before:  # it goes on from elsewhere
+                    self._changed.wait(_SOON_S)
+
+    def _tell(self) -> None:
+        """Wake the answers that a mirror has the entry of."""
+        with self._changed:
+            done = [one for one in self._waiting if self.has(one[0])]
+            self._waiting = [one for one in self._waiting if one not in done]
+        for _, loop, told in done:
+            loop.call_soon_threadsafe(_done, told)
+
+
+def _done(told: "asyncio.Future[None]") -> None:
+    if not told.done():
+        told.set_result(None)

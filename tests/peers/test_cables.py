@@ -1,0 +1,46 @@
+"""Three appliances behind HAProxy: killed under load, cut off one way and both, and put back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CHECKOUT, need_tool
+from tests.peers.site_servers import HAPROXY
+from tests.routing.upstreams.test_apart import PATH, alone
+
+KILLS = int(os.environ.get("SITE_KILLS", "2"))
+"""20 for the whole of it."""
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.long,
+    pytest.mark.executed,
+    pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed"),
+]
+
+
+def test_nothing_acknowledged_is_lost(tmp_path: Path, default_model_path: Path) -> None:
+    need_tool("tc")
+    program = [*alone(), sys.executable, "-m", "tests.peers.cables"]
+    done = subprocess.run(
+        [*program, tmp_path, default_model_path, str(KILLS)],
+        capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=180 + 30 * KILLS,
+        env={**os.environ, "PATH": PATH},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout)
+    print(json.dumps(found, indent=1))  # noqa: T201 - its times are told, not asserted
+    assert found["acknowledged"] > 200 * KILLS
+    assert found["lost"] == [] and found["unmirrored"] == [] and found["asked twice"] == []
+    assert found["canary"] == []
+    assert found["receipt"] == {"mirrored": "yes", "problem": "", "site": None}
+    assert len(found["kills"]) == KILLS
+    for told in found["pulled"].values():
+        assert told["answered"] >= 20
+        assert told["alarm"]
+    for told in (found["loss"], found["delay"]):
+        assert told.get("skipped") or told["answered"] >= 20

@@ -1,0 +1,194 @@
+"""A mirror keeps the entries of a log as they came, and cosigns only what is that log."""
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.audit import anchors
+from appliance.audit.epoch import EpochLimits
+from appliance.audit.log import Draft
+from appliance.clock import FixedClock
+from appliance.errors import PolicyRefused
+from appliance.peers.mirror import MirrorAsked, MirroredLogs, MirrorTold
+from appliance.peers.mirroring import MirrorLink
+from tests.peers.appliances import MINUTE_S, Member, member
+
+SHORT = EpochLimits(seconds=600, rows=8, idle_seconds=600)
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, clock: FixedClock) -> Iterator[tuple[Member, Member]]:
+    with member(tmp_path / "a", "a", clock) as a, member(tmp_path / "b", "b", clock) as b:
+        a.meets(b)
+        yield a, b
+
+
+@pytest.fixture
+def mirror(pair: tuple[Member, Member], tmp_path: Path) -> Iterator[MirroredLogs]:
+    made = MirroredLogs(tmp_path / "b", pair[1].witness, pair[1].clock)
+    yield made
+    made.close()
+
+
+def link(a: Member, b: Member, mirror: MirroredLogs) -> MirrorLink:
+    def ask(batch: anchors.LogBatch | None) -> MirrorTold:
+        return mirror.keep(a.keys.log, MirrorAsked.of("hint", b.reader.origin, batch))
+
+    return MirrorLink("b", b.witness.key, a.reader, ask)
+
+
+def bodies(one: Member, first: int) -> list[bytes]:
+    return [entry.raw for entry in one.reader.range(first, 500)]
+
+
+def test_a_mirror_keeps_what_was_written_since_it_began(
+    pair: tuple[Member, Member], mirror: MirroredLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    line = link(a, b, mirror)
+    line.send()
+    begun = a.reader.size
+    assert (line.problem, line.size) == ("", begun) and not line.has(begun - 1)
+    monkeypatch.setattr(anchors, "_MOST_ENTRIES", 4)
+    for words in ("ab", "cd", "ef"):
+        a.write(*words)
+    while line.size < a.reader.size:
+        line.send()
+        assert line.problem == ""
+    assert line.has(begun) and line.has(a.reader.size - 1)
+    assert mirror.entries(a.keys.log) == bodies(a, begun)
+    asked = len(b.found)
+    line.send()
+    assert len(b.found) == asked and b.witness.peer("a").size == a.reader.size
+    a.log.append(
+        Draft(
+            "prune",
+            {"actor": "x", "reason": "old", "before": begun + 2, "root": "00" * 32,
+             "approvals": []},
+        )
+    ).result()  # fmt: skip
+    line.send()
+    assert mirror.entries(a.keys.log) == bodies(a, begun + 2)
+
+
+def test_keys_that_change_and_links_that_begin_again_lose_nothing(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    with member(tmp_path / "b", "b", clock) as b:
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        begun, made = 0, None
+        for turn in range(4):
+            with member(tmp_path / "a", "a", clock, made, epochs=SHORT) as a:
+                made = a.directory
+                a.meets(b)
+                if turn == 1:  # the ring sees more than the mirror has
+                    a.asks(b).ask()
+                line = link(a, b, mirror)
+                line.send()
+                begun = begun or line.size
+                for _ in range(3):
+                    clock.advance(10 * MINUTE_S)
+                    a.write(*"abcdefgh")
+                    line.send()
+                    assert line.problem == ""
+                assert line.size == a.reader.size and line.first == begun
+                assert mirror.entries(a.keys.log) == bodies(a, begun)
+        assert b.found == []
+        mirror.close()
+
+
+def test_a_mirror_that_was_put_back_goes_on(
+    pair: tuple[Member, Member], mirror: MirroredLogs, tmp_path: Path
+) -> None:
+    a, b = pair
+    line = link(a, b, mirror)
+    line.send()
+    begun = line.size
+    a.write("one")
+    line.send()
+    (tmp_path / "old").mkdir()
+    for file in (tmp_path / "b").glob("site_mirror.db*"):
+        shutil.copy(file, tmp_path / "old")
+    a.write("two")
+    line.send()
+    old = MirroredLogs(tmp_path / "old", b.witness, b.clock)
+    line._ask = link(a, b, old)._ask
+    a.write("three")
+    while line.size < a.reader.size:
+        line.send()
+    assert old.entries(a.keys.log) == bodies(a, begun) and b.found == []
+    old.close()
+
+
+def test_a_forked_log_gets_nothing_and_is_named(
+    pair: tuple[Member, Member], mirror: MirroredLogs, tmp_path: Path, clock: FixedClock
+) -> None:
+    a, b = pair
+    line = link(a, b, mirror)
+    line.send()
+    copy = shutil.copytree(a.directory, tmp_path / "copy")
+    a.write(*"abcd")
+    line.send()
+    kept = mirror.entries(a.keys.log)
+    with member(tmp_path / "put back", "a", clock, copy) as old:
+        old.meets(b)
+        other = link(old, b, mirror)
+        other.send()
+        assert other.problem  # it is shorter than what was seen
+        old.write(*(f"other {n}" for n in range(20)))
+        other.send()
+        assert "not those that were seen" in other.problem
+        assert [one["action"] for one in b.found] == ["peer_log_differs"]
+        assert "not those that were seen" in b.witness.peer("a").differs
+    assert mirror.entries(a.keys.log) == kept
+    a.write("more")
+    line.send()  # the control: the true log goes on, and the alarm ends
+    assert line.size == a.reader.size and b.witness.peer("a").differs == ""
+
+
+def test_entries_that_are_not_those_of_the_head_are_not_kept(
+    pair: tuple[Member, Member], mirror: MirroredLogs
+) -> None:
+    a, b = pair
+    line = link(a, b, mirror)
+    line.send()
+    a.write(*"ab")
+    true = MirrorAsked.of("hint", b.reader.origin, a.reader.batch(line.size, None))
+
+    def but(**changed: Any) -> MirrorAsked:
+        return msgspec.structs.replace(true, **changed)
+
+    forged = [body.replace('"a"', '"z"') for body in true.bodies]
+    text, _, value = true.note.rpartition(" ")
+    other = bytearray(base64.b64decode(value))
+    other[-1] ^= 1
+    cases = {
+        "changed": but(bodies=tuple(forged)),
+        "left out": but(bodies=true.bodies[:1]),
+        "in another order": but(bodies=true.bodies[::-1]),
+        "no entries": but(bodies=("{}",)),
+        "other subtrees": but(peaks=tuple(bytes(32) for _ in true.peaks)),
+        "too few subtrees": but(peaks=true.peaks[1:]),
+        "signed by nobody": but(note=f"{text} {base64.b64encode(other).decode()}\n"),
+        "no note": but(note="x"),
+        "no change of keys": but(handovers=(b"x",)),
+    }
+    for name, asked in cases.items():
+        with pytest.raises(PolicyRefused) as caught:
+            mirror.keep(a.keys.log, asked)
+        assert caught.value.code == "travelling_malformed", name
+    assert mirror.entries(a.keys.log) == []
+    elsewhere = mirror.keep(a.keys.log, but(first=true.first + 1))
+    assert (elsewhere.size, elsewhere.line) == (line.size, "")
+    assert mirror.keep(a.keys.log, true).line  # the control
+    assert mirror.entries(a.keys.log) == bodies(a, line.size)

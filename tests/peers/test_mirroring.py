@@ -1,0 +1,88 @@
+"""An answer waits for one mirror; a silent one keeps nothing waiting; without any it is refused."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.audit.anchors import LogBatch
+from appliance.clock import FixedClock
+from appliance.errors import Unavailable
+from appliance.peers.mirror import MirroredLogs, MirrorTold
+from appliance.peers.mirroring import Mirroring, MirrorLink
+from tests.peers.appliances import Member, member
+from tests.peers.test_mirror import link
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Member, MirrorLink]]:
+    clock = FixedClock()
+    with member(tmp_path / "a", "a", clock) as a, member(tmp_path / "b", "b", clock) as b:
+        a.meets(b)
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        made = link(a, b, mirror)
+        made.send()
+        yield a, made
+        mirror.close()
+
+
+@contextlib.contextmanager
+def running(*links: MirrorLink, ms: int = LONG_MS, refuse: bool = True) -> Iterator[Mirroring]:
+    made = Mirroring(links, ms, refuse=refuse)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def away(_: LogBatch | None) -> MirrorTold:
+    raise ConnectionRefusedError("nobody listens")
+
+
+async def test_an_answer_waits_until_a_mirror_has_its_entry(
+    pair: tuple[Member, MirrorLink],
+) -> None:
+    a, good = pair
+    silent = MirrorLink("c", a.witness.key, a.reader, away)
+    with running(silent, good) as mirroring:
+        for _ in range(3):
+            first = a.reader.size
+            a.write(*"abc")
+            await asyncio.gather(*(mirroring.acknowledged(first + n) for n in range(3)))
+            assert good.has(first + 2)
+        await mirroring.acknowledged(a.reader.size - 1)  # at once
+    assert "nobody listens" in silent.problem and not silent.has(a.reader.size - 1)
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+async def test_without_a_mirror_the_policy_says(
+    pair: tuple[Member, MirrorLink], refuse: bool
+) -> None:
+    a, good = pair
+    silent = MirrorLink("c", a.witness.key, a.reader, away)
+    a.write("x")
+    seq = a.reader.size - 1
+    with running(silent, ms=10, refuse=refuse) as mirroring:
+        if refuse:
+            with pytest.raises(Unavailable) as caught:
+                await mirroring.acknowledged(seq)
+            assert caught.value.code == "mirror_unavailable"
+        else:
+            await mirroring.acknowledged(seq)
+        assert not mirroring.has(seq) and mirroring._waiting == []
+    with running(good, ms=LONG_MS, refuse=refuse) as mirroring:  # the control
+        await mirroring.acknowledged(seq)
+        assert mirroring.has(seq)
+
+
+def test_what_another_key_cosigned_is_no_mirror(pair: tuple[Member, MirrorLink]) -> None:
+    a, good = pair
+    forged = MirrorLink("b", a.witness.key, a.reader, good._ask)
+    a.write("x")
+    forged.send()
+    assert "not cosigned" in forged.problem and not forged.has(a.reader.size - 1)

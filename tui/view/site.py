@@ -1,0 +1,71 @@
+"""Content of the site screen: the other appliances, when they were heard, what is refused.
+
+Rules: pure; one row for each peer; what is refused or waits is told below each.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from appliance.wire.admin.site import PEER_TABLE, SitePeer, SitePeerList, why
+from tui.columns import cells, listed
+from tui.text import Cell, alarm, cell, labelled, line, quiet
+from tui.view.units import age, count, many
+
+COLUMNS: Final = (
+    listed(PEER_TABLE, "NAME", 16, name="APPLIANCE"),
+    listed(PEER_TABLE, "STATE", 9),
+    listed(PEER_TABLE, "HEARD", 11, drop=1),
+    listed(PEER_TABLE, "BEHIND", 8, drop=2),
+    listed(PEER_TABLE, "SEEN AT", 19, drop=3),
+    listed(PEER_TABLE, "PROBLEM", 0, name="WHY", least=12),
+)
+_ROOM: Final = 12
+_MOST: Final = 6
+
+
+def row(one: SitePeer) -> Sequence[Cell]:
+    """One peer."""
+    return cells(COLUMNS, one, {})
+
+
+def summary(found: SitePeerList, shown: int) -> Content:
+    """Who this is, and how many others there are."""
+    down = sum(bool(why(one)) for one in found.peers)
+    parts: list[Content | str] = [
+        f"this is {found.member}" if found.member else "not a member",
+        many(len(found.peers), "peer"),
+    ]
+    if down:
+        parts.append(f"{count(down)} down")
+    if found.stale:
+        parts.append(alarm("stale: it hears no other"))
+    if shown != len(found.peers):
+        parts.append(quiet(f"{count(shown)} shown"))
+    return line(*parts)
+
+
+def detail(found: SitePeerList, one: SitePeer, width: int) -> list[Content]:
+    """The peer under the cursor, and the documents that do not hold here."""
+    heard = "never" if one.heard_seconds is None else f"{age(one.heard_seconds)} ago"
+    told = {
+        "address": one.url,
+        "heard": heard,
+        "our log": f"{count(one.cosigned)} entries cosigned, {count(one.behind)} behind",
+        "its log": f"{count(one.seen)} entries seen, last at {one.seen_at or '-'}",
+        "mirror": "" if one.mirrored is None else f"{count(one.mirrored)} entries of our log",
+    }
+    said: list[Content] = []
+    for name, words in told.items():
+        if words:
+            said += labelled(name, cell(words), width, _ROOM)
+    if reason := why(one):
+        said += labelled("why", alarm(reason), width, _ROOM)
+    for name, some in (("refused", found.refused), ("waits", found.waiting)):
+        for each in some[:_MOST]:
+            words = f"{each.kind}: {each.code}: {each.message}"
+            said += labelled(name, cell(words), width, _ROOM)
+        if len(some) > _MOST:
+            said += labelled(name, f"and {count(len(some) - _MOST)} more", width, _ROOM)
+    return said
