@@ -1,6 +1,5 @@
 """HAProxy of Debian before three real appliances: one key, two approvals, one of them killed."""
 
-import functools
 import shutil
 import signal
 import threading
@@ -12,7 +11,7 @@ import pytest
 from appliance.app import Services
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
-from tests.peers.cables import approved
+from tests.peers.cables import load_approved
 from tests.peers.site_servers import HAPROXY, SiteServer, balanced, servers, until
 from tests.site import MODEL, approve
 from tests.smol import quiet
@@ -40,8 +39,7 @@ def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: 
     with servers(tmp_path, "abc", prepare) as found:
         a, b, c = found.values()
         for one in found.values():
-            until(functools.partial(approved, one))
-            one.command("model", "load", MODEL)
+            load_approved(one)
         made = a.command("key", "new", "crm", "--any-model")
         head = {"authorization": f"Bearer {made['secret']}"}
         with (

@@ -9,6 +9,7 @@ as JSON. No namespace has a name, so that none is left when the processes have e
 import contextlib
 import functools
 import http.client
+import itertools
 import json
 import shutil
 import signal
@@ -126,14 +127,12 @@ class Load:
     acknowledged: dict[str, tuple[str, str]] = field(default_factory=dict)
     failed: list[tuple[float, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    sent: int = 0
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         stop = threading.Event()
-        threads = [
-            threading.Thread(target=self._client, args=(number, stop)) for number in range(CLIENTS)
-        ]
+        threads = [threading.Thread(target=self._client, args=(stop,)) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
         try:
@@ -143,18 +142,17 @@ class Load:
             for thread in threads:
                 thread.join()
 
-    def _client(self, number: int, stop: threading.Event) -> None:
+    def _client(self, stop: threading.Event) -> None:
         parts = urlsplit(self.url)
         connection = http.client.HTTPSConnection(
             "localhost", parts.port, timeout=30, context=self.trust
         )
-        due, count = time.monotonic(), 0
+        due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
-            due, count = max(due + CLIENTS / self.rate, time.monotonic() - 1), count + 1
-            self._ask(connection, f"{id(self)}-{number}-{count}")
+            due = max(due + CLIENTS / self.rate, time.monotonic() - 1)
+            self._ask(connection, f"app-{next(self.numbers)}")
 
     def _ask(self, connection: http.client.HTTPSConnection, name: str) -> None:
-        self.sent += 1
         body = json.dumps({"model": MODEL, "prompt": CANARY, "max_tokens": 1})
         head = {
             "authorization": f"Bearer {self.secret}",
@@ -216,9 +214,17 @@ def kills(members: list[SiteServer], load: Load, count: int) -> list[dict[str, A
     return told
 
 
-def approved(one: SiteServer) -> bool:
-    """Two people approved its model, one of them elsewhere."""
-    return bool(one.command("model", "show", MODEL)["state"] == "approved")
+def load_approved(one: SiteServer) -> None:
+    """Wait until two people approved its model, one of them elsewhere, and load it."""
+    states: list[str] = []
+
+    def approved() -> bool:
+        states.append(one.command("model", "show", MODEL)["state"])
+        return states[-1] in ("approved", "serving")
+
+    until(approved)
+    if states[-1] == "approved":
+        one.command("model", "load", MODEL)
 
 
 def stale(one: SiteServer) -> bool:
@@ -343,8 +349,7 @@ def main(root: Path, model: Path, count: int) -> dict[str, Any]:
         members = list(site.values())
         a, b, c = members
         for one in members:
-            until(functools.partial(approved, one))
-            one.command("model", "load", MODEL)
+            load_approved(one)
         begun = time.monotonic()
         made = a.command("key", "new", "crm", "--any-model")
         until(lambda: all(one.admits(made["secret"]) for one in members))
@@ -354,6 +359,7 @@ def main(root: Path, model: Path, count: int) -> dict[str, Any]:
             found["kills"] = kills(members, load, count)
             found["receipt"] = receipt(root, members, load)
             slow = Load(url, made["secret"], a.trust, 20, load.acknowledged, load.failed)
+            slow.numbers = load.numbers
             found["pulled"] = {
                 how: pulled(b, c, lines["b"], how, slow)
                 for how in ("both ways", "to it", "from it")

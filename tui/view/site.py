@@ -31,7 +31,7 @@ def row(one: SitePeer) -> Sequence[Cell]:
 
 
 def summary(found: SitePeerList, shown: int) -> Content:
-    """Who this is, and how many others there are."""
+    """This appliance, and the number of others."""
     down = sum(bool(why(one)) for one in found.peers)
     parts: list[Content | str] = [
         f"this is {found.member}" if found.member else "not a member",
