@@ -127,6 +127,9 @@ class FakeInference:
         fields = {**_who(caller), "intent": intent.seq, "status": "ok"}
         return await self._append(Draft("outcome", fields))
 
+    async def acknowledge(self, receipt: Receipt) -> None:
+        """There is no mirror."""
+
     async def _append(self, draft: Draft) -> Receipt:
         (receipt,) = await asyncio.wrap_future(self._audit.append(draft))
         return receipt
