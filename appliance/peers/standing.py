@@ -65,12 +65,10 @@ class SiteStanding:
         since = self._begun if self._heard is None else self._heard
         if not self.stale or self._now() - since <= self._rule.stale_seconds:
             return ""
-        what = (
-            "approvals, looks and keys of apps are refused"
-            if self._rule.refuse_stale
-            else ("keys that were revoked since may still be taken")
-        )
-        return f"No other appliance of the site answered for {self._rule.stale_seconds} s: {what}."
+        then = "keys that were revoked since may still be taken"
+        if self._rule.refuse_stale:
+            then = "approvals, looks and keys of apps are refused"
+        return f"No other appliance of the site answered for {self._rule.stale_seconds} s: {then}."
 
     def check(self) -> None:
         """Raises Unavailable (`site_stale`) where the policy has it wait to hear another one."""
