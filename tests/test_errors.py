@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from appliance import errors
-from appliance.errors import CODES, ApplianceError
+from appliance.errors import CODES, TABLE, ApplianceError
 
 SOURCE = Path(errors.__file__).parent
 NO_STEP = re.compile(
@@ -57,6 +57,11 @@ def test_every_code_tells_what_it_means_and_what_to_do() -> None:
         assert meaning and not meaning.endswith("."), code
         assert hint.endswith((".", "`")), code
         assert code == code.lower() and " " not in code
+
+
+def test_every_line_of_the_table_is_of_one_code() -> None:
+    lines = [line for line in TABLE.splitlines() if line and not line.startswith(("#", "    "))]
+    assert [line.partition(":")[0] for line in lines] == list(CODES)
 
 
 def test_every_hint_begins_with_what_to_do() -> None:
