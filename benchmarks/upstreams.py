@@ -1,11 +1,12 @@
 """The front host's price: processor time, log entries and bytes of a one-token answer.
 
-Two engines that compute nothing answer each side in turn, and the load comes from here. The median
-of the rounds counts. The controls are our server without its log, another checkout of it, LiteLLM's
-proxy and nginx.
+Two engines that compute nothing answer each side in turn, and the load comes from here: over kept
+connections, then with a connection for each request. The median of the rounds counts. The controls
+are our server without its log, another checkout of it, LiteLLM's proxy and nginx.
 
 usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT]
-       [--litellm ENVIRONMENT] [--nginx PROGRAM]
+       [--litellm ENVIRONMENT] [--nginx PROGRAM] [--keep]
+--keep writes results/upstreams.md.
 A checkout has its own `.venv`; LiteLLM's environment has `litellm[proxy]` installed.
 """
 
@@ -29,16 +30,20 @@ import httpcore
 
 from appliance.app import initialise, open_services
 from benchmarks.machine import CHECKOUT, children
+from benchmarks.results import Figure
 from benchmarks.servers import free_port
+from benchmarks.sheets import keep
+from benchmarks.statistics import Summary
 from tests.routing.upstreams.site import BIG, approve
 
 _CLIENTS: Final = 32
 _WARM: Final = 200
 _OK: Final = 200
+_PROMISED_MS: Final = 1.8
 _COUNTED: Final = """
 SELECT (SELECT count(*) FROM leaf WHERE kind IN ('intent', 'hop', 'outcome')),
   (SELECT total(length(body)) FROM leaf WHERE kind IN ('intent', 'hop', 'outcome')),
-  (SELECT total(length(nonce) + length(ct)) FROM content)
+  (SELECT total(length(nonce) + length(ct)) FROM content), (SELECT count(*) FROM checkpoint)
 """
 _NGINX: Final = """
 daemon off; pid PLACE/pid; error_log PLACE/error.log; events {}
@@ -60,6 +65,7 @@ class FrontSide:
         secret: its key.
         data: of ours, where its log is.
         ms: processor time of an answer, in each round.
+        apart: the same with a connection for each request.
         rates: answers a second, in each round.
         answers: whole answers, those of warming up too.
     """
@@ -71,6 +77,7 @@ class FrontSide:
     place: Path
     data: Path | None = None
     ms: list[float] = field(default_factory=list)
+    apart: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     answers: int = 0
     failed: int = 0
@@ -97,6 +104,7 @@ class FrontSide:
         found: dict[str, Any] = {
             "processor_ms": round(median(self.ms), 3),
             "processor_ms_of_rounds": [round(one, 3) for one in self.ms],
+            "processor_ms_connection_each": round(median(self.apart), 3),
             "answers_s": round(median(self.rates), 1),
             "failed": self.failed,
         }
@@ -104,9 +112,16 @@ class FrontSide:
         if log is not None and self.name != "log off":
             with sqlite3.connect(f"file:{log}?mode=ro", uri=True) as database:
                 counts = database.execute(_COUNTED).fetchone()
-            names = ("entries", "entry_bytes", "text_bytes")
+            names = ("entries", "entry_bytes", "text_bytes", "commits")
             found |= {n: round(c / self.answers, 2) for n, c in zip(names, counts, strict=True)}
         return found
+
+    def figures(self) -> Iterator[Figure]:
+        """The lines of the sheet; what is promised is promised of ours."""
+        relation: Any = "≤" if self.name == "ours" else ""
+        yield Figure(f"{self.name}, kept connections", "ms", Summary.of(self.ms),
+                     relation=relation, target=_PROMISED_MS)  # fmt: skip
+        yield Figure(f"{self.name}, a connection for each request", "ms", Summary.of(self.apart))
 
 
 def _ours(root: Path, name: str, urls: list[str], command: list[str]) -> FrontSide:
@@ -164,10 +179,17 @@ async def _round(side: FrontSide, answers: int) -> None:
         ("content-type", "application/json"), ("content-length", str(len(body))),
     ]  # fmt: skip
     url = f"http://127.0.0.1:{side.port}/v1/completions"
-    async with (
-        side.serving() as pid,
-        httpcore.AsyncConnectionPool(max_connections=_CLIENTS) as pool,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        pid = await stack.enter_async_context(side.serving())
+        pools = [
+            await stack.enter_async_context(
+                httpcore.AsyncConnectionPool(
+                    max_connections=_CLIENTS, max_keepalive_connections=kept
+                )
+            )
+            for kept in (_CLIENTS, 0)
+        ]
+        pool = pools[0]
 
         async def ask() -> bool:
             whole = (await pool.request("POST", url, headers=headers, content=body)).status == _OK
@@ -189,6 +211,9 @@ async def _round(side: FrontSide, answers: int) -> None:
         await load(answers)
         side.ms.append((_processor(pid) - before) / answers * 1e3)
         side.rates.append(answers / (time.perf_counter() - begun))
+        pool, before = pools[1], _processor(pid)
+        await load(answers)
+        side.apart.append((_processor(pid) - before) / answers * 1e3)
 
 
 async def _until_ready(ask: Any) -> None:
@@ -236,12 +261,14 @@ def main() -> None:
     parser.add_argument("--beside", type=Path)
     parser.add_argument("--litellm", type=Path)
     parser.add_argument("--nginx")
+    parser.add_argument("--keep", action="store_true")
     wanted = parser.parse_args()
     serve = ["-m", "appliance", "serve"]
     programs = {"ours": [sys.executable, *serve]}
     programs["log off"] = [sys.executable, "-m", "benchmarks.ablated", "--no-log"]
     if wanted.beside is not None:
         programs["beside"] = [str(wanted.beside / ".venv" / "bin" / "python"), *serve]
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="upstreams-") as place, _engines(2) as urls:
         root, sides = Path(place), list[FrontSide]()
         for name, command in programs.items():
@@ -256,6 +283,11 @@ def main() -> None:
             for side in sides if number % 2 == 0 else reversed(sides):
                 asyncio.run(_round(side, wanted.answers))
         print(json.dumps({side.name: side.result() for side in sides}, indent=2))
+        if wanted.keep:
+            title = "processor time of a one-token answer of an engine that computes nothing"
+            figures = [figure for side in sides for figure in side.figures()]
+            spent = time.monotonic() - begun
+            keep("upstreams", "null engine", title, figures, spent, wanted.rounds)
 
 
 if __name__ == "__main__":

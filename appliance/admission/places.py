@@ -169,7 +169,9 @@ class Shares:
         key, limits, now = principal.key_id, principal.limits, self.now()
         urgency = priority or limits.priority
         apart = sets_aside and urgency is Priority.BATCH
-        queue = self._queues.setdefault((model, apart), ModelQueue(slots, apart=apart))
+        queue = self._queues.get((model, apart))
+        if queue is None:
+            queue = self._queues[model, apart] = ModelQueue(slots, apart=apart)
         queue.fair.slots = slots
         self._check_room(queue, key, now)
         self.count(principal)

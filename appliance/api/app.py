@@ -7,13 +7,16 @@ framework's telemetry and its pages with remote assets are off.
 import functools
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Match, compile_path
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import appliance
 from appliance.api import witness
@@ -23,6 +26,7 @@ from appliance.api.cors import CorsGate
 from appliance.api.described import ANY, KEYED, KEYS, in_messages
 from appliance.api.docs import PATHS, docs_routes
 from appliance.api.errors import install_error_handlers
+from appliance.api.json_body import JsonRoute
 from appliance.api.large_bodies import LargeBodies
 from appliance.api.observe import Observer
 from appliance.api.openai import (
@@ -68,7 +72,7 @@ def create_lan_app(services: "Services") -> FastAPI:
     """The app of the LAN listener."""
     server, there = services.config.server, _Routes()
     sessions = PersonSessions(services.keys, services.clock)
-    app = FastAPI(
+    app = _LanApp(
         title="appliance",
         summary="The OpenAI API, from small models of your own, with a receipt for each answer.",
         version=appliance.__version__,
@@ -106,7 +110,6 @@ def create_lan_app(services: "Services") -> FastAPI:
         ],
     )
     there.app, app.state.routes = app, there
-    app.router.routes.insert(0, _ExactRoutes(there))
     app.state.services = services
     app.state.large_bodies = LargeBodies()
     app.state.sessions = sessions
@@ -190,10 +193,10 @@ class _Routes:
         return [(compile_path(str(one.path))[0], set(one.methods or ())) for one in self._contexts]
 
     @functools.cached_property
-    def exact(self) -> Mapping[tuple[str, str], RouteContext]:
+    def exact(self) -> Mapping[tuple[str, str], tuple[Scope, ASGIApp]]:
         """Those without parameters, by method and path; of two the first."""
         return {
-            (method, str(one.path)): one
+            (method, str(one.path)): _called(one)
             for one in reversed(self._contexts)
             if "{" not in str(one.path) and one.app is not None
             for method in one.methods or ()
@@ -207,21 +210,38 @@ class _Routes:
         return sorted({m for pattern, some in self._known if pattern.match(path) for m in some})
 
 
-class _ExactRoutes(BaseRoute):
-    """The routes without parameters, found at once: the framework asks each in turn, twice."""
+class _LanApp(FastAPI):
+    """Without what the framework puts around every route; `RequestContext` answers crashes."""
 
-    def __init__(self, there: _Routes) -> None:
-        self._there = there
+    def build_middleware_stack(self) -> ASGIApp:
+        exact = _ExactRoutes(AsyncExitStackMiddleware(self.router), self.state.routes)
+        app: ASGIApp = ExceptionMiddleware(exact, self.exception_handlers)
+        for gate in reversed(self.user_middleware):
+            app = gate.cls(app, *gate.args, **gate.kwargs)
+        return app
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = self._there.exact.get((scope.get("method", ""), scope["path"]))
+
+@dataclass(frozen=True)
+class _ExactRoutes:
+    """Calls a route without parameters at once: the framework asks each in turn, twice."""
+
+    app: ASGIApp
+    there: _Routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.there.exact.get((scope.get("method", ""), scope.get("path", "")))
         if found is None:
-            return Match.NONE, {}
-        route = found.original_route
-        return Match.FULL, {"endpoint": found.endpoint, "path_params": {}, "route": route}
+            await self.app(scope, receive, send)
+            return
+        scope.update(found[0])
+        await found[1](scope, receive, send)
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._there.exact[scope["method"], scope["path"]].app(scope, receive, send)
+
+def _called(one: RouteContext) -> tuple[Scope, ASGIApp]:
+    """A route's part of the scope, and what answers for it."""
+    route, app = one.original_route, AsyncExitStackMiddleware(one.app)
+    plain = route.plain() if isinstance(route, JsonRoute) else None
+    return {"endpoint": one.endpoint, "path_params": {}, "route": route}, plain or app
 
 
 def _observer(services: "Services") -> Observer:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.api.deps import caller_of, services_of
 from appliance.api.errors import place_name
@@ -45,10 +46,26 @@ class JsonRoute(APIRoute):
         handle = _direct(self) or super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            read = _JsonRequest(request.scope, request.receive)
-            return await (once(read, handle) if HEADER in request.headers else handle(read))
+            return await _handled(handle, request.scope, request.receive)
 
         return handle_strictly
+
+    def plain(self) -> ASGIApp | None:
+        """What answers without the framework; None where the endpoint needs it."""
+        handle = _direct(self)
+        if handle is None:
+            return None
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await _handled(handle, scope, receive)
+            await response(scope, receive, send)
+
+        return answer
+
+
+async def _handled(handle: Handler, scope: Scope, receive: Receive) -> Response:
+    read = _JsonRequest(scope, receive)
+    return await (once(read, handle) if HEADER in read.headers else handle(read))
 
 
 def _direct(route: APIRoute) -> Handler | None:

@@ -64,23 +64,23 @@ class Observer:
             self.rejected.note(source, code or str(status), key_id, person)
         elif polled := state.get("polled", _POLLS.get(route)):
             self.rejected.note(source, polled, key_id)
-        _logger.log(
-            _level(route, status),
-            "%s %s %s",
-            scope["method"],
-            route,
-            status,
-            extra={
-                "request_id": state.get("request_id", ""),
-                "key_id": key_id,
-                "app": visible(principal.name, limit=200) if principal else "",
-                "model": state.get("model", ""),
-                "code": code,
-                "status": status,
-                **state.get("client", ClientIds()).fields(),
-                "milliseconds": round((time.monotonic() - begun) * 1000, 1),
-            },
-        )
+        level = _level(route, status)
+        if not _logger.isEnabledFor(level):
+            return
+        # Not through `log`, which looks for the line of code that calls it, a costly search.
+        told = scope["method"], route, status
+        line = logging.LogRecord(_logger.name, level, "", 0, "%s %s %s", told, None)
+        line.__dict__ |= {
+            "request_id": state.get("request_id", ""),
+            "key_id": key_id,
+            "app": visible(principal.name, limit=200) if principal else "",
+            "model": state.get("model", ""),
+            "code": code,
+            "status": status,
+            **state.get("client", ClientIds()).fields(),
+            "milliseconds": round((time.monotonic() - begun) * 1000, 1),
+        }
+        _logger.handle(line)
 
     def malformed(self, source: str, code: str) -> None:
         """Note an invalid HTTP request."""

@@ -11,7 +11,6 @@ Rules:
 
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
@@ -21,6 +20,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance import draws
 from appliance.api.dialect import speaks_anthropic
 from appliance.api.errors import error_response
 from appliance.api.identity import named_by_client, told_back
@@ -73,7 +73,7 @@ class RequestContext:
         if scope["method"] == "HEAD" and scope["path"] in self.probes:
             scope = {**scope, "method": "GET"}  # the server keeps the body back
         state = scope.setdefault("state", {})
-        request_id = state.setdefault("request_id", f"req-{uuid.uuid4().hex}")
+        request_id = state.setdefault("request_id", draws.request_id())
         state.setdefault("client", named_by_client(scope["headers"]))
         started, begun = False, time.monotonic()
 

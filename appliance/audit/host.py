@@ -3,13 +3,13 @@
 They decide nothing: they make a back-dated entry stand out. Only this module reads them.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from appliance.clock import Clock
+from appliance.draws import drawn
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -51,7 +51,7 @@ class HostMoments:
 
 def uuid7(time_us: int) -> str:
     """A UUID version 7 (RFC 9562, section 5.7) as text: 48 bits of milliseconds, then random."""
-    value = (time_us // 1_000 & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = (time_us // 1_000 & (1 << 48) - 1) << 80 | int.from_bytes(drawn(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     digits = f"{value:032x}"

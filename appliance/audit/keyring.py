@@ -5,7 +5,6 @@ each goes to one record, in stored order. Unused keys are swept when the log is 
 database that does not take `secure_delete` is refused.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from appliance.audit.content import KEY_BYTES, kek_name, unwrap, wrap
 from appliance.audit.host import uuid7
 from appliance.clock import Clock
 from appliance.db import check_pragma, open_database
+from appliance.draws import drawn
 
 MIGRATIONS: Final = (
     """
@@ -118,7 +118,7 @@ class Keyring:
 
     def _make(self, count: int) -> None:
         now = self._clock.wall_us()
-        keys = [(uuid7(now), os.urandom(KEY_BYTES)) for _ in range(count)]
+        keys = [(uuid7(now), drawn(KEY_BYTES)) for _ in range(count)]
         rows = [(key_id, self._kek_id, wrap(self._kek, key_id, dek)) for key_id, dek in keys]
         sql = "INSERT INTO dek (id, kek_id, wrapped) VALUES (?, ?, ?)"
         with self._connection.begin():

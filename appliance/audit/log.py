@@ -41,10 +41,10 @@ MAX_BATCH: Final = 512
 MAX_WAITING: Final = 8_192
 MAX_WAITING_BYTES: Final = 256 << 20
 HEAD_SECONDS: Final = 1.0
-GATHER: Final = 0.1
-"""Wait for the next of several clients, as a part of the last commit's time."""
-GATHER_ALL: Final = 0.5
-"""Wait for all of them after their answers, as a part of it."""
+LOOK_SECONDS: Final = 0.1
+"""How long ago there may have been room when work begins; each commit looks again."""
+GATHER: Final = 0.5
+"""Wait for clients that were just answered, as a part of the last commit's time."""
 GATHER_SECONDS: Final = 0.1
 """A commit that took longer counts as this long."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
@@ -82,6 +82,8 @@ class AuditLog:
         self._waiting: deque[_Waiting] = deque()
         self._cost = 0
         self._changed = threading.Condition()
+        self._wanted = 1  # entries for which the writer wakes up
+        self._roomy = -LOOK_SECONDS  # when there was room last
         self._failure: str | None = None
         self._code = "audit_unavailable"
         self._closing = False
@@ -214,7 +216,8 @@ class AuditLog:
         Raises:
             AuditUnavailable: `audit_unavailable` when it cannot be recorded; codes of `hold_for`.
         """
-        if why := self.unwritable:
+        roomy = time.monotonic() - self._roomy < LOOK_SECONDS
+        if why := self._refusal() if roomy else self.unwritable:
             raise AuditUnavailable("audit_unavailable", why)
         for held in self._held.items():
             raise AuditUnavailable(*held)
@@ -279,7 +282,8 @@ class AuditLog:
             raise _cannot(refusal, self._code)
         self._waiting.append(waiting)
         self._cost += waiting.cost
-        self._changed.notify()
+        if len(self._waiting) >= self._wanted:
+            self._changed.notify()
 
     def _run(self) -> None:
         while (batch := self._take()) is not None:
@@ -313,20 +317,19 @@ class AuditLog:
             return batch
 
     def _gather(self, most: int) -> None:
-        """Wait for the clients that were just answered, while they come back one by one.
+        """Wait for the clients that were just answered.
 
         Args:
             most: how many entries fit into the commit.
         """
         if self._answered < 2:
             return
-        wanted = min(len(self._waiting) + self._answered, most)
-        end = self._answered_at + GATHER_ALL * self._took
-        while not self._closing and len(self._waiting) < wanted and time.monotonic() < end:
-            before = len(self._waiting)
-            self._changed.wait(GATHER * self._took)
-            if len(self._waiting) == before:
-                return
+        self._wanted = min(len(self._waiting) + self._answered, most)
+        left = self._answered_at + GATHER * self._took - time.monotonic()
+        self._changed.wait_for(
+            lambda: self._closing or len(self._waiting) >= self._wanted, max(0.0, left)
+        )
+        self._wanted = 1
 
     def _commit(self, batch: list[_Waiting]) -> None:
         if not batch and self._session.keeper.due(self.size) is None:
@@ -367,6 +370,7 @@ class AuditLog:
                 waiting.future.set_exception(_cannot(refusal, self._code))
 
     def _shortage(self) -> str | None:
+        self._roomy = -LOOK_SECONDS
         try:
             facts = os.statvfs(self._session.files.directory)
         except OSError as error:
@@ -375,6 +379,7 @@ class AuditLog:
         free = facts.f_bavail * facts.f_frsize - self._session.writer.wal_bytes
         needed = self._reserve + self._session.missing_ballast
         if free >= needed:
+            self._roomy = time.monotonic()
             return None
         free, needed = max(0, free) >> 20, needed >> 20
         return f"Only {free} MiB are free under the audit log; new work needs {needed} MiB."

@@ -103,6 +103,7 @@ SELECT ?, min(time_us), max(time_us) FROM leaf WHERE seq >= ? AND seq < ?
 _INSERT_LEAF: Final = "INSERT INTO leaf (seq, prev, hash, body) VALUES (?, ?, ?, ?)"
 _INSERT_NODE: Final = "INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)"
 _INSERT_CONTENT: Final = "INSERT INTO content (seq, name, nonce, ct) VALUES (?, ?, ?, ?)"
+_ROWS_AT_ONCE: Final = 16
 _INSERT_CHECKPOINT: Final = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
 
 _DENIED: Final = frozenset(
@@ -192,15 +193,26 @@ def insert(
     checkpoint: tuple[int, bytes],
 ) -> None:
     """Add the rows of one commit; the caller owns the transaction."""
-    connection.exec_driver_sql(_INSERT_LEAF, list(leaves))
-    if nodes:
-        connection.exec_driver_sql(_INSERT_NODE, list(nodes))
-    if contents:
-        connection.exec_driver_sql(_INSERT_CONTENT, list(contents))
-    connection.exec_driver_sql(_INSERT_CHECKPOINT, checkpoint)
+    dbapi = raw(connection)
+    for sql, rows in (
+        (_INSERT_LEAF, leaves), (_INSERT_NODE, nodes), (_INSERT_CONTENT, contents),
+    ):  # fmt: skip
+        _add(dbapi, sql, rows)
+    dbapi.execute(_INSERT_CHECKPOINT, checkpoint)
     for block in range(leaves[0][0] // SPAN, (leaves[-1][0] + 1) // SPAN):
-        place = (block, block * SPAN, (block + 1) * SPAN)
-        connection.exec_driver_sql(_INSERT_SPAN, place)
+        dbapi.execute(_INSERT_SPAN, (block, block * SPAN, (block + 1) * SPAN))
+
+
+def _add(dbapi: Any, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows by few statements: after each, the driver waits for its turn among threads.
+
+    The numbers of rows are powers of two, so that all statements are soon prepared.
+    """
+    while rows:
+        count = min(_ROWS_AT_ONCE, 1 << len(rows).bit_length() - 1)
+        values = sql[sql.rindex("(") :]
+        dbapi.execute(sql + f", {values}" * (count - 1), [*chain.from_iterable(rows[:count])])
+        rows = rows[count:]
 
 
 def leaves(log: Log, first: int, end: int, limit: int = -1) -> Iterator[LeafRow]:

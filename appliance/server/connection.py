@@ -30,6 +30,8 @@ _KEPT_BYTES: Final = (
     64 << 10
 )  # of an answer that is not read, and one piece; TLS would keep 512 KiB
 
+_TOGETHER: Final = 16 << 10
+
 
 @dataclass(frozen=True)
 class ConnectionLimits:
@@ -99,6 +101,40 @@ class Connections:
             self.counted(self.sources.total())
 
 
+class _Corked:
+    """A transport that writes together what one turn of the loop says: head and body of an answer.
+
+    Each write is a call of the system, and over TLS a record.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write this turn, or now if it is much."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > _TOGETHER:
+            self._flush()
+
+    def close(self) -> None:
+        """Close, after what was written."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held, self._size = self._held, [], 0
+        if held and not self._transport.is_closing():
+            self._transport.writelines(held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class LanProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with limits. Bind `shared` with `functools.partial`."""
 
@@ -123,7 +159,8 @@ class LanProtocol(HttpToolsProtocol):
             shown = {"certificate": digest, "peer_certificate": certificate}
             self.app_state = {**self.app_state, **shown}
         transport.set_write_buffer_limits(high=_KEPT_BYTES)
-        super().connection_made(transport)
+        corked: Any = _Corked(transport, self.loop)
+        super().connection_made(corked)
         self._source = self.client[0] if self.client else ""
         refusal = self._shared.refusal(self._source)
         if refusal is not None:

@@ -62,6 +62,7 @@ _QUIET: Any = {
     "ws": "none",  # whatever is installed: it would take connections out of the count
     "log_config": None,
     "access_log": False,
+    "proxy_headers": False,  # who connects is who asks, whatever a header says
     "lifespan": "off",
     "server_header": False,
 }

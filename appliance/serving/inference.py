@@ -10,7 +10,6 @@ Rules:
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from appliance.admission.places import UNSTATED_ANSWER, Place, Shares
 from appliance.auth.keys import KeyStore
 from appliance.clock import Clock
+from appliance.draws import drawn
 from appliance.errors import BadRequest, NotFound
 from appliance.serving.audit_entries import intent
 from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
@@ -104,7 +104,7 @@ class Inference:
         """
         backends = backends or self._backends
         card = self._check(caller, request, backends)
-        seed = secrets.randbits(63) if request.seed is None else request.seed
+        seed = int.from_bytes(drawn(8)) >> 1 if request.seed is None else request.seed
         async with contextlib.AsyncExitStack() as stack:
             place = self._admit(caller, request, card, backends)
             stack.callback(place.leave, 0, 0)
@@ -152,7 +152,8 @@ class Inference:
         self.check_person(caller.principal, request.model)
         target = backends.resolve(request.model, caller.principal.key_id)
         card = backends.card(target)
-        if not caller.principal.may_answer(replace(card, id=request.model)):
+        named = card if card.id == request.model else replace(card, id=request.model)
+        if not caller.principal.may_answer(named):
             raise _unknown(request)
         self.check_person(caller.principal, target)
         _check_kind(card, request)

@@ -74,13 +74,14 @@ async def test_nor_in_json_inside_a_text(lan: Lan, field: str, value: Any, param
     assert (error["code"], error["param"]) == ("invalid_value", param)
 
 
-async def test_an_answer_needs_no_search_for_parameters(
-    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("part", ["solve_dependencies", "AsyncExitStack"])
+async def test_an_answer_needs_nothing_of_the_frameworks_routes(
+    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    async def never(**_: Any) -> None:
+    def never(**_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("fastapi.routing.solve_dependencies", never)
+    monkeypatch.setattr(f"fastapi.routing.{part}", never)
     for path, body in (
         ("/v1/chat/completions", chat_body),
         ("/v1/completions", {"model": chat_body["model"], "prompt": "Hi"}),

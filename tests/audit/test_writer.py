@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit import store
 from appliance.audit.ballast import Ballast
@@ -123,6 +122,6 @@ def test_a_commit_that_fails_moves_nothing_on(writer: Writer, engine: Engine) ->
         store.raw(connection).execute(
             "INSERT INTO leaf VALUES (1, x'{0}', x'{0}', x'7b7d')".format("ab" * 32)
         )
-    with pytest.raises(SQLAlchemyError):
+    with pytest.raises(store.FAILURES):
         writer.commit([[admin("y")]])
     assert (writer.size, writer.note) == (1, note)

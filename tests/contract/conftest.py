@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +21,7 @@ import uvicorn
 
 from appliance.api.app import create_lan_app
 from appliance.app import Services, initialise, open_services
+from appliance.datasets.directory import write
 from installer.bundle.cache import cache_root, exclusive
 from installer.bundle.locks import LOCKS
 from tests import oracle
@@ -28,6 +29,7 @@ from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
+from tests.datasets import examples
 from tests.evals import orders
 from tests.routing import world
 
@@ -37,6 +39,7 @@ EMBEDDER, RERANKER, TASK = "minilm", "ranker", "part-name"
 CITING, SMALL, ROUTE = "manual-answers", "part-name-small", "part-route"
 """A task that cites the collection, one without a model, and a route from it to `TASK`."""
 COLLECTION = "manuals"  # as in the document's example
+LABELS = "notices"
 ORIGIN = "https://intranet.example"  # of a page that may read answers
 NODE = Path(__file__).parent / "node"
 NODE_LOCK = NODE / "package-lock.json"
@@ -128,7 +131,7 @@ def three_models(
     embedder_path: Path,
     reranker_path: Path,
 ) -> Iterator[Live]:
-    """In reproducible mode, with an embedding model, a reranker, tasks, a route, a collection."""
+    """In reproducible mode, with models of each kind, tasks, a route, documents, items to label."""
     config = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx = 512\n"
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
     directory = tmp_path_factory.mktemp("three")
@@ -138,7 +141,16 @@ def three_models(
         manual.write_text("# Pumps\n\nThe relief valve opens at 12 bar.", "utf-8")
         server.run("collection", "new", COLLECTION)
         server.run("collection", "add", COLLECTION, manual, "--everyone")
+        items_to_label(server, directory)
         yield server
+
+
+def items_to_label(server: Live, directory: Path) -> None:
+    """A queue of 300 items that the key and another person label."""
+    items = [replace(item, expected=None) for item in examples.orders(300)]
+    write(directory / LABELS, examples.dataset(items))
+    raters = ("--rater", "key:contract", "--rater", "ben", "--label", "leak", "--label", "noise")
+    server.run("label", "new", directory / LABELS, *raters)
 
 
 @contextmanager

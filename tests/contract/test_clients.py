@@ -12,7 +12,7 @@ from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.workers.cpu_variants import best_variant, library_directory
-from tests.contract.conftest import CITING, COLLECTION, EMBEDDER, RERANKER, TASK, Live
+from tests.contract.conftest import CITING, COLLECTION, EMBEDDER, LABELS, RERANKER, TASK, Live
 from tests.contract.seen import SeenClients, write
 from tests.prepare import prepare
 
@@ -43,6 +43,7 @@ def run(python: Path, server: Live, directory: Path, name: str, *, record: bool)
         "CONTRACT_TASK": TASK,
         "CONTRACT_COLLECTION": COLLECTION,
         "CONTRACT_CITING": CITING,
+        "CONTRACT_LABELS": LABELS,
         "CONTRACT_OUT": str(directory / "out.json"),
         "CONTRACT_SEEN": str(directory / "seen.json"),
         "OPENAI_API_KEY": server.api_key,

@@ -6,13 +6,14 @@ import functools
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.app import initialise
 from appliance.config import TlsConfig
@@ -25,6 +26,7 @@ from appliance.server.serve import (
     _listen,
     _listen_admin,
     _QuietServer,
+    _tls_server,
     serve,
     until_night,
 )
@@ -120,19 +122,23 @@ async def _reads_the_body(_scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@contextlib.asynccontextmanager
-async def running() -> AsyncIterator[tuple[_QuietServer, "asyncio.Task[None]", int]]:
+def counted() -> Connections:
+    return Connections(ConnectionLimits(), lambda _source, _code: None)
+
+
+def plain(app: ASGIApp) -> _QuietServer:
     """A LAN server without a limit of its own on how long it waits for connections to close."""
-    shared = Connections(ConnectionLimits(), lambda _source, _code: None)
+    http: Any = functools.partial(LanProtocol, shared=counted())
+    return _QuietServer(uvicorn.Config(app, http=http, lifespan="off", log_config=None))
+
+
+@contextlib.asynccontextmanager
+async def running(
+    server: _QuietServer | None = None,
+) -> AsyncIterator[tuple[_QuietServer, "asyncio.Task[None]", int]]:
+    """A server on a port of loopback; by default a plain one."""
+    server = server or plain(_reads_the_body)
     with _listen("127.0.0.1", 0) as listener:
-        http = functools.partial(LanProtocol, shared=shared)
-        config = uvicorn.Config(
-            _reads_the_body,
-            http=http,  # type: ignore[arg-type]
-            lifespan="off",
-            log_config=None,
-        )
-        server = _QuietServer(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0)
@@ -180,6 +186,31 @@ async def test_the_control_without_that_half_a_request_holds_the_server_up() -> 
         assert await gone(idle)
         done, _pending = await asyncio.wait([task], timeout=0.5)
         assert not done
+
+
+@pytest.mark.parametrize(
+    ("made", "client"),
+    [
+        (lambda app: _tls_server(app, counted(), None, 5), ("127.0.0.1", "http")),
+        (plain, ("10.1.2.3", "https")),  # the control
+    ],
+)
+async def test_no_header_names_another_address_than_the_clients(
+    made: Callable[[ASGIApp], _QuietServer], client: tuple[str, str]
+) -> None:
+    seen = []
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["client"][0], scope["scheme"]))
+        await _reads_the_body(scope, receive, send)
+
+    async with running(made(told)) as (_, _, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        headers = b"Host: x\r\nX-Forwarded-For: 10.1.2.3\r\nX-Forwarded-Proto: https\r\n"
+        writer.write(b"GET / HTTP/1.1\r\n" + headers + b"\r\n")
+        await reader.readuntil(b"ok")
+        await _close(writer)
+    assert seen == [client]
 
 
 def test_the_night_is_always_ahead() -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
@@ -34,15 +35,18 @@ from appliance.wire.openai.classify import ClassifyRequest
 from appliance.wire.openai.completions import CompletionRequest
 from appliance.wire.openai.conversations import ConversationRequest, ItemsRequest
 from appliance.wire.openai.embeddings import EmbeddingRequest
+from appliance.wire.openai.labels import LabelSaid
+from appliance.wire.openai.queue import AnswerRequest
 from appliance.wire.openai.rerank import RerankRequest
 from appliance.wire.openai.responses_request import ResponsesRequest
 from appliance.wire.openai.search import SearchRequest
+from appliance.wire.openai.sessions import SessionBegin
 from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
 from benchmarks.machine import children
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
 from tests import minilm
-from tests.contract.conftest import EMBEDDER, RERANKER, Live, live
+from tests.contract.conftest import EMBEDDER, RERANKER, Live, items_to_label, live
 
 MOST_S: Final = 2.0
 """Seconds of a core that one request may take."""
@@ -176,6 +180,9 @@ ROUTES: Final[dict[str, tuple[str, type[BaseModel], dict[str, str]]]] = {
     "batches": ("/batches", BatchRequest, {
         "input_file_id": '"a"', "endpoint": '"/v1/completions"', "completion_window": '"24h"',
     }),
+    "sessions": ("/sessions", SessionBegin, {}),
+    "labels": ("/labels/notices", LabelSaid, {"item": '"w00000"', "label": '"leak"'}),
+    "answers": ("/queue/none/answer", AnswerRequest, {"answer": '"x"'}),
     "conversations": ("/conversations", ConversationRequest, {}),
     "items": ("/conversations/{name}/items", ItemsRequest, {"items": _USER}),
     "mcp": ("/../mcp", RpcRequest, {
@@ -257,6 +264,14 @@ _NESTED: Final[list[tuple[str, str, str]]] = [
 ]  # fmt: skip
 
 
+ADDRESSES: Final = (
+    "/batches/%s", "/batches?after=%s", "/collections/manuals/passages/%s",
+    "/collections/%s/passages/x", "/conversations/{name}/items?after=%s", "/files/%s/content",
+    "/files?after=%s", "/labels/%s", "/models/%s", "/queue/%s", "/receipts/%s",
+    "/requests?before=%s", "/requests?since=%s", "/responses/resp_%s",
+)  # fmt: skip
+"""Addresses that are read, with a place for a value."""
+_ADDRESS: Final = 6 << 10
 _LINES: Final = [
     "%s",
     '{"custom_id":%s,"method":"POST","url":"/v1/completions","body":{"model":"smol"}}',
@@ -309,6 +324,8 @@ def cases() -> Iterator[tuple[str, str, Make, str, int]]:
     for place, path, make in places():
         for shape, size in itertools.product(SHAPES, SIZES):
             yield place, path, make, shape, size
+    for path, shape in itertools.product(ADDRESSES, SHAPES):
+        yield f"GET {path}", path, str, shape, _ADDRESS
 
 
 def drawn(count: int, seed: int, match: str = "") -> Iterator[Case]:
@@ -366,7 +383,10 @@ def sweep(server: Live, picked: Iterable[Case]) -> Seen:
             kind = FORM_TYPE if path == "/files" else "application/json"
             url = root + path[3:] if path.startswith("/..") else server.base_url + path
             before = spent(server)
-            reply = client.post(url, content=case.body, headers={"content-type": kind})
+            if "%s" in url:
+                reply = client.get(url.replace("%s", quote(case.body, safe="")))
+            else:
+                reply = client.post(url, content=case.body, headers={"content-type": kind})
             seen.took[case.name] = spent(server) - before
             seen.statuses[reply.status_code] += 1
             if reply.status_code >= 500:
@@ -380,6 +400,7 @@ def scene(
 ) -> Iterator[Live]:
     others = {name: models[name] for name in (EMBEDDER, RERANKER)}
     with live(directory, models["smol"], CONFIG, others, "mcp = true\n", program=program) as server:
+        items_to_label(server, directory)
         yield server
 
 

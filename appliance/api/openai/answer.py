@@ -47,28 +47,27 @@ class ClientGone(Exception):
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Run `work` until it ends or the client leaves, which cancels it and raises ClientGone."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(receive))
+    own, left = asyncio.current_task(), False
 
-    def left(_: object) -> None:
-        if not gone.cancelled() and not working.done():
-            gone.exception()
-            working.cancel()
+    async def watch() -> None:
+        nonlocal left
+        with contextlib.suppress(Exception):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        if own is not None:
+            left = own.cancel()
 
-    gone.add_done_callback(left)
+    watching = asyncio.create_task(watch())
     try:
-        return await working
+        return await work
     except asyncio.CancelledError:
-        own = asyncio.current_task()
-        if gone.done() and not (own is not None and own.cancelling()):
+        if left and own is not None and own.cancelling() == 1:
             raise ClientGone from None
         raise
     finally:
-        gone.cancel()
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
+        if left and own is not None:
+            own.uncancel()
 
 
 class Answer(Streams):

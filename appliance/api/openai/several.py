@@ -6,10 +6,10 @@ wait, and the error names all that do; choice j of prompt i has the index i time
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
+from appliance import draws
 from appliance.errors import Queued
 from appliance.serving.generation import ServedAnswer, StartedAnswer
 from appliance.serving.inference import Inference
@@ -111,7 +111,7 @@ async def start_all(
     """Start a generation for each request; what one start raises ends all of them."""
     if len(requests) == 1:
         return await inference.start(caller, requests[0])
-    callers = [caller, *(replace(caller, request_id=_fresh_id()) for _ in requests[1:])]
+    callers = [caller, *(replace(caller, request_id=draws.request_id()) for _ in requests[1:])]
     starts = (inference.start(*pair) for pair in zip(callers, requests, strict=True))
     found = await asyncio.gather(*starts, return_exceptions=True)
     taken = [one for one in found if isinstance(one, Queued) or not isinstance(one, BaseException)]
@@ -123,7 +123,3 @@ async def start_all(
     if not begun:
         raise Queued.together([one for one in taken if isinstance(one, Queued)])
     return Several(taken, [request.n for request in requests])
-
-
-def _fresh_id() -> str:
-    return f"req-{uuid.uuid4().hex}"

@@ -225,10 +225,11 @@ class UpstreamBackend:
             ApplianceError: as those that were asked failed.
             Unavailable: `upstream_unavailable` where none was.
         """
-        chosen = partial(self.upstream.chosen, prepared.asked.beginning, tried, meant)
-        host = None
-        with contextlib.suppress(TimeoutError):
-            host = await call.wait(chosen, end)
+        about = prepared.asked.beginning, tried, meant
+        host = None if call.cancelled else self.upstream.choose(*about)
+        if host is None:
+            with contextlib.suppress(TimeoutError):
+                host = await call.wait(partial(self.upstream.chosen, *about), end)
         if host is None and not call.cancelled:
             if failed:
                 raise failed[-1]
@@ -267,7 +268,8 @@ class UpstreamBackend:
                     else:
                         last.append(delta)
             if not call.cancelled:
-                by = replace(by, receipt=await self._receipt(host, answer, call, end))
+                receipt = await self._receipt(host, answer, call, end)
+                by = by if receipt is None else replace(by, receipt=receipt)
         except Exception as error:
             call.begun = answer.begun
             known = error if isinstance(error, ApplianceError) else surprised(error)
@@ -293,6 +295,8 @@ class UpstreamBackend:
     async def _receipt(
         self, host: UpstreamPeer, answer: StreamedAnswer | PooledReply, call: _Exchange, end: float
     ) -> PeerReceipt | None:
+        if not self.upstream.genesis:
+            return answer.receipt
         asked = partial(
             receipts.checked, host.connection, answer.id, answer.receipt, self.upstream.genesis
         )
@@ -377,7 +381,7 @@ class UpstreamBackend:
                         told += piece.tokens
                         if request.task.labels:
                             held.append(piece)
-                        elif request.logprobs is None and not ranked(request):
+                        elif piece.logprobs and request.logprobs is None and not ranked(request):
                             yield replace(piece, logprobs=())
                         else:
                             yield piece
@@ -397,7 +401,7 @@ class UpstreamBackend:
         if not request.task.labels:
             for piece in rest:
                 yield piece
-            yield replace(last, tokens=tokens)
+            yield last if last.tokens == tokens else replace(last, tokens=tokens)
             return
         text = "".join(piece.text for piece in held)
         logprobs = [token for piece in held for token in piece.logprobs]

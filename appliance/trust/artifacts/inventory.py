@@ -124,11 +124,9 @@ class Inventory:
 
     def approved_of(self, artifact_id: str, kind: type[K]) -> ArtifactRecord[K] | None:
         """None where no approved artifact of this kind has the id."""
-        try:
-            record = self.record_of(artifact_id, kind)
-        except StateRefused:
-            return None
-        return record if record is not None and record.state == ModelState.APPROVED else None
+        record = self._records.find(artifact_id)
+        found = None if record is None else of_kind(record, kind)
+        return found if found is not None and found.state == ModelState.APPROVED else None
 
     def set_state(
         self,

@@ -26,39 +26,33 @@ LENGTH = {
     "/v1/responses": "max_output_tokens",
     "/v1/messages": "max_tokens",
 }
-NAMES = {"model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"]}
+LABELS = os.environ["CONTRACT_LABELS"]
+NAMES = {
+    "model_id": MODEL, "request_id": os.environ["CONTRACT_REQUEST"], "queue": LABELS,
+    "collection": COLLECTION,
+}  # fmt: skip
+
+
+def called(method: str, path: str, **sent: Any) -> dict[str, Any]:
+    key = {"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
+    url = f"{os.environ['CONTRACT_URL']}{path}"
+    found: dict[str, Any] = httpx.request(method, url, headers=key, timeout=60, **sent).json()
+    return found
 
 
 def kept_response() -> str:
-    asked = httpx.post(
-        f"{os.environ['CONTRACT_URL']}/responses", timeout=60,
-        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
-        json={"model": MODEL, "input": "Hello", "max_output_tokens": 1},
-    )  # fmt: skip
-    return str(asked.json()["id"]).removeprefix("resp_")
+    body = {"model": MODEL, "input": "Hello", "max_output_tokens": 1}
+    return str(called("POST", "/responses", json=body)["id"]).removeprefix("resp_")
 
 
 def kept_conversation() -> str:
-    return str(_begun()["id"])
+    items = [{"role": "user", "content": "Hello"}]
+    return str(called("POST", "/conversations", json={"items": items})["id"])
 
 
 def kept_item() -> tuple[str, str]:
-    begun = str(_begun()["id"])
-    items = httpx.get(
-        f"{os.environ['CONTRACT_URL']}/conversations/{begun}/items", timeout=60,
-        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
-    )  # fmt: skip
-    return begun, str(items.json()["data"][0]["id"])
-
-
-def _begun() -> dict[str, Any]:
-    asked = httpx.post(
-        f"{os.environ['CONTRACT_URL']}/conversations", timeout=60,
-        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
-        json={"items": [{"role": "user", "content": "Hello"}]},
-    )  # fmt: skip
-    found: dict[str, Any] = asked.json()
-    return found
+    begun = kept_conversation()
+    return begun, str(called("GET", f"/conversations/{begun}/items")["data"][0]["id"])
 
 
 def kept_file() -> str:
@@ -67,27 +61,26 @@ def kept_file() -> str:
         {"custom_id": str(n), "method": "POST", "url": "/v1/completions", "body": body}
         for n in range(40)
     ]
-    asked = httpx.post(
-        f"{os.environ['CONTRACT_URL']}/files", timeout=60, data={"purpose": "batch"},
-        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
-        files={"file": "".join(json.dumps(line) + "\n" for line in lines).encode()},
-    )  # fmt: skip
-    return str(asked.json()["id"])
+    text = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    form = {"data": {"purpose": "batch"}, "files": {"file": text}}
+    return str(called("POST", "/files", **form)["id"])
 
 
 def kept_batch() -> str:
-    asked = httpx.post(
-        f"{os.environ['CONTRACT_URL']}/batches", timeout=60,
-        headers={"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"},
-        json={
-            "input_file_id": kept_file(), "endpoint": "/v1/completions",
-            "completion_window": "24h",
-        },
-    )  # fmt: skip
-    return str(asked.json().get("id"))
+    body = {
+        "input_file_id": kept_file(), "endpoint": "/v1/completions", "completion_window": "24h",
+    }  # fmt: skip
+    return str(called("POST", "/batches", json=body).get("id"))
 
 
-MADE = {"name": kept_response, "file_id": kept_file, "batch_id": kept_batch}
+def passage() -> str:
+    body = {"collection": COLLECTION, "query": "relief valve"}
+    return str(called("POST", "/search", json=body)["data"][0]["id"])
+
+
+MADE = {
+    "name": kept_response, "file_id": kept_file, "batch_id": kept_batch, "passage_id": passage,
+}  # fmt: skip
 
 
 def before_call(_context: Any, case: Any, _arguments: Any) -> None:
@@ -111,6 +104,11 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
                 case.path_parameters[name] = MADE[name]()
         if isinstance(case.body, dict) and isinstance(case.body.get("input_file_id"), str):
             case.body["input_file_id"] = kept_file()
+        if path == "/v1/labels/{queue}" and isinstance(case.body, dict):
+            to_label = called("GET", f"/labels/{LABELS}")
+            case.body["item"] = to_label["item"] or "none is left"
+            if isinstance(case.body.get("label"), str):
+                case.body["label"] = to_label["labels"][0]
     length = LENGTH.get(path)
     if length is not None and isinstance(case.body, dict):
         asked = case.body.get(length)

@@ -29,11 +29,8 @@ CHECKS = (
 # tests/routing/test_people.py has their answers.
 ABSENT = {
     "GET /v1/queue/{item_id}", "POST /v1/queue/{item_id}/answer", "GET /ca.pem",
-    "GET /v1/labels/{queue}", "POST /v1/labels/{queue}",
-    "GET /v1/collections/{collection}/passages/{passage_id}",
 }  # fmt: skip
-"""Operations on what this server has not: no item waits or is to be labelled, no id of a passage
-can be made up, and it serves no TLS."""
+"""Operations on what this server has not: no item waits, and it serves no TLS."""
 EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "10")
 HERE = Path(__file__).parent
 
