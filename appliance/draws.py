@@ -7,11 +7,11 @@ from typing import Final
 _LUMP: Final = 1024
 
 
-class _Held(threading.local):
+class _DrawnBytes(threading.local):
     rest = b""
 
 
-_held: Final = _Held()
+_held: Final = _DrawnBytes()
 os.register_at_fork(after_in_child=lambda: setattr(_held, "rest", b""))
 
 

@@ -51,7 +51,7 @@ class JsonRoute(APIRoute):
         return handle_strictly
 
     def plain(self) -> ASGIApp | None:
-        """What answers without the framework; None where the endpoint needs it."""
+        """The route as an app without the framework; None where the endpoint needs it."""
         handle = _direct(self)
         if handle is None:
             return None

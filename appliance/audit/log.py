@@ -42,7 +42,7 @@ MAX_WAITING: Final = 8_192
 MAX_WAITING_BYTES: Final = 256 << 20
 HEAD_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.1
-"""How long ago there may have been room when work begins; each commit looks again."""
+"""For so long after there was room, work begins without a look; each commit looks."""
 GATHER: Final = 0.5
 """Wait for clients that were just answered, as a part of the last commit's time."""
 GATHER_SECONDS: Final = 0.1
