@@ -134,7 +134,9 @@ class Agreement:
     ) -> None:
         self._database, self._reader, self._audit = database, reader, audit
         self._clock = clock
-        self._secret = hashlib.sha256(b"agreement" + secret).digest()
+        self._secrets = [
+            hashlib.sha256(b"agreement" + key).digest() for key in host_key.each(secret)
+        ]
         self._seen: frozenset[tuple[str, str, str]] = frozenset()
         self._standing = AgreementFound()
         # A look that began before a person decided must not end after it.
@@ -335,7 +337,7 @@ class Agreement:
     def _codes(self, data: bytes) -> list[bytes]:
         """The code by each key."""
         said = self._reader.origin.encode() + b"\n" + data
-        return [hmac.digest(key, said, "sha256") for key in host_key.each(self._secret)]
+        return [hmac.digest(key, said, "sha256") for key in self._secrets]
 
 
 def _named(found: UnprovenRow) -> tuple[str, str, str]:

@@ -396,7 +396,7 @@ class Cut(Exception):
 
 
 def test_a_new_kek_leaves_nothing_to_the_old_one(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Cut short at each step and resumed: whoever has the old key then reads none of the texts."""
     protection.protect(data, WORDS)
@@ -448,7 +448,9 @@ def test_a_new_kek_leaves_nothing_to_the_old_one(
         assert caught.value.code == "kek_renewing"
     protection.renew_kek(data)
     assert log.key_encryption_key().endswith(old)
+    caplog.clear()
     assert lost(data) == set()
+    assert "was changed" not in caplog.text  # log and database agree as before
     assert thief(tmp_path / "image") == readers.keys()
     with open_services(data, config=SMALL) as services:
         assert services.end_users.aliases.of("anna") == alias
