@@ -240,7 +240,7 @@ def search(image: Path, words: dict[str, str]) -> set[str]:
     forms = {form: place for place, word in words.items()
              for form in (word.encode(), word.upper().encode(), word.encode("utf-16-le"))
              }  # fmt: skip
-    any_of = re.compile(b"|".join(forms))
+    any_of = re.compile(b"|".join(map(re.escape, forms)))
     for path in image.rglob("*"):
         if not path.is_file():
             continue
