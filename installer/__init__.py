@@ -1,4 +1,3 @@
-"""Brings the product to a machine; never in the wheel, never imports the product.
-
-Its name collides with another package on the index. It uses the standard library only.
+"""Brings the product to a machine; never in the wheel, never imports the product. Standard library
+only.
 """

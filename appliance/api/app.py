@@ -131,7 +131,7 @@ def create_lan_app(services: "Services") -> FastAPI:
 
 @functools.cache
 def _routes(in_site: bool, mcp: bool) -> Sequence[BaseRoute]:
-    """The routes of every app, made once for a process: the framework takes 0.1 s for them."""
+    """Routes of every app, made once for a process: the framework takes 0.1 s for them."""
     made = APIRouter(responses=ANY, generate_unique_id_function=_name)
     made.include_router(health.router)
     if in_site:
@@ -158,7 +158,6 @@ def _name(route: APIRoute) -> str:
 
 
 def _let_people_log_in(app: FastAPI, services: "Services") -> None:
-    """Sign-in at a login service, imported only where it is switched on."""
     from appliance.api.openai import login
     from appliance.people.code_flow import CodeFlow
 
@@ -194,7 +193,6 @@ class _Routes:
 
     @functools.cached_property
     def exact(self) -> Mapping[tuple[str, str], tuple[Scope, ASGIApp]]:
-        """Those without parameters, by method and path; of two the first."""
         return {
             (method, str(one.path)): _called(one)
             for one in reversed(self._contexts)

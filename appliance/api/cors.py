@@ -1,8 +1,7 @@
 """Answers that pages of named other origins may read (CORS).
 
-Rules: none unless the configuration names the origin, whole and exactly; never with the browser's
-own credentials, so that only a page that was given a key can use it; a preflight needs no key and
-says only what may be sent.
+Rules: none unless the configuration names the whole origin; never with the browser's own
+credentials, so that only a page that was given a key can use it; a preflight needs no key.
 
 Source: the Fetch standard, CORS protocol.
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def services_of(request: Request) -> "Services":
-    """The services that the app was made with."""
+    """The services of the app."""
     services: Services = request.app.state.services
     return services
 
@@ -24,8 +24,7 @@ def services_of(request: Request) -> "Services":
 async def caller_of(request: Request) -> Caller:
     """The app behind a request, as `transport.KeyGate` let it pass.
 
-    Raises:
-        Unauthenticated: `invalid_api_key` when it passed no gate.
+    `invalid_api_key` when it passed no gate.
     """
     principal = request.scope["state"].get("principal")
     if principal is None:

@@ -1,8 +1,8 @@
 """`/docs`: the OpenAPI document as a page that people read and try, without internet.
 
-Rules: page, script and style come from here and from nowhere else, and the content security
-policy holds the browser to that; the page holds no site data and no key; only the files that are
-named here are served. Swagger UI (Apache-2.0) is in the package `fastapi_offline`.
+Rules: page, script and style come from here only, to which the content security policy holds the
+browser; the page holds no site data and no key. Swagger UI (Apache-2.0) is in the package
+`fastapi_offline`.
 """
 
 from importlib import resources

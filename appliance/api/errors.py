@@ -283,7 +283,7 @@ def seconds_to_wait(error: ApplianceError) -> int | None:
 
 
 def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Status, body and the headers that belong to the status."""
+    """The response, with the headers that belong to its status."""
     status = status_of(error)
     extra = dict(headers or {})
     body: dict[str, JsonValue] = {"error": error_body(error)}
@@ -303,7 +303,7 @@ def error_response(error: ApplianceError, headers: Mapping[str, str] | None = No
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every error of a route or the framework in our shape."""
+    """Answer every error in our shape."""
     app.add_exception_handler(ApplianceError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
@@ -360,9 +360,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 
 def refusal_of(errors: Any) -> BadRequest:
-    """The first of pydantic's validation errors, dicts with `type`, `loc`, `msg` and perhaps `ctx`,
-    as one of ours.
-    """
+    """The first of pydantic's validation errors as one of ours."""
     first = errors[0]
     place, kind, context = tuple(first["loc"]), first["type"], first.get("ctx", {})
     if kind in CODES and "reason" in context:  # raised by a validator of ours

@@ -45,7 +45,7 @@ class _KeptDocument(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _NamedRequest:
-    """A request under its name, with the place of its answer and a digest of route and body."""
+    """The place of its answer, and a digest of route and body."""
 
     place: str
     asked: str
@@ -61,10 +61,9 @@ async def once(request: Request, handle: Handler) -> Response:
     """Handle a request that has the header, or give its answer again.
 
     Raises:
-        BadRequest: `invalid_value`, `unsupported_parameter`, `idempotency_mismatch`.
-        Forbidden: `idempotency_retention`.
-        Overloaded: `rate_limit_exceeded`, `kept_answers_full`.
-        StateRefused: `idempotency_running`, `erased`.
+        ApplianceError: `invalid_value`, `unsupported_parameter`, `idempotency_mismatch`,
+            `idempotency_retention`, `rate_limit_exceeded`, `kept_answers_full`,
+            `idempotency_running`, `erased`.
     """
     services, principal = services_of(request), request.scope["state"]["principal"]
     kept, running = services.kept, request.app.state.running
@@ -114,7 +113,7 @@ def _again(
 
 
 class _KeptResponse(Response):
-    """Writes another response whole, keeps it if it succeeded, and sends it."""
+    """Keeps another response if it succeeded, and sends it."""
 
     def __init__(
         self, inner: Response, services: Services, named: _NamedRequest, running: set[str]
@@ -141,7 +140,7 @@ class _KeptResponse(Response):
             self._running.discard(self._named.place)
 
     async def _keep(self, scope: Scope, held: list[Message]) -> None:
-        """Keep an answer. Raises Unavailable (`answer_unkept`)."""
+        """Keep an answer (`answer_unkept`)."""
         state = scope["state"]
         headers = [(name, value) for name, value in held[0]["headers"] if name in _KEPT]
         document = _KeptDocument(

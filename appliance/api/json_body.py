@@ -69,7 +69,7 @@ async def _handled(handle: Handler, scope: Scope, receive: Receive) -> Response:
 
 
 def _direct(route: APIRoute) -> Handler | None:
-    """The handler of an endpoint that needs nothing of the framework; None of any other."""
+    """The handler; None where it needs the framework."""
     endpoint, hints = route.endpoint, get_type_hints(route.endpoint)
     given = hints.pop("return", None)
     responses = all(
@@ -118,7 +118,7 @@ class _JsonRequest(Request):
 
 
 def note_model(request: Request, model: str) -> None:
-    """Leave a model's id in the scope for the log line; an unknown one is a text."""
+    """Note a model's id for the log line; an unknown one is a text."""
     services = services_of(request)
     if (
         services.store.inventory.knows(model)
@@ -133,11 +133,7 @@ class _Twice(ValueError):
 
 
 def parsed(body: bytes) -> Any:
-    """The value of a JSON text.
-
-    Raises:
-        BadRequest: `invalid_json`, or `invalid_value` for half of a surrogate pair.
-    """
+    """The value of a JSON text (`invalid_json`; `invalid_value` for half of a surrogate pair)."""
     try:
         value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique)
     except _Twice as error:
@@ -163,8 +159,7 @@ def parsed_at_once(body: bytes) -> Any:
 class _Collector:
     """Python's garbage collector, kept away from large bodies.
 
-    It would scan a million new lists again and again, for ten times as long as reading takes. After
-    reading they count as old, so that after some bodies all of it is scanned once.
+    It would scan new lists for ten times as long as reading takes. After reading they count as old.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,6 @@
 """Labels and reasons that people give items of label queues, on the admin socket and on the LAN.
 
-Rule: the log has which item a person labelled and not how, because a rater may read the log; it is
-recorded before it is kept.
+Rule: recorded before it is kept; no label is in the log, which a rater may read.
 """
 
 from appliance.app import Services

@@ -22,9 +22,7 @@ _REST_S: Final = 0.4e-6
 class Cards(Protocol):
     """Finds the card of a model."""
 
-    def card(self, model_id: str) -> ModelCard:
-        """Return the model's card for the API."""
-        ...
+    def card(self, model_id: str) -> ModelCard: ...
 
 
 class LargeBodies:
@@ -41,10 +39,10 @@ class LargeBodies:
 
 
 def check_messages(body: Any, cards: Cards, principal: Principal) -> None:
-    """Refuse a conversation whose number of messages alone does not fit.
-
-    A principal learns nothing of a model that it may not use. Raises BadRequest
+    """Refuse a conversation whose number of messages alone does not fit
     (`context_length_exceeded`).
+
+    A principal learns nothing of a model that it may not use.
     """
     model, messages = (
         (body.get("model"), body.get("messages")) if isinstance(body, dict) else (None, None)

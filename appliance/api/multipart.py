@@ -41,9 +41,7 @@ class FormReader:
         self._parts, self._inside, self._ended = 0, False, False
 
     def feed(self, data: bytes) -> Iterator[FormField | bytes]:
-        """The heads of the parts that begin in the data, and pieces of the newest part. Raises
-        BadRequest (`invalid_form`).
-        """
+        """The heads of the parts that begin in the data, and pieces of the newest part."""
         self._rest += data
         while not self._ended:
             at = self._rest.find(self._mark)
@@ -66,7 +64,7 @@ class FormReader:
             self._inside = True
 
     def close(self) -> None:
-        """Refuse a form that was cut off. Raises BadRequest (`invalid_form`)."""
+        """Refuse a form that was cut off."""
         if not self._ended:
             raise _invalid("the form has no end")
 

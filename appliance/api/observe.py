@@ -99,7 +99,7 @@ def _level(route: str, status: int) -> int:
 async def write_counts(
     rejected: RejectedCounts, audit: AuditLog, *, everything: bool = False
 ) -> None:
-    """Record what is due; what cannot be recorded now is kept for the next time."""
+    """Record what is due; unrecorded counts are kept for the next time."""
     counts = rejected.take(everything=everything)
     if not counts:
         return

@@ -1,8 +1,8 @@
 """`/people`: a page on which people ask, label and answer, where the configuration switches it on.
 
-Rules: static files, found by whole paths; the page has no right and no route of its own: it calls
-the LAN API with a session of a person's key. The content policy lets it load from here, send to
-here, run no inline script and make no markup of texts.
+Rules: static files, found by whole paths; the page calls the LAN API with a session of a person's
+key. By the content policy it loads from and sends to here only, runs no inline script and makes no
+markup of texts.
 """
 
 import hashlib

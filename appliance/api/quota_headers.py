@@ -34,7 +34,7 @@ class QuotaTelling:
     clock: Clock
 
     def headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer; none on a public path."""
+        """None on a public path."""
         principal = scope["state"].get("principal")
         if principal is None:
             return []

@@ -49,7 +49,6 @@ class PacedRefusals:
                 del self._under_way[key]
 
     def _wait(self, key: str) -> float:
-        """Seconds until a refusal may leave."""
         now, ahead = self.now(), _BURST * _EACH_S
         due = max(now, min(self._due.get(key, now), now + ahead + _LONGEST_S))
         self._due[key] = due + _EACH_S

@@ -53,5 +53,5 @@ class ScrapeApp:
 
 
 def scrape_app(services: Services) -> ScrapeApp:
-    """The app with the token of the configuration. Raises UsageError (`key_unreadable`)."""
+    """The app with the token of the configuration."""
     return ScrapeApp(services, read_secret(services.data, services.config.metrics.token))

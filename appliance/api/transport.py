@@ -1,11 +1,8 @@
 """Checks of an HTTP exchange before any route: request id, key, size and type.
 
 Rules:
-- Plain ASGI: the framework reads a body before it runs dependencies and answers unknown addresses
-  without them; here a request without a key is refused first, whatever it asks for.
 - Default deny: a path that is not listed as public needs a key.
 - The size limit holds while a body arrives.
-- Every answer carries `x-request-id` and `x-appliance-profile`.
 - `%2F` in a path is part of a name and no slash.
 """
 
@@ -45,7 +42,8 @@ NO_TELEMETRY: Final[TelemetryConfig] = {
 
 @dataclass(frozen=True)
 class RequestContext:
-    """Outermost: names the request, tags every answer, and turns a crash into our 500.
+    """Outermost: names the request, tags every answer (`x-request-id`, `x-appliance-profile`), and
+    turns a crash into our 500.
 
     Args:
         answered: gets scope, status and the steady time of the beginning of each answer.
@@ -219,5 +217,5 @@ def secret_of(headers: Headers) -> str:
 
 
 def _cut_off() -> NoReturn:
-    """End an answer that has begun: the server closes the connection on any exception."""
+    """End an answer: the server closes the connection on any exception."""
     raise RuntimeError("the answer was cut off") from None

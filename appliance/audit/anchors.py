@@ -47,7 +47,7 @@ class WitnessRequest:
 
 
 def witness_request(log: Log, witness: VerifierKey, seen: int | None = None) -> bytes:
-    """The request for the witness to cosign the newest head. Raises AuditRefused.
+    """The request for the witness to cosign the newest head.
 
     Args:
         seen: entries that the witness has seen; None: as many as the log says that it cosigned.

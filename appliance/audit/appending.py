@@ -8,7 +8,7 @@ from appliance.types import Receipt
 
 
 async def append(audit: AuditLog, draft: Draft) -> Receipt:
-    """Append one entry and wait until it is durable. Raises AuditUnavailable."""
+    """Append one entry and wait until it is durable."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[None] = loop.create_future()
     future = audit.append(draft)  # which is recorded, whoever waits for it

@@ -5,8 +5,8 @@ Rules:
 - The WAL has its blocks ahead of its content: blocks freed from another file would go to the
   fastest process. Only small files (a new key, HEAD, the index of the WAL, content keys, what
   opening needs) live on the file `ballast`, which is cut when the disk is full.
-- New work is refused until it is whole again.
-- On copy-on-write file systems (btrfs, ZFS) it is only another reserve.
+- New work is refused until it is whole again. Under copy-on-write (btrfs, ZFS) it is only another
+  reserve.
 """
 
 import os
@@ -28,17 +28,12 @@ class Ballast:
     """One writing session's ballast. For one thread at a time; methods raise OSError."""
 
     def __init__(self, path: Path, ahead: int) -> None:
-        """Find the ballast of an earlier session.
-
-        Args:
-            ahead: bytes that the WAL has ahead; 0 for no ballast at all.
-        """
+        """`ahead`: bytes that the WAL has ahead; 0 for no ballast at all."""
         self._path, self._ahead = path, ahead
         self._held = _blocks(path)
         self._wal, self._wal_blocks = path, 0
 
     def serve(self, wal: Path) -> None:
-        """Continue with the WAL of another segment."""
         self._wal, self._wal_blocks = wal, _blocks(wal)
 
     def missing(self, end: int) -> int:
@@ -61,7 +56,6 @@ class Ballast:
         sync_directory(self._path.parent)
 
     def free(self) -> int:
-        """Free bytes on its disk."""
         facts = os.statvfs(self._path.parent)
         return int(facts.f_bavail * facts.f_frsize)
 

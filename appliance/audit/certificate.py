@@ -1,8 +1,7 @@
 """The genesis certificate: the site's key says which log is its own. Pure.
 
-It is made once, at commissioning, with a key that stays off the appliance: an auditor with the
-site's public key needs no other key. Text: a title, the verifier key of epoch 0, a blank line, one
-base64 signature over the two lines: ECDSA with the curve's own hash, or Ed25519.
+Text: a title, the verifier key of epoch 0, a blank line, one base64 signature over the two lines:
+ECDSA with the curve's own hash, or Ed25519.
 """
 
 import base64
@@ -26,14 +25,7 @@ MAX_CERTIFICATE: Final = 4_096
 
 
 def certify(genesis: VerifierKey, site_private: bytes) -> bytes:
-    """The certificate of a log's first key.
-
-    Args:
-        site_private: PEM.
-
-    Raises:
-        AuditRefused: `audit_key_invalid`.
-    """
+    """The certificate of a log's first key (`audit_key_invalid`); `site_private` is PEM."""
     text = _TITLE + genesis.encode().encode() + b"\n"
     try:
         key = load_pem_private_key(site_private, password=None)
@@ -51,8 +43,7 @@ def certify(genesis: VerifierKey, site_private: bytes) -> bytes:
 def check_certificate(document: bytes, site_public: bytes) -> VerifierKey:
     """The genesis key that the site's key vouches for.
 
-    Raises:
-        AuditRefused: `audit_key_invalid` for the site's key, `certificate_invalid`.
+    `audit_key_invalid` is the site's key's.
     """
     try:
         key = load_pem_public_key(site_public)
@@ -77,10 +68,8 @@ def check_certificate(document: bytes, site_public: bytes) -> VerifierKey:
 
 
 def believed_key(key: bytes, site_public: bytes | None) -> bytes:
-    """The verifier key line of a genesis.pub, or with the site's key of a genesis.cert.
-
-    Raises:
-        AuditRefused: `audit_key_invalid`, `certificate_invalid`.
+    """The verifier key line of a genesis.pub, or with the site's key of a genesis.cert
+    (`audit_key_invalid`, `certificate_invalid`).
     """
     if site_public is None:
         return key

@@ -41,7 +41,6 @@ class Checkpoint:
     root: bytes
 
     def text(self) -> str:
-        """The lines that are signed."""
         return f"{self.origin}\n{self.size}\n{b64(self.root)}\n"
 
 
@@ -71,8 +70,7 @@ class VerifierKey:
     def parse(cls, line: bytes, kind: bytes = HEADS) -> "VerifierKey":
         """Read one line, with or without its newline.
 
-        Raises:
-            AuditRefused: `audit_key_invalid`, also for a key of another kind.
+        `audit_key_invalid` also for a key of another kind.
         """
         try:
             name, key_id, encoded = line.removesuffix(b"\n").decode().split("+", 2)
@@ -104,11 +102,7 @@ class Note:
 
 
 def check_origin(origin: str) -> str:
-    """Return a valid name of a log: as C2SP asks, no blanks and no plus sign.
-
-    Raises:
-        AuditRefused: `audit_origin_invalid`.
-    """
+    """Return a log's name without blanks and plus signs, as C2SP asks (`audit_origin_invalid`)."""
     if not 0 < len(origin) <= MAX_ORIGIN or _NOT_PLAIN.search(origin):
         raise AuditRefused(
             "audit_origin_invalid",
@@ -129,7 +123,7 @@ def sign(checkpoint: Checkpoint, *keys: Ed25519PrivateKey) -> bytes:
 
 
 def signature_line(name: str, key_id: bytes, value: bytes) -> str:
-    """One signature line, with its newline."""
+    """One line, with its newline."""
     return f"{_DASH}{name} {b64(key_id + value)}\n"
 
 

@@ -47,8 +47,7 @@ def build_consistency(
 def check_consistency(document: bytes, genesis: bytes) -> ConsistencyResult:
     """Check a consistency proof against the verifier key of the log.
 
-    Raises:
-        AuditRefused: `audit_key_invalid` for the key, `proof_invalid` for the proof.
+    `audit_key_invalid` is the key's, `proof_invalid` the proof's.
     """
     key = VerifierKey.parse(genesis)
     try:
@@ -60,11 +59,7 @@ def check_consistency(document: bytes, genesis: bytes) -> ConsistencyResult:
 def signed_by(epochs: Sequence[Epoch], note: bytes) -> Checkpoint:
     """The checkpoint of a note signed by the key of its own epoch.
 
-    Args:
-        epochs: all from genesis on.
-
-    Raises:
-        AuditRefused: `checkpoint_invalid`.
+    `epochs` are all from genesis on (`checkpoint_invalid`).
     """
     size = parse(note).checkpoint.size
     # The head over a handover itself closes the old epoch.

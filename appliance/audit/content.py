@@ -61,11 +61,7 @@ def encrypt(dek: bytes, key_id: str, name: str, text: bytes) -> EncryptedText:
 
 
 def decrypt(dek: bytes, key_id: str, name: str, sealed: EncryptedText) -> bytes:
-    """The text.
-
-    Raises:
-        AuditRefused: `content_unavailable` when key, place or bytes do not belong together.
-    """
+    """The text; `content_unavailable` when key, place or bytes do not belong together."""
     try:
         return AESGCM(dek).decrypt(sealed.nonce, sealed.ciphertext, _place(key_id, name))
     except (InvalidTag, ValueError) as error:
@@ -79,11 +75,7 @@ def wrap(kek: bytes, key_id: str, dek: bytes) -> bytes:
 
 
 def unwrap(kek: bytes, key_id: str, wrapped: bytes) -> bytes:
-    """The DEK.
-
-    Raises:
-        AuditRefused: `content_unavailable` when it was wrapped by another KEK or for another id.
-    """
+    """The DEK; `content_unavailable` when it was wrapped by another KEK or for another id."""
     dek = Opener(kek).unwrap(key_id, wrapped)
     if dek is None:
         message = "The content key does not unwrap with this key-encryption key."
@@ -137,7 +129,7 @@ def lock(kek: bytes, place: str, name: str, text: bytes) -> LockedText:
 
 
 def unlock(kek: bytes, place: str, name: str, locked: LockedText) -> bytes:
-    """The text. Raises AuditRefused (`content_unavailable`)."""
+    """The text (`content_unavailable`)."""
     key = unwrap(kek, place, locked.wrapped)
     return decrypt(key, place, name, EncryptedText(locked.nonce, locked.sealed))
 

@@ -24,25 +24,21 @@ _TIME_BYTES: Final = 8
 
 
 def witness_key(line: bytes) -> VerifierKey:
-    """The key of a witness. Raises AuditRefused (`audit_key_invalid`)."""
+    """The key of a witness."""
     return VerifierKey.parse(line, COSIGNATURES)
 
 
 def is_cosigned(note: bytes, witness: VerifierKey) -> bool:
     """True if a note carries a signature line of this witness, valid or not.
 
-    Raises:
-        AuditRefused: `checkpoint_invalid` when the note is malformed.
+    `checkpoint_invalid` when the note is malformed.
     """
     return any((s.name, s.key_id) == (witness.name, witness.key_id) for s in parse(note).signatures)
 
 
 def verify_cosigned(note: bytes, origin: str, witness: VerifierKey) -> tuple[Checkpoint, int]:
     """The head of a log that this witness cosigned, and when: seconds since the Unix epoch, by its
-    clock.
-
-    Raises:
-        AuditRefused: `checkpoint_invalid`.
+    clock (`checkpoint_invalid`).
     """
     parsed = parse(note)
     head = parsed.checkpoint

@@ -1,8 +1,7 @@
 """Ed25519 signatures of heads, handovers and witnesses, checked by libsodium.
 
-libsodium takes half of OpenSSL's time and accepts nothing that OpenSSL refuses: both check the
-equation without the cofactor. It refuses keys of small order, which would accept one signature for
-any text.
+libsodium accepts nothing that OpenSSL refuses: both check the equation without the cofactor. It
+refuses keys of small order, which would accept one signature for any text.
 
 Sources: RFC 8032, section 5.1.7; libsodium's `crypto_sign_open`.
 """

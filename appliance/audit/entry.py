@@ -244,11 +244,9 @@ class Draft:
 
     @classmethod
     def deed(cls, action: str, actor: str, /, **fields: Json) -> Self:
-        """An entry of an action by a person, a rule or a job."""
         return cls("admin", {"action": action, "actor": actor, **fields})
 
     def check(self) -> None:
-        """Refuse what no log would take. Raises AuditRefused (`audit_entry_invalid`)."""
         if self.kind not in KINDS or self.kind in ("genesis", "key_handover"):
             raise _invalid("unknown kind")
         taken = ASSIGNED.intersection(self.fields)
@@ -258,7 +256,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One entry as it was read: the decoded body, its exact bytes and its hashes.
+    """One entry as it was read.
 
     Attributes:
         raw: the canonical body.
@@ -271,7 +269,7 @@ class LogEntry:
 
     @classmethod
     def parse(cls, raw: bytes) -> "LogEntry":
-        """Decode a body. Raises AuditRefused (`audit_entry_invalid`)."""
+        """Decode a body (`audit_entry_invalid`)."""
         return cls(decode(raw), raw, leaf_hash(raw))
 
     @property
@@ -281,7 +279,6 @@ class LogEntry:
 
     @property
     def kind(self) -> str:
-        """One of `KINDS`, or of a newer release."""
         return cast(str, self.body["kind"])
 
     @property
@@ -306,7 +303,7 @@ def canonical(value: Mapping[str, Json]) -> bytes:
 
 
 def parse_canonical(raw: bytes) -> dict[str, Json]:
-    """Read a canonical object. Raises AuditRefused (`audit_entry_invalid`)."""
+    """Read a canonical object. Raises as `canonical`."""
     try:
         value = cast(dict[str, Json], _DECODER.decode(raw))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -323,8 +320,7 @@ def parse_canonical(raw: bytes) -> dict[str, Json]:
 def encode(body: Mapping[str, Json]) -> bytes:
     """The bytes of a complete body, checked as by `decode`.
 
-    Raises:
-        AuditRefused: `audit_entry_invalid`, also for more than 65,535 bytes.
+    More than 65,535 are `audit_entry_invalid`.
     """
     raw = canonical(body)
     if len(raw) > MAX_BODY:
@@ -336,9 +332,8 @@ def encode(body: Mapping[str, Json]) -> bytes:
 def decode(raw: bytes) -> dict[str, Json]:
     """Read a body.
 
-    Raises:
-        AuditRefused: `audit_entry_invalid` when the bytes are not canonical, a field that the
-            kind must have is missing or has another type, or the version is unknown.
+    `audit_entry_invalid` when the bytes are not canonical, a field that the kind must have is
+    missing or has another type, or the version is unknown.
     """
     if len(raw) > MAX_BODY:
         raise _invalid(f"{len(raw)} bytes; at most {MAX_BODY} fit")

@@ -4,8 +4,6 @@ Rules:
 - The next key is durable in `signing.next` before the entry that names it; then the old file is
   overwritten and replaced. After any crash one of the two files holds the newest epoch's key.
 - Time is the time since boot. An epoch begun in another boot, or so it seems, ends at once.
-- Overwriting may leave old blocks on flash and copy-on-write file systems, and the process's memory
-  holds the key until it is reused.
 """
 
 import os
@@ -56,7 +54,6 @@ class EpochKeeper:
         return "time" if size > self._epoch.start else "idle"
 
     def seconds_left(self, size: int) -> float:
-        """Time until the epoch must end, if nothing is appended."""
         now = self._moments.now()
         age = now.mono_us - self._began.mono_us
         if now.boot_id != self._began.boot_id or age < 0:
@@ -83,7 +80,6 @@ def current_key(files: LogFiles, epoch: Epoch) -> Ed25519PrivateKey:
 
     Raises:
         AuditRefused: `audit_corrupt` when no file has it, `audit_key_invalid`.
-        OSError: of the file system.
     """
     for path in (files.signing, files.signing_next):
         try:
@@ -104,14 +100,14 @@ def current_key(files: LogFiles, epoch: Epoch) -> Ed25519PrivateKey:
 
 
 def destroy_old_key(files: LogFiles) -> None:
-    """Overwrite signing.pem, then put signing.next in its place. Raises OSError."""
+    """Overwrite signing.pem, then put signing.next in its place."""
     overwrite(files.signing)
     files.signing_next.replace(files.signing)
     sync_directory(files.directory)
 
 
 def overwrite(path: Path) -> None:
-    """Fill a file with zeros in place, durably. Raises OSError."""
+    """Fill a file with zeros in place, durably."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:

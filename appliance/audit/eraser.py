@@ -19,7 +19,7 @@ from appliance.audit.segments import Log
 
 
 def texts_of(reader: LogReader, request_id: str) -> Iterator[LogEntry]:
-    """The entries of a request that keep a text. Raises as `LogReader.search`."""
+    """The entries of a request that keep a text."""
     after: int | None = -1
     while after is not None:
         page = reader.search(Query(request_id=request_id, after=after, limit=1_000))
@@ -34,7 +34,7 @@ def key_of(entry: LogEntry) -> str | None:
 
 
 def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
-    """Destroy the content keys of these entries. Raises the driver's errors."""
+    """Destroy the content keys of these entries."""
     ids = []
     for seq in entries:
         for row in store.leaves(log, seq, seq + 1):

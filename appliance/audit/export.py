@@ -4,7 +4,6 @@ Rules:
 - Every body is decoded strictly and hashed to its stored leaf before it leaves.
 - Texts (prompts and answers) never leave. A cell that a spreadsheet would take for a formula begins
   with an apostrophe; control characters are removed.
-- Nothing is overwritten, and an export that fails leaves nothing.
 
 Sources: c2sp.org/tlog-tiles, RFC 4180. OCSF is in ocsf.py, syslog and CEF in syslog.py.
 """
@@ -44,20 +43,15 @@ def export(
     progress: Progress = lambda done, total: None,
     enterprise: int = EXAMPLES,
 ) -> int:
-    """Write all entries of the log, in a form of `FORMS`.
+    """Write all entries of the log, in a form of `FORMS`; their number.
 
     Args:
         out: a new file, for tiles a new directory.
-        enterprise: private enterprise number of syslog messages.
         progress: gets entries done and entries in all; may raise to stop the export.
-
-    Returns:
-        The number of entries.
 
     Raises:
         UsageError: `config_invalid` for another form, `data_exists` when `out` exists.
         AuditRefused: `audit_corrupt` when an entry does not verify.
-        AuditUnavailable: when the disk refuses.
     """
     if form != "tiles" and form not in FORMS:
         raise UsageError("config_invalid", f"The form {form!r} is not known.")
@@ -89,7 +83,7 @@ def export(
 def entries(
     log: Log, end: int | None = None, progress: Progress = lambda done, total: None
 ) -> Iterator[LogEntry]:
-    """Verified entries in order. Raises AuditRefused (`audit_corrupt`)."""
+    """Verified entries in order."""
     expected, last = log.first, store.size(log) if end is None else end
     progress(0, last - log.first)
     while rows := list(store.leaves(log, expected, last, 2_048)):
@@ -176,10 +170,7 @@ def _tiles(log: Log, files: LogFiles, out: Path, progress: Progress) -> int:
 
 
 def _above_pruned(log: Log, out: Path) -> tuple[list[list[bytes]], list[int]]:
-    """Nodes and numbers of the tiles at which each level continues; complete ones are written.
-
-    The first entry is a multiple of a tile, so level 0 lacks nothing next to it.
-    """
+    """Nodes and numbers of the tiles at which each level continues; complete ones are written."""
     levels: list[list[bytes]] = [[]]
     counts = [log.first // TILE]
     while width := log.first >> TILE_LEVELS * len(levels):

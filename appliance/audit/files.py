@@ -92,7 +92,6 @@ class LogFiles:
         return self.directory / "ballast"
 
     def check_present(self) -> None:
-        """Raises StateRefused (`data_missing`) for another directory."""
         for path in (self.keys, self.genesis):
             if not path.is_file():
                 raise StateRefused("data_missing", f"{self.directory} holds no {path.name}.")
@@ -109,7 +108,7 @@ class LogFiles:
         return [(first, path) for first, path in journals if path.exists()]
 
     def check_untouched(self) -> None:
-        """Raises AuditUnavailable (`database_damaged`) where opening would destroy evidence."""
+        """Refuse where opening would destroy evidence (`database_damaged`)."""
         for _, path in self.foreign():
             message = f"{path.name} is next to the audit log, which never has such a file."
             raise AuditUnavailable("database_damaged", message)
@@ -136,11 +135,11 @@ class LogFiles:
         return descriptor
 
     def verifier_key(self) -> VerifierKey:
-        """The key in genesis.pub. Raises AuditRefused (`audit_key_invalid`)."""
+        """The key in genesis.pub."""
         return VerifierKey.parse(read_key(self.genesis))
 
     def key_encryption_key(self) -> bytes:
-        """The KEKs, 32 bytes each, the newest first. Raises AuditRefused (`audit_key_invalid`)."""
+        """The KEKs, 32 bytes each, the newest first."""
         kek = read_key(self.kek)
         if not kek or len(kek) % KEY_BYTES:
             raise _bad_key(self.kek)
@@ -148,12 +147,7 @@ class LogFiles:
 
 
 def read_key(path: Path) -> bytes:
-    """A small key file.
-
-    Raises:
-        AuditRefused: `audit_key_invalid`.
-        StateRefused: `host_key_locked`, `host_key_damaged`.
-    """
+    """A small key file (`audit_key_invalid`, `host_key_locked`, `host_key_damaged`)."""
     try:
         return host_key.read(path)
     except OSError as error:
@@ -161,7 +155,7 @@ def read_key(path: Path) -> bytes:
 
 
 def read_private(path: Path) -> Ed25519PrivateKey:
-    """Raises AuditRefused (`audit_key_invalid`)."""
+    """The PEM key of a file."""
     try:
         key = load_pem_private_key(read_key(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -186,7 +180,7 @@ def write_secret(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a new file, durably. Raises OSError."""
+    """Create a new file, durably."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         _write(file.fileno(), data)
@@ -194,7 +188,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace the content of a file, whole or not at all. Raises OSError."""
+    """Replace the content of a file, whole or not at all."""
     temporary = path.with_name(path.name + ".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o644), "wb") as file:
@@ -204,7 +198,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises OSError."""
+    """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

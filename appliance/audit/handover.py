@@ -54,7 +54,7 @@ class Handover:
 
     @classmethod
     def of(cls, body: Mapping[str, Json]) -> "Handover":
-        """The handover in an entry. Raises AuditRefused (`handover_invalid`)."""
+        """The handover in an entry."""
         if body["kind"] != KIND:
             raise _invalid("the entry is of another kind")
         key, signature = (bytes.fromhex(cast(str, body[n])) for n in ("next_key", "signature"))
@@ -79,7 +79,6 @@ class Epoch:
         return cls(0, 0, genesis)
 
     def after(self, handover: Handover) -> "Epoch":
-        """The epoch that follows. Raises AuditRefused (`handover_invalid`)."""
         if handover.epoch != self.number or handover.size <= self.start:
             raise _invalid(f"epoch {self.number} does not end with it")
         said = statement(self.key.name, handover.epoch, handover.size, handover.next_key)
@@ -88,7 +87,7 @@ class Epoch:
         return Epoch(self.number + 1, handover.size, VerifierKey(self.key.name, handover.next_key))
 
     def through(self, handovers: Iterable[Handover]) -> "Epoch":
-        """The epoch after a chain of handovers. Raises AuditRefused (`handover_invalid`)."""
+        """The epoch after a chain of handovers."""
         epoch = self
         for handover in handovers:
             epoch = epoch.after(handover)

@@ -32,9 +32,7 @@ class Moment:
 class Moments(Protocol):
     """Where moments come from."""
 
-    def now(self) -> Moment:
-        """This moment."""
-        ...
+    def now(self) -> Moment: ...
 
 
 class HostMoments:

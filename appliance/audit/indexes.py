@@ -1,6 +1,6 @@
 """Candidates from indexes and spans. They propose; bodies decide.
 
-Rules: SQL is put together here from names of columns only, at import; values are always bound.
+Rules: SQL is put together of names of columns only, at import; values are always bound.
 """
 
 from collections.abc import Iterator

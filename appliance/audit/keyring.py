@@ -1,8 +1,7 @@
 """Content keys in `keys.db`: durable before the entry that names them, destroyed to erase.
 
 Rules: keys are made in advance, many per commit, so that an entry costs one disk sync and not two;
-each goes to one record, in stored order. Unused keys are swept when the log is opened and closed. A
-database that does not take `secure_delete` is refused.
+each goes to one record, in stored order. A database that does not take `secure_delete` is refused.
 """
 
 from collections import deque
@@ -34,8 +33,7 @@ LOW: Final = 512
 def find_key(dbapi: Any, kek: bytes, key_id: str) -> bytes | None:
     """The unwrapped key of a record, or None when it was erased.
 
-    Raises:
-        AuditRefused: `content_unavailable` when the KEK is not the one that wrapped it.
+    `content_unavailable` when another KEK wrapped it.
     """
     row = dbapi.execute("SELECT CAST(wrapped AS BLOB) FROM dek WHERE id = ?", (key_id,)).fetchone()
     return None if row is None else unwrap(kek, key_id, row[0] or b"")
@@ -61,7 +59,7 @@ class Keyring:
         return self._connection.connection.driver_connection
 
     def ensure(self, wanted: int) -> None:
-        """Make at least this many keys durable and ready. Raises the driver's errors."""
+        """Have at least this many durable keys."""
         if len(self._ready) < wanted:
             self._make(max(BATCH, wanted - len(self._ready)))
 
@@ -91,14 +89,13 @@ class Keyring:
         return len(orphans)
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Delete keys of which traces may stay until `destroy`. Raises the driver's errors."""
+        """Delete keys of which traces may stay until `destroy`."""
         self._delete([(key_id,) for key_id in ids])
 
     def destroy(self, ids: Sequence[str]) -> None:
         """Erase these keys from the database, its free pages and the WAL.
 
-        Raises:
-            OSError: when a reader keeps the WAL in use.
+        OSError when a reader keeps the WAL in use.
         """
         self._delete([(key_id,) for key_id in ids])
         (busy, _, _) = self._dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -75,7 +75,6 @@ class AuditLog:
     """
 
     def __init__(self, writing: Session, reserve_bytes: int) -> None:
-        """Use `open`."""
         self._session, self._reserve = writing, reserve_bytes
         self.people: dict[str, Mapping[str, Json]] = {}
         self._process = os.getpid()
@@ -104,7 +103,6 @@ class AuditLog:
         Raises:
             StateRefused: `data_exists` when the directory is not empty.
             AuditRefused: `audit_origin_invalid`.
-            AuditUnavailable: when the disk refuses.
         """
         session.create(directory, origin=origin, profile=profile, clock=clock)
 
@@ -124,9 +122,7 @@ class AuditLog:
         """Become the writer of a log; first closes open intents as `unknown`.
 
         Args:
-            content: what is kept of texts: `encrypted`, `commit-only` or `off`.
             reserve_bytes: free disk space below which new work is refused.
-            moments: in place of the host's boot and time since boot.
             ballast_bytes: disk space that the log holds for the ends of work on a full disk.
 
         Raises:
@@ -179,10 +175,8 @@ class AuditLog:
         return replace(draft, fields={**known, **draft.fields}) if known else draft
 
     def new_epoch(self) -> "Future[Receipts]":
-        """End the signing key's epoch, as each start of the server does.
-
-        Returns:
-            A future, resolved when the next key signs and the old one is destroyed.
+        """End the signing key's epoch; resolved when the next key signs and the old one is
+        destroyed.
         """
         future: Future[Receipts] = Future()
         future.set_running_or_notify_cancel()
@@ -203,11 +197,10 @@ class AuditLog:
         return self._refusal() or self._shortage()
 
     def held(self, code: str) -> str:
-        """The reason held under this code; "" without one."""
         return self._held.get(code, "")
 
     def hold_for(self, code: str, why: str) -> None:
-        """Refuse new work for a reason; "" removes the reason."""
+        """Refuse new work ; "" for `why` ends it."""
         self._held = {k: v for k, v in {**self._held, code: why}.items() if v}
 
     def check(self) -> None:
@@ -235,7 +228,6 @@ class AuditLog:
 
     @property
     def size(self) -> int:
-        """Durable entries."""
         return self._session.writer.size
 
     def close(self) -> None:
@@ -385,7 +377,7 @@ class AuditLog:
         return f"Only {free} MiB are free under the audit log; new work needs {needed} MiB."
 
     def _make_ballast(self) -> str | None:
-        """Make the ballast whole; the reason why new work is refused if it cannot be."""
+        """Make the ballast whole; why new work is refused if it cannot be."""
         try:
             self._session.make_ballast()
         except OSError as error:

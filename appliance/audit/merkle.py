@@ -41,7 +41,7 @@ class Frontier:
         return cls(size, [subtree(level, (size >> level) - 1) for level in levels])
 
     def peaks(self) -> list[bytes]:
-        """Roots of the complete subtrees, the widest first: one for each bit of the size."""
+        """Roots of the complete subtrees, the widest first."""
         return list(self._peaks)
 
     def copy(self) -> "Frontier":

@@ -88,8 +88,8 @@ class ProofResult:
     Attributes:
         seq: number of the entry.
         root: hex root of its tree of `size` entries.
-        witnessed: when the witness cosigned that tree, seconds since the Unix epoch; None when
-            only the log's key vouches for it.
+        witnessed: when the witness cosigned that tree, seconds since the Unix epoch; None when only
+            the log's key vouches for it.
     """
 
     seq: int

@@ -22,11 +22,7 @@ from appliance.errors import AuditRefused, NotFound
 
 
 def prove(log: Log, key: VerifierKey, entry: LogEntry, witness: VerifierKey | None) -> bytes:
-    """The proof file of an entry.
-
-    Raises:
-        AuditRefused: `audit_corrupt` when what the log holds does not prove it.
-    """
+    """The proof file of an entry; `audit_corrupt` when the log does not prove it."""
     try:
         proof = _rest_on_key(log, entry) if witness is None else _witnessed(log, entry, witness)
         document = proof.encode()
@@ -61,7 +57,7 @@ def prove_consistency(log: Log, key: VerifierKey, old: bytes) -> bytes:
 
 
 def newest(log: Log) -> bytes:
-    """The note of the newest head. Raises AuditRefused (`audit_corrupt`)."""
+    """The note of the newest head."""
     note = store.newest_note(log)
     if note is None:
         raise AuditRefused("audit_corrupt", "The audit log has no signed head.")
@@ -69,7 +65,7 @@ def newest(log: Log) -> bytes:
 
 
 def handovers(log: Log) -> list[Handover]:
-    """All key handovers from genesis on, oldest first. Raises AuditRefused."""
+    """All key handovers from genesis on, oldest first."""
     rows = store.handovers(log, store.size(log))
     carried = map(Handover.decode, store.carried_handovers(log))
     return [*carried, *(Handover.of(LogEntry.parse(raw).body) for _, raw in rows)]

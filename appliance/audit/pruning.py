@@ -30,7 +30,6 @@ class Pruned:
     """Content of a prune entry.
 
     Attributes:
-        seq: of this entry.
         before: the first entry that stays.
         root: hex root of the tree of the removed entries.
         approvals: entries of the kind `prune_approval`.
@@ -48,7 +47,6 @@ class SegmentFacts:
 
     Attributes:
         first, end: its entries are first ≤ seq < end.
-        size: bytes of the file.
         latest_us: the latest wall time of any entry below `end`; None for the newest segment.
     """
 
@@ -59,7 +57,7 @@ class SegmentFacts:
 
 
 def facts(files: LogFiles, log: Log) -> list[SegmentFacts]:
-    """The files of a log, oldest first. Raises the driver's and the file system's errors."""
+    """The files of a log, oldest first."""
     found = []
     for segment in log.segments:
         newest = segment is log.newest
@@ -106,7 +104,7 @@ def approved(log: Log, prune: Pruned) -> bool:
 
 
 def root_before(log: Log, size: int) -> str:
-    """Hex root of the tree of the first entries. Raises AuditRefused (`audit_corrupt`)."""
+    """Hex root of the tree of the first entries."""
     return Frontier.at(size, store.subtree(log)).root().hex()
 
 
@@ -130,8 +128,7 @@ def least_witnessed(log: Log) -> int | None:
 def remove(files: LogFiles, log: Log, keyring: Keyring, before: int) -> list[Path]:
     """Remove the segments wholly below an entry, their content keys first; the removed files.
 
-    Raises:
-        Exception: the driver's and the file system's errors; it may be called again.
+    After an error it may be called again.
     """
     gone = [segment for segment in log.segments[:-1] if segment.end <= before]
     for segment in gone:

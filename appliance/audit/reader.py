@@ -33,7 +33,6 @@ class LogReader:
     """The entries of an audit directory. Usable from any thread; methods raise as `entry`."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises StateRefused (`data_missing`), AuditUnavailable (`database_damaged`)."""
         self._files = LogFiles(directory)
         self._files.check_present()
         self._files.check_untouched()
@@ -64,7 +63,6 @@ class LogReader:
             return [_checked(row) for row in store.leaves(log, first, end)]
 
     def range(self, first: int, count: int) -> list[LogEntry]:
-        """At most `count` consecutive entries from number `first` on."""
         with self._opened() as log:
             rows = store.leaves(log, first, store.size(log), min(count, MAX_LIMIT))
             return [_checked(row) for row in rows]
@@ -163,7 +161,6 @@ class LogReader:
         return dek, texts
 
     def checkpoint(self) -> str:
-        """The newest signed head, a C2SP checkpoint note."""
         with self._opened() as log:
             return prover.newest(log).decode()
 
@@ -179,13 +176,11 @@ class LogReader:
             return prover.prove(log, key, entry, witness)
 
     def consistency(self, old: bytes) -> bytes:
-        """As `prover.prove_consistency`."""
         key = self._files.verifier_key()
         with self._opened() as log:
             return prover.prove_consistency(log, key, old)
 
     def witness_request(self, witness: VerifierKey, seen: int | None = None) -> bytes:
-        """As `anchors.witness_request`."""
         with self._opened() as log:
             return anchors.witness_request(log, witness, seen)
 
@@ -195,13 +190,11 @@ class LogReader:
             return anchors.log_batch(log, first, known)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
-        """As `anchors.witnessed`."""
         origin = self._files.verifier_key().name
         with self._opened() as log:
             return anchors.witnessed(log, origin, note, witness, actor)
 
     def segments(self) -> list[SegmentFacts]:
-        """The files of the log, oldest first."""
         with self._opened() as log:
             return pruning.facts(self._files, log)
 
@@ -210,7 +203,6 @@ class LogReader:
             return pruning.root_before(log, size)
 
     def least_witnessed(self) -> int | None:
-        """As `pruning.least_witnessed`."""
         with self._opened() as log:
             return pruning.least_witnessed(log)
 

@@ -43,7 +43,7 @@ class OpenedEntry:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """An answer as it was recorded."""
+    """One answer."""
 
     intent: OpenedEntry
     outcome: OpenedEntry
@@ -51,11 +51,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class AnswerBodies:
-    """The bodies of the entries of an answer, unproved.
-
-    Attributes:
-        outcome: None while there is none.
-    """
+    """The bodies of an answer's entries, unproved; `outcome` is None while there is none."""
 
     intent: Mapping[str, Json]
     outcome: Mapping[str, Json] | None
@@ -67,7 +63,6 @@ def bodies(reader: LogReader, seq: int) -> AnswerBodies:
 
     Raises:
         NotFound: `not_found`, also where the entry is neither.
-        AuditRefused: `audit_corrupt`.
     """
     entry = reader.entry(seq)
     if entry.kind == "outcome" and isinstance(at := entry.body["intent"], int):
@@ -80,7 +75,7 @@ def bodies(reader: LogReader, seq: int) -> AnswerBodies:
 
 
 def opened(reader: LogReader, seqs: tuple[int, int]) -> RecordedAnswer:
-    """Both entries of an answer, proved, with their texts. Raises AuditRefused."""
+    """Both entries of an answer, proved, with their texts."""
     genesis = reader.genesis()
     intent, outcome = (
         OpenedEntry(seq, check_proof(reader.proof(seq), genesis).body, reader.texts(seq)[1])
@@ -90,7 +85,7 @@ def opened(reader: LogReader, seqs: tuple[int, int]) -> RecordedAnswer:
 
 
 def line_of(reader: LogReader, seqs: tuple[int, int]) -> bytes:
-    """Both entries with their texts, as a line that `of_line` reads. Raises as `opened`."""
+    """Both entries with their texts, as a line that `of_line` reads."""
     parts = []
     for seq in seqs:
         key, texts = reader.texts(seq)
@@ -102,11 +97,7 @@ def line_of(reader: LogReader, seqs: tuple[int, int]) -> bytes:
 def of_line(line: bytes, genesis: bytes) -> RecordedAnswer:
     """A recorded answer of another log.
 
-    Args:
-        genesis: the first key of that log.
-
-    Raises:
-        AuditRefused: `proof_invalid` and as `check_proof`; `content_unavailable`.
+    `genesis` is that log's first key. Raises as `check_proof`; `content_unavailable`.
     """
     try:
         read = msgspec.json.decode(line, type=_Line)

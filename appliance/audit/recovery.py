@@ -40,7 +40,7 @@ class End:
 
 
 def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
-    """The end of a log whose genesis key this is. Raises AuditRefused (`audit_corrupt`)."""
+    """The end of a log whose genesis key this is."""
     _check_genesis(log, key)
     epoch = epoch_of(log, key, None)
     head = _signed_head(log, epoch.key)
@@ -59,13 +59,7 @@ def read_end(log: Log, key: VerifierKey, head_note: bytes) -> End:
 
 
 def epoch_of(log: Log, genesis: VerifierKey, size: int | None) -> Epoch:
-    """The epoch whose key signs the head of a tree of this size; None means the newest.
-
-    `verify` checks that the handovers before it follow each other.
-
-    Raises:
-        AuditRefused: `audit_corrupt`.
-    """
+    """The epoch whose key signs the head of a tree of this size; None means the newest."""
     # The head over a handover itself closes the old epoch.
     below = store.size(log) if size is None else size - 1
     raw = store.handover_below(log, below)

@@ -37,13 +37,7 @@ class SegmentLimits:
 
 
 def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimits) -> int | None:
-    """Number of entries a segment may still take before it ends; None while it continues.
-
-    Args:
-        first: its first entry.
-        began_us: when that was made.
-        size: of the log.
-    """
+    """Number of entries a segment may still take before it ends; None while it continues."""
     full = size - first >= limits.rows
     if size == first or not (full or now_us - began_us >= limits.days * _DAY_US):
         return None
@@ -53,7 +47,7 @@ def room(first: int, began_us: int, size: int, now_us: int, limits: SegmentLimit
 def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
     """Make the file of the segment that begins with an entry, durable under another name.
 
-    None when it could not be made; the log then continues in the old segment.
+    None when it could not be made.
     """
     path = files.segment(first)
     unfinished = path.with_name(path.name + _NEW)
@@ -67,14 +61,14 @@ def prepare(files: LogFiles, log: Log, first: int) -> Path | None:
 
 
 def finish(files: LogFiles, unfinished: Path, first: int) -> Path:
-    """Give the file its name, so that the log continues there. Raises OSError."""
+    """Give the file its name, so that the log continues there."""
     path = unfinished.replace(files.segment(first))
     sync_directory(files.directory)
     return path
 
 
 def sweep(files: LogFiles) -> None:
-    """Remove the file of an interrupted beginning. Raises OSError."""
+    """Remove the file of an interrupted beginning."""
     for left in files.directory.glob(f"log-*.db{_NEW}*"):
         left.unlink()
 

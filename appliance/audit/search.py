@@ -37,11 +37,8 @@ class Query:
     Attributes:
         kind, request_id, model, key_id, app, end_user: as in the body.
         code: a stable code, a finish reason or a status: the first that the body has.
-        since_us: earliest wall time, microseconds, included.
-        until_us: latest wall time, microseconds, excluded.
-        after: only entries with higher numbers.
-        before: only entries with lower numbers.
-        newest_first: the order of the page.
+        since_us, until_us: wall time, microseconds, the latter excluded.
+        after, before: only entries with higher, lower numbers.
         limit: most entries of a page; at most `MAX_LIMIT`.
     """
 
@@ -100,14 +97,10 @@ def code_of(entry: LogEntry) -> object:
 
 
 def search(log: Log, query: Query, read: Callable[[int], LogEntry]) -> SearchPage:
-    """One page.
-
-    Args:
-        read: gives a verified entry.
+    """One page; `read` gives a verified entry.
 
     Raises:
         AuditRefused: `audit_corrupt` when an index proposed an entry with another body.
-        Exception: the driver's errors, and those of `read`.
     """
     limit = max(0, min(query.limit, MAX_LIMIT))
     first = log.first if query.after is None else max(log.first, query.after + 1)

@@ -81,9 +81,7 @@ class Segments:
 
     @contextmanager
     def open(self) -> Iterator[Log]:
-        """The log as it is now, for a few statements. Raises the driver's and the file system's
-        errors.
-        """
+        """The log as it is now, for a few statements."""
         with ExitStack() as stack:
             yield Log(self._found(stack))
 

@@ -53,7 +53,6 @@ class _Newest:
     """The segment that grows.
 
     Attributes:
-        place: device and inode of its file.
         log: all segments, read through this one's connection and those of `older`.
         older: closes the connections to older segments.
         began_us: wall time of its first entry, or of now when it has none.
@@ -103,14 +102,10 @@ class Session:
         moments: Moments | None = None,
         ballast_bytes: int = 0,
     ) -> Self:
-        """Take the lock, check the end of the log, close what a crash left open.
+        """Take the lock, check the end of the log, close what a crash left open. Raises as
+        `AuditLog.open`.
 
         The missing part of the ballast is not made yet.
-
-        Raises:
-            StateRefused: `data_missing`, `data_locked`, `database_unusable`.
-            AuditRefused: `audit_corrupt`, `audit_key_invalid`.
-            AuditUnavailable: when the disk refuses.
         """
         files.check_present()
         lock = files.lock()
@@ -166,11 +161,7 @@ class Session:
     ) -> list[tuple[Receipt, ...] | AuditRefused]:
         """Store drafts as `Writer.commit` does, and change the key when it is due.
 
-        Args:
-            reason: change the key in any case, for this reason.
-
-        Raises:
-            Exception: of the driver or the file system; the state on disk is then unknown.
+        `reason` changes the key in any case.
         """
         size = self.writer.size + sum(map(len, groups))
         reason = reason or self.keeper.due(size)
@@ -209,11 +200,8 @@ class Session:
         return rolling.room(first, self.newest.began_us, size, now_us, self.limits)
 
     def roll(self) -> None:
-        """Begin a new segment if one is due here.
-
-        Raises:
-            Exception: of the driver or the file system; the next opening finds out where the log
-                continues.
+        """Begin a new segment if one is due here; after an error the next opening finds where the
+        log continues.
         """
         if self.room() != 0 or self.writer.cramped or self.missing_ballast:
             return
@@ -235,7 +223,6 @@ class Session:
         return self.ballast.missing(self.writer.wal_end)
 
     def make_ballast(self) -> None:
-        """Raises OSError."""
         self.ballast.make(self.writer.wal_end)
 
     def _recover(self, intents: list[LogEntry]) -> None:
@@ -259,8 +246,7 @@ class Session:
     def check_place(self) -> None:
         """Check that the next start will find the open database.
 
-        Raises:
-            OSError: it was moved, removed or replaced.
+        OSError if it was moved, removed or replaced.
         """
         if _place(self.newest.path) != self.newest.place:
             raise OSError(f"{self.newest.path.name} is not the file that is open")
@@ -270,7 +256,6 @@ class Session:
             replace(self.files.head, self.writer.note)
 
     def close(self) -> None:
-        """Settle and release. Raises the driver's and file system's errors after that."""
         try:
             self.ballast.make_room()
             self.keyring.destroy_unused()

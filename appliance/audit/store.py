@@ -150,7 +150,7 @@ def reason(error: BaseException) -> str:
 
 
 def damaged(error: BaseException) -> bool:
-    """True if SQLite met what no database of ours holds: other bytes, pages or tables."""
+    """True if SQLite met bytes, pages or tables that are not ours."""
     found = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
     return found is not None and found & 0xFF in _DAMAGE
 
@@ -274,9 +274,7 @@ class Stray:
     """A row outside of the entries of its segment, where no check of entries meets it.
 
     Attributes:
-        table: its table.
         seq: the entry that it claims to belong to, or the last one below it in the tree.
-        what: the row in words.
     """
 
     table: str

@@ -23,12 +23,7 @@ _FAILED: Final = frozenset({"error", "unknown"})
 
 
 def syslog(entry: LogEntry, origin: str, enterprise: int = EXAMPLES, text: str = "") -> str:
-    """One message: local0.notice, the facts as structured data, then `text`.
-
-    Args:
-        origin: name of the log.
-        enterprise: private enterprise number of the structured data.
-    """
+    """One message: local0.notice, the facts as structured data, then `text`."""
     pairs = {"seq": entry.seq, "leaf": entry.leaf.hex()}
     pairs |= {name: entry.body[name] for name in _NAMES if entry.body.get(name) is not None}
     data = " ".join(f'{name}="{_parameter(value)}"' for name, value in pairs.items())

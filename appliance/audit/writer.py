@@ -39,8 +39,6 @@ class Tail:
 
     Attributes:
         frontier: edge of the tree over all entries.
-        prev: leaf hash of the newest entry.
-        moment: of the newest entry; None before genesis.
         open_intents: request id by sequence number of each intent without an outcome.
     """
 
@@ -67,7 +65,6 @@ class Writer:
     """Commits batches of drafts. For one thread at a time.
 
     Attributes:
-        epoch: of the next entry.
         note: the newest signed head; empty before the first commit.
         wal_bytes: about how much waits in the WAL and will need as much again when it moves; it
             grows beyond `WAL_BYTES` when a reader keeps it from moving.
@@ -151,9 +148,6 @@ class Writer:
 
         Args:
             spare: space is short, so move the WAL at once and write into its old place again.
-
-        Raises:
-            Exception: of the driver or the file system, as `commit`.
         """
         if not spare:
             self._keyring.refill()
@@ -168,7 +162,7 @@ class Writer:
 
     @property
     def cramped(self) -> bool:
-        """True if the disk has no room for what the WAL holds. Raises OSError."""
+        """True if the disk has no room for what the WAL holds."""
         return self._ballast.free() < self.wal_bytes + SLACK
 
     def checkpoint(self, how: str) -> None:
@@ -293,7 +287,6 @@ class _Intents:
         self._closed: set[int] = set()
 
     def follow(self, body: Mapping[str, Json]) -> None:
-        """Take in one entry. Raises AuditRefused when an outcome has no open intent."""
         if body["kind"] == "intent":
             self._opened[cast(int, body["seq"])] = cast(str, body.get("request_id"))
         elif body["kind"] == "outcome":

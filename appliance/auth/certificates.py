@@ -88,12 +88,8 @@ def issue(
         names: DNS names and IP addresses under which clients reach the server.
         key: where the CA's key is kept; None forgets it.
 
-    Returns:
-        The CA's certificate.
-
-    Raises:
-        UsageError: `certificate_unusable` for a name that cannot be one.
-        Refused: `file_unusable` where the key cannot be kept; nothing was replaced then.
+    Raises `certificate_unusable` for an impossible name; `file_unusable` where the key cannot be
+    kept; nothing was replaced then.
     """
     alternatives = [_general_name(name) for name in dict.fromkeys(names)]
     if not alternatives:
@@ -129,12 +125,8 @@ def replace_ca(directory: Path, clock: Clock, key: CaKey | None = None) -> datet
 
     `clients.pem` then has both CAs.
 
-    Returns:
-        The day: in 30 days, or when the present certificate ends, if that is before.
-
-    Raises:
-        UsageError: `certificate_unusable` when there is none of a CA of `issue` now.
-        Refused: `file_unusable` where the key cannot be kept.
+    The day is in 30 days, or when the present certificate ends, if that is before. Raises as
+    `issue`.
     """
     ca, server, now = _read(directory / "ca.pem"), _read(directory / "server.pem"), _now(clock)
     day = min(now + timedelta(days=OVERLAP_DAYS), server.not_valid_after_utc)
@@ -174,7 +166,7 @@ def change_if_due(directory: Path, clock: Clock) -> None:
 
 
 def standing(certificate: Path) -> Standing:
-    """The listener's certificate's lifetime. Raises UsageError (`certificate_unusable`)."""
+    """The listener's certificate's lifetime."""
     directory, server = certificate.parent, _read(certificate)
     own = False
     if (directory / "ca.pem").exists():
@@ -184,11 +176,7 @@ def standing(certificate: Path) -> Standing:
 
 
 def for_clients(certificate: Path) -> bytes | None:
-    """Certificates for clients: the CA, and the next one while it waits; None where it is not ours.
-
-    Raises:
-        UsageError: `certificate_unusable`.
-    """
+    """Certificates for clients: the CA, and the waiting next one; None where it is not ours."""
     if not standing(certificate).own:
         return None
     both = certificate.with_name(CLIENTS)
@@ -196,7 +184,7 @@ def for_clients(certificate: Path) -> bytes | None:
 
 
 def open_key(key: CaKey) -> ec.EllipticCurvePrivateKey:
-    """The key of a CA. Raises Refused (`key_unreadable`, `passphrase_refused`)."""
+    """The key of a CA."""
     try:
         data = key.path.read_bytes()
         found = load_pem_private_key(data, key.passphrase.encode() or None)
@@ -294,7 +282,7 @@ def _read(path: Path) -> x509.Certificate:
 
 
 def fingerprint_of(path: Path) -> str:
-    """Hex SHA-256 of a file's first certificate. Raises UsageError (`certificate_unusable`)."""
+    """Hex SHA-256 of a file's first certificate."""
     return _read(path).fingerprint(SHA256()).hex()
 
 
@@ -323,11 +311,7 @@ def _now(clock: Clock) -> datetime:
 
 
 def server_context(certificate: Path, key: Path, *client_cas: Path) -> ssl.SSLContext:
-    """A context for the listener; an issuing CA of clients needs no CA above it.
-
-    Raises:
-        UsageError: `certificate_unusable`.
-    """
+    """A context for the listener; an issuing CA of clients needs no CA above it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -440,12 +424,7 @@ def _unusable(path: Path, error: Exception) -> UsageError:
 def pinned(data: Path, ca: str, certificate: str, key: str) -> ssl.SSLContext:
     """TLS to another host whose certificate descends from a pinned CA.
 
-    Args:
-        data: directory of the files.
-        certificate, key: of this client; "" for none.
-
-    Raises:
-        UsageError: `certificate_unusable`.
+    `certificate` and `key` are this client's; "" for none (`certificate_unusable`).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

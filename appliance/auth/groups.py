@@ -41,7 +41,6 @@ class KeyGroups:
         self.read()
 
     def read(self) -> None:
-        """Read the groups again, after the rows were changed elsewhere."""
         with self._lock, self._database.connect() as connection:
             self._groups.clear()
             for name, key_id in connection.execute(text("SELECT name, key_id FROM key_groups")):
@@ -59,11 +58,7 @@ class KeyGroups:
             return tuple(sorted(name for name in mine if f"{name}/{key_id}" not in held))
 
     def check(self, name: str, add: Sequence[str]) -> None:
-        """Refuse an impossible change.
-
-        Raises:
-            StateRefused: `invalid_value` for an invalid name, `unknown_key_id`.
-        """
+        """Refuse an impossible change (`invalid_value` for an invalid name, `unknown_key_id`)."""
         if not _NAME.fullmatch(name):
             raise StateRefused("invalid_value", f"{name[:80]!r} is no name of a group.")
         with self._database.connect() as connection:
@@ -78,8 +73,7 @@ class KeyGroups:
     def change(self, name: str, add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
         """Put keys, by id, into a group and take others out; its keys now.
 
-        Raises:
-            StateRefused: as `check`; `invalid_value` for more keys than a group may have.
+        Raises as `check`; `invalid_value` for more keys than a group may have.
         """
         self.check(name, add)
         with self._lock:

@@ -73,8 +73,6 @@ class ApiKey:
         certificate: SHA-256 of the client certificate that stands for the key, 32 bytes.
         content: what the log keeps of its prompts and answers; None is the log's own rule.
         examples: its owners agree that prompts become items of datasets.
-        tasks_only: it may use tasks only, no model by itself.
-        person: it is answered only for a verified person.
     """
 
     id: str
@@ -119,7 +117,6 @@ class KeyChange:
 
     Attributes:
         action: key_create, key_limit, key_rotate or key_revoke.
-        secret, old: hashes of its secret and of the one before the last rotation.
     """
 
     action: str

@@ -59,13 +59,9 @@ class KeyStore:
 
     Args:
         database: an engine whose migrations include those of `auth.key`.
-        clock: decides about expiry.
         record: makes a change durable in the log.
         held: ids of keys that are refused until a person decides.
         share: this appliance's part of the limits; raises Unavailable where it may answer nobody.
-
-    Attributes:
-        changes: counts each change of a key.
     """
 
     def __init__(
@@ -129,7 +125,6 @@ class KeyStore:
 
         Args:
             name: 1 to 64 printable characters, not the name of a key that is not revoked.
-            certificate, content, examples, tasks_only, person: as in `ApiKey`.
 
         Raises:
             StateRefused: `invalid_key_name`, `key_name_taken`, `invalid_value`.
@@ -164,12 +159,11 @@ class KeyStore:
             return tuple(map(self._current, keys))
 
     def get(self, key_id: str) -> ApiKey:
-        """Raises StateRefused (`unknown_key_id`)."""
         with self._lock:
             return self._current(self._known(key_id))
 
     def revoke(self, key_id: str, actor: str = SYSTEM) -> ApiKey:
-        """End a key for good; safe to repeat. Raises StateRefused (`unknown_key_id`)."""
+        """End a key for good; safe to repeat."""
         with self._lock:
             key = self._known(key_id)
             if key.revoked_us is None:
@@ -212,11 +206,7 @@ class KeyStore:
             return key, secret
 
     def limit(self, key_id: str, limits: Limits, actor: str = SYSTEM) -> ApiKey:
-        """Give a key other limits, which hold from the next request on.
-
-        Raises:
-            StateRefused: `unknown_key_id`, `invalid_value`.
-        """
+        """Other limits hold from the next request on (`unknown_key_id`, `invalid_value`)."""
         check_limits(limits)
         with self._lock:
             key = replace(self._known(key_id), limits=limits)
@@ -242,8 +232,7 @@ class KeyStore:
     def take(self, row: KeyRow, actor: str) -> None:
         """Take a key's state from another appliance of the site.
 
-        Raises:
-            AuditUnavailable: it cannot be recorded; a revoked key has ended all the same.
+        Where it cannot be recorded, a revoked key has ended all the same.
         """
         with self._lock:
             key, known = row.key, self._keys.get(row.key.id)
@@ -260,11 +249,7 @@ class KeyStore:
                 self._record(replace(change, action="key_revoke"))
 
     def authenticate(self, secret: str) -> Principal:
-        """The holder of this secret.
-
-        Raises:
-            Unauthenticated: `invalid_api_key`, for every reason in the same words.
-        """
+        """The holder of a secret; `invalid_api_key` for every reason in the same words."""
         parsed = parse(secret)
         if parsed is None:
             raise _refusal()
@@ -284,15 +269,12 @@ class KeyStore:
     def authenticate_certificate(self, fingerprint: bytes) -> Principal:
         """The holder of this client certificate (SHA-256, 32 bytes), verified by the TLS handshake.
 
-        Raises:
-            Unauthenticated: `invalid_api_key`.
+        Raises as `authenticate`.
         """
         return self.holder(self._certificates.get(fingerprint, ""))
 
     def holder(self, key_id: str) -> Principal:
-        """The holder of a key by its id, with its rights now. Raises Unauthenticated
-        (`invalid_api_key`).
-        """
+        """The holder of a key by its id, with its rights now. Raises as `authenticate`."""
         key = self._keys.get(key_id)
         if key is None:
             raise _refusal()
@@ -335,7 +317,6 @@ class KeyStore:
         )
 
     def _changed(self, action: str, actor: str, key: ApiKey) -> None:
-        """Record a change that leaves the secrets as they are."""
         hashes = self._hashes[key.id], self._old.get(key.id)
         self._record(KeyChange(action, actor, key, *hashes))
 

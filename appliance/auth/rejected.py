@@ -77,11 +77,6 @@ class RejectedCounts:
     def note(
         self, source: str, code: str, key_id: str = "", person: Mapping[str, Json] = NOBODY
     ) -> None:
-        """Count one request.
-
-        Args:
-            person: as in `Count`.
-        """
         now = self._clock.wall_us()
         self._turn(now)
         _count(self._counts, source, key_id, now, person).add(code, 1, now)
@@ -106,7 +101,6 @@ class RejectedCounts:
         return taken
 
     def put_back(self, counts: Iterable[Count]) -> None:
-        """Keep counts that could not be recorded."""
         for count in counts:
             kept = _count(self._due, count.source, count.key_id, count.since_us, count.person)
             for code, number in count.codes.items():

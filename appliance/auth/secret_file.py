@@ -9,9 +9,7 @@ from appliance.host import host_key
 def read_secret(data: Path, name: str) -> str:
     """The line in a file of the data directory; "" where no file is named.
 
-    Raises:
-        UsageError: `key_unreadable`.
-        StateRefused: `host_key_locked`, `host_key_damaged`.
+    Raises `key_unreadable`, `host_key_locked`, `host_key_damaged`.
     """
     if not name:
         return ""

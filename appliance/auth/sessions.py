@@ -83,8 +83,7 @@ class PersonSessions:
     def authenticate(self, secret: str) -> Principal:
         """The holder of a key's secret, or of a session's token.
 
-        Raises:
-            Unauthenticated: `invalid_api_key`, or `session_ended`.
+        Raises as `KeyStore.authenticate`; `session_ended`.
         """
         if not secret.startswith(PREFIX):
             return self._keys.authenticate(secret)

@@ -57,24 +57,19 @@ class Batches:
         self._parts.doors.clear()
 
     def incoming(self, key_id: str) -> IncomingFile:
-        """A place for a new file. Blocks; raises Overloaded (`files_full`)."""
+        """A place for a new file. Blocks (`files_full`)."""
         until = self._parts.clock.wall_us() + self.policy.keep_s * 1_000_000
         return IncomingFile(self.files, self.policy.limits, key_id, until)
 
     def remove_file(self, key_id: str, file: str) -> KeptFile:
-        """Destroy a file of a key. Blocks.
-
-        Raises:
-            NotFound: `file_not_found`.
-            StateRefused: `file_in_use`.
-        """
+        """Destroy a file of a key. Blocks (`file_not_found`, `file_in_use`)."""
         found = self.files.get(key_id, file)
         self.store.check_unused(file)
         self.store.forget_file(file)
         return found
 
     async def create(self, wanted: WantedBatch) -> StoredBatch:
-        """Make a batch, and begin it; raises as `BatchStore.create` and `Jobs.start`."""
+        """Raises as `BatchStore.create` and `Jobs.start`."""
         batch = await asyncio.to_thread(self.store.create, wanted)
         try:
             return await self._begin(batch)

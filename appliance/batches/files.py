@@ -160,7 +160,6 @@ class KeptFiles:
         connection.execute(sa.update(_FILES).where(_FILES.c.id == file).values(grown))
 
     def finish(self, file: str, until_us: int | None = None) -> KeptFile:
-        """Publish a file that is whole now."""
         with self._database.begin() as connection:
             self.close(connection, file, until_us)
         return self.known(file)
@@ -177,13 +176,13 @@ class KeptFiles:
         return True
 
     def get(self, key_id: str, file: str) -> KeptFile:
-        """A file of a key. Raises NotFound (`file_not_found`)."""
+        """Raises `file_not_found`."""
         now = self._clock.wall_us()
         mine = (_FILES.c.id == file) & (_FILES.c.key_id == key_id) & (_FILES.c.whole == 1)
         return self._file(mine & (_FILES.c.until_us > now))
 
     def known(self, file: str) -> KeptFile:
-        """A file of whatever key. Raises as `get`."""
+        """A file of whatever key."""
         return self._file(_FILES.c.id == file)
 
     def listed(self, key_id: str, purpose: str | None, *, newest_first: bool) -> list[KeptFile]:
@@ -249,7 +248,7 @@ class KeptFiles:
                 self._remove(connection, gone)
 
     def with_requests(self, ids: Collection[str]) -> list[tuple[str, int]]:
-        """The parts that name one of these requests, by file and number."""
+        """Parts that name one of these requests, by file and number."""
         found = []
         asked = sa.select(_PARTS.c.file, _PARTS.c.number)
         with self._database.connect() as connection:

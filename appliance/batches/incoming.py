@@ -27,9 +27,6 @@ class IncomingFile:
 
     Args:
         until_us: when it goes, unless `finish` has another time.
-
-    Raises:
-        Overloaded: `files_full`.
     """
 
     def __init__(self, files: KeptFiles, limits: FileLimits, key_id: str, until_us: int) -> None:
@@ -42,7 +39,7 @@ class IncomingFile:
         self._check_room(1)
 
     def begin(self, name: str) -> None:
-        """Take the name of the file, before its bytes."""
+        """Take the file's name, before its bytes."""
         self._id = self._files.begin(self._key, INPUT, name, self._until)
 
     @property
@@ -50,12 +47,8 @@ class IncomingFile:
         return bool(self._id)
 
     def take(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            BadRequest: `batch_line_too_long`, `batch_too_many_lines`.
-            Overloaded: `files_full`.
-            TooLarge: `request_too_large`.
+        """Take the next bytes (`batch_line_too_long`, `batch_too_many_lines`, `files_full`,
+        `request_too_large`).
         """
         self._bytes += len(data)
         if self._bytes > self._limits.file_bytes:
@@ -70,11 +63,7 @@ class IncomingFile:
         self._check_line(self._open)
 
     def finish(self, until_us: int | None = None) -> KeptFile:
-        """Publish the file.
-
-        Raises:
-            BadRequest: as `take`; `batch_empty`.
-        """
+        """Publish the file. Raises as `take`; `batch_empty`."""
         if self._rest:
             self._keep(len(self._rest))
         if not self._lines:

@@ -93,7 +93,7 @@ def numbered(parts: Iterable[FilePart]) -> Iterable[NumberedLine]:
 
 
 def read(text: bytes) -> BatchLine:
-    """Parse a line. Raises BadRequest (`erased`, `batch_line_invalid`)."""
+    """Parse a line (`erased`, `batch_line_invalid`)."""
     if text == ERASED:
         raise BadRequest("erased", "The line was erased.")
     try:
@@ -165,7 +165,7 @@ def _looked(body: msgspec.Raw) -> _Looked:
 
 
 def check_runs(body: msgspec.Raw) -> None:
-    """Refuse what no line of a batch may ask for. Raises BadRequest (`unsupported_parameter`)."""
+    """Refuse what no line of a batch may ask for."""
     found = _looked(body)
     if found.stream:
         what = "stream: a batch has whole answers; leave it out."

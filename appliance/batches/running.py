@@ -127,11 +127,7 @@ class BatchRunning:
         self._done = 0
 
     async def work(self) -> StoredBatch:
-        """Have all lines answered; the batch with its end.
-
-        Raises:
-            Stop: the job is to stop; lines without an answer soon were given up.
-        """
+        """The batch with its end. Raises Stop; lines without an answer soon were given up."""
         try:
             return await self._all()
         except (Forbidden, Unauthenticated) as error:
@@ -237,7 +233,7 @@ class BatchRunning:
             before.append(request)
 
     def _recorded(self, request: str, reply: LineReply) -> tuple[str | None, list[str]]:
-        """The receipts of an answer or a refusal, and further ids."""
+        """The receipts of an answer, and further ids."""
         reader = self._parts.reader
         receipt = reply.headers.get("x-appliance-receipt", "")
         if receipt:

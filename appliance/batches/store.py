@@ -130,12 +130,7 @@ class BatchStore:
         self._database, self._clock, self._files = database, clock, files
 
     def create(self, wanted: WantedBatch) -> StoredBatch:
-        """Make a batch of a file, to be checked.
-
-        Raises:
-            NotFound: `file_not_found`.
-            Overloaded: `too_many_batches`.
-        """
+        """Make a batch of a file, to be checked (`file_not_found`, `too_many_batches`)."""
         batch, now = new_batch_id(), self._clock.wall_us()
         self._files.get(wanted.key_id, wanted.input)
         if len(self.live(wanted.key_id)) >= MOST_LIVE:
@@ -161,7 +156,7 @@ class BatchStore:
         return self.get(batch)
 
     def get(self, batch: str, key_id: str | None = None) -> StoredBatch:
-        """A batch. Raises NotFound (`batch_not_found`), also for another key than its own."""
+        """`batch_not_found` also for another key than its own."""
         mine = _ROWS.c.id == batch
         if key_id is not None:
             mine &= _ROWS.c.key_id == key_id
@@ -196,12 +191,7 @@ class BatchStore:
         return self._set(batch, status=status, model=model, total=total, begun_us=now, moved_us=now)
 
     def cancel(self, batch: str, key_id: str) -> StoredBatch:
-        """End a batch.
-
-        Raises:
-            NotFound: `batch_not_found`.
-            StateRefused: `batch_ended`.
-        """
+        """End a batch (`batch_not_found`, `batch_ended`)."""
         found = self.get(batch, key_id)
         if not found.live:
             raise StateRefused("batch_ended", f"The batch is {found.status}.")
@@ -230,11 +220,7 @@ class BatchStore:
     def keep(
         self, batch: StoredBatch, line: int, text: bytes, requests: Collection[str], *, ok: bool
     ) -> None:
-        """Keep the answer to a line; durable when this returns.
-
-        Raises:
-            SQLAlchemyError: it cannot be kept.
-        """
+        """Keep the answer to a line; durable when this returns. Raises SQLAlchemyError."""
         file, count = (batch.output, "completed") if ok else (batch.errors, "failed")
         moved = {count: _ROWS.c[count] + 1, "moved_us": self._clock.wall_us()}
         with self._database.begin() as connection:
@@ -281,7 +267,7 @@ class BatchStore:
             connection.execute(sa.delete(_ROWS).where(over))
 
     def check_unused(self, file: str) -> None:
-        """Refuse a file that a batch reads. Raises StateRefused (`file_in_use`)."""
+        """Refuse a file that a batch reads."""
         users = [batch.id for batch in self.live() if batch.input == file]
         if users:
             raise StateRefused("file_in_use", f"{users[0]} reads the file.")

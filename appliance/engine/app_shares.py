@@ -4,9 +4,8 @@ Rules: an app is measured by its running sequences, divided by its weight; a lon
 several while it is computed (`size`). The app that has least is protected: it continues as if it
 were alone, and the others make a step at most `_DEARER` times as long as its own tokens take,
 though each gets its fair part in any case. Its prompts come first in most of a step's budget for
-prompts, and have half of a step's time beside the answers of others. Max-min fairness (Bertsekas
-and Gallager, Data Networks, 6.5.2) of the time of a step, not of requests: where batching is nearly
-free, no app is held back.
+prompts, and have half of a step's time beside the answers of others. Source of max-min fairness:
+Bertsekas and Gallager, Data Networks, 6.5.2.
 """
 
 from collections import Counter
@@ -27,7 +26,7 @@ def size(sequence: Sequence) -> int:
 
 
 def held(running: Iterable[Sequence]) -> dict[str, float]:
-    """Each app's present share of the engine, divided by its weight."""
+    """Each app's present share, divided by its weight."""
     found: dict[str, float] = {}
     for sequence in running:
         found[sequence.scope] = found.get(sequence.scope, 0.0) + size(sequence) / sequence.weight

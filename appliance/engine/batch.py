@@ -1,4 +1,4 @@
-"""A `llama_batch` over numpy arrays, so that a step is filled by slices and not by tokens."""
+"""A `llama_batch` over numpy arrays."""
 
 import ctypes
 from collections.abc import Sequence as ReadOnly
@@ -73,7 +73,6 @@ class Batch:
         return outputs
 
     def fill_whole(self, texts: ReadOnly[ReadOnly[int]]) -> None:
-        """Write whole texts, each a sequence of its own, with an output for every token."""
         at = 0
         for number, tokens in enumerate(texts):
             end = at + len(tokens)

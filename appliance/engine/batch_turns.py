@@ -13,9 +13,7 @@ _GAP_S: Final = 30.0
 
 
 class BatchTurns:
-    """The turns of the batch work of one engine: held back for `after_s`, then in `percent` of the
-    steps.
-    """
+    """The turns of the batch work of one engine."""
 
     def __init__(
         self, after_s: float = 600, percent: int = 5, now: Callable[[], float] = time.monotonic

@@ -14,11 +14,7 @@ _F_GET_SEALS, _FOUR_SEALS = 1034, 0x1 | 0x2 | 0x4 | 0x8  # SEAL, SHRINK, GROW, W
 
 
 def check_descriptor(fd: int, *, on_disk: bool) -> None:
-    """Refuse a model that could still change; `on_disk`: the server announced a file of the store.
-
-    Raises:
-        StateRefused: `not_sealed`, `store_not_separated`.
-    """
+    """Refuse a model that could still change (`not_sealed`, `store_not_separated`)."""
     if on_disk:
         if problem := not_separated(os.fstat(fd)):
             raise StateRefused("store_not_separated", f"The model {problem}.")

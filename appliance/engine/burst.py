@@ -22,7 +22,6 @@ class Burst:
         self._computed = 0
 
     def waiting(self, running: ReadOnly[Sequence]) -> frozenset[Sequence]:
-        """The prompts of all apps and adapters whose last tokens wait in this step."""
         if not running or any(s.generating for s in running):
             self._computed = 0
         elif self._computed < TOGETHER:

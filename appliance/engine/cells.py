@@ -1,4 +1,4 @@
-"""Accounting of the KV cache: which sequence ids are taken and how many cells each one fills. Pure.
+"""Accounting of the KV cache's sequence ids and cells. Pure.
 
 Rules: a cell belongs to one running sequence, or to the tree of kept prefixes, whose cells many
 sequences may share and which makes room for running ones. The cache is unified (all sequences draw
@@ -20,8 +20,6 @@ BRANCHES = 16
 
 @dataclass
 class _Held:
-    """A running sequence's cells: its kept prefix and cells of its own."""
-
     node: Node
     own: int = 0
     keeps: bool = True  # whether what it computes goes on in the tree

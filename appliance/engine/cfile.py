@@ -12,8 +12,7 @@ from appliance.errors import StateRefused
 def reading(fd: int) -> Iterator[int]:
     """The address of a FILE that reads a descriptor from its beginning; both are closed after it.
 
-    Raises:
-        StateRefused: `model_load_failed` for a descriptor that cannot be read.
+    `model_load_failed` for a descriptor that cannot be read.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]

@@ -92,9 +92,7 @@ def drop(
         writes: bytes that a file may grow to. Above 0 it may also open, by their names in /proc,
             the files in memory that it has.
 
-    Returns:
-        `profile` (`PROFILE`), `landlock` (ABI), `mdwe`, `seccomp`, `no_new_privs`: what is in
-        force.
+    Returns: the layers in force; `landlock` is its ABI.
 
     Raises:
         StateRefused: `confinement_failed` when a required layer is missing, or a thread or an open
@@ -127,10 +125,7 @@ def drop(
 def forbid_programs() -> None:
     """Give up starting programs and processes and reading other processes; all else stays.
 
-    For a library that needs its files, devices and services.
-
-    Raises:
-        StateRefused: `confinement_failed`.
+    Raises as `drop`.
     """
     try:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -28,8 +28,7 @@ class Decisions:
     ) -> Callable[[Row], None]:
         """The same restriction, which remembers what it leaves of the next token.
 
-        Args:
-            logits: the raw row, shape (n_vocab,), which nothing changes until `score`.
+        Nothing changes `logits` (the raw row, shape (n_vocab,)) until `score`.
         """
 
         def watched(row: Row) -> None:

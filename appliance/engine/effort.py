@@ -28,11 +28,7 @@ def bounded(seconds: float = MOST_S) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise if the time is used up.
-
-    Raises:
-        BadRequest: `request_too_large`.
-    """
+    """Raise `request_too_large` if the time is used up."""
     until = getattr(_thread, "until", None)
     if until is not None and time.thread_time() > until:
         raise BadRequest(

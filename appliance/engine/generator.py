@@ -63,11 +63,7 @@ class Generator:
         )
 
     def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Sequence]]:
-        """Render and tokenise a prompt, and compile its grammar.
-
-        Raises:
-            BadRequest: as the preparer and the grammars; `adapter_unloaded`.
-        """
+        """Prepare a request. Raises as the preparer and the grammars; `adapter_unloaded`."""
         if request.adapter not in self.engine.adapters | {""}:
             raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
         asked = request.asked
@@ -89,7 +85,6 @@ class Generator:
         return prepared, choices
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
-        """Raises BadRequest as the preparer."""
         return self._preparer.tokenised(request)
 
     def _labels(

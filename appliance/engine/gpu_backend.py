@@ -16,8 +16,7 @@ _GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
 def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAccess:
     """Map a backend and the driver's own library; `engine` is the directory of the loaded engine.
 
-    Raises:
-        StateRefused: `gpu_backend_failed`, with the loader's words.
+    `gpu_backend_failed` has the loader's words.
     """
     try:
         for name in ("libcuda.so.1", str(backend)):
@@ -28,11 +27,7 @@ def map_backend(backend: Path, engine: Path, devices: tuple[str, ...]) -> GpuAcc
 
 
 def start(backend: Path, engine: Path) -> None:
-    """Register a mapped backend, which starts the driver.
-
-    Raises:
-        StateRefused: `gpu_backend_failed` when it is not accepted or has no GPU.
-    """
+    """Register a mapped backend, which starts the driver; `gpu_backend_failed` without a GPU."""
     ggml = ctypes.CDLL(str(engine / "libggml.so"))
     ggml.ggml_backend_load.restype = ctypes.c_void_p
     ggml.ggml_backend_load.argtypes = [ctypes.c_char_p]

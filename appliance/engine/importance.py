@@ -49,8 +49,7 @@ class GgmlTensor(ctypes.Structure):
 def multiplication(library: Path) -> int:
     """The number of ggml's matrix product, from libggml-base.so.
 
-    Raises:
-        StateRefused: `quantize_failed` when tensors have another layout in memory than here.
+    `quantize_failed` when tensors have another layout in memory.
     """
     ggml = ctypes.CDLL(str(library))
     ggml.ggml_op_name.restype, ggml.ggml_op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
@@ -71,7 +70,6 @@ class Inputs:
         self._error: Exception | None = None
 
     def begin(self, tokens: int, skipped: int) -> None:
-        """Announce a text of so many tokens, of which the first ones do not count."""
         self._tokens, self._skipped = tokens, skipped
 
     def end(self) -> None:
@@ -80,10 +78,8 @@ class Inputs:
             raise self._error
 
     def seen(self, address: int, ask: bool, _data: object) -> bool:
-        """Callback of the library before it computes a node (`ask`), and after it did.
-
-        Returns:
-            Before: whether the node is wanted; after: whether to continue.
+        """Callback of the library before it computes a node (`ask`; True: it is wanted), and after
+        it did (True: continue).
         """
         try:
             node = GgmlTensor.from_address(address)
@@ -107,11 +103,7 @@ class Inputs:
         self._counts[name] = self._counts.get(name, 0) + len(rows)
 
     def matrix(self) -> dict[str, bytes]:
-        """The means of each weight as 32-bit floats; the same inputs give the same bytes.
-
-        Raises:
-            StateRefused: `quantize_failed`.
-        """
+        """The means of each weight as 32-bit floats (`quantize_failed`)."""
         found = {}
         for name in sorted(self._sums):
             means = self._sums[name] / max(self._counts[name], 1)

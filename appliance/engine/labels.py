@@ -86,7 +86,7 @@ class Labels:
         self._paths = self._wanted()
 
     def tell_paths(self, paths: ReadOnly[Tokens], logits: NDArray[np.float32]) -> None:
-        """Take the logits after each token of some paths, shape (tokens, n_vocab)."""
+        """Take the logits after each token, shape (tokens, n_vocab)."""
         rows = iter(logits)
         for path in paths:
             for end in range(1, len(path) + 1):

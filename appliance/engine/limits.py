@@ -4,13 +4,10 @@ from appliance.errors import BadRequest
 
 
 def check_count(messages: int, fewest: int, n_ctx: int) -> None:
-    """Refuse, before it is tokenised, a conversation with too many messages for the context.
+    """Refuse too many messages before they are tokenised (`context_length_exceeded`).
 
     Args:
         fewest: tokens that a message takes at least; 0 where the template may leave some out.
-
-    Raises:
-        BadRequest: `context_length_exceeded`.
     """
     if messages * fewest > n_ctx:
         raise too_long(n_ctx, f"at least {messages * fewest}")

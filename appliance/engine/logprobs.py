@@ -48,7 +48,6 @@ class Logprobs:
 
         Args:
             logits: the row before it, shape (n_vocab,); None for a first token. Not changed.
-            text: what it adds to the text of the answer.
         """
         offset = self._offset
         self._offset += len(self._decoder.decode(text))
@@ -66,7 +65,6 @@ class Echo:
     """The prompt at the beginning of an answer.
 
     Args:
-        label: the bytes of a token, the name of a control token.
         silent: the begin token, which has no text where it comes first.
         logprobs: scores the tokens; None reports the text only.
         first: tokens before this one are neither reported nor scored.

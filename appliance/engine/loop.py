@@ -33,9 +33,8 @@ class EngineModel(Protocol):
     ends: frozenset[int]  # tokens that end a generation
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Compute one step; `Chunk.outputs` rows of each chunk, shape (rows, n_vocab).
-
-        All chunks have the same `sequence.adapter`.
+        """Compute one step: `Chunk.outputs` rows of each chunk, shape (rows, n_vocab); all have the
+        same `sequence.adapter`.
         """
         ...
 
@@ -91,11 +90,7 @@ class Engine:
                 self._ending.setdefault(sequence, "cancelled")
 
     def attach(self, adapter: str, fd: int) -> None:
-        """Let sequences use an adapter; takes over the descriptor of its sealed file.
-
-        Raises:
-            StateRefused: `model_load_failed`.
-        """
+        """Let sequences use an adapter; takes over its descriptor (`model_load_failed`)."""
         self.model.attach(adapter, fd)
         self.adapters |= {adapter}
 
@@ -166,7 +161,6 @@ class Engine:
     def _report_labels(
         self, chunk: Chunk, labels: Labels, logits: NDArray[np.float32]
     ) -> Iterator[Row]:
-        """The values of a request's labels, once the last of its paths is computed."""
         if chunk.paths:
             labels.tell_paths(chunk.paths, logits)
         elif chunk.samples:

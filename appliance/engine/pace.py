@@ -56,10 +56,9 @@ class Pace:
     def budget(
         self, decoded: int, groups: int = 1, dearer: float = SHARE, *, several: bool = False
     ) -> int:
-        """Prompt tokens for a step.
+        """Prompt tokens for a step, beside `decoded` ones of running answers.
 
         Args:
-            decoded: tokens of running answers in the step.
             groups: how many steps share the gap, since each has one adapter.
             dearer: the factor of the answers' own time that it may take at least.
             several: another app may ask at any moment.

@@ -54,7 +54,6 @@ class Pooler:
         )
 
     def prepare(self, request: Prepare) -> tuple[Prepared, list[Texts]]:
-        """Raises BadRequest: `context_length_exceeded`, `request_too_large`, `wrong_model_kind`."""
         asked = request.asked
         if asked.texts is None or (asked.query is not None) != self._ranks:
             raise BadRequest("wrong_model_kind", "The model is not for this.", param="model")
@@ -78,7 +77,7 @@ class Pooler:
         return prepared, [Texts(request.id, texts)]
 
     def tokenize(self, request: Tokenize) -> Tokens:
-        """Raises BadRequest (`wrong_model_kind`): only models that write text take prompts."""
+        """Refuse (`wrong_model_kind`): only models that write text take prompts."""
         raise BadRequest("wrong_model_kind", "The model takes no prompts.", param="model")
 
     def _measure(self, asked: GenerationRequest) -> None:

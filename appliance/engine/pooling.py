@@ -28,7 +28,7 @@ class PoolingModel(Protocol):
     def special(self, which: str) -> int: ...
 
     def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
-        """One row a text, shape (texts, width)."""
+        """Vectors or scores, shape (texts, width)."""
         ...
 
     def set_threads(self, count: int) -> None: ...
@@ -36,7 +36,7 @@ class PoolingModel(Protocol):
 
 @dataclass
 class Texts:
-    """A request: the token ids of the texts that are still to be computed, in order."""
+    """A request's token ids of texts still to be computed, in order."""
 
     id: int
     left: deque[list[int]]
@@ -74,11 +74,10 @@ class Pooling:
         return bool(self._requests)
 
     def add(self, texts: Texts) -> None:
-        """Queue a request; its texts join the next batch that has room."""
         self._requests.append(texts)
 
     def cancel(self, request: int) -> None:
-        """End a request at the next step; an unknown one has ended already."""
+        """As `loop.Engine.cancel`."""
         if any(r.id == request for r in self._requests):
             self._cancelled.add(request)
 
@@ -134,10 +133,8 @@ class Pooling:
 
 
 def rows_of(model: PoolingModel, texts: list[list[int]], *, unit: bool) -> NDArray[np.float32]:
-    """Pool a batch with the model.
-
-    Raises:
-        RuntimeError: a row is not finite or, where a direction is needed, zero; it ends the worker.
+    """Pool a batch; RuntimeError, which ends the worker, for a row that is not finite or, where a
+    direction is needed, zero.
     """
     rows = model.pool(texts)
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)

@@ -142,9 +142,8 @@ class Prefixes:
     def extend(self, node: Node, sequence: Sequence, slot: int, end: int) -> tuple[Node, bool]:
         """Keep a sequence's computed tokens from the end of `node`, on which it is, to `end`.
 
-        Returns:
-            The node that it stands on now, and whether that is at `end`: not so if another sequence
-            has computed the same in the meantime, or no id is left.
+        Returns the node that it stands on now, and whether that is at `end`: not so if another
+        sequence has computed the same in the meantime, or no id is left.
         """
         while node.end < end:
             start = node.end
@@ -168,7 +167,6 @@ class Prefixes:
         return node, True
 
     def leave(self, node: Node) -> None:
-        """Release a sequence's node; what it kept may be evicted."""
         self._touch(node)
         step: Node | None = node
         while step is not None:
@@ -216,9 +214,8 @@ class Prefixes:
             step = step.parent
 
     def _split(self, node: Node, at: int) -> Node:
-        """Make position `at` the end of a node, for a sequence that has entered `node`.
-
-        Returns the upper part, on which the sequence is now; the parent when no id is left.
+        """The upper part, where the sequence that has entered `node` is now; the parent when no id
+        is left.
         """
         parent = node.parent
         if parent is None:

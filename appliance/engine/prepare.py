@@ -44,9 +44,7 @@ class Tokenizer(Protocol):
 
     def detokenize(self, tokens: ReadOnly[int]) -> str: ...
 
-    def label(self, token: int) -> bytes:
-        """The bytes of a token, the name of a control token."""
-        ...
+    def label(self, token: int) -> bytes: ...
 
 
 class Preparer:
@@ -87,7 +85,7 @@ class Preparer:
         return tokens
 
     def tokenised(self, request: Tokenize) -> Tokens:
-        """The tokens as they would be read; raises as `tokens`. An empty text has none."""
+        """Raises as `tokens`. An empty text has none."""
         tokens = self._given(request.asked, "tokens", special=request.special)
         text = ""
         if request.asked.tokens is not None:
@@ -151,12 +149,12 @@ class Preparer:
     def _rendered(
         self, asked: GenerationRequest, messages: tuple[Message, ...], tools: Tools | None
     ) -> str:
-        """The text of a conversation; a constrained answer has no reasoning."""
+        """A constrained answer has no reasoning."""
         bound = asked.constraint or (tools and tools.forced)
         return self.template.render(messages, tools, False if bound else asked.thinking)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
-        """Most tokens that it may generate. Raises BadRequest (`context_length_exceeded`)."""
+        """Most tokens that it may generate."""
         room = self._n_ctx - prompt_tokens
         wanted = room if max_tokens is None else max_tokens
         if wanted > room or (max_tokens is None and room < 1):
@@ -165,7 +163,7 @@ class Preparer:
         return wanted
 
     def check_bias(self, bias: tuple[tuple[int, float], ...]) -> None:
-        """Refuse unknown token ids. Raises BadRequest (`invalid_value`)."""
+        """Refuse unknown token ids (`invalid_value`)."""
         for token, _ in bias:
             if not 0 <= token < self._tokenizer.n_vocab:
                 raise BadRequest(

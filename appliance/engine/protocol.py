@@ -1,13 +1,13 @@
 """Messages on the socket between the server and a worker; nothing else crosses it.
 
 A frame is a four-byte little-endian length and a msgpack body. The worker is not trusted: the
-server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or
-`Rejected`; then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at
-any time and is answered by a last row with reason "cancelled" once the request runs. A request
-of several choices takes as many consecutive ids: `Prepare` and `Run` name the first one and stand
-for all; rows and `Cancel` are about one choice each. `Tokenize` is answered by `Tokens` or
-`Rejected`. `Attach` comes with a descriptor on a second socket, which carries nothing else; it and
-`Detach` are answered by `Adapters` or `Rejected`.
+server bounds every frame that it reads. Order of a request: `Prepare` → `Prepared` or `Rejected`;
+then `Run` → rows in `Step`, the last one with a finish reason. `Cancel` may come at any time; a
+running request answers it by a last row "cancelled". A request of several choices takes as many
+consecutive ids: `Prepare` and `Run` name the first one and stand for all; rows and `Cancel` are
+about one choice each. `Tokenize` is answered by `Tokens` or `Rejected`. `Attach` comes with a
+descriptor on a second socket, which carries nothing else; it and `Detach` are answered by
+`Adapters` or `Rejected`.
 """
 
 import struct
@@ -32,8 +32,7 @@ class LoadOnGpu(msgspec.Struct, frozen=True):
     """A worker's use of GPUs.
 
     Attributes:
-        backend: absolute path of the backend library.
-        devices: device files that it opens.
+        backend: absolute path of the library.
         layers: on GPUs, the output included.
         split: layers on each GPU.
     """
@@ -52,7 +51,6 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         refused: its kernels that are not to be used, a bit for each.
         n_ctx: KV cells in tokens; also the longest context of one request, or the longest text of a
             model that embeds or reranks.
-        slots: sequences that run at once.
         reproducible: separate KV streams and fixed batch shapes.
         gap_ms: target gap between two tokens of a running answer.
         kept: runs of tokens that the KV cache keeps for later requests.
@@ -61,10 +59,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
             memory.
         template: the chat template that was verified; "" leaves it to the model's file.
-        grammars: those that were signed with the model, by name.
-        gpu: None for the processor alone.
-        batch_after_s: how long batch work is held back before it gets a part of the steps.
-        batch_percent: that part.
+        batch_after_s, batch_percent: as of `BatchTurns`.
         patience: how many times the usual limit a step may take before the worker is ended.
     """
 
@@ -91,7 +86,7 @@ class Load(msgspec.Struct, tag="load", frozen=True):
 
 
 class Prepare(msgspec.Struct, tag="prepare", frozen=True):
-    """Render, tokenise and check a request, without running it.
+    """Check a request, without running it.
 
     A model that embeds takes `texts`, one that reranks `texts` and a `query`, any other one of
     `messages`, `prompt` and `tokens`.
@@ -103,7 +98,6 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
         scope: the app that asks; what is computed for it is reused for it only, and as far as the
             documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
-        batch: held back while there is other work.
         adapter: digest of the adapter to answer with, "" for the model alone.
     """
 
@@ -228,7 +222,6 @@ class Tokens(msgspec.Struct, tag="tokens", frozen=True):
 
     Attributes:
         text: what they spell, if ids were given; "" else.
-        strings: the bytes of each, if asked for.
     """
 
     id: int
@@ -302,11 +295,7 @@ _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(From
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
-    """The bytes of one message on the socket.
-
-    Raises:
-        BadRequest: `invalid_value` for an integer beyond 64 bits, which only a request can bring.
-    """
+    """The bytes of one message; `invalid_value` for an integer of a request beyond 64 bits."""
     try:
         body = _encoder.encode(message)
     except OverflowError as error:
@@ -316,20 +305,12 @@ def frame(message: ToWorker | FromWorker) -> bytes:
 
 
 def decode_to_worker(body: bytes) -> ToWorker:
-    """Decode a frame's body in the worker.
-
-    Raises:
-        msgspec.DecodeError: it is no message.
-    """
+    """Decode a frame's body; msgspec.DecodeError if it is no message."""
     return _decode(_to_worker, body)
 
 
 def decode_from_worker(body: bytes) -> FromWorker:
-    """Decode a frame's body in the server.
-
-    Raises:
-        msgspec.DecodeError: the worker sent something else; the caller ends it.
-    """
+    """Decode a frame's body; after msgspec.DecodeError the caller ends the worker."""
     return _decode(_from_worker, body)
 
 

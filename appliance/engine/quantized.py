@@ -17,7 +17,6 @@ class Order(msgspec.Struct, frozen=True, tag=True):
         ftype: llama.cpp's number of the file's type.
         texts: token ids of texts, of at most `LONGEST` each, that both files compute.
         start: tokens that all texts begin with; what follows them is compared.
-        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         most_bytes: of the new file.
         again: the source may be quantised already; for tests.
         matrix: the importance matrix, by weight; empty for none.
@@ -66,7 +65,7 @@ class FileComparison(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Result of the quantisation.
+    """Outcome for the job.
 
     Attributes:
         code: stable code of a refusal; "" for none.

@@ -1,9 +1,9 @@
 """Another type of weights, by llama.cpp itself: a child process that reads one file and writes one.
 
 Order: import everything, load the CPU variant, drop all rights, and only then read the first byte.
-Afterwards it can open only the descriptors that it was given, by their names in /proc, since
-llama.cpp takes paths. The new weights are compared with the old ones over whole distributions; the
-old ones against themselves in smaller batches are the noise.
+Afterwards it can open only its own descriptors, by their names in /proc, since llama.cpp takes
+paths. The new weights are compared with the old ones over whole distributions; the old ones against
+themselves in smaller batches are the noise.
 
 usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
 """
@@ -44,11 +44,7 @@ _KEPT: Final[list[Any]] = []
 
 
 def quantize(source: int, out: int, order: Order, matrix: Mapping[str, bytes]) -> None:
-    """Write the file, over what was there.
-
-    Raises:
-        StateRefused: `quantize_failed`.
-    """
+    """Overwrite the file (`quantize_failed`)."""
     params = llama.llama_model_quantize_default_params()
     params.ftype, params.nthread = order.ftype, order.threads
     params.allow_requantize = order.again
@@ -60,7 +56,6 @@ def quantize(source: int, out: int, order: Order, matrix: Mapping[str, bytes]) -
 
 
 def _entries(matrix: Mapping[str, bytes]) -> Any:
-    """The matrix as the library takes it, without a copy of its numbers."""
     found = (llama.llama_model_imatrix_data * (len(matrix) + 1))()  # an empty one is the end
     for place, (name, numbers) in enumerate(matrix.items()):
         values = np.frombuffer(numbers, "<f4")
@@ -104,7 +99,6 @@ class TextModel:
         return context
 
     def compute(self, context: Any, tokens: Sequence[int]) -> None:
-        """Raises StateRefused (`quantize_failed`)."""
         memory = llama.llama_get_memory(context)
         llama.llama_memory_clear(memory, True)
         batch = llama.llama_batch_init(len(tokens), 0, 1)

@@ -43,11 +43,8 @@ class RunnerConfig:
 
     Attributes:
         n_ctx: KV cells in tokens: of the cache (unified) or of each stream (reproducible).
-        slots: sequences that run at once.
         kept: further sequence ids, for kept prefixes.
-        n_batch: most tokens in one step.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
-        split: layers on each GPU, the output included.
         mapped: weights that no kernel wants in another order stay pages of the file.
         patience: how many times the usual limit a step may take (`watchdog`).
     """
@@ -314,11 +311,7 @@ class ModelRunner:
             size = -count
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
-        """Compute one step.
-
-        Returns `Chunk.outputs` rows of each chunk, in order, shape (rows, n_vocab). A view of
-        llama.cpp's buffer: good until the next call.
-        """
+        """As `EngineModel.forward`. A view of llama.cpp's buffer: good until the next call."""
         self._use(chunks[0].sequence.adapter)
         paths = any(chunk.paths for chunk in chunks)
         if self.config.reproducible or (paths and not self._branches):
@@ -374,10 +367,8 @@ class ModelRunner:
         return np.ctypeslib.as_array(llama.llama_get_logits(self._context), (outputs, self.n_vocab))
 
     def try_out(self) -> None:
-        """Compute one token and forget it, so that a model that fails at its first step fails here.
-
-        Raises:
-            StateRefused: `model_load_failed`.
+        """Compute one token, so that a model that fails at its first step fails here
+        (`model_load_failed`).
         """
         self._batch.fill_whole([[0]])
         with self._watched():
@@ -392,12 +383,10 @@ class ModelRunner:
         return watchdog.watched(seconds * self.config.patience)
 
     def pool(self, texts: ReadOnly[ReadOnly[int]]) -> NDArray[np.float32]:
-        """Pool each text with the model's own pooling.
+        """The embeddings as they are, or one score a text, shape (texts, width).
 
         Args:
             texts: token ids; at most `slots` texts and `n_batch` tokens together.
-
-        Returns: shape (texts, width): the embeddings as they are, or one score a text.
         """
         self._batch.fill_whole(texts)
         with self._watched():
@@ -419,11 +408,7 @@ class ModelRunner:
                 llama.llama_memory_seq_rm(self._memory, do.slot, do.start, do.end)
 
     def attach(self, adapter: str, fd: int) -> None:
-        """Load an adapter next to the model; takes over the descriptor.
-
-        Raises:
-            StateRefused: `model_load_failed`, with llama.cpp's reason.
-        """
+        """Load an adapter; takes over its descriptor; `model_load_failed` has the reason."""
         heap.keep_what_is_freed()
         with reading(fd) as file:
             handle = llama.llama_adapter_lora_init_from_file_ptr(self._model, file)

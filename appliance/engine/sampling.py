@@ -56,7 +56,6 @@ class Sampler:
 
         Args:
             logits: one row, shape (n_vocab,); changed only by `restrict`, unless `keep`.
-            tokens: prompt and answer so far.
             restrict: sets what may not come next to minus infinity, in place.
             banned: tokens that may come only if nothing else may.
         """
@@ -107,7 +106,6 @@ def pick(logits: Row, sampling: Sampling, step: int) -> int | None:
 
     Args:
         logits: one row, shape (n_vocab,); not changed.
-        step: tokens generated so far.
     """
     best = int(logits.argmax())
     if not math.isfinite(logits[best]):  # argmax finds the first that is not a number, or infinity
@@ -130,12 +128,8 @@ def finite(logits: Row) -> Row:
 
 
 def distribution(logits: Row, sampling: Sampling) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The tokens that may be drawn and their probabilities before rescaling.
-
-    Most likely first, unless no cutoff asks for an order.
-
-    Returns:
-        ids and probabilities, both of shape (kept,) with kept >= 1.
+    """The ids that may be drawn and their probabilities before rescaling, both of shape (kept,)
+    with kept >= 1; most likely first, unless no cutoff asks for an order.
     """
     with np.errstate(over="ignore"):  # a temperature next to 0 leaves the likeliest token alone
         scaled = (logits.astype(np.float64) - float(logits.max())) / sampling.temperature
@@ -175,7 +169,7 @@ def _sorted_head(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np
     """All tokens that top-p and min-p can keep, most likely first.
 
     Tokens that each have less than (1 - top_p) / n of the mass have less than 1 - top_p together:
-    they are outside the nucleus, and need no sorting. The largest weight is 1.
+    they are outside the nucleus, and need no sorting.
     """
     floor = (1 - sampling.top_p) * weights.sum() / len(weights)
     # Half of it: the sums of many small numbers are not exact.

@@ -55,7 +55,6 @@ class Chunk:
 
     @property
     def samples(self) -> bool:
-        """True if the logits give the sequence its next token."""
         return self.start + self.count == len(self.sequence.tokens)
 
     @property
@@ -81,7 +80,6 @@ class StepPlan:
     """One step: the chunks to compute, after the KV cache has done the operations.
 
     Attributes:
-        adapter: the group.
         groups: how many groups' steps are in the gap between two tokens of an answer.
     """
 
@@ -100,7 +98,7 @@ class Scheduler:
     """The queue and the running set.
 
     Args:
-        cells: the KV accounting, which the scheduler keeps in step with its plans.
+        cells: kept in step with its plans.
         budget: prompt tokens that one step may hold.
         pace: lowers the budget; None always allows it.
         fixed_chunks: cut prompts only at multiples of the budget.
@@ -153,7 +151,6 @@ class Scheduler:
             self.cells.keep(chunk.sequence)
 
     def plan(self) -> StepPlan:
-        """The next step; empty when there is nothing to do."""
         self._step += 1
         kinds = {s.batch for s in (*self.running, *self.waiting)}
         takes_part = self.batches.take_part(batch=True in kinds, other=False in kinds)
@@ -232,7 +229,6 @@ class Scheduler:
         return max(least, key=lambda s: (has[s.scope], s.arrival))
 
     def _admit(self, plan: StepPlan) -> list[Sequence]:
-        """Let waiting sequences run that have an id and room for their whole prompts."""
         admitted: list[Sequence] = []
         passed: set[int] = set()  # wait for a prefix being computed, or lost their place just now
         blocked: set[str] = set()  # apps whose next one has no room or lost its place just now
@@ -368,10 +364,7 @@ class Scheduler:
             self._plan_prompts(plan, admitted)
 
     def _plan_paths(self, plan: StepPlan) -> None:
-        """Paths of labels whose prompts are in the cache, the longest without a step first.
-
-        Where prompts have fixed chunks, the paths take nothing of their budget.
-        """
+        """Paths of labels whose prompts are in the cache, the longest without a step first."""
         ready = [
             s for s in self._stepping() if s.labels and s.adapter == plan.adapter and not s.pending
         ]

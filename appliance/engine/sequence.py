@@ -27,11 +27,8 @@ class Sequence:
         them: what it computes is kept for this digest only, too.
         shared: leading tokens that every app may share, since an admin registered them.
         reused: prompt tokens that the KV cache had when the request first ran.
-        arrival: its place in the order of arrival.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
-        served: the last step that it had a part in.
         min_tokens: tokens before an end token or a stop string ends the text.
-        guide: the constraint on the answer.
         echo: the prompt, where it is part of the answer. If it `scores`, nothing of its prompt may
             come from a cache.
         labels: what it scores in place of an answer, when its prompt is in the cache.

@@ -28,14 +28,11 @@ class _ThreadpoolParams(ctypes.Structure):
 
 
 def attach(variant: Path, context: Any, threads: int) -> None:
-    """Give a context a pool of threads, which lives as long as the process.
+    """Give a context a pool of threads, which lives as long as the process; `model_load_failed` if
+    none starts.
 
     Args:
-        variant: the CPU backend that was loaded; llama.cpp's other libraries are next to it.
         threads: the most that a step can use.
-
-    Raises:
-        StateRefused: `model_load_failed`, no threads could be started.
     """
     base = ctypes.CDLL(str(variant.parent / "libggml-base.so"))
     cpu = ctypes.CDLL(str(variant))

@@ -69,9 +69,7 @@ class Threads:
         self._reason = self._more
 
     def record(self, tokens: int, seconds: float, cpu_seconds: float, now: float) -> int:
-        """Note a step, with the processor time of all threads in it; the thread count for the next
-        one.
-        """
+        """Note a step, with all threads' processor time; the next count."""
         if self._routine.due == float("inf"):
             self._routine.reset(now)
         size = tokens.bit_length()  # steps of similar size are compared with each other

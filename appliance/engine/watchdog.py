@@ -18,11 +18,7 @@ _COMPUTED: Final = 500e6  # bytes of weights that a token passes in a second: th
 
 
 def limit(tokens: int, weights: int) -> float:
-    """Seconds that a step may take at most.
-
-    Args:
-        weights: bytes of the model.
-    """
+    """Most seconds of a step; `weights` are bytes of the model."""
     return _LEAST_S + weights / _READ + tokens * weights / _COMPUTED
 
 

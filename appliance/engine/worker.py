@@ -62,7 +62,7 @@ class Service(Protocol):
     engine: Any  # `add`, `cancel`, `busy` and `step`, all on the thread that owns the context
 
     def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Any]]:
-        """Check a request on the reader thread; the answer, and the engine's work."""
+        """Check a request; the answer, and the engine's work."""
         ...
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens: ...
@@ -157,7 +157,7 @@ class ModelWorker:
             self._channel.send(protocol.Adapters(message.id, sorted(self._engine.adapters)))
 
     def _decode_forever(self) -> None:
-        """The thread that owns the context; if it fails the process ends, to be restarted."""
+        """The thread that owns the context; if it fails the process ends."""
         try:
             while True:
                 self._take_messages()
@@ -169,7 +169,6 @@ class ModelWorker:
             os._exit(70)
 
     def _take_messages(self) -> None:
-        """Take all that arrived; wait only when there is nothing to compute."""
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self._inbox.get(block=not self._engine.busy())

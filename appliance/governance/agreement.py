@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class AgreementFound:
-    """Result of the last comparison.
+    """The last comparison.
 
     Attributes:
         ends_early: why nothing is answered; empty where the log reaches as far as the rows.
@@ -124,9 +124,6 @@ class Agreement:
 
     Args:
         secret: keys, the newest first, of the code over the agreed rows.
-
-    Attributes:
-        size: entries that were compared.
     """
 
     def __init__(
@@ -146,7 +143,6 @@ class Agreement:
 
     @property
     def standing(self) -> AgreementFound:
-        """Result of the last comparison."""
         return self._standing
 
     @standing.setter
@@ -188,8 +184,7 @@ class Agreement:
     def _completed(self, found: _Found, since: int) -> AgreementFound:
         """Complete rows that never agreed, since they were not written after their entries.
 
-        Args:
-            since: the first entry for which that is possible.
+        `since` is the first entry for which that is possible.
         """
         since = max(since, found.record.size if found.record else 0)
         if interrupted := [d for d in found.differences if d.seq >= since and not _stays(d)]:
@@ -219,9 +214,7 @@ class Agreement:
         """Settle all differences by a person's decision: rows become as strict as the log, and
         count from here.
 
-        Raises:
-            StateRefused: `state_agrees` when there is nothing to decide.
-            AuditUnavailable: the log cannot be written.
+        `state_agrees` when there is nothing to decide.
         """
         with self._one:
             early = self.standing.ends_early
@@ -252,8 +245,7 @@ class Agreement:
     def _compare(self, *, whole: bool = False) -> _Found | None:
         """Compare log and rows now; None, with the standing, where the log ends too early.
 
-        Args:
-            whole: read all of the log, whatever was kept.
+        `whole` reads all of the log, whatever was kept.
         """
         record, broken = (None, False) if whole else self._record()
         first, size = self._reader.first, self._reader.size
@@ -290,7 +282,6 @@ class Agreement:
     def _settle(
         self, found: Sequence[UnprovenRow], actor: str, reason: str, ends_early: str = ""
     ) -> None:
-        """Make rows stricter and record the state from here on."""
         with self._database.begin() as connection:
             rows.mend(connection, found, self._clock.wall_us())
             made = log_state.settled(found, rows.read(connection))
@@ -335,7 +326,6 @@ class Agreement:
             _log.warning("where log and database agree is not kept: %s", type(error).__name__)
 
     def _codes(self, data: bytes) -> list[bytes]:
-        """The code by each key."""
         said = self._reader.origin.encode() + b"\n" + data
         return [hmac.digest(key, said, "sha256") for key in self._secrets]
 

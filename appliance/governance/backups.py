@@ -27,7 +27,6 @@ class StoredBackup(msgspec.Struct, frozen=True):
 
     @property
     def made_us(self) -> int:
-        """Microseconds since the epoch."""
         return int(self.time.timestamp() * 1e6)
 
 

@@ -56,7 +56,6 @@ class ErasedTexts:
     """Result of an erasure.
 
     Attributes:
-        seq: of its entry.
         places: erased texts by place, besides the log.
         backups: still hold them.
         datasets: signed, and still hold an item of this id.
@@ -110,10 +109,7 @@ class Erasing:
     def erase(self, request_id: str, actor: str, reason: str) -> ErasedTexts:
         """Erase all prompts and answers under an id.
 
-        Raises:
-            NotFound: `not_found` when nothing keeps a text of it.
-            AuditUnavailable: it cannot be recorded; nothing was erased.
-            Unavailable: `erasure_unfinished`.
+        `not_found` when nothing keeps a text of it; `erasure_unfinished`.
         """
         meant = self._meant(request_id)
         held = {name: holder.holds(meant.ids) for name, holder in self._holders.items()}
@@ -143,11 +139,7 @@ class Erasing:
         return ErasedTexts(receipt.seq, places, tuple(kept), tuple(datasets))
 
     def catch_up(self) -> bool:
-        """Complete recorded erasures; True if there was one to complete.
-
-        Raises:
-            Unavailable: `erasure_unfinished`.
-        """
+        """Complete recorded erasures; True if there was one (`erasure_unfinished`)."""
         after = self._done()
         todo = list(self._entries(Query(kind=KIND, after=after, limit=_PAGE)))
         try:

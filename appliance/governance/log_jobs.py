@@ -39,9 +39,7 @@ class Exporting(JobKind[Export, LogExported]):
     """Writes all entries to a new file or directory.
 
     Args:
-        log: the log's directory.
         audit: the log, where a finished export is recorded.
-        enterprise: private enterprise number of syslog messages.
     """
 
     name: ClassVar[str] = "export"

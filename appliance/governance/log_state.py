@@ -45,7 +45,6 @@ class ProvenFacts(msgspec.Struct, frozen=True):
 
     @property
     def round(self) -> int:
-        """Round of the approvals of an artifact."""
         return cast(int, self.values.get("round", 0))
 
 

@@ -44,14 +44,8 @@ class Sweep:
         self._pool = pool
 
     async def run(self) -> list[ModelRecord]:
-        """Check once.
-
-        Returns:
-            The models with which something was wrong.
-
-        Raises:
-            PolicyRefused: the policy cannot be read.
-            AuditUnavailable: the log cannot be written.
+        """Check once; the models with which something was wrong. Raises PolicyRefused if the policy
+        cannot be read.
         """
         return await self._all(self._problem, reads=True)
 

@@ -34,7 +34,6 @@ class RetentionSegment:
 
     Attributes:
         first, last: its entries.
-        size: bytes.
         latest_us: the latest wall time in it or before it; None for the newest segment.
         code: why it may not go yet, or empty.
     """
@@ -81,13 +80,8 @@ class Retention:
         ]
 
     def subject(self, before: int) -> PrunedEntries:
-        """The subject that approvers of a prune sign.
-
-        Args:
-            before: the first entry that stays.
-
-        Raises:
-            StateRefused: `prune_boundary`, `prune_too_young`, `prune_unwitnessed`.
+        """The subject that approvers of a prune sign; `before` is the first entry that stays
+        (`prune_boundary`, `prune_too_young`, `prune_unwitnessed`).
         """
         ends = {segment.last + 1: segment for segment in self.segments()}
         segment = ends.get(before)
@@ -118,11 +112,8 @@ class Retention:
         return found
 
     def approve(self, actor: str, before: int, envelope: bytes) -> ValidApproval:
-        """Take one approval.
-
-        Raises:
-            StateRefused: as `subject`.
-            PolicyRefused: the approval does not hold; recorded, nothing changed.
+        """Take one approval. Raises as `subject`; PolicyRefused, recorded, where the approval does
+        not hold.
         """
         try:
             self._fresh().check_change()
@@ -152,20 +143,16 @@ class Retention:
         exported: tuple[int, str],
         unsent: bool = False,
     ) -> Receipt:
-        """Remove everything before an entry.
+        """Remove everything before an entry; the receipt of the prune entry.
 
         Args:
             unsent: also entries that a receiver of the log may lack.
             exported: of a copy: its first body, and the hex root of the tree of all entries before
                 `before`, computed from its bodies.
 
-        Returns:
-            The receipt of the prune entry; the files are gone.
-
         Raises:
             StateRefused: as `subject`; `prune_not_exported`, `prune_unsent`.
             PolicyRefused: `not_approved`, and as `check_change`.
-            AuditUnavailable: the log cannot be written.
         """
         try:
             self._fresh().check_change()

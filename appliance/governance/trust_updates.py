@@ -56,11 +56,7 @@ class Renewed:
 
 
 class TrustState:
-    """A data directory's trust and its freshness.
-
-    Args:
-        directory: `DATA/trust`.
-    """
+    """The trust in `DATA/trust` and its freshness."""
 
     def __init__(self, directory: Path, reader: LogReader, clock: Clock) -> None:
         self._directory = directory
@@ -98,7 +94,6 @@ class TrustState:
         )
 
     def _taken(self) -> Mapping[str, Json]:
-        """The body of the newest entry of accepted metadata; empty without one."""
         asked = Query(kind=_KIND, after=self._looked, newest_first=True)
         size = self._reader.size
         while True:
@@ -123,11 +118,7 @@ class TrustState:
 
 
 class Renewal:
-    """Updates and ageing of the trust metadata.
-
-    Args:
-        directory: `DATA/trust`.
-    """
+    """Updates and ageing of the trust metadata."""
 
     def __init__(
         self,
@@ -155,14 +146,12 @@ class Renewal:
         """Verify offered metadata and put it in force.
 
         Args:
-            offer: files by name, as `metadata.advance` takes them.
             serving: load models again that were unloaded since the metadata was too old.
 
         Raises:
             PolicyRefused: the codes of `metadata.advance`, `clock_behind`, `trust_profile` in a
                 lab. Recorded once; nothing was changed.
             Refused: `file_unusable` when the disk refuses: recorded, and not in force.
-            AuditUnavailable: the log cannot be written; nothing was changed.
         """
         async with self._lock:
             before = await asyncio.to_thread(self._state.trusted)
@@ -227,9 +216,7 @@ class Renewal:
     async def look(self) -> None:
         """Report due warnings once; end models that may not be served any more.
 
-        Raises:
-            PolicyRefused: the metadata cannot be read.
-            AuditUnavailable: the log cannot be written.
+        Raises PolicyRefused if the metadata cannot be read.
         """
         fresh = await asyncio.to_thread(self._state.freshness)
         clock, undone = ("clock" if fresh.clock_behind else ""), ("undone" if fresh.undone else "")

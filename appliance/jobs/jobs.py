@@ -81,7 +81,6 @@ class Jobs:
         self._kinds[kind.name] = kind
 
     def kind(self, name: str) -> AnyKind:
-        """A kind. Raises StateRefused (`job_kind_unknown`)."""
         try:
             return self._kinds[name]
         except KeyError:
@@ -91,9 +90,8 @@ class Jobs:
     async def start(self, name: str, params: JsonObject, actor: str) -> Live:
         """Start a job, or watch the one that does the same.
 
-        Raises:
-            Refused: as `JobKind.read` and `JobKind.check`; `job_kind_unknown`, `job_too_large`.
-            Unavailable: `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
+        Raises as `JobKind.read` and `JobKind.check`; `job_kind_unknown`, `job_too_large`,
+        `too_many_jobs`, `jobs_unwritable`, `shutting_down`.
         """
         live = self.begin(name, params, actor)
         await asyncio.shield(live.kept)
@@ -120,7 +118,6 @@ class Jobs:
         return [self._shown(job) for job in await asyncio.to_thread(self._store.newest, count)]
 
     async def get(self, job_id: int) -> ShownJob:
-        """One job. Raises StateRefused (`unknown_job_id`)."""
         return self._shown(await asyncio.to_thread(self._store.get, job_id))
 
     def live(self, job_id: int) -> Live | None:
@@ -130,14 +127,12 @@ class Jobs:
     async def pause(self, job_id: int, actor: str) -> ShownJob:
         """Stop a job at its next safe point, to be resumed.
 
-        Raises:
-            StateRefused: `unknown_job_id`, `job_wrong_state`.
-            AuditUnavailable: the log cannot be written.
+        Raises `unknown_job_id`, `job_wrong_state`; AuditUnavailable.
         """
         return await self._steer(job_id, "pause", actor)
 
     async def resume(self, job_id: int, actor: str) -> ShownJob:
-        """Continue a job where it stopped. Raises as `pause`; Unavailable (`too_many_jobs`)."""
+        """Continue a job where it stopped. Raises as `pause`; `too_many_jobs`."""
         return await self._steer(job_id, "resume", actor)
 
     async def cancel(self, job_id: int, actor: str) -> ShownJob:
@@ -219,10 +214,7 @@ class Jobs:
         await self.end(list(self._live.values()))
 
     async def end(self, jobs: Iterable[Live]) -> None:
-        """Stop jobs that lose what they need, and wait for their ends.
-
-        Resumable ones have a few seconds to their next safe point.
-        """
+        """Stop jobs that lose what they need, and wait for their ends."""
         running = [(live, live.task) for live in jobs if live.task is not None]
         for live, task in running:
             live.asked = live.asked or "end"

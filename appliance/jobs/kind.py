@@ -48,9 +48,7 @@ class JobKind(Generic[P, R]):
 
     Attributes:
         name: stable; in the database, the audit log and on the wire.
-        form: of its parameters.
         malformed: the error of parameters of another form, and its code.
-        unit: what its progress counts.
         role: needed to start, pause, resume or cancel it.
         heavy: it waits for its turn behind other heavy jobs of its queue.
         resumable: it can be paused, and continues from its checkpoint after a pause or a restart.
@@ -67,7 +65,6 @@ class JobKind(Generic[P, R]):
     read_only: ClassVar[bool] = False
 
     def read(self, params: str) -> P:
-        """Raises ApplianceError (`malformed`)."""
         form: Any = self.form
         found: P
         if issubclass(form, Request):
@@ -91,7 +88,6 @@ class JobKind(Generic[P, R]):
         return params
 
     def title(self, params: P) -> str:
-        """The job in a few words."""
         return ""
 
     def key(self, params: P) -> str | None:
@@ -111,12 +107,8 @@ class JobKind(Generic[P, R]):
         return False
 
     async def run(self, job: "Context[P]") -> R:
-        """Do the work.
-
-        Raises:
-            Stop: from `report` and `check`.
-            Waits: people have to do something first; for a resumable kind.
-            ApplianceError: the job failed.
+        """Do the work. Raises Stop from `report` and `check`; Waits, in a resumable kind, where
+        people have to do something first; ApplianceError where the job failed.
         """
         raise NotImplementedError
 
@@ -128,7 +120,6 @@ class Context(Generic[P]):
     """Services of one job's work. Callable from any thread.
 
     Attributes:
-        actor: who asked for it.
         checkpoint: what the work saved last; None at its first start.
         resumed: the work was under way before.
         created_us: when the job was made, wall time.
@@ -152,12 +143,12 @@ class Context(Generic[P]):
         self._report, self._check, self._save = report, check, save
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Report progress, at a point where the work may stop. Raises Stop."""
+        """Report progress; here the work may stop. Raises Stop."""
         self._report(phase, done, total)
         self._check()
 
     def check(self) -> None:
-        """A point where the work may stop. Raises Stop."""
+        """As `report`, without one."""
         self._check()
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
@@ -184,11 +175,7 @@ class Context(Generic[P]):
 
 
 def dumps(value: JsonObject) -> str:
-    """JSON for the database.
-
-    Raises:
-        StateRefused: `job_too_large`.
-    """
+    """JSON for the database (`job_too_large`)."""
     text = json.dumps(value, separators=(",", ":"), sort_keys=True)
     if len(text) > MAX_JSON:
         message = f"{len(text)} bytes of JSON; a job keeps at most {MAX_JSON}."

@@ -108,10 +108,8 @@ class Live(Reports):
     async def outcome(self, timeout: float | None = None) -> Verbatim:
         """The result; a cancelled wait has no effect on the job.
 
-        Raises:
-            TimeoutError: it is not over yet.
-            ApplianceError: the job failed.
-            Unavailable: `job_paused`, `job_cancelled`, `interrupted`, `shutting_down`.
+        Raises TimeoutError, the job's error, `job_paused`, `job_cancelled`, `interrupted`,
+        `shutting_down`.
         """
         return await asyncio.wait_for(asyncio.shield(self._over), timeout)
 
@@ -147,6 +145,5 @@ def explained(error: BaseException) -> ApplianceError:
 
 
 def _seen(future: "asyncio.Future[Any]") -> None:
-    """Mark the error of an unawaited job as seen."""
     if not future.cancelled():
         future.exception()

@@ -11,8 +11,7 @@ def lower(pid: int = 0) -> None:
 
     Threads that it starts later inherit both.
 
-    Args:
-        pid: of a process that has no second thread yet; 0 is this process.
+    `pid` is of a process without a second thread yet; 0 is this one.
     """
     os.setpriority(os.PRIO_PROCESS, pid, LOWEST_NICE)
     os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))

@@ -34,7 +34,7 @@ class Memory(Protocol):
     """The memory that models and heavy jobs share."""
 
     async def hold(self, job: str, size: int) -> None:
-        """Take bytes for a job. Raises StateRefused (`insufficient_memory`)."""
+        """Take bytes for a job (`insufficient_memory`)."""
 
     def free(self, job: str) -> None:
         """Give back what a job holds."""
@@ -121,7 +121,7 @@ class Runner:
                     await asyncio.to_thread(self._store.note, live.job.id, noted)
 
     async def settle(self, live: Live, ended: Verbatim | BaseException) -> Verbatim | BaseException:
-        """Record the end of the work, then change the state; the result for all who wait."""
+        """Record the end, then change the state; the result."""
         try:
             return await self._keep(live, ended)
         except Exception as error:

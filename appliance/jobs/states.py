@@ -93,7 +93,7 @@ _NEED_CHECKPOINT: Final = frozenset({"pause", "resume"})
 
 
 def following(state: JobState, event: str) -> JobState:
-    """The state after an event. Raises StateRefused (`job_wrong_state`)."""
+    """The state after an event."""
     try:
         return TABLE[state][event]
     except KeyError:

@@ -53,7 +53,6 @@ class StoredJob:
     """A job as it is kept.
 
     Attributes:
-        actor: who asked for it.
         served: a server ran it, so that the next one resumes it.
         params, result: JSON, as its kind reads it.
         code, message: why it failed or stopped.
@@ -108,7 +107,7 @@ class JobStore:
         self._held = held
 
     def check(self, job_id: int) -> None:
-        """Check that a job may continue. Raises StateRefused (`state_differs`)."""
+        """Check that a job may continue (`state_differs`)."""
         if str(job_id) in self._held():
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
@@ -129,7 +128,6 @@ class JobStore:
             return _read(connection, int(made.lastrowid))
 
     def get(self, job_id: int) -> StoredJob:
-        """One job. Raises StateRefused (`unknown_job_id`)."""
         with self._database.connect() as connection:
             return _read(connection, job_id)
 
@@ -167,12 +165,7 @@ class JobStore:
             return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
 
     def advance(self, job_id: int, event: str, **columns: Any) -> StoredJob:
-        """Change the state of a job, and columns with it.
-
-        Raises:
-            StateRefused: `unknown_job_id`; `job_wrong_state` when the event does not fit, and
-                nothing was changed.
-        """
+        """Change the state, and columns with it (`unknown_job_id`, `job_wrong_state`)."""
         with self._database.begin() as connection:
             before = _read(connection, job_id)
             state = following(before.state, event)
@@ -188,7 +181,6 @@ class JobStore:
             _update(connection, job_id, columns_of(progress))
 
     def save(self, job_id: int, checkpoint: JsonObject) -> None:
-        """Keep a checkpoint. Raises StateRefused (`job_too_large`)."""
         with self._database.begin() as connection:
             _update(connection, job_id, {"checkpoint": dumps(checkpoint)})
 

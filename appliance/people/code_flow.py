@@ -27,7 +27,6 @@ class BroughtCode(msgspec.Struct, frozen=True):
     """A code as the browser brings it back.
 
     Attributes:
-        login: name of the service in the configuration.
         redirect: the address at which the browser got the code.
     """
 
@@ -43,11 +42,7 @@ class _TokenAnswer(msgspec.Struct):
 
 
 class CodeFlow:
-    """Sign-ins of people at the login services that have a page for it.
-
-    Args:
-        data: directory of the configuration's files.
-    """
+    """Sign-ins of people at the login services that have a page for it."""
 
     def __init__(self, logins: Mapping[str, OidcConfig], data: Path, people: EndUsers) -> None:
         self._logins = {name: one for name, one in logins.items() if one.authorize}
@@ -57,14 +52,7 @@ class CodeFlow:
     async def sign_in(self, brought: BroughtCode, key_id: str) -> tuple[EndUser, str]:
         """The person who signed in, and their token.
 
-        Args:
-            key_id: of the page's API key.
-
-        Raises:
-            Unauthenticated: `person_token_foreign` for another service, `person_token_invalid`, and
-                as `EndUsers.verified`.
-            Overloaded: `queue_full`.
-            Unavailable: `people_unavailable`.
+        `key_id` is of the page's key. Raises as `EndUsers.verified`; `queue_full`.
         """
         config = self._logins.get(brought.login)
         if config is None:

@@ -89,8 +89,6 @@ class PeopleDirectory:
         problem: why no host answered at the last try; "" where one did.
 
     Args:
-        name: of its table in the configuration.
-        data: directory of the configuration's files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -114,9 +112,7 @@ class PeopleDirectory:
     async def find(self, subject: str) -> tuple[DirectoryPerson, float]:
         """A person, and for how many seconds from now on that is good.
 
-        Raises:
-            Forbidden: `person_unknown`, `person_disabled`.
-            Unavailable: `people_unavailable`.
+        Raises `person_unknown`, `person_disabled`, `people_unavailable`.
         """
         known = self._known.get(subject)
         if known is None or self._steady() - known.at >= HOLDS_S:
@@ -143,7 +139,6 @@ class PeopleDirectory:
         return await asyncio.shield(running)
 
     async def _ask(self, subject: str) -> DirectoryPerson | None:
-        """The answer of the first host that has one."""
         async with self._turn:
             begun, failed, problem = self._steady(), _DIRECTORY, "It has no hosts."
             for url in tuple(self._urls):

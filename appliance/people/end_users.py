@@ -50,12 +50,7 @@ class _KnownToken:
 
 
 class EndUsers:
-    """The people of one appliance.
-
-    Args:
-        data: directory of the configuration's files.
-        aliases: the names in the log.
-    """
+    """The people of one appliance."""
 
     def __init__(self, config: Config, data: Path, aliases: Aliases, clock: Clock) -> None:
         self.aliases = aliases
@@ -76,20 +71,15 @@ class EndUsers:
         self._cards: dict[str, PersonCertificates] = {}
 
     def claimed(self, text: str) -> EndUser | None:
-        """The person whom an app names, if any."""
         name = cleaned(text)
         return EndUser(name, CLAIM, self.aliases.of(name)) if name else None
 
     async def verified(self, token: str, app: str) -> EndUser:
-        """The person of a token.
-
-        Args:
-            app: the id of the API key that brings it.
+        """The person of a token; `app` is the id of the API key that brings it.
 
         Raises:
-            Unauthenticated: `person_token_invalid`, `person_token_foreign`,
-                `person_token_expired`, `person_token_early`, `person_token_lifetime`,
-                `person_token_replayed`.
+            Unauthenticated: `person_token_invalid`, `person_token_foreign`, `person_token_expired`,
+                `person_token_early`, `person_token_lifetime`, `person_token_replayed`.
             Forbidden: `person_unknown`, `person_disabled`.
             Unavailable: `people_unavailable`.
         """
@@ -126,11 +116,7 @@ class EndUsers:
         return None
 
     async def looked_up(self, subject: str, directory: str) -> EndUser:
-        """The person of a directory for whose name the host vouches.
-
-        Raises:
-            Forbidden, Unavailable: as `verified`.
-        """
+        """The person of a directory for whose name the host vouches."""
         person = EndUser(subject, f"ldap:{directory}", self.aliases.of(subject), until_us=_EVER_US)
         return await self._with_rights(person, directory)
 
@@ -155,10 +141,8 @@ class EndUsers:
         return replace(principal, person=person, granted=granted, person_limits=limits)
 
     def check(self, principal: Principal, name: str) -> None:
-        """Refuse a model, task, route or collection (`name`) that is only for verified people.
-
-        Raises:
-            Forbidden: `person_required`.
+        """Refuse a model, task, route or collection (`name`) that is only for verified people
+        (`person_required`).
         """
         wanted = principal.for_people or not self._required.isdisjoint({EVERYTHING, name})
         if wanted and principal.known is None:
@@ -246,7 +230,6 @@ class _Login:
 
     @property
     def asked(self) -> bool:
-        """True once a token of it came."""
         return self._made is not None
 
     @property

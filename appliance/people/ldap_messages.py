@@ -80,12 +80,12 @@ def in_chain(attribute: str, dn: str) -> bytes:
 
 
 def every(*filters: bytes) -> bytes:
-    """The filter for entries that all of these match."""
+    """The filter of entries that match all of these."""
     return _made(0xA0, *filters)
 
 
 def either(*filters: bytes) -> bytes:
-    """The filter for entries that one of these matches."""
+    """The filter of entries that match one of these."""
     return _made(0xA1, *filters)
 
 

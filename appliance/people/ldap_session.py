@@ -35,7 +35,6 @@ class LdapSession:
         self._number, self._left = 0, MOST_BYTES
 
     async def bind(self, account: ServiceAccount) -> None:
-        """Log in. Raises DirectoryError, OSError."""
         self._number += 1
         self._writer.write(messages.bind(self._number, account.dn, account.password))
         result = await self._answer()
@@ -49,14 +48,8 @@ class LdapSession:
     async def search(
         self, base: str, wanted: bytes, attributes: Sequence[str], most: int
     ) -> list[DirectoryEntry]:
-        """The entries below a base that a filter matches, page by page.
-
-        Args:
-            most: the search ends after one entry more, which the list has, too.
-
-        Raises:
-            DirectoryError: it refuses, answers something else or too much.
-            OSError: the connection broke.
+        """Entries of all pages; the search ends one entry after `most`, which the list has, too.
+        Raises DirectoryError for a refusal or another answer; OSError.
         """
         found: list[DirectoryEntry] = []
         cookie, pages = b"", 0
@@ -94,12 +87,7 @@ class LdapSession:
 async def session(
     host: str, port: int, tls: ssl.SSLContext, account: ServiceAccount, seconds: float
 ) -> AsyncIterator[LdapSession]:
-    """Connect and log in; after so many seconds all ends.
-
-    Raises:
-        DirectoryError: it refuses us, or is none.
-        OSError: it cannot be reached; of these TimeoutError.
-    """
+    """Connect and log in; after so many seconds all ends. Raises DirectoryError, OSError."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(
             host, port, ssl=tls, server_hostname=host, ssl_handshake_timeout=seconds

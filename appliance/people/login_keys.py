@@ -54,8 +54,6 @@ class LoginKeys:
         problem: why they could not be read at the last try; "" where they could.
 
     Args:
-        name: of the service in the configuration.
-        data: directory of the configuration's files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -75,10 +73,8 @@ class LoginKeys:
     async def find(self, kid: str) -> PublicKey:
         """The key of an id.
 
-        Raises:
-            Unauthenticated: `person_token_invalid` where the service has no such key.
-            Unavailable: `people_unavailable` where its keys cannot be read, for longer than the
-                grace.
+        `person_token_invalid` where there is none; `people_unavailable` where keys cannot be read
+        for longer than the grace.
         """
         await self._read_if_due(self._config.refresh_seconds)
         if kid not in self._known.keys:
@@ -112,7 +108,6 @@ class LoginKeys:
                 _logger.warning("the keys of %s were not read: %s", self._name, error)
 
     def _fetch(self) -> bytes:
-        """Raises OSError, UsageError (`certificate_unusable`)."""
         url = self._config.keys
         if not url.startswith(("https://", "http://")):
             with (self._data / url).open("rb") as file:
@@ -123,9 +118,7 @@ class LoginKeys:
 def asked(config: OidcConfig, data: Path, url: str, form: Mapping[str, str] | None = None) -> bytes:
     """The body of a login service's answer; a form is posted.
 
-    Raises:
-        OSError: no answer in time, or another one than 200.
-        UsageError: `certificate_unusable`.
+    Raises OSError for none in time, or another one than 200; `certificate_unusable`.
     """
     parts = urlsplit(url)
     host, end = parts.hostname or "", time.monotonic() + SECONDS
@@ -151,7 +144,7 @@ def asked(config: OidcConfig, data: Path, url: str, form: Mapping[str, str] | No
 
 
 def _bounded(read: Callable[[int], bytes], end: float = float("inf")) -> bytes:
-    """Everything, up to the most and until the end. Raises OSError."""
+    """Everything, up to the most and until the end."""
     parts, size = list[bytes](), 0
     while part := read(_CHUNK):
         parts.append(part)

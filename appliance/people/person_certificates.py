@@ -78,8 +78,6 @@ class PersonCertificates:
     """The certificates of one or several pinned CAs.
 
     Args:
-        name: of the table in the configuration.
-        data: directory of its files.
         steady: seconds of a clock that does not jump.
     """
 
@@ -115,10 +113,8 @@ class PersonCertificates:
     async def find(self, der: bytes) -> tuple[CertifiedPerson, datetime] | None:
         """The person of a certificate, and until when; None where no CA of these signed it.
 
-        Raises:
-            Unauthenticated: `person_certificate_invalid`, `person_certificate_expired`,
-                `person_certificate_revoked`.
-            Unavailable: `people_unavailable` without a good list.
+        Raises `person_certificate_invalid`, `person_certificate_expired`,
+        `person_certificate_revoked`; `people_unavailable` without a good list.
         """
         await self._read_if_due()
         digest = sha256(der).digest()
@@ -222,7 +218,7 @@ def _read_cas(path: Path) -> list[x509.Certificate]:
 
 
 def _signed(found: x509.Certificate, ca: x509.Certificate) -> bool:
-    """True if this CA, by its name and its key, signed a certificate."""
+    """True if this CA, by name and key, signed it."""
     try:
         found.verify_directly_issued_by(ca)
     except (ValueError, TypeError, InvalidSignature):
@@ -238,7 +234,7 @@ def _lists(ca: x509.Certificate, read: x509.CertificateRevocationList) -> bool:
 
 
 def _check(found: x509.Certificate) -> None:
-    """Refuse all but a person's client certificate. Raises Unauthenticated, ValueError."""
+    """Refuse all but a person's client certificate."""
     key = found.public_key()
     short = isinstance(key, rsa.RSAPublicKey) and key.key_size < _RSA_BITS
     if short or not _strong_hash(found):

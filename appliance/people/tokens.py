@@ -98,7 +98,7 @@ class _PinnedClaims(msgspec.Struct, frozen=True):
 
 
 def read(text: str) -> UnverifiedToken:
-    """Take a token apart. Raises Unauthenticated (`person_token_invalid`)."""
+    """Take a token apart."""
     if len(text) > LONGEST_TOKEN:
         raise _invalid(f"it is longer than {LONGEST_TOKEN} bytes")
     if not _COMPACT.fullmatch(text):
@@ -147,8 +147,7 @@ def check_algorithm(token: UnverifiedToken, rules: TokenRules) -> None:
 def key_set(data: bytes, limit: int) -> dict[str, PublicKey]:
     """The public keys of a JWKS that can verify, by their ids; others are left out.
 
-    Raises:
-        Unauthenticated: `person_token_no_keys` where it is no key set.
+    `person_token_no_keys` where it is no key set.
     """
     table = strict_json.parse(data, _no_keys, limit=limit, depth=_DEPTH)
     listed = table.get("keys") if isinstance(table, dict) else None

@@ -44,11 +44,8 @@ class AdapterLoader:
     async def load(
         self, base: PooledModel, actor: str, record: ModelRecord, progress: Report
     ) -> None:
-        """Seal an adapter and attach it to its base.
-
-        Raises:
-            Refused: any check of trust; `not_approved`, `wrong_state` while its base is not
-                loaded, `insufficient_memory`, or the engine's code.
+        """Attach an adapter to its base. Raises any refusal of trust or the engine; `not_approved`,
+        `insufficient_memory`, `wrong_state` while its base is not loaded.
         """
         if self._supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
@@ -85,7 +82,7 @@ class AdapterLoader:
             raise
 
     async def follow(self, base: PooledModel, actor: str) -> list[str]:
-        """Load the adapters of a base that was just loaded; the recorded refusals, as sentences."""
+        """Load a loaded base's adapters; the recorded refusals, as sentences."""
         problems = []
         for record in followers(self._store.inventory.records(), base.id):
             if not self._supervisor.wants(record.id):

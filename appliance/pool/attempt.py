@@ -22,8 +22,6 @@ class LoadAttempt:
     """One load of one model.
 
     Attributes:
-        actor: who asked for it.
-        reason: why, for the log.
         size: bytes that it will count for.
         wanted: a request waits for the model.
         phase, done, total: the newest report; bytes.
@@ -47,10 +45,8 @@ class LoadAttempt:
     record: ModelRecord | None = None
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Take a report; also called from the thread that seals.
-
-        Raises:
-            Unavailable: the load ends here: no request wants it, or the server is stopping.
+        """Take a report; also called from the thread that seals. Unavailable ends the load: no
+        request wants it, or the server is stopping.
         """
         if self.stopped:
             raise Unavailable("shutting_down", "The server is stopping.")

@@ -28,7 +28,6 @@ class Catalogue:
         self._read: dict[str, ModelFacts] = {}  # by digest
 
     def approved(self, model_id: str | None = None) -> Iterator[ModelRecord]:
-        """The approved models, or the one of this id if it is."""
         for record in self._store.inventory.records():
             wanted = base_of(record.id) is None and model_id in (None, record.id)
             if (
@@ -118,7 +117,6 @@ class Catalogue:
         )
 
     def _fits(self, record: ModelRecord) -> bool:
-        """True if it fits next to the pinned models in memory."""
         pinned = sum(
             size
             for model, size in self._supervisor.budget

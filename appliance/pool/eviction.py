@@ -37,7 +37,7 @@ class Occupant(Protocol):
 
     @property
     def last_use(self) -> float:
-        """When a request entered or left it last; `since` before the first one."""
+        """Time of the last request; `since` before the first."""
         ...
 
     @property
@@ -47,9 +47,7 @@ class Occupant(Protocol):
     def pinned(self) -> bool: ...
 
     @property
-    def changing(self) -> bool:
-        """True while it is loaded or ended."""
-        ...
+    def changing(self) -> bool: ...
 
     @property
     def keep_alive(self) -> float | None:

@@ -30,9 +30,7 @@ class Loader:
     """Loads and unloads.
 
     Args:
-        fresh: says how fresh the trust policy is.
         withdrawal: revokes what a load found to be revoked.
-        edges: records what happens.
     """
 
     def __init__(
@@ -58,15 +56,13 @@ class Loader:
     async def load(
         self, model: PooledModel, actor: str, progress: Report, *, reason: str
     ) -> ModelRecord:
-        """Verify the stored bytes again, seal them and serve them.
+        """Verify the stored bytes again, seal them and serve them. Raises any refusal of trust or
+        the engine; `wrong_state`, `insufficient_memory`.
 
         Args:
             progress: gets "verifying", then "sealing" with the bytes that are hashed and sealed in
                 one pass, then "loading" with those that the engine has; there, a report that raises
                 ends nothing any more.
-
-        Raises:
-            Refused: any check of trust, `wrong_state`, `insufficient_memory`, or the engine's code.
         """
         record = self._store.inventory.record(model.id)
         policy = await asyncio.to_thread(self._policy)
@@ -98,7 +94,7 @@ class Loader:
     async def load_adapter(
         self, base: PooledModel, actor: str, adapter_id: str, progress: Report
     ) -> ModelRecord:
-        """Verify and seal an adapter, and attach it to its loaded base; raises as `load`."""
+        """Attach an adapter to its loaded base. Raises as `load`."""
         record = self._store.inventory.record(adapter_id)
         policy = await asyncio.to_thread(self._policy)
         async with self._recording_refusal(base, actor, record, policy):
@@ -110,8 +106,7 @@ class Loader:
     ) -> ModelRecord:
         """End a worker, or free an adapter of the model; the artifact stays approved.
 
-        Raises:
-            StateRefused: `wrong_state` when it is not loaded, `unknown_model_id`.
+        Raises `wrong_state` when it is not loaded, `unknown_model_id`.
         """
         async with model.lock:
             record = self._store.inventory.record(model_id)

@@ -74,7 +74,7 @@ class Loads:
     def begin(
         self, model: PooledModel, actor: str, reason: str, room: Room | None = None
     ) -> LoadAttempt:
-        """Start a load, once `room` has made room. Raises Unavailable (`shutting_down`)."""
+        """Start a load, once `room` has made room (`shutting_down`)."""
         attempt = self._attempt(model, actor, reason, room)
         attempt.live = live = self._jobs.begin(
             LoadingJob.name, {"model": model.id, "reason": reason}, actor
@@ -87,9 +87,7 @@ class Loads:
     async def outcome(self, attempt: LoadAttempt, progress: Report | None = None) -> ModelRecord:
         """The record of a loaded model; the load continues when its watcher leaves.
 
-        Raises:
-            Refused: as `Loader.load`.
-            Unavailable: the load was cancelled, or the server is stopping.
+        Raises as `Loader.load`; Unavailable when the load was cancelled or the server is stopping.
         """
         if progress is not None:
             attempt.watchers.append(progress)
@@ -193,6 +191,5 @@ class Loads:
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:
-    """Mark the error of a load without a waiter as seen."""
     if not task.cancelled():
         task.exception()

@@ -24,19 +24,13 @@ class PooledModel:
     """A model that is in memory, on its way in or out, wanted, or was in memory before.
 
     Args:
-        inside: how many requests use it.
         estimate: the memory that it would take; None when unknown.
 
     Attributes:
-        lock: held while its state changes.
-        attempt: the load under way.
-        eviction: the pool's own unloading under way.
         closed: it admits no new requests until it has made room for another model.
         used: when a request entered or left it last, in seconds of the steady clock.
         failed_until: until when no request loads it, after a load that failed.
         failed: why its last load failed, and whether a request asked for it; None after a success.
-        took: seconds of its last load.
-        why_unloaded: the reason of its last unload.
     """
 
     def __init__(
@@ -103,7 +97,7 @@ class PooledModel:
 
     @property
     def idle_seconds(self) -> float | None:
-        """Seconds since its last request; None before the first one."""
+        """Seconds since its last request; None before the first."""
         return time.monotonic() - self.used if self.used else None
 
     # as `eviction` asks

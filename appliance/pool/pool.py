@@ -1,8 +1,8 @@
 """The use-case of a place in memory: models are loaded on demand, and evicted.
 
 Rules:
-- This is the one door to memory. People, requests, trust updates and the re-check load and unload
-  through it, so that room is made, progress is shown and each unload has a reason.
+- This is the one door to memory: people, requests, trust updates and the re-check load and unload
+  through it.
 - `eviction.decide` decides; this module carries it out.
 - A request that needs a model that is not in memory takes part in one load of it. It is inside the
   model from the instant at which the model can answer, so that nothing is evicted between its load
@@ -48,11 +48,9 @@ class Pool:
     """The models of this server that are in memory, or may be.
 
     Args:
-        shares: the requests inside a model.
         jobs: runs the loads; heavy ones take their memory here.
 
     Attributes:
-        budget: of all models together.
         complete: the models of the start are loaded, or were refused.
     """
 
@@ -107,9 +105,7 @@ class Pool:
         return [*there, *(card for card in others if card.id not in known)]
 
     def card(self, model_id: str) -> ModelCard:
-        """Raises NotFound (`model_not_found`), Unavailable (`model_missing` when its files are not
-        on this host, `model_suspended`).
-        """
+        """Raises `model_not_found`, `model_missing` (no files here), `model_suspended`."""
         if self._supervisor.is_loaded(model_id):
             return self._supervisor.card(model_id)
         for record in self._coming(base_of(model_id) or model_id):
@@ -166,10 +162,8 @@ class Pool:
     ) -> tuple[VerifiedModel, WorkerProcess]:
         """The worker that answers, after a load if need be; `place` is inside then.
 
-        Raises:
-            NotFound: `model_not_found`.
-            Unavailable: `model_loading` when it was not loaded in time, `model_unavailable`, and
-                what `Supervisor.worker` raises.
+        `model_loading` when it was not loaded in time, `model_unavailable`; raises as
+        `Supervisor.worker`.
         """
         model = self._base(model_id)  # adapters come and go with it
         if model.open:
@@ -201,17 +195,13 @@ class Pool:
         return await self._loads.outcome(attempt, progress)
 
     async def unload(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
-        """End a model; a request loads it again unless `on_demand` is off. Raises as
-        `Loader.unload`.
-        """
+        """End a model; a request loads it again unless `on_demand` is off."""
         unloading = self._loader.unload(
             self._known(model_id), actor, model_id, event="unload", reason=reason
         )
         return await self._ending(model_id, unloading, reason or f"by {actor}")
 
     async def approve(self, actor: str, model_id: str, envelope: bytes) -> ModelRecord:
-        """`Lifecycle.approve`, in a thread."""
-
         async def approving() -> ModelRecord:
             async with self._known(model_id).lock:
                 return await asyncio.to_thread(self._lifecycle.approve, actor, model_id, envelope)
@@ -221,17 +211,16 @@ class Pool:
     async def suspend(self, actor: str, model_id: str, reason: str) -> ModelRecord:
         """Stop serving a model until enough people approve it again; its running answers end.
 
-        Raises:
-            StateRefused: `wrong_state`, `unknown_model_id`.
+        Raises as `Withdrawal.withdraw`.
         """
         return await self._withdraw(actor, model_id, "suspend", reason)
 
     async def retire(self, actor: str, model_id: str, reason: str = "") -> ModelRecord:
-        """Take a model out of service for good; its files stay as evidence. Raises as `suspend`."""
+        """Take a model out of service for good; its files stay as evidence."""
         return await self._withdraw(actor, model_id, "retire", reason)
 
     async def revoke(self, actor: str, model_id: str, reason: str) -> ModelRecord:
-        """End a model for good, from any state: it must not be trusted. Raises as `suspend`."""
+        """End a model for good, from any state: it must not be trusted."""
         return await self._withdraw(actor, model_id, "revoke", reason)
 
     async def _withdraw(self, actor: str, model_id: str, action: str, reason: str) -> ModelRecord:
@@ -247,7 +236,7 @@ class Pool:
     async def _ending(
         self, model_id: str, change: Coroutine[Any, Any, ModelRecord], why: str
     ) -> ModelRecord:
-        """Carry out a change that ends a model if it is in memory, and keep the reason."""
+        """Carry out a change that ends a model in memory."""
         model = self.model(model_id)
         was_in_memory = model.in_memory
         record = await self._whole(change)
@@ -283,8 +272,7 @@ class Pool:
     async def hold(self, job: str, size: int) -> None:
         """Take memory for a heavy job; idle models make room at once, busy ones are not waited for.
 
-        Raises:
-            StateRefused: `insufficient_memory`, with the numbers; nothing was evicted then.
+        After `insufficient_memory`, with the numbers, nothing was evicted.
         """
         room = room_for(size, self._occupants(), self.budget.for_models)
         if room is not None and not room.awaited and room.evict:
@@ -293,7 +281,7 @@ class Pool:
         self.budget.hold(job, size)
 
     def free(self, job: str) -> None:
-        """Give back what a job holds, and decide again."""
+        """Give a job's memory back, and decide again."""
         self.budget.free(job)
         self.look_soon()
 
@@ -310,7 +298,7 @@ class Pool:
             await asyncio.wait(self._changes)
 
     async def _whole(self, change: Coroutine[Any, Any, T]) -> T:
-        """Carry a change out to its end, also when the client that asked for it leaves."""
+        """Carry a change out to its end, also when the client leaves."""
         task = asyncio.create_task(change)
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)

@@ -33,7 +33,7 @@ class Waiters:
         return len(self._waiting)
 
     async def wait(self, place: Place, seconds: float) -> None:
-        """Wait until admitted. Raises TimeoutError, or the error that `reject` was called with."""
+        """Raises TimeoutError, or the error given to `reject`."""
         self._newest = time.monotonic()
         if self.since is None:
             self.since = self._newest

@@ -44,7 +44,7 @@ class Withdrawal:
         self, model: PooledModel, actor: str, model_id: str, action: str, reason: str
     ) -> ModelRecord:
         """Suspend, retire or revoke a model or an adapter of it for a person, by `action`. Raises
-        StateRefused (`wrong_state`, `unknown_model_id`).
+        `wrong_state`, `unknown_model_id`.
         """
         async with model.lock:
             record = self._store.inventory.record(model_id)
@@ -83,7 +83,6 @@ class Withdrawal:
     async def note(
         self, model: PooledModel, model_id: str, event: str, error: Refused | None
     ) -> ModelRecord:
-        """As `Pool.note`."""
         async with model.lock:
             record = self._store.inventory.record(model_id)
             shown = self._lifecycle.shown(record)

@@ -1,8 +1,6 @@
 """The numbers of an answer, as the record keeps them and a replay compares them. Pure.
 
-Rules: they are kept and erased with the texts, since they would betray short texts to guesses. Each
-choice has a digest over all that chose its tokens, and each token its id and a few bits, so that a
-replay can locate a difference.
+Rules: they are kept and erased with the texts, since they would betray short texts to guesses.
 """
 
 import hashlib
@@ -46,7 +44,6 @@ class AnswerNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, text: bytes) -> "AnswerNumbers":
-        """Raises AuditRefused (`audit_entry_invalid`)."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError as error:
@@ -65,7 +62,6 @@ class Computed:
         self._tokens = [bytearray() for _ in range(choices)]
 
     def take(self, choice: int, vector: bytes, chosen: bytes) -> None:
-        """Add a row of the worker."""
         self._all[choice].update(vector + chosen)
         for at in range(0, len(chosen), CHOSEN.size):
             one = chosen[at : at + CHOSEN.size]

@@ -24,15 +24,12 @@ class Provenance:
     """The answering model, as the intent names it.
 
     Attributes:
-        model: id of the model or of its adapter.
         digest: of the model, without its adapter.
-        adapter: digest of the adapter, if one answers.
         policy: version of the trust policy that the model was verified under.
         engine: all parts of the engine that its numbers depend on.
         obstacle: why the answer cannot be computed again to the last bit; None where it can.
         template: SHA-256 of the chat template that rendered the prompt; "" if none did.
         grammars: SHA-256 of the signed grammars, by name.
-        task: digest of the task that asked, if one did.
         retrieved: commitments to the passages in the prompt, and the state of their collection;
             None for no collection.
         opens: the text that opens these commitments.
@@ -81,7 +78,6 @@ class PreparedRequest:
     """A request that a backend has checked and measured; it can run.
 
     Attributes:
-        number: the backend's own name for it.
         seed: of the first choice; choice i draws from seed + i.
         prompt_tokens: length of the prompt, which counts once for all choices.
         max_tokens: most tokens of one choice: what was asked, or what the context leaves.
@@ -132,20 +128,14 @@ class ModelBackend(Protocol):
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Check and measure a request.
-
-        Raises:
-            BadRequest: the request cannot be honoured.
-            WorkerLost: the backend ended meanwhile.
+        """Check and measure a request. Raises BadRequest; WorkerLost when the backend ended
+        meanwhile.
         """
         ...
 
     def run(self, prepared: PreparedRequest) -> AsyncGenerator[Delta, None]:
-        """Start a prepared request; its pieces as they come, those of all choices together.
-
-        Raises:
-            WorkerLost: the backend ended meanwhile.
-            ApplianceError: no answer can be finished.
+        """The pieces of all choices together as they come. Raises WorkerLost, or ApplianceError
+        when no answer can be finished.
         """
         ...
 
@@ -161,9 +151,7 @@ class Backends(Protocol):
         """The models that can answer, at once or after a load."""
         ...
 
-    def card(self, model_id: str) -> ModelCard:
-        """Raises NotFound (`model_not_found`)."""
-        ...
+    def card(self, model_id: str) -> ModelCard: ...
 
     def resolve(self, model_id: str, app: str) -> str:
         """The id that answers an app's key under a name that may have several versions."""
@@ -174,9 +162,6 @@ class Backends(Protocol):
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """The backend of a model once it can answer; `place` is inside the model then.
 
-        Raises:
-            NotFound: `model_not_found`.
-            Overloaded: `key_quarantined`.
-            Unavailable: the model is not ready, or cannot be loaded.
+        Raises `model_not_found`, `key_quarantined`; Unavailable if the model cannot be loaded.
         """
         ...

@@ -38,7 +38,7 @@ class BackgroundAnswers:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check_room(self, key_id: str) -> None:
-        """Refuse a key that has too many. Raises Overloaded (`queue_full`)."""
+        """Refuse a key that has too many."""
         count = sum(one.key_id == key_id for one in self._running.values())
         if count >= MOST_OF_A_KEY:
             raise Overloaded("queue_full", f"{count} background responses of this key run.")
@@ -73,12 +73,11 @@ class BackgroundAnswers:
         return self._running.get(place)
 
     async def cancel(self, place: str) -> None:
-        """End the answer of a place, and wait until its end is kept."""
+        """End a place's answer, and wait until its end is kept."""
         answer = self._running.get(place)
         if answer is not None:
             await answer.generation.cancel()
             await answer.ended.wait()
 
     async def ended(self) -> None:
-        """Wait until none is left."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -64,7 +64,7 @@ class Choices:
         return None if piece.finish_reason or self._ranked or empty else piece
 
     def last(self) -> list[Delta]:
-        """The last piece of each choice of the answer, once all have ended."""
+        """The last piece of each choice, once all have ended."""
         if not self._ranked:
             return [choice.last for choice in self._choices if choice.last is not None]
         best = sorted(self._choices, key=lambda choice: -choice.mean)[: self._request.n]

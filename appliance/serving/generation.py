@@ -3,7 +3,7 @@
 Rules:
 - The last piece of each choice, with its finish reason, leaves only after the outcome is durable,
   and mirrored if that is asked for.
-- A buffered answer hands out nothing before that: no piece exists whose outcome is unknown.
+- A buffered answer hands out nothing before that.
 - A generation records exactly one outcome: ok, cancelled or error, whatever its backend raises. A
   crash leaves `unknown`, which the next start writes.
 - It leaves its place in the queue after its outcome is recorded.
@@ -41,9 +41,7 @@ from appliance.types import (
 class HasHeader(Protocol):
     """Where entries are in the log: one receipt, or several."""
 
-    def header(self) -> str:
-        """The value of `x-appliance-receipt`."""
-        ...
+    def header(self) -> str: ...
 
 
 class ServedAnswer(Protocol):
@@ -64,9 +62,7 @@ class ServedAnswer(Protocol):
         ...
 
     @property
-    def form(self) -> ReplyForm:
-        """The way that reasoning and calls are read out of the text."""
-        ...
+    def form(self) -> ReplyForm: ...
 
     @property
     def seed(self) -> int:
@@ -77,14 +73,10 @@ class ServedAnswer(Protocol):
     def choices(self) -> int: ...
 
     @property
-    def prompt_tokens(self) -> int:
-        """Length of the prompt, which counts once for all choices."""
-        ...
+    def prompt_tokens(self) -> int: ...
 
     @property
-    def cached_tokens(self) -> int:
-        """Prompt tokens whose KV entries were reused."""
-        ...
+    def cached_tokens(self) -> int: ...
 
     @property
     def completion_tokens(self) -> int:
@@ -113,10 +105,7 @@ class StartedAnswer(ServedAnswer, Protocol):
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request that has a place and was prepared by the backend that will answer it.
-
-    A task prepares another request for its model than the app `asked`.
-    """
+    """A request that has a place and was prepared by the backend that will answer it."""
 
     caller: Caller
     asked: GenerationRequest
@@ -129,7 +118,6 @@ class Generation:
     """One running answer; iterate over it once.
 
     Args:
-        intent: receipt of the intent entry.
         buffered: hold the answer back until its outcome is durable.
 
     Attributes:
@@ -179,9 +167,6 @@ class Generation:
         self._task = asyncio.create_task(self._follow())
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """Raises WorkerLost when the engine ended, AuditUnavailable when the outcome cannot be
-        recorded.
-        """
         left = self.choices
         while left:
             item = await self._out.get()
@@ -258,7 +243,6 @@ class Generation:
             raise RuntimeError("the backend ended without a finish reason for each choice")
 
     def _take(self, piece: Delta) -> None:
-        """Hand out what may leave; the last piece of each choice waits for the outcome."""
         self.completion_tokens += piece.tokens
         self.cached_tokens = piece.cached
         self.prompt_tokens = piece.prompt or self.prompt_tokens

@@ -1,11 +1,9 @@
 """The use-case of an answer: authorise, prepare, record the intent, run, record the outcome.
 
 Rules:
-- The intent is durable before the model runs, so no byte of an answer exists without it.
 - Every intent gets exactly one outcome, also when its client has gone meanwhile (`generation.py`).
-- If the log cannot be written there is no answer.
-- An answer waits for the turn of its key after its intent is recorded, and leaves its place
-  after its outcome is. When its key is revoked or expires, it ends with an error.
+- An answer waits for the turn of its key after its intent is recorded, and leaves its place after
+  its outcome is.
 """
 
 import asyncio
@@ -40,8 +38,6 @@ class InferenceParts:
     """The parts that use-cases of answers share.
 
     Attributes:
-        keys: which keys are live, and where usage is counted.
-        shares: quotas and turns.
         buffered: hold answers back until their outcomes are durable.
         ended: called with each answer when it has ended.
         check_person: refuses an app without a verified person where the site demands one.
@@ -93,14 +89,13 @@ class Inference:
     async def begin(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
     ) -> Generation:
-        """Check, prepare and record a request, and start it; its intent is durable.
+        """Start a request; its intent is durable when this returns. Raises as `Backends.open`.
 
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
             BadRequest: `wrong_model_kind`, or the worker's refusal.
-            Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
+            Overloaded: `queue_full`, `rate_limit_exceeded`.
             AuditUnavailable: the log cannot be written.
-            Unavailable: the model is not ready, or cannot be loaded.
         """
         backends = backends or self._backends
         card = self._check(caller, request, backends)
@@ -139,7 +134,6 @@ class Inference:
         return generation
 
     def check_person(self, app: Principal, model: str) -> None:
-        """Raises Forbidden (`person_required`) where a verified person is demanded."""
         if app.key_id not in OWN:
             self._shared.check_person(app, model)
 
@@ -180,7 +174,7 @@ class Inference:
         return backend
 
     def _check_still(self, caller: Caller, begun: float) -> None:
-        """Check again what may have changed while the model was loading."""
+        """Check again after the model was loaded."""
         if time.monotonic() - begun >= LOOK_AT_KEYS_S:
             self.under_way.check()
             self.under_way.check_key(caller.principal.key_id)

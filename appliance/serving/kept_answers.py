@@ -97,7 +97,7 @@ class KeptAnswers:
         return made.hexdigest()
 
     def find(self, place: str) -> KeptAnswer | None:
-        """Raises StateRefused (`erased`)."""
+        """The answer of a place (`erased`)."""
         with self._database.begin() as connection:
             over = _ROWS.c.until_us <= self._clock.wall_us()
             connection.execute(sa.delete(_ROWS).where(over))
@@ -111,7 +111,7 @@ class KeptAnswers:
         return KeptAnswer(tuple(json.loads(row.requests)), row.asked, text)
 
     def check_room(self, key_id: str) -> None:
-        """Refuse a key that has too many. Raises Overloaded (`kept_answers_full`)."""
+        """Refuse a key that has too many."""
         asked = sa.select(sa.func.count()).where(_ROWS.c.key_id == key_id)
         with self._database.begin() as connection:
             count = connection.execute(asked.select_from(_ROWS)).scalar_one()
@@ -131,9 +131,6 @@ class KeptAnswers:
 
         Args:
             replacing: in place of one; where that was removed or erased, nothing is kept.
-
-        Raises:
-            SQLAlchemyError: it cannot be kept.
         """
         row = {
             "place": place,
@@ -157,9 +154,7 @@ class KeptAnswers:
     ) -> None:
         """Keep a changed answer in place of one, changes one after another; nothing if none is.
 
-        Raises:
-            StateRefused: `erased`; what `change` raises.
-            SQLAlchemyError: it cannot be kept.
+        Raises `erased`, and as `change`.
         """
         with self._changing:
             found = self.find(place)
@@ -176,7 +171,7 @@ class KeptAnswers:
         return {"": found} if found else {}
 
     def erase(self, ids: Collection[str]) -> None:
-        """Destroy the answers of these requests; their places stay until they are over."""
+        """Destroy answers; their places stay until they are over."""
         gone = {"wrapped": None, "nonce": None, "sealed": None, "asked": ""}
         places = self._of(ids)
         with self._database.begin() as connection:

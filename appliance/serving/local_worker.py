@@ -1,4 +1,4 @@
-"""The backend that runs here: a model in memory and the confined process that computes it."""
+"""The backend that runs here, over a confined worker."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -87,7 +87,6 @@ class LocalWorker:
         await self.worker.cancel(prepared.number, prepared.choices)
 
     async def token(self, token: int, key_id: str) -> str:
-        """The text of one token; raises as `prepare`."""
         asked = GenerationRequest(self.card.id, tokens=(token,))
         told = await self.worker.tokenize(Tokenize(self.worker.next_id(), asked), key_id)
         return told.text

@@ -84,8 +84,7 @@ class _AskedParams(msgspec.Struct, frozen=True):
 def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> None:
     """Refuse a record that cannot be computed again, whatever texts are left.
 
-    Raises:
-        StateRefused: `replay_impossible`, with the reason.
+    `replay_impossible` has the reason.
     """
     said = intent.get("replayable")
     if said is None or outcome is None:
@@ -110,11 +109,8 @@ def impossible(why: str) -> StateRefused:
 
 
 def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> GenerationRequest:
-    """The request as the model got it, with its effective seed, from the body and texts of its
-    intent.
-
-    Raises:
-        StateRefused: `replay_impossible` when the record is not whole.
+    """The request as the model got it, with its effective seed (`replay_impossible` when the record
+    is not whole).
     """
     try:
         params = msgspec.convert(body["params"], _AskedParams)
@@ -144,7 +140,6 @@ def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> Generati
 
 
 def _asked(model: str, prompt: Any) -> GenerationRequest:
-    """The request with the form of prompt that it has, as `audit_entries.intent` writes it."""
     if isinstance(prompt, str):
         return GenerationRequest(model, prompt=prompt)
     if isinstance(prompt, dict):

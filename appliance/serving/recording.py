@@ -31,7 +31,6 @@ class Recording:
         self.acknowledged: Callable[[int], Awaitable[None]] | None = None
 
     def check(self) -> None:
-        """Refuse a request before any work; raises as `AuditLog.check`."""
         self._audit.check()
 
     def unexpected(self, error: BaseException, request_id: str) -> ApplianceError:
@@ -40,11 +39,7 @@ class Recording:
         return unexpected(error, request_id)
 
     async def append(self, draft: Draft) -> Receipt:
-        """Append an intent or an outcome and wait until it is durable.
-
-        Raises:
-            AuditUnavailable: it is not, and may never be.
-        """
+        """Append an entry and wait until it is durable. Raises AuditUnavailable."""
         before = time.monotonic()
         if more := self._heard():
             draft = replace(draft, fields={**draft.fields, **more})

@@ -3,7 +3,6 @@
 Rules:
 - The log proves each answer before anything is computed: one that is not proved is never the same.
 - Apps come first: answers are computed at batch priority, one at a time while an app has a request.
-- The outcome is an entry: how many are the same, and the numbers of those that differ.
 """
 
 import asyncio
@@ -38,12 +37,7 @@ _DRAWS: Final = 200
 
 
 class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
-    """Computes recorded answers again.
-
-    Args:
-        replaying: computes; its argument restricts it to models in memory.
-        busy: whether an app has a request.
-    """
+    """Computes recorded answers again; `replaying`'s argument restricts it to models in memory."""
 
     name: ClassVar[str] = KIND
     form = ReplayWanted

@@ -76,7 +76,6 @@ class Replaying:
         self._texts = texts
 
     async def verdict(self, answer: RecordedAnswer) -> AnswerReplayed:
-        """Raises Unavailable when the server ends."""
         told = {"seq": answer.outcome.seq, "model": str(answer.intent.body["model"])}
         try:
             check(answer.intent.body, answer.outcome.body)
@@ -136,7 +135,7 @@ class Replaying:
         return backend, None if same else AnswerDifference(_ANOTHER), ""
 
     def _card(self, answer: RecordedAnswer) -> ModelCard:
-        """The model or adapter with the digests of the record. Raises StateRefused."""
+        """The model or adapter with the digests of the record."""
         body = answer.intent.body
         for card in self._backends.cards():
             own = (card.base_digest, card.digest) if card.parent else (card.digest, None)

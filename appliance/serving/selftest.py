@@ -74,11 +74,8 @@ class SelfTestRun:
         self._audit = audit
 
     async def run(self, actor: str, installed: Installed) -> SelfTestReport:
-        """Test everything and record the verdict.
-
-        Raises:
-            AuditUnavailable: the verdict cannot be recorded.
-            PolicyRefused: there is no policy that holds.
+        """Test everything and record the verdict. Raises AuditUnavailable; PolicyRefused without a
+        policy.
         """
         report = SelfTestReport()
         policy = self._policy()

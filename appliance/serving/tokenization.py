@@ -48,16 +48,10 @@ class Tokenizers:
     ) -> Tokens:
         """The tokens of a request, or the text of its tokens.
 
-        Args:
-            request: with one of `prompt`, `messages` and `tokens`, and its id.
-            special: a prompt gets the begin token where the model wants one.
-            strings: return the bytes of each token, too.
-
         Raises:
             NotFound: `model_not_found`.
             BadRequest: `wrong_model_kind`, or the worker's refusal.
             Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
-            Unavailable: the model is not ready.
         """
         card = self.card(principal, request.model)
         if card.upstream:
@@ -71,7 +65,6 @@ class Tokenizers:
             return await worker.tokenize(asked, principal.key_id)
 
     async def vocabulary(self, principal: Principal, model_id: str) -> Vocabulary:
-        """Raises NotFound, BadRequest, Unavailable as `tokens`."""
         card = self.card(principal, model_id)
         if card.upstream:
             message = f"The vocabulary of {model_id!r} is on another host; ask that host."
@@ -84,9 +77,7 @@ class Tokenizers:
     def card(self, principal: Principal, model_id: str | None) -> ModelCard:
         """The model that is meant; None means the only one that the key may use.
 
-        Raises:
-            NotFound: `model_not_found`.
-            BadRequest: `invalid_value` when several could be meant; `wrong_model_kind`.
+        Raises `model_not_found`, `wrong_model_kind`; `invalid_value` when several could be meant.
         """
         every = [*self._elsewhere.cards(), *self._pool.cards()]
         cards = [c for c in every if principal.may_answer(c)]

@@ -33,12 +33,12 @@ class UnderWay:
         generation.when_ended(self._running.discard)
 
     def check(self) -> None:
-        """Refuse new work while the server stops. Raises Unavailable (`shutting_down`)."""
+        """Refuse new work while the server stops."""
         if self.draining:
             raise _stopping()
 
     def check_key(self, key_id: str) -> None:
-        """Refuse a key that ended. Raises Unauthenticated (`invalid_api_key`)."""
+        """Refuse a key that ended."""
         if not self._live(key_id):
             raise Unauthenticated("invalid_api_key", "The API key was revoked or expired.")
 
@@ -70,7 +70,6 @@ class UnderWay:
             task.cancel()
 
     async def _all_ended(self, seconds: float) -> None:
-        """Wait until no answer is under way, new ones included; at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while running := self.running():

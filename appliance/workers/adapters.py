@@ -57,15 +57,11 @@ class Attachments:
         return served.adapters.get(model_id) if served else None
 
     def base(self, adapter_id: str) -> VerifiedModel:
-        """The loaded base of an adapter. Raises StateRefused (`wrong_state`)."""
         return self._ready(adapter_id).model
 
     async def attach(self, adapter: VerifiedAdapter) -> None:
-        """Load an adapter next to its base. Takes over the sealed file.
-
-        Raises:
-            PolicyRefused: `adapter_other_base`.
-            StateRefused: `wrong_state`, `insufficient_memory`, or the worker's code.
+        """Load an adapter; takes over the sealed file (`adapter_other_base`, `wrong_state`,
+        `insufficient_memory`, or the worker's code).
         """
         served = self._ready(adapter.id)
         worker = served.worker
@@ -90,7 +86,7 @@ class Attachments:
         await self._note(served, "attach", **_of(adapter))
 
     async def detach(self, adapter_id: str) -> None:
-        """Free an adapter; the answers that use it end. Raises StateRefused (`wrong_state`)."""
+        """Free an adapter; the answers that use it end."""
         served = self._served.get(base_of(adapter_id) or "")
         adapter = served.adapters.pop(adapter_id, None) if served else None
         if served is None or adapter is None:
@@ -104,7 +100,7 @@ class Attachments:
             self._drop(served, adapter)
 
     async def recheck(self, served: SupervisedModel) -> None:
-        """Re-check the adapters of a model whose worker is about to restart."""
+        """Re-check a model's adapters before its worker restarts."""
         for adapter in list(served.adapters.values()):
             try:
                 self._recheck(adapter)

@@ -25,7 +25,7 @@ _WORDS: Final = 500
 
 
 class Child:
-    """A process that was started; `end` ends it."""
+    """A started process; `end` it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -148,7 +148,7 @@ class OrderedChild(Child):
         also: Iterable[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> "OrderedChild":
-        """Start one that runs a module; raises as `_executed`.
+        """Raises as `_executed`.
 
         Args:
             gives: descriptors whose numbers are its first arguments; those of the order and of the
@@ -193,9 +193,7 @@ def _executed(
     """A process that runs a module.
 
     Args:
-        words: its arguments.
-        fds: its descriptors besides the standard ones.
-        environment: all of it.
+        fds: besides the standard ones.
 
     Raises:
         OSError: the system has no process or descriptor left.

@@ -30,7 +30,7 @@ _STATES: Final = frozenset({"lfm2"})
 
 
 class Obstacle(enum.StrEnum):
-    """The reason why an answer cannot be computed again to the last bit; a record has its value."""
+    """Why an answer cannot be computed again to the last bit; a record has its value."""
 
     GPU = "gpu"
     KERNELS = "kernels"

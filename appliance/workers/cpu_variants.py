@@ -32,11 +32,7 @@ _OF_GGML: Final = {
 
 
 def library_directory() -> Path:
-    """The directory of the installed llama.cpp wheel's libraries; nothing is imported.
-
-    Raises:
-        StateRefused: `model_load_failed` when the wheel is not installed.
-    """
+    """Libraries of the llama.cpp wheel; nothing is imported (`model_load_failed` without it)."""
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or spec.origin is None:
         raise StateRefused("model_load_failed", "llama-cpp-python is not installed.")
@@ -101,7 +97,7 @@ class HostVariant:
         self._missing = False
 
     def get(self) -> Variant:
-        """Raises StateRefused: `model_load_failed`. The first call takes tenths of a second."""
+        """Raises as `find_variant`. The first call takes tenths of a second."""
         if self._found is None:
             self._found = find_variant(library_directory())
         return self._found
@@ -130,8 +126,7 @@ def best_variant(directory: Path) -> Path:
 def find_variant(directory: Path) -> Variant:
     """The fastest CPU library that works here, with the check of its kernels.
 
-    Raises:
-        StateRefused: `model_load_failed` when none does.
+    `model_load_failed` when none does.
     """
     candidates = sorted(directory.glob("libggml-cpu-*.so")) or sorted(
         directory.glob("libggml-cpu.so")

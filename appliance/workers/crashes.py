@@ -26,7 +26,6 @@ class Death:
     Attributes:
         status: exit status; negative for a signal.
         suspects: keys whose requests were being prepared, not waiting for it, or newly admitted.
-        reason: the end of its error output.
     """
 
     status: int

@@ -163,7 +163,7 @@ class Backend:
     def adapted(
         self, shape: tuple[int, int, int, int], parts: Sequence[bytes], scale: float
     ) -> "array[float]":
-        """Compute llama.cpp's product with an adapter: to + scale * B (A x), by input.
+        """llama.cpp's product with an adapter: to + scale * B (A x), by input.
 
         Args:
             shape: width, rank, rows, inputs.

@@ -92,9 +92,6 @@ def choose(
     Args:
         wanted: `auto`, `cpu` or `cuda`.
         layers: to offload, or None for what fits.
-        plugins: called only where there is a driver.
-        engine: version of llama-cpp-python.
-        probe: called only where a plugin fits.
 
     Raises:
         StateRefused: one of the `gpu_…` codes, when `cuda` is wanted.

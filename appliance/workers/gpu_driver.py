@@ -75,8 +75,7 @@ def driver_facts(proc: Path = Path("/proc"), dev: Path = Path("/dev")) -> Driver
 def installed_plugins() -> list[Plugin]:
     """The plugins in this Python, the newest first; nothing of them is imported.
 
-    Raises:
-        StateRefused: `gpu_plugin_mismatch` when one is damaged.
+    `gpu_plugin_mismatch` when one is damaged.
     """
     found = []
     for name in NAMES:
@@ -87,11 +86,7 @@ def installed_plugins() -> list[Plugin]:
 
 
 def read_plugin(directory: Path, name: str) -> Plugin:
-    """Read the plugin's own statement in a directory.
-
-    Raises:
-        StateRefused: `gpu_plugin_mismatch` when the statement cannot be used.
-    """
+    """Read the plugin's own statement (`gpu_plugin_mismatch` if unusable)."""
     try:
         facts = json.loads((directory / "plugin.json").read_bytes()[:_LONGEST])
         plugin = Plugin(
@@ -114,8 +109,7 @@ def read_plugin(directory: Path, name: str) -> Plugin:
 def fitting(plugins: Sequence[Plugin], driver: Driver, engine: str) -> Plugin:
     """The newest plugin that runs with this driver and belongs to this engine.
 
-    Raises:
-        StateRefused: `gpu_plugin_missing`, `gpu_plugin_mismatch` or `gpu_driver_too_old`.
+    Raises `gpu_plugin_missing`, `gpu_plugin_mismatch` or `gpu_driver_too_old`.
     """
     if not plugins:
         raise StateRefused(

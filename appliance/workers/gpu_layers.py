@@ -51,7 +51,6 @@ class Offload:
 
     Attributes:
         layers: as llama.cpp counts them, the output included; 0 for none.
-        of: the most that could be.
         split: layers on each GPU, in the backend's order.
         bytes: expected on each GPU.
     """
@@ -92,8 +91,7 @@ def plan(gpus: Sequence[GpuMemory], needs: Needs, wanted: int | None) -> Offload
         gpus: with what is free on each now.
         wanted: layers as llama.cpp counts them, the output included; None for what fits.
 
-    Raises:
-        StateRefused: `gpu_memory_insufficient`, with the numbers, when `wanted` layers do not fit.
+    `gpu_memory_insufficient`, with the numbers, when `wanted` layers do not fit.
     """
     of = needs.layers + 1
     target = min(wanted or of, of)

@@ -50,11 +50,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
 
 
 def device_for(facts: ModelFacts, config: ModelConfig, engine: str) -> Device:
-    """Choose the device for a model, on this host as it is now.
-
-    Raises:
-        StateRefused: one of the `gpu_…` codes.
-    """
+    """The device for a model on this host now. Raises as `choose`."""
     return choose(
         config.device,
         config.n_gpu_layers or None,

@@ -99,7 +99,7 @@ class GpuWatch:
 
 
 def parse(line: bytes) -> list[GpuInUse]:
-    """Read the child's line. Raises ValueError."""
+    """Read the child's line."""
     try:
         return [
             GpuInUse(str(n), int(m), int(u), None if b is None else int(b))

@@ -1,4 +1,4 @@
-"""Check that the kernels of a CPU library compute their formats: run before any worker, in a child.
+"""Check a CPU library's kernels before any worker, in a child.
 
 The inputs are whole numbers that quantise without a rest, so that a right kernel differs from the
 sums in double precision by the rounding of 32-bit floats only, and a wrong one by far more.

@@ -1,4 +1,4 @@
-"""The memory budget: how much of it workers, heavy jobs and indexes of documents have taken.
+"""The memory budget of workers, heavy jobs and indexes of documents.
 
 Rules: memory is taken before a byte of a model is sealed and given back when its worker has ended,
 not when it is told to; what would exceed the budget is refused with the numbers; a cache takes what
@@ -52,8 +52,7 @@ class Budget:
     def take(self, model: str, needs: Estimate) -> None:
         """Take memory for a model, or change what it has taken.
 
-        Raises:
-            StateRefused: `insufficient_memory`, with the numbers.
+        `insufficient_memory` has the numbers.
         """
         with self._lock:
             others = self._without(self.of(model), needs.total)
@@ -84,8 +83,7 @@ class Budget:
             forget: throws the cache away if it is not in use, without waiting; True if it did.
                 Called from any thread.
 
-        Raises:
-            StateRefused: as `take`; what it had taken is given back.
+        Raises as `take`; what it had taken is given back.
         """
         with self._lock:
             self._cached.pop(name, None)

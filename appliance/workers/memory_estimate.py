@@ -38,9 +38,7 @@ class Estimate:
         sealed: the file, in sealed memory while it is loaded, and what the copying of a large
             embedding takes beyond the weights.
         weights: those in the worker's own memory.
-        kv: the cache.
         compute: buffers of the largest step, and the logits that are read.
-        adapters: sealed and in the worker.
         process: the worker itself, with llama.cpp's tables of the vocabulary.
         words: the tables for schemas.
     """
@@ -73,12 +71,7 @@ class Estimate:
 def estimate(
     facts: ModelFacts, config: ModelConfig, variant: str, wrong: Collection[str] = ()
 ) -> Estimate:
-    """The memory of one worker.
-
-    Args:
-        variant: of the processor backend that computes (`cpu_variants.HostVariant.name`).
-        wrong: kernels of it that are not used.
-    """
+    """Memory of one worker; `variant` as of `HostVariant.name`, `wrong` are kernels not used."""
     writes, sealed = facts.kind == "generate", config.hold == "memory"
     known = facts.matrices, variant, wrong
     weights = loaded(facts.file_bytes, *known) if sealed else copied(*known)

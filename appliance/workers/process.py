@@ -34,9 +34,7 @@ Answer: TypeAlias = protocol.Prepared | protocol.Tokens | protocol.Adapters
 class Sealed(Protocol):
     """A sealed memory file."""
 
-    def reopen(self) -> int:
-        """A read-only descriptor with an offset of its own."""
-        ...
+    def reopen(self) -> int: ...
 
     @property
     def inode(self) -> int:
@@ -47,8 +45,7 @@ class Sealed(Protocol):
 def engine() -> TalkingChild:
     """A worker that imports its modules and waits for its model, which is still being sealed.
 
-    Raises:
-        OSError: the system has no process or descriptor left.
+    Raises as `_executed`.
     """
     return TalkingChild.talking("appliance.engine.worker")
 
@@ -95,10 +92,7 @@ class WorkerProcess:
         Args:
             child: the process that becomes the worker, if already started; taken over.
             adapters: to load next to it, by digest; `self.adapters` has those that it took.
-            loading: gets the loaded share of the model, in percent.
-
-        Raises:
-            StateRefused: with the worker's code.
+            loading: gets the loaded share, in percent.
         """
         inode = model.inode  # it may be closed once the worker has read it
         child = child or engine()
@@ -162,11 +156,7 @@ class WorkerProcess:
         return message
 
     async def prepare(self, request: protocol.Prepare, key: str) -> protocol.Prepared:
-        """Render and tokenise a request in the worker.
-
-        Args:
-            request: with an id from `next_id`.
-            key: id of the API key, for attribution.
+        """Prepare a request, which has an id from `next_id`.
 
         Raises:
             BadRequest: with the worker's code; `context_length_exceeded` for too many messages.
@@ -185,11 +175,8 @@ class WorkerProcess:
         raise self._broken()
 
     async def attach(self, adapter: str, sealed: Sealed) -> None:
-        """Load an adapter, named by its digest, next to the model.
-
-        Raises:
-            StateRefused: with the worker's code.
-            WorkerLost: as of `prepare`.
+        """Attach an adapter, named by its digest. Raises the worker's code; WorkerLost as
+        `prepare`.
         """
         # No await between the two: the worker takes descriptors in the order of the messages.
         self._give(sealed)
@@ -289,10 +276,7 @@ class WorkerProcess:
         return first
 
     async def run(self, request: int, choices: int = 1) -> "asyncio.Queue[protocol.Row | None]":
-        """Start a prepared request; the rows of all its choices.
-
-        Nothing follows a choice's finish reason, or None.
-        """
+        """The rows of all its choices; nothing follows a finish reason, or None."""
         rows: asyncio.Queue[protocol.Row | None] = asyncio.Queue()
         ids = range(request, request + choices)
         self._rows.update(dict.fromkeys(ids, rows))

@@ -62,8 +62,7 @@ def copied(matrices: Mapping[str, int], variant: str, wrong: Collection[str] = (
     Args:
         matrices: bytes of weights by type and use (`trust.gguf.matrices`).
         variant: of the CPU backend. For an unknown one, or "" for none, all weights count that
-        could be: too much rather than too little.
-        wrong: kernels of ours that are not used.
+            could be: too much rather than too little.
     """
     return sum(sum(_orders(name, size, variant, wrong)) for name, size in matrices.items())
 

@@ -19,7 +19,7 @@ class Restarts:
         self._reader, self._metrics = reader, metrics
 
     def before(self, model_id: str) -> int:
-        """Number of restarts until now, 0 where the log has none; blocks."""
+        """Restarts until now; blocks."""
         found = 0
         with contextlib.suppress(ApplianceError):  # what is wrong with the log is told elsewhere
             found = self._newest(model_id)

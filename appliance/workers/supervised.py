@@ -17,7 +17,7 @@ from appliance.workers.process import WorkerProcess
 
 @dataclass
 class SupervisedModel:
-    """A model that the supervisor keeps alive."""
+    """A started model and its worker."""
 
     model: VerifiedModel
     config: ModelConfig

@@ -65,9 +65,6 @@ class Supervisor:
 
     Args:
         record: appends an audit entry of kind "worker"; awaited before work continues.
-        recheck: raises Refused when the trust policy no longer allows a model or an adapter.
-        seal_again: checks and seals the stored file of a model once more.
-        restarted: gets the id of each model whose engine was restarted.
         restarts: how often that of a model was, before it is loaded; blocks.
 
     Attributes:
@@ -127,9 +124,7 @@ class Supervisor:
         """Take memory for a model that is about to be sealed, and start its process, which imports
         its modules meanwhile.
 
-        Raises:
-            StateRefused: `insufficient_memory`, with the numbers; `wrong_state` while its worker is
-                ending.
+        Raises as `Budget.take`; `wrong_state` while its worker is ending.
         """
         if model_id in self._ending:
             raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
@@ -151,11 +146,7 @@ class Supervisor:
             child.end()
 
     def check_sealing(self, model_id: str, size: int) -> None:
-        """Refuse to seal what the host's memory cannot hold now.
-
-        Raises:
-            StateRefused: `insufficient_memory`, with the numbers.
-        """
+        """Refuse to seal what the host's memory cannot hold now (`insufficient_memory`)."""
         free = available_memory()
         if size > free:
             raise StateRefused(
@@ -178,7 +169,7 @@ class Supervisor:
     async def start(
         self, model: VerifiedModel, loading: Callable[[int], None] = lambda percent: None
     ) -> None:
-        """Load a model and keep it alive; returns when it can answer. Raises as its two steps."""
+        """Load a model: `begin`, then `started`."""
         await self.started(self.begin(model, loading))
 
     def begin(
@@ -186,8 +177,7 @@ class Supervisor:
     ) -> SupervisedModel:
         """Begin to load a model; it counts as loaded from now on. `started` must follow.
 
-        Raises:
-            StateRefused: `wrong_state` when it is loaded, `insufficient_memory`.
+        `wrong_state` when it is loaded; as `reserve`.
         """
         if model.id in self._served:
             raise StateRefused("wrong_state", f"{model.id} is loaded already.")
@@ -207,8 +197,7 @@ class Supervisor:
     async def started(self, served: SupervisedModel) -> None:
         """Wait until a model can answer. Takes over its sealed file.
 
-        Raises:
-            StateRefused: the worker's code; `wrong_state` when it was unloaded meanwhile.
+        Raises the worker's code; `wrong_state` when it was unloaded meanwhile.
         """
         model_id = served.model.id
         try:
@@ -226,9 +215,7 @@ class Supervisor:
         self._changed()
 
     async def stop(self, model_id: str) -> None:
-        """End a model's worker and its adapters, or one adapter. Raises StateRefused
-        (`wrong_state`).
-        """
+        """End a model's worker and its adapters, or one adapter (`wrong_state`)."""
         if base_of(model_id) is not None:
             return await self.adapters.detach(model_id)
         served = self._served.pop(model_id, None)
@@ -318,7 +305,7 @@ class Supervisor:
         return served.obstacles[which]
 
     def covers(self, model_id: str, facts: GgufFacts, adapter: Lora | None = None) -> bool:
-        """True if `coverage.obstacle` finds none for a model, loaded or not."""
+        """True if a model, loaded or not, has no obstacle."""
         try:
             device = device_for(facts, self._config.model(model_id), self.engine_version)
         except StateRefused:

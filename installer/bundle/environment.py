@@ -1,7 +1,6 @@
 """Makes the virtual environment of the checkout from the locks, with `--require-hashes`.
 
-A stamp keyed by the locks and `pyproject.toml` makes a second run cost nothing; an environment of
-another Python is left as it is, since others may use it.
+A stamp makes a second run cost nothing; an environment of another Python is left as it is.
 """
 
 import argparse

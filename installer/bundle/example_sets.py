@@ -121,7 +121,7 @@ def _fold(location: str) -> str:
 
 
 def _one(value: str | None) -> str | None:
-    """The one value that an expert rule gave; None for several or none."""
+    """None for several or none."""
     return None if value in ("NA", "", None) or "_" in value else value
 
 
@@ -179,7 +179,7 @@ def _licences(wheel: Path) -> Iterator[Row]:
 
 
 def _fail2ban(package: Path) -> Iterator[Row]:
-    """Log lines of services, with the failure, host, time and user that the maintainers note."""
+    """Log lines of services, with the maintainers' notes."""
     with tarfile.open(fileobj=io.BytesIO(deb_files(package))) as archive:
         members = {m.name: m for m in archive.getmembers() if m.isfile()}
         for name in sorted(n for n in members if "/tests/files/logs/" in n):

@@ -1,7 +1,6 @@
 """Labelled example data, built on the connected side from pinned packages.
 
 Rules: nothing of a package is run or redistributed; package and set must have the pinned bytes.
-`models/examples.json` names packages, digests, licences and each set's purpose.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Adds the kernels of `kernels/` to the source of llama.cpp, before it is built.
 
 Rules
-- Each change names the text that it replaces; the text must be there exactly once, or nothing is
-  changed and the build stops: a person looks at a newer llama.cpp first.
+- Each change names the text that it replaces; the text must be there exactly once, or the build
+  stops.
 - Additions and changes decide the wheel, so `digest` is part of the recipe's key.
 """
 
@@ -197,7 +197,7 @@ def digest() -> str:
 
 
 def apply(source: Path) -> None:
-    """Add the kernels to the unpacked sdist of llama-cpp-python; another source stays as it was."""
+    """Another source stays as it was."""
     texts: dict[Path, str] = {}
     for change in CHANGES:
         path = source / change.file

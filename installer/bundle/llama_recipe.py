@@ -98,7 +98,6 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Hex SHA-256 over the facts."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -115,7 +114,7 @@ def recipe(variants: tuple[str, ...] = cpu_builds.ALL) -> Recipe:
 
 
 def build_environment(part: Path, flags: Sequence[str] = FLAGS) -> dict[str, str]:
-    """The environment of the build in `part`: ours without what would change the result."""
+    """Ours without what would change the result."""
     env = {n: v for n, v in os.environ.items() if n in _KEPT or not _DROPPED.fullmatch(n)}
     env["CMAKE_ARGS"] = shlex.join(flag.replace("{build}", str(part)) for flag in flags)
     env["CMAKE_GENERATOR"] = "Ninja"

@@ -1,8 +1,7 @@
 """Builds the portable llama.cpp wheel from the hash-locked sdist, once per machine.
 
-Cached as `llama-wheels/<key of the recipe>/`. A wheel that is carried away holds all CPU variants.
-This machine alone needs its own variant and the baseline, built in half the time; a cached whole
-wheel is taken instead.
+Cached as `llama-wheels/<key of the recipe>/`. A wheel that is carried away holds all CPU variants;
+for this machine alone, its own and the baseline.
 """
 
 import argparse

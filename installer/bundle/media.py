@@ -53,8 +53,6 @@ def write(
     Args:
         describe: makes the manifest of the parts.
         texts: further files by their path on the stick: `install.sh`, README, licences, SBOM.
-        key: the vendor's private key, PEM.
-        openssl: the command that signs.
         chunk: bytes of the largest file.
         progress: gets one line for each part.
     """
@@ -80,7 +78,7 @@ def write(
 def finish(part: Path, out: Path, key: Path, openssl: Sequence[str] = ("openssl",)) -> None:
     """Write the vendor's key, the list of all files and its signature, and rename `part` to `out`.
 
-    Two files that have one name on FAT are refused.
+    Two files of one name on FAT are refused.
     """
     public = part / signature.KEY
     if on_token(key):

@@ -4,7 +4,6 @@ usage: python -m installer.bundle.pages
 
 Rules
 - The generator has its own lock, is kept in the cache and never installed next to the product.
-- A warning of Sphinx ends the build: a broken link, a page that no contents name.
 - The pages refer to no other host. They go into `appliance/pages/`, which our wheel carries.
 """
 
@@ -38,7 +37,7 @@ _UNUSED: Final = ("*.map", ".buildinfo", "objects.inv")
 
 
 def build(out: Path) -> Path:
-    """Make the pages in the directory `out`, replacing earlier ones; returns it."""
+    """Replaces earlier ones; returns `out`."""
     tools = generator()
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)

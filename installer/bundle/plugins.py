@@ -1,7 +1,4 @@
-"""The wheels of an accelerator that go onto the stick: one plugin, and exactly its libraries.
-
-A plugin without its libraries does not load, and a host cannot fetch them.
-"""
+"""The wheels of an accelerator that go onto the stick: one plugin, and exactly its libraries."""
 
 import json
 import zipfile

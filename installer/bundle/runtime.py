@@ -2,8 +2,7 @@
 
 Rules: the layout is Debian's with merged /usr, so that the program interpreter of every binary is
 found both below `RootDirectory=` and by the launcher, which names the loader itself. Unneeded files
-are left out by name; every library that a binary needs must be in the tree (`check`). The archive
-depends on the packages only.
+are left out by name; every library that a binary needs must be in the tree (`check`).
 """
 
 import gzip
@@ -78,7 +77,7 @@ def build(packages: Sequence[Path], root: Path) -> None:
 
 
 def check(root: Path) -> None:
-    """Refuse a runtime in which a binary needs a library that the tree lacks, naming both."""
+    """Refuse a runtime that lacks a needed library."""
     there = {path.name for path in (root / LIBRARIES).iterdir()}
     there |= {path.name for path in (root / "usr/lib64").iterdir()}
     for path in sorted(root.rglob("*")):
@@ -93,7 +92,7 @@ def check(root: Path) -> None:
 
 
 def pack(root: Path, target: Path) -> None:
-    """Write the directory as a tar.gz archive that depends on its contents only."""
+    """Write a tar.gz archive that depends on contents only."""
     with (
         target.open("wb") as raw,
         gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,

@@ -1,7 +1,4 @@
-"""Software bills of materials: CycloneDX 1.7 as JSON (ECMA-424), the same bytes for the same parts.
-
-The serial number is derived from the parts and the time is fixed.
-"""
+"""Software bills of materials: CycloneDX 1.7 (ECMA-424), the same bytes for the same parts."""
 
 import json
 import re
@@ -33,10 +30,8 @@ class Part:
     Attributes:
         purl: package URL (ECMA-427), e.g. `pkg:pypi/numpy@2.4.6?file_name=numpy-2.4.6-….whl` or
             `pkg:deb/debian/libc6@2.41-12?arch=amd64`.
-        sha256: of the carried file, in hex.
         licence: SPDX expression or the words of its metadata; "" when it says nothing.
-        kind: a component type of CycloneDX: library, application, file, firmware,
-            operating-system, machine-learning-model or data.
+        kind: a component type of CycloneDX.
     """
 
     name: str

@@ -34,12 +34,9 @@ def run_step(
     env: Mapping[str, str] | None = None,
     heartbeat: float = HEARTBEAT,
 ) -> None:
-    """Run a program to its end and report its progress meanwhile; another exit status than 0 is
-    refused.
+    """Refuses another exit status than 0.
 
     Args:
-        what: the name of the step in the progress lines.
-        log: gets stdout and stderr.
         env: the whole environment of the program; None passes ours on.
         heartbeat: seconds between two lines of progress.
     """
@@ -64,7 +61,7 @@ def run_step(
 
 
 def run_pip(*arguments: str, what: str, log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run the pip of this interpreter like `run_step`; the user's pip configuration applies."""
+    """As `run_step`; the user's pip configuration applies."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     run_step([*pip, *arguments], what=what, log=log, env=env)
 

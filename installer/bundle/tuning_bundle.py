@@ -1,10 +1,8 @@
 """Builds the stick with the tuning set: wheels of its lock for one Python, signed like a bundle.
 
-Rules: setuptools is left out: it brings code that runs at every start of Python. Files, list and
-signature are as in a bundle of the product, by the same key (`installer/host/tuning.py`). The
-builds of torch for the processor alone are not on the package index: `--wheels` names a directory
-that has the one for this Python. A set for GPUs has the build of the index, and says which driver
-it needs.
+Rules: setuptools is left out: it brings code that runs at every start of Python. The builds of
+torch for the processor alone are not on the package index: `--wheels` names a directory that has
+the one for this Python. A set for GPUs has the build of the index, and says which driver it needs.
 """
 
 import argparse
@@ -57,9 +55,7 @@ def build(
     """Build the stick's directory `out`, replacing an earlier one.
 
     Args:
-        key: the vendor's private key, PEM.
         wheels: a directory with the wheels that the index lacks, and perhaps others.
-        target: the Python of the release on the host.
         gpu: a set of `SETS`.
         lock: in place of the set's.
     """

@@ -49,7 +49,7 @@ def with_hashes(lock: str, hashes: Iterable[str]) -> str:
 
 
 def add(directory: Path, lock: Path) -> list[WheelFacts]:
-    """Add the hashes of the wheels in the directory; those wheels."""
+    """Returns those wheels."""
     version = next(entry.version for entry in read_lock(lock) if entry.name == TORCH)
     taken = found(directory, version)
     if not taken:

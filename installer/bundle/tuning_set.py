@@ -40,9 +40,7 @@ def obtain(root: Path, wheels: Path | None = None, gpu: str = "") -> Path:
     """The directory of the set, installed if it is missing; a GPU's needs its driver.
 
     Args:
-        root: the directory of the cache for it.
         wheels: a directory with the wheel of torch.
-        gpu: one of `SETS`.
     """
     lock = SETS[gpu]
     running()
@@ -60,7 +58,7 @@ def obtain(root: Path, wheels: Path | None = None, gpu: str = "") -> Path:
 
 
 def _check_host(gpu: str, driver: int | None) -> None:
-    """Refuse a set that this host cannot use, before gigabytes are fetched."""
+    """Before gigabytes are fetched."""
     try:
         check_driver(gpu, driver)
     except InstallError as error:

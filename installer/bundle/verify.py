@@ -19,11 +19,8 @@ def verify(bundle: Path, key: Path | None = None) -> tuple[Manifest, str]:
     """Check a bundle; its manifest and the fingerprint of the key that signed it.
 
     Args:
-        key: the vendor's public key; by default the one in the bundle, which proves only that
-            the bundle is whole.
-
-    Raises:
-        BundleError: naming the file that is wrong.
+        key: the vendor's public key; by default the one in the bundle, which proves only that the
+            bundle is whole.
     """
     key = key or bundle / signature.KEY
     try:
@@ -52,7 +49,7 @@ def verify(bundle: Path, key: Path | None = None) -> tuple[Manifest, str]:
 
 
 def _check_sbom(bundle: Path, document: Manifest) -> None:
-    """Check that the bill of materials has every wheel and model of the manifest, by digest."""
+    """It has every wheel and model of the manifest, by digest."""
     listed = {part.sha256 for part in sbom.read((bundle / "sbom.cdx.json").read_bytes())}
     for part in document.of("wheel", "plugin", "model"):
         if part.name.endswith((".whl", ".gguf")) and part.sha256 not in listed:

@@ -1,8 +1,4 @@
-"""Wheels that are built here, kept in the cache by the key of their recipe.
-
-An entry is `<root>/<key>/` with the wheel and `facts.json`, complete by one rename; at each use the
-wheel's digest is compared and its gate passed.
-"""
+"""Wheels that are built here, kept in the cache by the key of their recipe."""
 
 import json
 import shutil
@@ -31,7 +27,7 @@ Build = Callable[[Path, Recipe], Path]
 
 
 def cached(root: Path, wanted: Recipe, gate: Gate) -> Wheel | None:
-    """The wheel of this recipe if the cache holds it undamaged; raises if the gate refuses it."""
+    """None if damaged; raises if the gate refuses it."""
     directory = root / wanted.key
     try:
         facts = json.loads((directory / "facts.json").read_text())
@@ -46,7 +42,7 @@ def cached(root: Path, wanted: Recipe, gate: Gate) -> Wheel | None:
 
 
 def obtain(root: Path, wanted: Recipe, build: Build, gate: Gate) -> Wheel:
-    """The wheel of this recipe, built if the cache does not hold it."""
+    """Built if the cache does not hold it."""
     with exclusive(root / f"{wanted.key}.lock"):
         found = cached(root, wanted, gate)
         if found is not None:

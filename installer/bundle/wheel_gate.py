@@ -30,7 +30,6 @@ def check_llama_wheel(
 
     Args:
         build_path: directory of the build, which no file in the wheel may name.
-        variants: of the CPU backend, exactly.
     """
     try:
         with zipfile.ZipFile(path) as archive:

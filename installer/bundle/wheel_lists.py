@@ -21,7 +21,7 @@ def product_version(checkout: Path = LOCKS.parent) -> str:
 
 
 def write(parent: Path = LOCKS) -> None:
-    """Fetch the wheels of every target and write their lists into `parent`."""
+    """Fetch every target's wheels and write their lists."""
     runtime = read_lock(LOCKS / "lock-runtime.txt")
     with tempfile.TemporaryDirectory() as work:
         for target in TARGETS.values():
@@ -32,7 +32,7 @@ def write(parent: Path = LOCKS) -> None:
 
 
 def check(parent: Path = LOCKS) -> int:
-    """Check that the lists of every target in `parent` agree; how many wheels they name."""
+    """Check that every target's lists agree; their wheels' number."""
     runtime = read_lock(LOCKS / "lock-runtime.txt")
     count = 0
     for target in TARGETS.values():

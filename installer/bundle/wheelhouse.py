@@ -140,7 +140,7 @@ def write_lists(name: str, version: str, wheels: Sequence[WheelFacts], parent: P
 
 
 def read_lists(name: str, parent: Path = LOCKS) -> Lists:
-    """The three lists of a wheelhouse, from the disk."""
+    """From the disk."""
     try:
         return Lists(
             lock=read_lock(parent / f"{name}.lock"),
@@ -163,9 +163,7 @@ def read_sums(path: Path) -> dict[str, str]:
 
 
 def check_lists(lists: Lists, runtime: Sequence[Locked], target: Target) -> None:
-    """Refuse lists that differ from each other or from the lock for this target, naming what
-    differs.
-    """
+    """Refuse lists that differ from each other or from the lock."""
     pinned = {(e.name, e.version): e.hashes for e in lists.lock}
     allowed = {(e.name, e.version): e.hashes for e in select(runtime, target)}
     _same("the runtime lock", allowed, f"{target.name}.lock", pinned)
@@ -199,7 +197,6 @@ def check_directory(
 
     Args:
         more: SHA-256 by file name of wheels that were built here, besides those of the lists.
-        beside: names of other allowed files.
     """
     wanted = {**lists.sums, **more}
     present = {path.name for path in directory.iterdir()} - beside

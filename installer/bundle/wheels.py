@@ -71,7 +71,7 @@ def platform_name(wheels: Sequence[Path], llama: Wheel, target: Target) -> str:
 
 
 def check(directory: Path, lock: Sequence[Locked], llama_sha256: str) -> None:
-    """Refuse a directory that differs from the lock and its lists, naming the file."""
+    """Refuse another directory than lock and lists name."""
     try:
         listed = read_sums(directory / SUMS)
     except OSError as error:
@@ -112,7 +112,7 @@ def _keep(parent: Path, lock: Sequence[Locked], target: Target, directory: Path)
 
 
 def write_lists(directory: Path, wheels: Sequence[Path]) -> None:
-    """Write `requirements.txt`, `sbom.cdx.json` and `SHA256SUMS` for a directory's wheels."""
+    """Write `requirements.txt`, `sbom.cdx.json` and `SHA256SUMS`."""
     facts = [read_wheel(path) for path in wheels]
     lines = [f"{w.name}=={w.version} --hash=sha256:{w.sha256}\n" for w in facts]
     (directory / REQUIREMENTS).write_text("".join(lines))

@@ -30,7 +30,7 @@ _KINDS: Final = {
 
 
 def _key(default: Any, doc: str, place: str = "") -> Any:
-    """A key of the answer file: its default and meaning; an empty path means the default place."""
+    """An empty path means the default place."""
     return field(default=default, metadata={"doc": doc, "place": place})
 
 
@@ -72,8 +72,8 @@ class Answers:
 class Layout:
     """Paths on this host.
 
-    `prefix` holds the releases and `current`; `etc` the pinned key and counter; `data` the
-    product's data directory; `state` the ledger, copies and snapshots of the installer.
+    `prefix` holds the releases and `current`; `etc` the pinned key and counter; `state` the ledger,
+    copies and snapshots of the installer.
     """
 
     prefix: Path
@@ -110,12 +110,10 @@ class Layout:
 
     @property
     def store(self) -> Path:
-        """Copies from the stick."""
         return self.state / "store"
 
     @property
     def snapshots(self) -> Path:
-        """The database as it was before an upgrade."""
         return self.state / "snapshots"
 
     def release(self, release: str) -> Path:
@@ -145,9 +143,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def combine(*sources: Mapping[str, Any]) -> Answers:
-    """Answers from several sources, the later ones stronger. Raises InstallError
-    (`answers_invalid`).
-    """
+    """The later sources are stronger (`answers_invalid`)."""
     answers = Answers()
     for source in sources:
         answers = replace(answers, **source)
@@ -212,7 +208,7 @@ def encode(answers: Answers) -> bytes:
 
 
 def decode(data: bytes) -> Answers:
-    """Read what `encode` made. Raises InstallError (`release_changed`)."""
+    """Read what `encode` made (`release_changed`)."""
     try:
         return combine(kept(json.loads(data)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -220,9 +216,7 @@ def decode(data: bytes) -> Answers:
 
 
 def kept(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Kept answers without those that this release does not know: after a rollback the older
-    installer reads the newer one's.
-    """
+    """Without those that this release does not know, as after a rollback."""
     known = {f.name: table[f.name] for f in fields(Answers) if f.name in table}
     return known | {"models": tuple(known.get("models", ()))}
 

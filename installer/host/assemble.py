@@ -29,11 +29,6 @@ def assemble(
 ) -> None:
     """Make the tree in the new directory `root`.
 
-    Args:
-        runtime: the archive of the runtime.
-        wheels: file names of the wheels and where their bytes are.
-        progress: gets the name of each step.
-
     Raises:
         InstallError: `manifest_invalid` for an archive or wheel that breaks a rule, `step_failed`
             when the bundled Python does not run here.

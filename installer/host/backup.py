@@ -4,7 +4,7 @@ Rules: the server is stopped meanwhile, since databases and their WALs belong to
 is read back before it counts; restoring never overwrites a data directory. A drill restores into
 another directory, verifies the audit log there with the product's own command, and removes it. The
 archive is readable by its owner only; a site's is encrypted to its officers and never lies in
-plain. It leaves out only the weights of models that the product names, which a stick brings again.
+plain. It leaves out only weights of models that a stick brings again.
 """
 
 import datetime
@@ -53,7 +53,7 @@ Left = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Opening:
-    """An officer's private key, as the product's `--key` takes it, and the place of its secret."""
+    """An officer's private key, as `--key` takes it, and its secret's place."""
 
     key: str = ""
     passphrase_file: str = ""
@@ -76,10 +76,7 @@ def backup(
     """Write a backup.
 
     Args:
-        answers: name the account that the product runs as.
         service: stopped meanwhile, started again if it ran.
-        target: the file to make.
-        models: whether the weights of models go into it.
 
     Returns:
         Release, number of files and bytes; `encrypted`: whether only officers open it;
@@ -119,7 +116,7 @@ def backup(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Check a plain backup to the last byte; its index. Raises InstallError (`backup_invalid`)."""
+    """To the last byte; its index (`backup_invalid`)."""
     with path.open("rb") as file, _understood(path), tarfile.open(fileobj=file) as archive:
         members = iter(archive)
         index = _index_of(archive, next(members))
@@ -143,10 +140,7 @@ def restore(
     """Put the data of a backup back, next to its place first and then by one rename.
 
     Args:
-        answers: name the account and the group that the data directory belongs to.
-        path: the backup.
         data: another place, for a drill.
-        opening: of one that is encrypted.
 
     Raises:
         InstallError: `backup_invalid`, `backup_sealed`, `data_present`, `disk_full`.
@@ -239,10 +233,7 @@ def _understood(path: Path) -> Iterator[None]:
 
 
 def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path) -> Left:
-    """The models of a restored directory whose files must be brought.
-
-    The product knows them; where none is installed, the backup's index.
-    """
+    """The models to bring, by the product; where none is installed, by the backup's index."""
     release = releases.current(layout)
     try:
         if release is not None:
@@ -255,9 +246,6 @@ def to_bring(layout: Layout, answers: Answers, index: dict[str, Any], data: Path
 
 def drill(layout: Layout, answers: Answers, path: Path, opening: Opening = _NONE) -> dict[str, Any]:
     """Restore a backup into another directory, verify its audit log, remove the directory.
-
-    Returns:
-        Release, entries and root of the log; `bring`: the models whose files are not in it.
 
     Raises:
         InstallError: `backup_invalid` when it cannot be restored or its log does not verify;
@@ -310,10 +298,7 @@ def _note(
 def _left_out(
     layout: Layout, answers: Answers, release: str, models: bool
 ) -> tuple[frozenset[str], Left]:
-    """Names in `models/` that do not go into a backup, and the models that a restore lacks.
-
-    Nothing is left out where the product does not run.
-    """
+    """Names in `models/` that do not go into a backup, and the models that a restore lacks."""
     try:
         listed = product(layout, answers, release).run("model", "list")["models"]
     except (InstallError, KeyError):
@@ -340,11 +325,7 @@ def _index(layout: Layout, release: str, skipped: frozenset[str], left: Left) ->
 def _write(
     layout: Layout, part: Path, index: dict[str, Any], skipped: frozenset[str], by: Product | None
 ) -> dict[str, Any]:
-    """Write an archive; its index.
-
-    Args:
-        by: encrypts it to the officers, and reads it back.
-    """
+    """Write an archive; its index. `by` encrypts it to the officers."""
     fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb+") as file:
         if by is None:

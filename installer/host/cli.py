@@ -97,7 +97,7 @@ def main() -> NoReturn:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """Run the chosen command. Raises InstallError."""
+    """Run the chosen command."""
     table: dict[str, Callable[[argparse.Namespace], Result]] = {
         "install": commands.install_from,
         "verify": commands.verify_media,

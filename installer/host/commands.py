@@ -67,9 +67,8 @@ def installed(options: argparse.Namespace) -> Installation:
 def read_bundle(options: argparse.Namespace, layout: Layout, fingerprint: str) -> Manifest:
     """The manifest of a bundle whose first files are in `options.boot`, signature checked.
 
-    Raises:
-        InstallError: `signature_invalid`, `key_unknown`, `key_changed`, `file_changed`,
-            `manifest_invalid`, `file_unlisted`.
+    `signature_invalid`, `key_unknown`, `key_changed`, `file_changed`, `manifest_invalid`,
+    `file_unlisted`.
     """
     boot: Path = options.boot
     key = boot / signature.KEY
@@ -141,9 +140,7 @@ def install_from(options: argparse.Namespace) -> Result:
 
 
 def verify_media(options: argparse.Namespace) -> Result:
-    """`verify`: every byte of a bundle on its stick, with one line per file up to the first wrong
-    one.
-    """
+    """`verify`: every byte of a bundle, up to the first wrong file."""
     place = installed(options)
     key = signature.fingerprint(options.boot / signature.KEY)
     document = read_bundle(options, place.layout, key)
@@ -165,8 +162,7 @@ def verify_media(options: argparse.Namespace) -> Result:
 def install_tuning(options: argparse.Namespace) -> Result:
     """`tuning`: the tuning set of a stick, next to the release in service.
 
-    Raises:
-        InstallError: `not_installed`, or as `tuning.install`.
+    `not_installed`; raises as `tuning.install`.
     """
     place = installed(options)
     if releases.current(place.layout) is None:
@@ -211,8 +207,7 @@ def status(options: argparse.Namespace) -> Result:
 def check(options: argparse.Namespace) -> Result:
     """`check`: the installed files against the signed listing, the signature first.
 
-    Raises:
-        InstallError: `not_installed`, `release_changed`, `signature_invalid`.
+    `not_installed`, `release_changed`, `signature_invalid`.
     """
     place = installed(options)
     release = releases.current(place.layout)
@@ -229,7 +224,7 @@ def check(options: argparse.Namespace) -> Result:
 
 
 def _choose(options: argparse.Namespace, given: Result) -> tuple[Answers, Layout]:
-    """The answers: those of the release in service, then those of the file."""
+    """The release's in service, then the file's."""
     first = answering.combine(given)
     layout = answering.layout(first, user=options.user, home=Path.home())
     current = releases.current(layout)

@@ -17,8 +17,8 @@ from installer.host.store import Media, Progress, Store
 class Context:
     """One run of the installer.
 
-    `boot` is the directory with the verified copies of the first files; `previous` the release
-    that was in service when the run began; `data_existed` whether its data were there already.
+    `boot` has the verified copies of the first files; `previous` is the release that was in
+    service; `data_existed`: its data were there already.
     """
 
     layout: Layout

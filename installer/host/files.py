@@ -78,7 +78,7 @@ def remove(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Make all files and names below a directory durable."""
+    """All files and names below a directory."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _syncfs(fd)
@@ -127,11 +127,7 @@ def hash_stream(file: IO[bytes]) -> tuple[str, int]:
 
 
 def hash_file(path: Path, *, from_disk: bool = False) -> tuple[str, int]:
-    """SHA-256 in hex and length of a file.
-
-    Args:
-        from_disk: drop the file's pages from the cache first, so that the disk is read.
-    """
+    """As `hash_stream`; `from_disk` drops the file's pages from the cache first."""
     with path.open("rb") as file:
         if from_disk:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -27,11 +27,7 @@ _VERIFIED: Final = 3600.0
 
 
 def install(run: Context) -> dict[str, Any]:
-    """Install or upgrade; the facts of all phases by name.
-
-    Raises:
-        InstallError: of any phase; the earlier release is in service again.
-    """
+    """The facts of all phases by name; after a failure the earlier release is in service again."""
     begin = {
         "release": run.manifest.release,
         "counter": run.manifest.counter,
@@ -67,8 +63,7 @@ def install(run: Context) -> dict[str, Any]:
 def settle(ledger: Ledger, layout: Layout, service: Service, *, boot: bool = False) -> str | None:
     """Undo an unfinished run; the release that was being installed, None if there was none.
 
-    Args:
-        boot: whether the host is starting: then systemd starts the service afterwards.
+    `boot`: the host is starting, and systemd starts the service afterwards.
     """
     events = ledger.unfinished()
     if not events:

@@ -32,12 +32,7 @@ class Event:
 
 
 class Ledger:
-    """The file, open for appending.
-
-    Args:
-        events: what it holds already.
-        chain: the digest over those.
-    """
+    """The file, open for appending."""
 
     def __init__(self, path: Path, events: list[Event], chain: str) -> None:
         self._path = path
@@ -45,7 +40,7 @@ class Ledger:
         self.events = events
 
     def append(self, name: str, **facts: Any) -> None:
-        """Add a line, durably."""
+        """Durably."""
         body = json.dumps({"event": name, **facts}, sort_keys=True)
         chain = _link(self._chain, body)
         line = f"{chain} {body}\n".encode()
@@ -85,8 +80,7 @@ class Ledger:
 def open_ledger(state: Path) -> Iterator[Ledger]:
     """Hold the lock of this host's installer and read the ledger; messages are kept, too.
 
-    Raises:
-        InstallError: `installer_running`, `ledger_damaged`.
+    Raises `installer_running`, `ledger_damaged`.
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

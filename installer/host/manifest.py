@@ -108,11 +108,7 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def parse(data: bytes) -> Manifest:
-    """Read a manifest.
-
-    Raises:
-        InstallError: `manifest_invalid`, `names_collide`.
-    """
+    """Read a manifest (`manifest_invalid`, `names_collide`)."""
     try:
         document = json.loads(data.decode("ascii"), object_pairs_hook=_no_repeats)
         if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
@@ -131,8 +127,7 @@ def parse(data: bytes) -> Manifest:
 def parse_sums(data: bytes) -> dict[str, str]:
     """Read `MANIFEST.sha256` (the format of sha256sum): path to digest.
 
-    Raises:
-        InstallError: `manifest_invalid`, `names_collide`.
+    Raises as `parse`.
     """
     sums: dict[str, str] = {}
     try:

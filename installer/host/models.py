@@ -1,7 +1,6 @@
 """Models over the stick: the same verified copies, then the product's own import.
 
-In the lab profile the model is also signed and approved with the keys on this machine, as by `make
-demo`; at a site people do that.
+In the lab profile the model is also signed and approved here.
 """
 
 import shutil

@@ -115,10 +115,7 @@ def switch(run: Context) -> Facts:
 
 
 def initialise(run: Context) -> Facts:
-    """Make the data directory on the first installation, and bring the chosen models.
-
-    It is made next to its place and moved there when it is complete.
-    """
+    """Make the data directory on the first installation, and bring the chosen models."""
     data = run.layout.data
     if not (data / "appliance.toml").is_file():
         part = data.with_name(data.name + ".part")
@@ -153,7 +150,7 @@ def start(run: Context) -> Facts:
 
 
 def check_health(run: Context) -> Facts:
-    """Signatures, one generated token, one entry in the audit log, by the new release."""
+    """As `health.check`."""
     found = health.check(
         run.product(),
         release=run.manifest.release,

@@ -1,7 +1,6 @@
 """All problems before anything is changed, in one report.
 
-Rules: nothing is written; no check stops the others. The clock decides nothing here (no
-certificate, no expiry), and hardening of the host is stated, not switched off.
+Rules: nothing is written; no check stops the others. The clock decides nothing here.
 """
 
 import re

@@ -1,7 +1,6 @@
 """Every refusal of the installer: a stable code, what happened, and what to do next.
 
 Rules: a code is never reused for something else; the hint instructs an admin.
-`docs/install-guide.md` lists all of them.
 """
 
 import contextlib
@@ -110,10 +109,8 @@ def keep(log: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal; stdout stays free for results.
-
-    Text is escaped to printable ASCII: names on a stick may try to steer the terminal, and
-    the terminal may have any encoding.
+    """Escaped to printable ASCII: names on a stick may try to steer the terminal. Stdout stays free
+    for results.
     """
     for line in text.split("\n"):
         shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line)

@@ -24,8 +24,6 @@ class Product:
     """The product of one release.
 
     Args:
-        root: the tree of the release.
-        data: the data directory that commands work on.
         account: who they run as; None: the user who runs the installer.
     """
 
@@ -73,12 +71,7 @@ class Product:
     def filtering(
         self, *arguments: str, source: IO[bytes] | int, target: IO[bytes] | int
     ) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run a command as a filter; it may ask at the terminal.
-
-        Raises:
-            InstallError: `step_failed` when it does not start or does not end well; standard
-                error has the reason.
-        """
+        """It may ask at the terminal; after `step_failed` standard error has the reason."""
         try:
             process = subprocess.Popen(
                 self._command(*arguments), env=self._environment(), cwd="/", stdin=source,

@@ -159,7 +159,7 @@ def changed(layout: Layout, release: str) -> bool:
 
 
 def put_back(layout: Layout, release: str) -> None:
-    """Put the databases of before this release back; safe to repeat."""
+    """Put its snapshot back; safe to repeat."""
     taken = layout.snapshots / release
     for name in _still_there(layout, taken):
         _put_back(taken / name, layout.data / name)
@@ -167,7 +167,7 @@ def put_back(layout: Layout, release: str) -> None:
 
 
 def _still_there(layout: Layout, taken: Path) -> list[str]:
-    """Databases of a snapshot without collections that were removed since: they stay removed."""
+    """Without collections that were removed since."""
     return [n for n in databases(taken) if n == DATABASE or (layout.data / n).is_file()]
 
 

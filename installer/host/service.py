@@ -25,8 +25,7 @@ class Service:
     """Starts and stops the server.
 
     Args:
-        managed: whether systemd does it.
-        user: whether it is the user's own manager.
+        managed, user: systemd does it, and the user's own.
         data: the data directory, whose lock tells whether a server runs.
     """
 
@@ -37,11 +36,7 @@ class Service:
         self._data = data
 
     def stop(self) -> bool:
-        """Stop the server; True if one ran.
-
-        Raises:
-            InstallError: `service_running` when something else holds the data directory.
-        """
+        """True if one ran; `service_running` when something else holds the data directory."""
         ran = self.managed and self._systemctl("is-active", "--quiet", SERVICE, check=False)
         if self.managed:
             self._systemctl("stop", SERVICE, check=False)
@@ -50,7 +45,6 @@ class Service:
         return ran
 
     def running(self) -> bool:
-        """True if a process holds the data directory."""
         return self._held()
 
     def enable(self) -> None:

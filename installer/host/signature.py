@@ -1,6 +1,6 @@
 """The signature over `MANIFEST.sha256`: ECDSA P-384 with SHA-384, checked by openssl.
 
-An admin types the same command. openssl is the host's, or that of an installed, trusted release.
+openssl is the host's, or that of an installed, trusted release.
 """
 
 import subprocess
@@ -16,11 +16,7 @@ KEY = "vendor.pub"
 
 
 def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
-    """Check the signature of a directory that holds the list and the signature.
-
-    Raises:
-        InstallError: `signature_missing`, `signature_invalid`, `openssl_missing`.
-    """
+    """Check the list's signature (`signature_missing`, `signature_invalid`, `openssl_missing`)."""
     for name in (SUMS, SIGNATURE):
         if not (directory / name).is_file():
             raise InstallError("signature_missing", f"{name} is not there.")

@@ -98,11 +98,8 @@ class Store:
             return False
 
     def copy(self, media: Media, part: Part, progress: Progress) -> Copied:
-        """Copy a part from the stick, or continue with a copy.
-
-        Raises:
-            InstallError: `file_missing`, `file_truncated`, `file_changed`, `media_unreadable`,
-                `disk_full`.
+        """Or continue with a copy (`file_missing`, `file_truncated`, `file_changed`,
+        `media_unreadable`, `disk_full`).
         """
         if self.has(part):
             return Copied(part.name, part.size, 0, part.sha256)

@@ -65,8 +65,7 @@ def render(
 ) -> None:
     """Write units and settings into a release; they become live with the link to it.
 
-    Args:
-        gpu: whether the release has a GPU plugin on this host.
+    `gpu`: the release has a GPU plugin on this host.
     """
     for folder, texts in (
         ("units", units.units(layout, answers, release, gpu=gpu)),

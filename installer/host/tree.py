@@ -16,11 +16,7 @@ from installer.host.problems import InstallError
 
 
 def listing(root: Path) -> str:
-    """List a tree.
-
-    Raises:
-        InstallError: `tree_differs` for an entry that is no file, directory or link.
-    """
+    """Raises `tree_differs` for an entry that is no file, directory or link."""
     lines = {os.fsencode(path.relative_to(root)): _line(root, path) for path in root.rglob("*")}
     return "".join(lines[name] + "\n" for name in sorted(lines))
 

@@ -32,8 +32,7 @@ def profile(run: Context) -> list[str]:
 def bring(run: Context) -> dict[str, Any]:
     """Take the metadata, if there are any; their versions by name.
 
-    Raises:
-        InstallError: `step_failed` when they are refused and no policy is in force.
+    `step_failed` when they are refused and no policy is in force.
     """
     place = lay_out(run)
     if place is None:

@@ -47,7 +47,6 @@ class Facts:
 
     Attributes:
         python: such as `3.13`.
-        lock: SHA-256 of the lock that its wheels are from.
         gpu: the kind of driver that it needs, a name in `facts.DRIVERS`; "" for the processor,
             which the document leaves out.
     """
@@ -65,7 +64,7 @@ def encode(facts: Facts) -> bytes:
 
 
 def parse(data: bytes) -> Facts:
-    """Read the document. Raises InstallError (`manifest_invalid`)."""
+    """Read the document."""
     try:
         found = json.loads(data.decode("ascii"))
         if found.pop("format", None) != FORMAT or not all(type(v) is str for v in found.values()):
@@ -83,10 +82,7 @@ def parse(data: bytes) -> Facts:
 def install(
     media: Media, layout: Layout, openssl: Sequence[str], progress: Progress
 ) -> dict[str, Any]:
-    """Install the set on a stick and put it in service.
-
-    Args:
-        openssl: the command that verifies.
+    """Put the set on a stick in service.
 
     Raises:
         InstallError: `key_unknown`, `key_changed`, `signature_missing`, `signature_invalid`,
@@ -169,12 +165,8 @@ def _check_fits(facts: Facts) -> None:
 def check_driver(gpu: str, driver: int | None) -> None:
     """Refuse a set for GPUs on a host that cannot use it.
 
-    Args:
-        gpu: a name in `facts.DRIVERS`.
-        driver: the host's major version; None for no driver.
-
-    Raises:
-        InstallError: `gpu_driver_missing`, `gpu_driver_too_old`.
+    `driver` is the host's major version; None for none (`gpu_driver_missing`,
+    `gpu_driver_too_old`).
     """
     oldest = dict(host_facts.DRIVERS)[gpu]
     if driver is None:

@@ -15,7 +15,7 @@ from installer.host.service import Service
 
 
 def uninstall(ledger: Ledger, layout: Layout, service: Service, *, purge: bool) -> list[Path]:
-    """Remove the product; what stays. Raises InstallError (`service_running`)."""
+    """Remove the product; what stays."""
     settle(ledger, layout, service, boot=True)
     service.stop()
     service.disable()

@@ -243,8 +243,7 @@ _FIREWALLD: Final = """\
 def units(layout: Layout, answers: Answers, release: str, *, gpu: bool = False) -> dict[str, str]:
     """The units of a release by file name.
 
-    Args:
-        gpu: whether the release has a GPU plugin on this host.
+    `gpu` as in `system.render`.
     """
     values = {
         **_values(layout, answers, release),

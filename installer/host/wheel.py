@@ -20,16 +20,7 @@ _DATA = ("purelib", "platlib")
 
 
 def unpack(wheel: Path, site: Path, name: str) -> None:
-    """Unpack a wheel.
-
-    Args:
-        wheel: the file, under any name.
-        site: the directory for packages.
-        name: the wheel's own file name.
-
-    Raises:
-        InstallError: `manifest_invalid` when the wheel breaks a rule.
-    """
+    """The file `wheel` may have another name than its own, `name` (`manifest_invalid`)."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             _unpack(archive, site, name)

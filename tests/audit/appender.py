@@ -3,10 +3,9 @@
     python -m tests.audit.appender DIRECTORY MODE
 
 Each line is `seq leaf` of one entry. `honest` prints it when the future resolved; `early`, the
-control, when the draft was handed over. `twenty` appends twenty entries and ends, `four` four;
-`unsynced`, the control, tells SQLite not to sync. `reopen` appends nothing. `roll` appends four
-across a new segment, `prune` removes the first of two segments, `epoch` changes the key between two
-entries, and `erase` destroys the texts of a request.
+control, when the draft was handed over. `twenty` and `four` append so many; `unsynced`, the
+control, tells SQLite not to sync. `reopen` appends nothing. `roll` appends four across a new
+segment, `prune` removes the first of two, `epoch` changes the key between two entries.
 """
 
 import sys

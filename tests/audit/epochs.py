@@ -38,10 +38,8 @@ def open_epochs(
 
 
 def epochs_log(directory: Path, count: int = 3) -> tuple[Path, list[Ed25519PrivateKey]]:
-    """A log whose epochs hold an intent and an outcome each, and the key of each epoch.
-
-    Entry 0 is genesis; epoch e > 0 begins at entry 3e + 1 and ends with its handover; the last
-    one is open and empty.
+    """Each epoch has an intent and an outcome. Entry 0 is genesis; epoch e > 0 begins at entry 3e +
+    1 and ends with its handover; the last one is open and empty.
     """
     new_log(directory)
     keys = [read_private(LogFiles(directory).signing)]

@@ -30,8 +30,6 @@ class Order:
     """A run.
 
     Attributes:
-        directory, mode: of the appender.
-        thread: `main` or `writer`.
         strace: the command and its options, without `-p`.
     """
 

@@ -186,9 +186,7 @@ class Intruder:
         return self.all("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql <> ''")
 
     def refile(self, index: str, *, but: str = "0", under: str = "") -> None:
-        """Rebuild an index without the entries of a condition, or over another column, its
-        definition unchanged.
-        """
+        """Without the entries of a condition, or over another column, its definition unchanged."""
         write = "PRAGMA writable_schema = ON"
         (before,) = [sql for name, sql in self.schema() if name == index]
         made = re.sub(r"\(\w+\)", f"({under})", before, count=1) if under else before
@@ -209,11 +207,7 @@ class Intruder:
             database.close()
 
     def write(self, rows: Sequence[Row], *, disguised: bool = True) -> None:
-        """Replace the table by one without constraints.
-
-        Args:
-            disguised: let the schema read as it did before.
-        """
+        """Replace the table by one without constraints; `disguised`: its schema reads as before."""
         database = pysqlite3.dbapi2.connect(str(self.database), isolation_level=None)
         try:
             before = database.execute(
@@ -245,7 +239,6 @@ class Intruder:
         self.write([how(row) if row.seq == seq else row for row in self.rows()])
 
     def rechain(self, bodies: Sequence[bytes]) -> list[Row]:
-        """Rows for these bodies as the writer makes them, `prev` and `seq` filled in."""
         rows, prev = [], bytes(32)
         for seq, body in enumerate(bodies):
             filled = raw_body({**json.loads(body), "seq": seq, "prev": prev.hex()})
@@ -317,7 +310,7 @@ def cut(intruder: Intruder, size: int) -> None:
 
 
 def signed_change(intruder: Intruder, seq: int, how: Callable[[dict[str, Any]], Any]) -> None:
-    """Change an entry with the log's key, and everything after it to fit."""
+    """With the log's key, and everything after it to fit."""
     rows = intruder.rows()
     bodies = [row.body for row in rows]
     fields = rows[seq].fields()

@@ -31,7 +31,7 @@ def open_segments(directory: Path, clock: FixedClock | None = None) -> AuditLog:
 
 
 def fill(log: AuditLog, size: int) -> None:
-    """Entries up to this size; a commit ends wherever a segment may."""
+    """A commit ends wherever a segment may."""
     while log.size < size:
         count = min(400, size - log.size, ROWS - log.size % ROWS)
         log.append(*(admin(f"{log.size + n}") for n in range(count))).result()
@@ -59,7 +59,6 @@ def some(log: AuditLog, name: str) -> None:
 
 
 def prune(log: AuditLog, directory: Path, before: int, *people: str, root: str = "") -> Receipt:
-    """Record a prune as the use-case does after its checks."""
     root = root or LogReader(directory).root_before(before)
     fields: dict[str, Json] = {"actor": "uid:0", "before": before, "root": root}
     approvals = [

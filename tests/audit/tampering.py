@@ -110,8 +110,6 @@ class Case:
     """One way.
 
     Attributes:
-        number: in the design.
-        do: the attack.
         seq, code: the appliance's verifier's first finding.
         export: the auditor's first finding; None where an export does not carry the change.
     """

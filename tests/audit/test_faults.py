@@ -2,7 +2,6 @@
 
 strace injects the fault into the real process: the call returns an error and does nothing, or the
 process is killed in it. Then the log is opened again, and everything acknowledged must be there.
-Calls are counted by thread, since the opening thread can end a run before the writer's first call.
 """
 
 import re
@@ -49,8 +48,6 @@ class Fault:
 
 @dataclass
 class Ran:
-    """Counts of the faults that came about, and of those that ended the run."""
-
     came: int = 0
     ended: int = 0
 
@@ -89,7 +86,6 @@ def run_with(
 
 
 def calls_made(forks: Forks, directory: Path, mode: str) -> dict[tuple[str, str], int]:
-    """Each thread's calls on the files of the log in a whole run, by number."""
     found = {}
     for thread in THREADS:
         run = copy(directory, directory.with_suffix(f".{thread}"))
@@ -119,7 +115,6 @@ def before(mode: str, directory: Path) -> Path:
 
 
 def survives(forks: Forks, tmp_path: Path, faults: list[Fault], mode: str = "twenty") -> Ran:
-    """Run after run with a fault; none may lose acknowledged entries."""
     pristine = before(mode, tmp_path / "pristine")
     ran = Ran()
     for number, fault in enumerate(faults):
@@ -133,7 +128,6 @@ def survives(forks: Forks, tmp_path: Path, faults: list[Fault], mode: str = "twe
 
 
 def texts_are_as_the_log_says(directory: Path) -> bool:
-    """True if exactly the unerased texts can be read."""
     reader = LogReader(directory)
     try:
         erased = bool(reader.search(Query(kind="erase")).entries)
@@ -195,7 +189,7 @@ def left_open(directory: Path) -> Path:
 
 
 def recovers(forks: Forks, tmp_path: Path, faults: list[Fault]) -> Ran:
-    """Opening after opening with a fault; the next one closes the intents all the same."""
+    """The next opening closes the intents all the same."""
     dead = left_open(tmp_path / "log")
     ran = Ran()
     for number, fault in enumerate(faults):
@@ -232,9 +226,7 @@ def test_42_44_faults_at_some_calls_of_what_takes_steps(
 
 
 def told(made: dict[tuple[str, str], int], ran: Ran, faults: list[Fault]) -> None:
-    """Print the counts (`-rP`). The last faults may not come about, since random content keys fill
-    one page more or less.
-    """
+    """The last faults may not come about: random content keys fill a page more or less."""
     calls = ", ".join(f"{thread} {call} {n}" for (thread, call), n in made.items() if n)
     came = f"{len(faults)} faults, {ran.came} came about, {ran.ended} ended a run"
     sys.stdout.write(f"{came}: {calls}\n")

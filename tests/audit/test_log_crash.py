@@ -27,7 +27,6 @@ KILLS = 20
 
 
 def run_and_kill(directory: Path, mode: str, lines: int) -> list[tuple[int, str]]:
-    """Start an appender, kill it after so many lines; all its lines."""
     command = [sys.executable, "-m", "tests.audit.appender", str(directory), mode]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as child:
         assert child.stdout is not None

@@ -37,7 +37,7 @@ def outcome(directory: Path, promised: list[tuple[int, str]]) -> str:
 
 
 def outcomes(before: Path, ops: list[Op], place: Path, images: int, seed: int) -> dict[str, int]:
-    """Outcomes of so many images: power goes at each operation in turn, then at any."""
+    """Power goes at each operation in turn, then at any."""
     assert {"write", "sync", "said"} <= {op.what for op in ops}
     assert len(powerloss.said(ops)) == 20
     dice = random.Random(seed)

@@ -88,7 +88,6 @@ def everything(reader: LogReader) -> list[LogEntry]:
 
 
 def expected(reader: LogReader, query: Query, whole: list[LogEntry] | None = None) -> list[int]:
-    """The same by looking at every entry."""
     hits = [e.seq for e in whole or everything(reader) if query.matches(e)]
     low = -1 if query.after is None else query.after
     high = reader.size if query.before is None else query.before

@@ -40,7 +40,7 @@ def earliest(problems: list[tuple[int, str]]) -> tuple[int, set[str]] | None:
 
 
 def first_finding(it: World) -> tuple[int, set[str]] | None:
-    """The verifier's first finding, the same row by row, and divided."""
+    """The same in bulk, row by row, and divided."""
     report = verify_log(it.directory, genesis_public=it.genesis, receipts=it.receipts)
     assert report.ok == (not report.problems)
     with mock.patch.object(ChainCheck, "plain", lambda *_: None):

@@ -1,8 +1,7 @@
 """The log's own writer on a file system that forgets: SQLite's VFS in Python, through APSW.
 
-Everything that SQLite writes, truncates, removes and syncs is noted as `powerloss.Op`, with the
-acknowledgements between. The product's code runs unchanged over a small DBAPI on APSW; HEAD, beside
-the database, is noted as well.
+Everything that SQLite does is noted as `powerloss.Op`, with the acknowledgements between. The
+product's code runs unchanged over a small DBAPI; HEAD is noted as well.
 
 Method: SQLite's test6.c.
 """
@@ -156,7 +155,6 @@ class _Driver:
 
 
 def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op]:
-    """Let the writer answer so many requests; the operations, and the acknowledgements."""
     ops: list[Op] = []
 
     def note_replaced(path: Path, data: bytes) -> None:

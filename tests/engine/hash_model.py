@@ -1,7 +1,7 @@
 """A model without weights: its logits are a hash of its KV cache, position by position.
 
-It keeps what was really written for each slot, in cells that slots share as llama.cpp's do. A token
-at a wrong position or a foreign or stale cell changes every answer that follows.
+Slots share cells as llama.cpp's do. A wrong position or a foreign or stale cell changes every
+answer that follows.
 """
 
 import hashlib
@@ -60,7 +60,6 @@ class HashModel:
             cells[position] = Cell(chunk.sequence.tokens[position], chunk.sequence.adapter)
 
     def check_room(self, chunks: ReadOnly[Chunk]) -> None:
-        """A cache cannot hold more than it has, the paths of labels of a step included."""
         if self._separate:  # there each path has the room of the one before
             longest = {c.sequence.slot: max(map(len, c.paths)) for c in chunks if c.paths}
             sizes = [len(cells) + longest.get(slot, 0) for slot, cells in self.kv.items()]
@@ -96,7 +95,6 @@ class HashModel:
         )
 
     def after(self, chunk: Chunk, path: ReadOnly[int]) -> NDArray[np.float32]:
-        """Logits after some tokens of a label behind the prompt, which is all that the slot has."""
         cells = self.kv[chunk.sequence.slot or 0]
         assert len(cells) == chunk.start == chunk.sequence.prompt_tokens, "the prompt is not there"
         adapter = chunk.sequence.adapter

@@ -1,4 +1,4 @@
-"""What llama.cpp is pointed at: tokens, places, sequences and outputs of one step."""
+"""Tokens, places, sequences and outputs of one step, as llama.cpp gets them."""
 
 import ctypes
 
@@ -26,7 +26,7 @@ def sequence(number: int, tokens: list[int], slot: int | None) -> Sequence:
 
 
 def seen(batch: Batch) -> list[tuple[int, int, int, int]]:
-    """What C code reads: token, position, sequence and whether there is an output, by token."""
+    """By token, as C code reads."""
     struct = batch.struct
     return [
         (struct.token[i], struct.pos[i], struct.seq_id[i][0], struct.logits[i])

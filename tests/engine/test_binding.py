@@ -1,4 +1,4 @@
-"""What a worker may load, and which files it mapped."""
+"""Models that a worker may load, and files it mapped."""
 
 import fcntl
 import mmap

@@ -31,7 +31,6 @@ def take(cells: Cells, wanted: Sequence) -> int:
 
 
 def drive(cells: Cells, capacity: int, ids: int, todo: ReadOnly[Operation]) -> None:
-    """Do operations on the cells and on a plain list of owned cells; they must agree."""
     held: dict[int, int] = {}
     owners: dict[int, Sequence] = {}
     for name, pick, count in todo:

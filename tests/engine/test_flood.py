@@ -91,7 +91,7 @@ class Host:
 
 
 def latency(costs: tuple[float, float, float], *, flood: bool) -> float:
-    """The 95th percentile of B's latency over its last 40 of 50 answers, in seconds."""
+    """95th percentile of B's last 40 of 50 answers, in seconds."""
     host = Host(*costs)
     if flood:
         for _ in range(FLOOD):
@@ -127,8 +127,8 @@ ATTACKS = {  # prompts that fill most of the cache
 
 
 def among_others(*prompts: tuple[str, int]) -> tuple[float, float]:
-    """The same for small requests among those of other apps, perhaps beside long prompts; and the
-    tokens of these that are computed in a second.
+    """Small requests among those of other apps; and the tokens of long prompts computed in a
+    second.
     """
     host = Host(0.008, 0.0075, 0.001, slots=16, cells=2048)
     for app, clients, answer in (("one", 7, 3), ("batch", 4, 12), ("serial", 3, 20)):

@@ -1,4 +1,4 @@
-"""What a worker does with a model that writes text, without a worker around it."""
+"""A model that writes text, without a worker around it."""
 
 import msgspec
 import numpy as np

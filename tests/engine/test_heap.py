@@ -1,4 +1,4 @@
-"""What a worker frees at a switch of adapters is there for the next one: no page is missing."""
+"""Memory freed at a switch of adapters is reused: no page is missing."""
 
 import os
 import statistics

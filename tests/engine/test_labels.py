@@ -44,7 +44,7 @@ def answer(number: int, prompt: tuple[int, ...], length: int) -> Sequence:
 
 
 def alone(prompt: tuple[int, ...], label: tuple[int, ...]) -> float:
-    """The value of one label by brute force: one forward pass of a fresh model for each token."""
+    """By brute force: a pass of a fresh model for each token."""
     total = 0.0
     for at, token in enumerate(label):
         rows: list[NDArray[np.float32]] = []

@@ -1,4 +1,4 @@
-"""What cannot fit a context is refused by its mere number of messages."""
+"""Too many messages for a context are refused unread."""
 
 import pytest
 

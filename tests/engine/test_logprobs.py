@@ -162,11 +162,7 @@ def engine_answers(
     late: Callable[[int], int],
     skip: int = 0,
 ) -> tuple[dict[int, tuple[str, list[TokenLogprob]]], int]:
-    """Text and entries of requests that run together, and how often one began again.
-
-    Args:
-        skip: tokens of each prompt that are not reported, as long as one is left.
-    """
+    """Text and entries of requests that run together, and how often one began again."""
     model = HashModel(capacity, 3)
     engine = Engine(model, Scheduler(Cells(capacity, 3), budget))
     answers: dict[int, tuple[str, list[TokenLogprob]]] = {n: ("", []) for n in asked}
@@ -276,7 +272,6 @@ def scored(runner: ModelRunner) -> tuple[list[int], list[TokenLogprob]]:
 
 
 def teacher_forced(runner: ModelRunner, tokens: list[int], cuts: list[int]) -> NDArray[np.float64]:
-    """Log-softmax of every position's row, computed by llama.cpp in parts that end at the cuts."""
     params = llama.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = 512
     params.n_threads = params.n_threads_batch = 1

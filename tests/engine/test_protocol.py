@@ -1,4 +1,4 @@
-"""What crosses the socket: exact round trips, and nothing else is accepted."""
+"""Messages on the socket: exact round trips, and nothing else is accepted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How far two distributions are apart."""
+"""The distance of two distributions."""
 
 import numpy as np
 import pytest

@@ -80,7 +80,7 @@ def play(
     sampling: Callable[[int], Sampling] = lambda _: Sampling(temperature=0),
     capacity: int | None = None,
 ) -> Forced:
-    """Generate TOKENS for each prompt; requests arrive at their steps, in the order given."""
+    """Requests arrive at their steps, in the order given."""
     config, late = runner.config, arrivals or {}
     cells = Cells(capacity or config.n_ctx, config.slots, separate=config.reproducible)
     engine = Forced(runner, Scheduler(cells, BUDGET, fixed_chunks=config.reproducible), script)

@@ -124,7 +124,6 @@ class Counting(Forced):
 
 
 def turn(engine: Forced, number: int, tokens: list[int], slots: int) -> None:
-    """A turn of a conversation, beside requests of another app that take its room."""
     for other in range(slots - 1):
         asked = sequence(100 + 10 * number + other, 90 + 31 * other)
         asked.slot, asked.max_tokens, asked.ignore_eos = None, ANSWER + 4 * other, True

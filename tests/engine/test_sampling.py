@@ -233,7 +233,6 @@ def reference(
 def adjusted_row(
     sampler: Sampler, logits: NDArray[np.float32], context: ReadOnly[int]
 ) -> NDArray[np.float32]:
-    """The row as it is when the grammar sees it: after penalties and biases."""
     seen: list[NDArray[np.float32]] = []
     sampler.pick(logits, context, restrict=lambda values: seen.append(values.copy()))
     return seen[0]

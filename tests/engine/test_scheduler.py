@@ -203,7 +203,6 @@ class _Player:
         assert plan.chunks or not self.alive, "nothing moves"
 
     def _check_turns(self, plan: StepPlan, answering: set[str]) -> None:
-        """A group with running answers waits for one step of each other group at most."""
         self.waited = {a: self.waited.get(a, 0) + 1 for a in answering if a != plan.adapter}
         assert max(self.waited.values(), default=0) < self.groups, "a group was left waiting"
 

@@ -1,4 +1,4 @@
-"""A computation that takes absurdly long for its size ends its process, whatever it holds."""
+"""An absurdly long computation ends its process, whatever it holds."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""The worker as a program: what it does before and without a model, frame by frame."""
+"""The worker as a program, before and without a model, frame by frame."""
 
 import fcntl
 import hashlib

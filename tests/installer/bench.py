@@ -1,8 +1,7 @@
 """A small bundle through the real builder's and the real installer's code.
 
-Only the load is small: a runtime that borrows this machine's Python, and a product of one module
-with a settings file, a database with a schema version and an append-only log. Everything else is
-what is shipped: install.sh, install.pyz, manifest, signature.
+Only the load is small: this machine's Python, and a product of one module with settings, a database
+and an append-only log.
 """
 
 import base64
@@ -236,7 +235,6 @@ class Bench:
         prefix: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run `install.sh` from a stick below the home directory, as a user would."""
         stick = stick or self.stick
         self.home.mkdir(exist_ok=True)
         command = [*prefix, "sh", str(stick / "install.sh"), "install", "--media", str(stick)]

@@ -1,8 +1,8 @@
 """The faults that an installation must survive, and the tests that show it.
 
 A row is survived when every test that it names was run and passed, in all its cases. `how` is
-`real` (the thing itself), `injected` (a system call is made to answer so, or a process is ended at
-a chosen point), or `stated` (the host's facts are given to the code, for want of such a host).
+`real`, `injected` (a call is made to answer so, or a process is ended at a chosen point), or
+`stated` (the host's facts are given to the code).
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
 """A host with systemd, without any network: Debian 13 in a container of systemd-nspawn.
 
-It boots from a read-only image; its writes are kept beside it, so it can be booted again. One
-script runs as root and ends with the machine being switched off, or at once when the script says a
-certain thing. It has the test machine's kernel: BPF, by which systemd restricts addresses and
-ports, may be missing.
+It boots from a read-only image; its writes are kept beside it, so it can be booted again. It has
+the test machine's kernel: BPF, by which systemd restricts addresses and ports, may be missing.
 """
 
 import os
@@ -47,7 +45,6 @@ def boot(work: Path, script: str, *, end_at: str = "") -> Said:
 
     Args:
         work: with the directory `stick`, which the host sees at /mnt/s; keeps the host's disk.
-        script: of `sh`.
         end_at: the host is ended at once when the script says this.
     """
     if os.geteuid() != 0:

@@ -1,7 +1,6 @@
 """Bare Debian hosts that live through stages, each kept as a layer over the one before.
 
-A failed stage is run again on the layers of those before it. The layers belong to the installed
-bundles, and go with them.
+A failed stage is run again on the layers of those before it.
 """
 
 import os

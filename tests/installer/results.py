@@ -1,8 +1,4 @@
-"""`docs/install-results.md`, from the tests of the installer.
-
-Outcomes and figures of each test are kept beside the bundles, so that a repeated part replaces only
-its own rows.
-"""
+"""`docs/install-results.md`, from the tests of the installer."""
 
 import json
 import os

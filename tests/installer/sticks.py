@@ -28,9 +28,7 @@ MODEL = "smollm2"
 
 @dataclass(frozen=True)
 class Sticks:
-    """Bundles, each a directory: two releases of a lab, one whose self-test is broken, one of a
-    site with its trust metadata and a model that its publisher signed.
-    """
+    """Two releases of a lab, one whose self-test is broken, one of a site with a signed model."""
 
     place: Path
 

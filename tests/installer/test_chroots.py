@@ -206,7 +206,6 @@ def test_remove(host: Host, sticks: Sticks, note: Note) -> None:
 
 @stage("site", ("trixie",))
 def test_site(host: Host, sticks: Sticks) -> None:
-    """Trust metadata and a signed model come on the stick; two people approve it."""
     for name in ("Alice", "Bob"):
         host.write(f"root/{name}.pem", (sticks.place / "people" / f"{name}.pem").read_text())
     root = sha256_file(sticks.root)

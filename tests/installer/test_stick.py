@@ -90,7 +90,6 @@ def test_a_read_that_fails(upgrade: Bench, name: str, calls: str) -> None:
 
 
 def test_contents_that_change_before_they_are_copied(upgrade: Bench) -> None:
-    """The first files were read and believed; later ones are changed."""
     before = upgrade.footprint()
     values = {"stick": str(upgrade.stick), "phase": "begin", "files": "[blob]"}
     upgrade.hook(SPOIL.format(**values) + AFTER_A_LINE)

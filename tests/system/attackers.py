@@ -3,8 +3,7 @@
 usage: python -m tests.system.attackers [--requests N] [--kind KIND]
 
 Prints p50 and p95 of the small requests alone, and beside one attacker of each kind or ten of one
-kind, in milliseconds. All of it runs on one machine: the attackers' own sending counts against the
-server. Both are measured in turns, so that the machine's other work shows in both.
+kind, in milliseconds.
 """
 
 import argparse

@@ -33,10 +33,8 @@ class Server:
     """A server process; start it, talk to it, end it, start it again.
 
     Attributes:
-        secrets: API keys of two apps.
         program: what Python runs as the server; tests spoil it.
         python: which runs it, and the commands.
-        log: its lines after the start, once it has ended.
     """
 
     data: Path
@@ -112,9 +110,7 @@ def serving(
     prepare: Callable[[Services], object] = _nothing,
     program: tuple[str, ...] = ("-m", "appliance"),
 ) -> Iterator[Server]:
-    """A running server with a configuration, restarted if a test ended it; `prepare` gets the parts
-    before the start.
-    """
+    """Restarted if a test ended it; `prepare` gets the parts before."""
     data = make_data(directory, model)
     with (data / "appliance.toml").open("a") as file:
         file.write(config)

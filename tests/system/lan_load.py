@@ -1,8 +1,6 @@
 """A load of every kind of request on the LAN listener, good and bad, by several apps.
 
 Rules: every answer is checked and counted under its kind and status; a wrong one is `Unexplained`.
-Answers are short, so that many fit into an hour of one core. Every hundred requests hold each kind
-as often as `KINDS` says.
 """
 
 import asyncio
@@ -89,7 +87,6 @@ class Load:
     """The load on one server, and its results.
 
     Attributes:
-        secrets: the key of each app.
         seen: requests by kind and result: a status, or `left`.
         closed: requests that were sent again, since a kept connection had been closed meanwhile.
         passed: requests and tokens that passed the quota of each.
@@ -128,7 +125,6 @@ class Load:
             await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
     async def crowd(self) -> None:
-        """As many texts at once as there can ever be: an embedder keeps the room of a batch."""
         asked = {"model": EMBEDDER, "input": [Body("", number).longest for number in range(3)]}
         limits = httpx.Limits(max_connections=AT_ONCE)
         async with httpx.AsyncClient(
@@ -155,7 +151,6 @@ class Load:
         return {"authorization": f"Bearer {self.secrets[app]}"}
 
     def anybody(self, body: "Body") -> dict[str, str]:
-        """The header of one of the apps that may do anything."""
         return self.key(body.choose.choice(["one"] * 4 + ["batch"] * 3 + ["serial"]))
 
     async def _chat(self, client: httpx.AsyncClient, body: "Body") -> str:

@@ -201,7 +201,6 @@ def _log_size(server: Server) -> int:
 
 
 def _events(server: Server, seen: int) -> Counter[tuple[str, str]]:
-    """What the log says of the models' edges: "serving" for a load that ended well."""
     found: Counter[tuple[str, str]] = Counter()
     reader = LogReader(server.data / "audit")
     try:

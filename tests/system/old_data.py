@@ -2,8 +2,7 @@
 
 usage: python -m tests.system.old_data COMMIT
 
-One for each release: `tests/assets/releases/COMMIT.tar.xz` holds `data/` and `made.json`. The code
-and the tests of that commit make it, in a process of its own, by commands where possible.
+One for each release: `tests/assets/releases/COMMIT.tar.xz` holds `data/` and `made.json`.
 """
 
 import asyncio
@@ -97,7 +96,6 @@ def _id(made: dict[str, Any]) -> str:
 
 
 def _before_tasks(root: Path) -> dict[str, Any]:
-    """Signed models, approved, suspended and fresh; requests as the engine's were recorded."""
     lab = importlib.import_module("tests.api.admin.lab")
     logs = importlib.import_module("tests.audit.logs")
     made = lab.make_lab(root)
@@ -115,7 +113,6 @@ def _before_tasks(root: Path) -> dict[str, Any]:
 
 
 def _whole(root: Path) -> dict[str, Any]:
-    """Classifier tasks, a certified route, a sealed dataset, a name and what was answered."""
     world = importlib.import_module("tests.routing.world")
     open_services = importlib.import_module("appliance.app").open_services
     run = importlib.import_module("tests.cli.conftest").run_command

@@ -122,8 +122,8 @@ def worst(one: Rows, other: Rows) -> float:
 
 
 def mixed(runner: Recording) -> tuple[float, list[int]]:
-    """All adapters at once, then all again over what was kept: the worst difference to `alone`, and
-    how many tokens the second round took over.
+    """All at once, then again over what was kept: the worst difference to `alone`, and the tokens
+    taken over.
     """
     isolated = {adapter: alone(runner, adapter) for adapter in ADAPTERS}
     engine = engine_of(runner, runner.config.kept)

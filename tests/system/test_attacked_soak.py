@@ -2,8 +2,7 @@
 
 The load checks each of its answers, so that a refusal of an innocent key fails the test.
 `SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. Results go to the standard
-output (`-s`): sizes at rest, and the times of another app's small requests. Rounds without
-attackers lie between those with them, so that the machine's other work shows in both.
+output (`-s`).
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """A bad night: each fault of the operator guide's table is really produced, and reported
 everywhere.
 
-Where a fault cannot be produced on a test's machine (a full disk, a clock of the host), the limit
-or the injected clock moves instead. Suspended routes and drift over weeks have worlds of their own:
+Where it cannot be, the limit or the injected clock moves instead. Suspended routes and drift:
 tests/routing/test_answering.py, tests/advisor/test_watch.py.
 """
 
@@ -123,9 +122,7 @@ class Night:
         self.tell({code: words})
 
     def tell(self, wanted: Mapping[str, str]) -> None:
-        """Each alarm is in all places, with the next step and since when; `wanted` has words of
-        each message.
-        """
+        """Each alarm is in all places; `wanted` has words of each message."""
         self._onlooker.look()
         place = socket_path(self.services.data)
         with serve_privately(self.services) as path:
@@ -216,7 +213,6 @@ def lab(tmp_path: Path) -> LabData:
 
 @pytest.fixture
 def still_disk(lab: LabData, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """The disk as it is now, whatever other processes write to it; or with so often its room."""
     found = os.statvfs(lab.data)
 
     def room(times: int) -> None:
@@ -676,7 +672,7 @@ async def test_an_engine_is_killed_and_then_dies_again_and_again(
 async def asked(
     services: Services, name: str, limits: Limits | None = None, times: int = 1, tokens: int = 1
 ) -> tuple[int, str]:
-    """Ask as one app, some times at once; the last answer that is none, or 200."""
+    """Some times at once; the last answer that is none, or 200."""
     _, secret = services.keys.create(name, limits=limits or Limits())
     transport = httpx.ASGITransport(create_lan_app(services))
     body = {"model": ID, "prompt": "The", "max_tokens": tokens, "ignore_eos": True}

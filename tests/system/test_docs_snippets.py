@@ -92,7 +92,6 @@ def execute(
 
 @contextmanager
 def served(data: Path, model: str = MODEL) -> Iterator[str]:
-    """`appliance serve` with a model ready; its address. It must end well on SIGTERM."""
     process = subprocess.Popen(
         ["appliance", "serve", "--port", "0"],
         stderr=subprocess.PIPE,

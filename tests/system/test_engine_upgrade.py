@@ -2,7 +2,7 @@
 suspends the others before an app gets an answer.
 
 The builds are the installed one and another of the same version in the user's cache, with other
-kernels. Both have an environment of their own; the data directory is the same.
+kernels.
 """
 
 import json
@@ -46,10 +46,7 @@ def _linked(source: str, target: str) -> None:
 
 
 def environment(root: Path) -> Path:
-    """The Python of a copy of this environment that has another build of llama.cpp.
-
-    The build without our kernels, if the cache has one, since it differs most.
-    """
+    """A copy of this environment with another build, without our kernels if the cache has one."""
     wheels = []
     for facts in (cache_root() / "llama-wheels").glob("*/facts.json"):
         told = json.loads(facts.read_text())
@@ -112,7 +109,6 @@ def asked(server: Server, task: str) -> tuple[int, str]:
 
 
 def carried(server: Server) -> dict[str, dict[str, Any]]:
-    """What came of the jobs that the server began by itself, once all have ended."""
     for _ in range(600):
         jobs = [j for j in server.command("job", "list")["jobs"] if j["kind"] == "carry"]
         if len(jobs) == 2 and all(j["ended"] for j in jobs):

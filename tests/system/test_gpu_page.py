@@ -26,7 +26,6 @@ def test_the_settings_are_settings() -> None:
 
 
 def test_cuda_is_refused_and_another_model_answers(tmp_path: Path, shallow_path: Path) -> None:
-    """The refused model is not served by the processor; another one is."""
     if driver_facts() is not None:
         pytest.skip("an NVIDIA driver is loaded on this host")
     data = make_models(tmp_path, dict.fromkeys((ID, MODEL), shallow_path))

@@ -1,7 +1,7 @@
 """Blocks of the guides that no other test runs, on one server with a small model.
 
-A block runs as it stands, by bash, but for names of the reader's own: placeholders, places of an
-installation, and a model where a page has another. A line that two people type is run for both.
+A block runs as it stands, by bash, but for names of the reader's own. A line that two people type
+is run for both.
 """
 
 import json

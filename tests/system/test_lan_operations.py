@@ -1,4 +1,4 @@
-"""What an operator does to a LAN listener while answers run: certificates, keys, metrics, logs."""
+"""An operator's deeds at a LAN listener while answers run: certificates, keys, metrics, logs."""
 
 import contextlib
 import json

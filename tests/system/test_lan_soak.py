@@ -128,7 +128,6 @@ def check(server: Live, load: Load, count: int, rounds: int) -> None:
 
 
 def check_answers(server: Live) -> Path:
-    """No worker ended, nothing failed, and the log is whole; the data directory."""
     status = server.run("status", "--json").document
     data = Path(status["data"])
     assert not any(worker["restarts"] for worker in status["workers"]), status
@@ -139,7 +138,6 @@ def check_answers(server: Live) -> Path:
 
 
 def check_quotas(load: Load) -> None:
-    """Each limited key got its quota and not more; some of its requests had to be refused."""
     minutes = 1 + (time.monotonic() - load.begun) / 60  # the first one's at once
     assert 0 < load.passed["few requests: requests"] <= RPM * minutes
     assert 0 < load.passed["few tokens: tokens"] <= TPM * minutes

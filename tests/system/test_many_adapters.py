@@ -1,8 +1,4 @@
-"""64 adapters on one base, interleaved with none: each answers as it does alone.
-
-In reproducible mode, where logits are equal to the last bit whoever else is there, so that any
-mixing shows; with a small prompt, since 65 of them answer alone and together.
-"""
+"""64 adapters on one base, interleaved with none: each answers as it does alone."""
 
 import os
 import random

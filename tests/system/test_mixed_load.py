@@ -67,7 +67,6 @@ def test_each_thing_that_must_not_be_is_a_problem() -> None:
 
 @pytest.mark.slow
 async def test_five_thousand_requests(tmp_path: Path, default_model_path: Path) -> None:
-    """`python -m benchmarks.mixed_load` does the same and keeps what it saw."""
     with three_models(tmp_path, default_model_path) as served:
         run = await mixed(*served, 5_000)
     assert run.problems() == []

@@ -148,7 +148,6 @@ async def test_it_is_upgraded_and_verified_and_answers(old: Old) -> None:
 
 
 async def answers_as_before(services: Services, old: Old) -> None:
-    """A task, a name and a route answer an app of then; receipts of now and of then hold."""
     genesis = (old.data / "audit" / "genesis.pub").read_text()
     requests = list(old.made["requests"])
     async with lan(services, old.made["secrets"]["app"]) as client:

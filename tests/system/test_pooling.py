@@ -245,7 +245,6 @@ async def test_each_example_of_the_openapi_document_gets_the_answer_that_it_desc
 
 
 def example(document: Any, operation: Any) -> dict[str, Any] | None:
-    """The first example of a body; every operation that takes one shows one."""
     if "requestBody" not in operation:
         return None
     schema = operation["requestBody"]["content"]["application/json"]["schema"]

@@ -1,4 +1,4 @@
-"""What prompts have in common is computed once, told truthfully, and shared by no two apps."""
+"""Common prefixes are computed once, told truthfully, and shared by no two apps."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,6 +1,6 @@
-"""What `trust update` revokes ends with its answer: real worker, real stream, real log.
+"""A revocation by `trust update` ends the running answer: real worker, stream and log.
 
-The way of the files from a stick over the socket is in test_trust_story.py.
+The files' way from a stick: test_trust_story.py.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """Running streams keep their pace while models change on a slow disk.
 
-No test here measures time: an entry about a model, or a write to `appliance.db`, becomes durable
-only after the stream has moved on by some pieces. If the event loop waited for the disk, the stream
-would stand still and nothing would ever end.
+No test measures time: an entry about a model, or a write to `appliance.db`, becomes durable only
+after the stream has moved on by some pieces.
 """
 
 import asyncio
@@ -95,7 +94,7 @@ class SlowDisk:
 async def beside(
     two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Services, SlowDisk]]:
-    """Model "one" answers without end, one answer after another; the disk is slow for models."""
+    """Model "one" answers without end; the disk is slow for models."""
     shutil.copytree(two, tmp_path / "copy")
     with open_services(tmp_path / "copy", config=config()) as services:
         await services.pool.load(ACTOR, "one")

@@ -1,4 +1,4 @@
-"""What is left when the engine or the server itself dies, and after a lot of coming and going."""
+"""A dead engine or server, and much coming and going, leave nothing behind."""
 
 import asyncio
 import contextlib

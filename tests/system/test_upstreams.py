@@ -122,7 +122,6 @@ async def test_documents_of_both_are_in_the_order_of_the_published_model(
 
 @asynccontextmanager
 async def pooled(root: Path, model: Path, does: ModelKind) -> AsyncIterator[Services]:
-    """A stock server and another appliance that have a model which writes no text."""
     with (
         llama_server(model, kind=does) as stock,
         appliance(root / "other", model) as other,

@@ -2,11 +2,10 @@
 
 usage: python -m tests.system.time_sweep [--count N] [--seed N] [--match TEXT]
 
-Every case is a body with one value of one shape and one size in one place; the largest is almost
-as large as a body may be. Cases go to a real server, one after the other; the cost is the processor
-time of the server and of its workers from before the request until the answer. Contexts are short,
-so that computing adds little. Prints the number of cases, those that failed, and the dearest. The
-server's rest after large bodies is off here.
+Every case is a body with one value of one shape and one size in one place; the largest is almost as
+large as a body may be. Cases go to a real server, one after the other; the cost is the processor
+time of the server and its workers. Prints the number of cases, those that failed, and the dearest.
+The server's rest after large bodies is off here.
 """
 
 import argparse
@@ -320,7 +319,6 @@ def places() -> Iterator[tuple[str, str, Make]]:
 
 
 def cases() -> Iterator[tuple[str, str, Make, str, int]]:
-    """Every place with every shape and size: place, path, how the body is made, shape, size."""
     for place, path, make in places():
         for shape, size in itertools.product(SHAPES, SIZES):
             yield place, path, make, shape, size
@@ -352,9 +350,7 @@ def spent(server: Live) -> float:
 
 @dataclass
 class Seen:
-    """Results of a run: seconds of a core by case, statuses, and the cases with faults of the
-    server.
-    """
+    """Seconds of a core by case, statuses, and cases with faults of the server."""
 
     took: dict[str, float] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)

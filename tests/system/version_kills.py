@@ -2,9 +2,8 @@
 
     python -m tests.system.version_kills DIRECTORY KILLS SEED     counts on stdout, in JSON
 
-Rules: each run is a fork of this process, which imported everything and opened nothing; it ends by
-SIGKILL at a random moment, or by itself. Then this process opens the data directory as a server
-does at its start, and looks: the name answers by exactly one version, whose certificate holds.
+Rules: each run is a fork, which ends by SIGKILL at a random moment, or by itself. Then the name
+answers by exactly one version, whose certificate holds.
 """
 
 import asyncio
@@ -71,7 +70,6 @@ def logged(services: Services, action: str, **fields: Json) -> None:
 
 
 def certificate(services: Services, task: str) -> bytes:
-    """That the version passed its gate."""
     wanted: Specification = terms(services, task, "orders-data")
     now = services.clock.wall_us()
     at = GateCircumstances(
@@ -109,9 +107,7 @@ async def run(data: Path) -> None:
 
 
 def check(data: Path) -> str:
-    """Look as a server does at its start; what was found, in a word. AssertionError: a broken
-    promise.
-    """
+    """As a server does at its start; AssertionError: a broken promise."""
     with open_services(data, config=SMALL) as services:
         policy = load_policy(data / "trust")
         tasks = ApprovedTasks(services.store, lambda: policy)
@@ -143,7 +139,6 @@ def served_without(data: Path) -> None:
 
 
 def main(root: Path, kills: int, seed: int) -> dict[str, Any]:
-    """What was found after the kills: how often each state."""
     data = made(root)
     drawn, found = random.Random(seed), Counter[str]()
     begun = time.monotonic()

@@ -29,7 +29,6 @@ class Outcome:
     """Result of one artifact.
 
     Attributes:
-        code: of the refusal; empty when it was accepted.
         crashed: another exception than a refusal.
         unchanged: the files and approvals of the store are as before.
         entries: codes of the audit entries that end in a refusal.

@@ -129,7 +129,7 @@ def model_sig(
     key: ec.EllipticCurvePrivateKey,
     change: Callable[[dict[str, Any]], object] = lambda statement: None,
 ) -> bytes:
-    """A validly signed `model.sig` over a statement that `change` may have broken."""
+    """`change` may have broken the statement."""
     document = statement(files)
     change(document)
     return as_json(bundle(as_json(document), key))
@@ -148,7 +148,6 @@ def resign(
     key: ec.EllipticCurvePrivateKey,
     change: Callable[[dict[str, Any]], object] = lambda statement: None,
 ) -> None:
-    """Write `model.sig` over the present files of a directory."""
     (path / "model.sig").write_bytes(model_sig(digests_below(path), key, change))
 
 

@@ -265,7 +265,7 @@ def no_hashes(sim: Simulator) -> Simulator:
 
 
 def twice(sim: Simulator) -> Offer:
-    """One key of the root under two names: one person makes a threshold of two."""
+    """One person makes a threshold of two."""
 
     def double(root: Root) -> None:
         key = copy.deepcopy(sim.keys["root"][0].public_key)

@@ -1,7 +1,4 @@
-"""Each bad adapter is refused with its code, changes nothing, is recorded once, crashes nothing.
-
-Each check is needed: without it, a case is not refused as it must be (test_mutants.py).
-"""
+"""Each bad adapter is refused with its code, changes nothing, is recorded once, crashes nothing."""
 
 from collections.abc import Iterator
 

@@ -82,7 +82,6 @@ async def new_advice(
 
 
 def _gates(services: Services, task: str) -> tuple[list[GateCertificate], str]:
-    """The gates of a task as it is stored, and the model that it needs."""
     records = (each for each in services.store.inventory.records() if each.id == task)
     stored = next(records, None)
     if stored is None or stored.digest is None:

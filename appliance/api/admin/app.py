@@ -1,7 +1,7 @@
 """The admin app: what people do with the appliance, over a Unix socket only.
 
 Rules: no route without a role; no interactive documentation; bodies are bounded. The same app
-answers a command when no server runs, so each command has one implementation and one audit trail.
+answers a command when no server runs.
 """
 
 from fastapi import FastAPI
@@ -49,9 +49,7 @@ _MAX_BODY_BYTES = 8 << 20  # trust metadata at its limits, in base64
 
 
 def create_admin_app(services: Services, *, served: bool = True, url: str = "") -> FastAPI:
-    """The app over these services; not `served` when a command uses it by itself while no server
-    runs.
-    """
+    """The app over these services; not `served` when a command uses it while no server runs."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.state.admin = AdminState(
         services=services,

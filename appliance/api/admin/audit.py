@@ -68,9 +68,8 @@ def search(
 
 
 def _pseudonym(person: Person, services: Services, query: wire.EntryQuery) -> wire.EntryQuery:
-    """The query with a person's name as the log has it.
-
-    Trying names reveals whose pseudonym is whose: that takes an admin, and is recorded.
+    """The query with a name as the log has it. Trying names reveals whose pseudonym is whose: that
+    takes an admin, and is recorded.
     """
     aliases, asked = services.end_users.aliases, query.end_user
     if asked is None or not aliases.resolves(asked):
@@ -164,7 +163,7 @@ def entry_of(entry: LogEntry) -> wire.Entry:
 
 
 def verification(data: FilePath, wanted: wire.VerifyRange, report: Report) -> wire.Verification:
-    """Check the log of a data directory; needs only its files."""
+    """Check a log; needs only its files."""
     return _verification(verified(data / "audit", wanted, report))
 
 

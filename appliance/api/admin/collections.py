@@ -1,7 +1,7 @@
 """Routes of collections and of groups of keys.
 
-Rules: each change and each search is recorded before it is made or leaves; entries name documents
-by digest, so that the log keeps no text that is removed later.
+Rules: each change and each search is recorded first; entries name documents by digest, so that the
+log keeps no removed text.
 """
 
 import asyncio
@@ -222,7 +222,7 @@ async def _record(
     more: dict[str, Json],
     digests: Sequence[str] = (),
 ) -> None:
-    """Record a change; digests of documents are one text, so that short ones are found."""
+    """Digests of documents are one text, so that short ones are found."""
     fields: dict[str, Json] = {"actor": person.actor, "action": action, "collection": name}
     texts = {"documents": json.dumps(list(digests)).encode()} if digests else {}
     await append(services.audit, Draft("admin", {**fields, **more}, texts))

@@ -83,7 +83,7 @@ def capture_items(person: PersonDep, services: ServicesDep, wanted: wire.Capture
 
 
 def _answer(services: Services, request_id: str, key_id: str) -> tuple[int, str] | None:
-    """A request's answer and the number of its outcome; None where it was not kept."""
+    """A request's answer and its outcome's number; None where it was not kept."""
     _, outcome = services.reader.find_request(request_id, key_id)
     if outcome is None:
         return None

@@ -1,7 +1,6 @@
 """The routes of the endpoints, and their dependencies: the services, and a caller.
 
-Rules: every route belongs to an endpoint, which has the lowest role; the caller's role comes from
-the peer of the socket only.
+Rules: the endpoint has the lowest role; the caller's role comes from the peer of the socket only.
 """
 
 import pwd
@@ -81,7 +80,7 @@ async def _caller(request: Request, state: Annotated[AdminState, Depends(_state)
 
 
 def demand(person: Person, needed: Role) -> None:
-    """Refuse a person whose role is lower. Raises Forbidden (`forbidden`)."""
+    """Refuse a person whose role is lower."""
     if not allows(person.role, needed):
         raise Forbidden(
             "forbidden", f"This needs the role {needed}; uid {person.uid} has {person.role}."
@@ -108,7 +107,7 @@ class RoleNeeded:
 
 
 class Routes(APIRouter):
-    """Routes of endpoints: each lacks only the function that answers."""
+    """Routes of endpoints."""
 
     def serves(self, at: Endpoint[Any, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
         """Make the decorated function answer an endpoint."""

@@ -15,7 +15,7 @@ def admin_error(error: ApplianceError) -> ErrorBody:
 
 
 def install_admin_errors(app: FastAPI) -> None:
-    """Answer every error of a route or of the framework in our shape."""
+    """Answer every error in our shape."""
     install_error_handlers(app)
     app.add_exception_handler(ApplianceError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)

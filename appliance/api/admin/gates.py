@@ -151,7 +151,7 @@ def _ledger(services: Services, dataset: str) -> wire.Ledger:
 
 
 def seal_of(services: Services, dataset: str) -> Seal:
-    """The seal of a stored dataset. Raises StateRefused (`dataset_not_sealed`)."""
+    """The seal of a stored dataset."""
     with services.store.inventory.open(dataset) as artifact:
         if datasets.FILE not in artifact.sizes or sealing.FILE not in artifact.sizes:
             raise StateRefused("dataset_not_sealed", f"{dataset} is no sealed dataset.")
@@ -218,7 +218,6 @@ def _unbounded(services: Services) -> list[wire.Certificate]:
 
 
 def _today(services: Services, shown: wire.Certificate) -> str:
-    """The verdict of a certificate's outcomes by today's interval."""
     found = evaluation.verify(shown.envelope.encode(), services.policy())
     look = services.ledger.of_certificate(found.circumstances.carried_from or found.id)
     if look is None:
@@ -333,7 +332,6 @@ async def outcomes(
 
 
 def _outcomes(services: Services, job_id: int, look: ledgers.LedgerLook | None) -> Sequence[Lined]:
-    """The outcomes of a job that took a look. Raises EvaluationRefused."""
     kek, directory = (
         LogFiles(services.data / "audit").key_encryption_key(),
         services.data / DIRECTORY,

@@ -69,7 +69,7 @@ def revoke_key(person: PersonDep, services: ServicesDep, key_id: str) -> wire.Ke
 
 
 def _tasks_only(services: Services, wanted: wire.KeyCreate) -> bool:
-    """As asked; by default a site's key gets tasks unless it names its models."""
+    """By default a site's key gets tasks unless it names its models."""
     if wanted.tasks_only is not None:
         return wanted.tasks_only
     return services.profile == "site" and not wanted.models

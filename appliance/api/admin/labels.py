@@ -1,8 +1,8 @@
 """Routes of the label queues: make, label, compare, take the answers, remove.
 
 Rules: a rater is the user at the other end of the socket; labels are not compared until both raters
-have finished; the log has which item a person labelled and not how, because a rater may read the
-log; the entry of the answers that were taken commits to them.
+have finished; the log has no label, because a rater may read it; the entry of the answers taken
+commits to them.
 """
 
 import json

@@ -30,9 +30,7 @@ async def metrics(state: State) -> Response:
 
 
 def exposition(services: Services, unknown_roles: tuple[str, ...], *, served: bool = True) -> str:
-    """The text that Prometheus reads; blocks. Not `served` while a command has the services by
-    itself.
-    """
+    """The text that Prometheus reads; blocks."""
     found = services.metrics
     workers = services.supervisor.status()
     for worker in workers:

@@ -22,7 +22,7 @@ router = Routes()
 
 
 def model_of(services: Services, record: ModelRecord) -> wire.Model:
-    """A record of the store as the admin socket reports it."""
+    """A record as the admin socket reports it."""
     model = services.pool.model(record.id)
     needs, idle, load = model.needs, model.idle_seconds, model.attempt
     served = model.served

@@ -1,7 +1,7 @@
 """Identity of the peer on the admin socket, from the kernel.
 
 Rules: uid and groups come from SO_PEERCRED and SO_PEERGROUPS (unix(7)), taken when the connection
-is made, never from anything that the peer sends. A request without a peer is denied.
+is made. A request without a peer is denied.
 """
 
 import array

@@ -25,7 +25,7 @@ _LOOK_S: Final = 0.002
 
 @contextlib.contextmanager
 def serve_privately(services: Services) -> Iterator[Path]:
-    """Serve the admin app from a thread until the block ends; yields the path of its socket."""
+    """Serve the admin app until the block ends; yields its socket's path."""
     with tempfile.TemporaryDirectory(prefix="appliance-") as directory:
         path = Path(directory) / "admin.sock"
         with serve_in_thread(create_admin_app(services, served=False), path):
@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
         self._ended = asyncio.Event()
 
     def end(self) -> None:
-        """Take no more connections, and end after the requests under way."""
+        """End after the requests under way."""
         self.should_exit = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
@@ -79,7 +79,7 @@ class _Server(uvicorn.Server):
             await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close idle connections, and wait some seconds at most for the rest."""
+        """Close idle connections; wait some seconds at most for the rest."""
         for listening in self.servers:
             listening.close()
         for connection in list(self.server_state.connections):

@@ -1,10 +1,9 @@
 """Rights of each role on the admin socket.
 
-Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other
-users and groups a role; of several the highest counts; everyone else is denied. Names are resolved
-once, at start: an unknown one gives no right and is reported by `status` and `doctor`. With a
-directory only its people have a role, also by its groups; root and the owner are not looked up, so
-an outage does not lock them out. There is no admin key.
+Rules: root and the owner of the data directory are admins always; `[admin.roles]` gives other users
+and groups a role; of several the highest counts. Names are resolved once, at start: an unknown one
+gives no right and is reported. With a directory only its people have a role, also by its groups;
+root and the owner are not looked up, so an outage does not lock them out.
 """
 
 import grp
@@ -55,7 +54,6 @@ def resolve_role(
     """The highest role of a peer, or None when it has none.
 
     Args:
-        gids: its primary and supplementary groups.
         people: groups of `[groups]` in which a directory lists the peer.
     """
     if unquestioned(uid, owner_uid):

@@ -160,7 +160,7 @@ async def _small(services: Services, record: ArtifactRecord[RouteFacts]) -> Load
 
 
 def _said(loaded: LoadedTask, label: str) -> str:
-    """A person's correct answer as one text. Raises StateRefused (`item_unknown`) for no answer."""
+    """A person's answer as one text; `item_unknown` for no answer."""
     form = form_of(loaded)
     try:
         answer = label if form.schema is None else json.loads(label)
@@ -173,7 +173,7 @@ def _said(loaded: LoadedTask, label: str) -> str:
 
 
 def _same(loaded: LoadedTask, said: str, answer: str) -> bool:
-    """True if `said` makes an answer right, by the rules of the task."""
+    """True if `said` makes an answer right."""
     try:
         return scoring.score(loaded.task, said, answer) == 1
     except ValueError:  # a text that stands for a pattern and is none
@@ -191,7 +191,6 @@ def _input(services: Services, found: Sample) -> dict[str, JsonValue]:
 
 
 def _record(services: Services, route: str) -> ArtifactRecord[RouteFacts]:
-    """The record of a verified route. Raises StateRefused."""
     record = services.store.inventory.record_of(route, RouteFacts)
     if record is None or record.digest is None:
         raise StateRefused("artifact_kind", f"{route} is no route that was verified.")

@@ -50,7 +50,7 @@ def show_status(person: PersonDep, state: State) -> wire.Status:
 
 
 def incidents(services: Services, unknown_roles: tuple[str, ...]) -> tuple[Alarm, ...]:
-    """Everything that is wrong now and since when, critical things first. Blocks."""
+    """Everything wrong now, critical things first. Blocks."""
     facts = gathered(services, unknown_roles)
     return services.incidents.dated(rules.alarms(facts), facts.now_us)
 

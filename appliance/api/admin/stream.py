@@ -1,8 +1,7 @@
 """Long work as a stream of JSON lines: progress first, then one result or one error.
 
-Rules: the newest progress report of each phase is kept, so that a slow reader holds nothing up;
-when the last reader of a job leaves, the job stops at its next safe point unless it is wanted
-otherwise; other work ends when its reader leaves.
+Rules: a slow reader holds nothing up; when the last reader of a job leaves, the job stops at its
+next safe point unless it is wanted otherwise; other work ends.
 """
 
 import asyncio
@@ -107,6 +106,5 @@ def _line(line: StreamLine) -> str:
 
 
 def _retrieve(task: "asyncio.Future[BaseModel]") -> None:
-    """Mark the error of abandoned work as seen."""
     if not task.cancelled():
         task.exception()

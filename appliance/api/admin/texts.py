@@ -56,7 +56,7 @@ def _texts(services: Services, model_id: str) -> tuple[SignedArtifact, Vetted]:
 def _before(
     services: Services, model_id: str
 ) -> Iterator[tuple[str, tuple[SignedArtifact, Vetted]]]:
-    """The versions served before whose artifacts are still stored and acceptable."""
+    """Versions served before, still stored and acceptable."""
     record = services.store.inventory.record(base_of(model_id) or model_id)
     for other in served_before(record, services.store.inventory.records(), services.reader):
         try:

@@ -6,10 +6,8 @@ from appliance.errors import BadRequest
 
 
 def microseconds(text: str, param: str) -> int:
-    """A date or time in ISO 8601 as microseconds since the epoch; without a zone it is UTC.
-
-    Raises:
-        BadRequest: `invalid_value`.
+    """A date or time in ISO 8601 as microseconds since the epoch; without a zone UTC
+    (`invalid_value`).
     """
     try:
         moment = datetime.fromisoformat(text)

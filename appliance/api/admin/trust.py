@@ -55,8 +55,7 @@ async def update_trust(
 def metadata_of(services: Services) -> wire.TrustMetadata:
     """The site's trust metadata and its freshness.
 
-    Raises:
-        PolicyRefused: `trust_profile` in a lab, and what reading raises.
+    `trust_profile` in a lab.
     """
     trusted = services.trust.trusted()
     if trusted is None:

@@ -85,9 +85,7 @@ def _page(services: Services, job_id: int, against: int | None) -> str:
 
 
 def _side(services: Services, number: int, told: TrainingRecord) -> comparing.ComparedTuning:
-    """A tuning with its outcomes on dev, or with the reason why there are none; `told` is its
-    result or record.
-    """
+    """A tuning with its outcomes on dev, or why none; `told` is its result or record."""
     kept = dev_outcomes.read(_directory(services, number), told.outcomes_sha256)
     return comparing.ComparedTuning(number, told.best, kept)
 
@@ -110,7 +108,6 @@ def _paired(found: comparing.PairedTunings) -> wire.Paired:
 
 
 def _result(job: StoredJob) -> AdapterTuned:
-    """The result of a tuning. Raises TuningRefused (`report_missing`)."""
     found = read(job.kind, json.loads(job.result or "{}"))
     if not isinstance(found, AdapterTuned):
         raise TuningRefused("report_missing", f"Job {job.id} trained no adapter.")

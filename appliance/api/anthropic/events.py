@@ -177,7 +177,7 @@ class MessagesFormat(Format):
 
 
 def _arguments(block: _CallBlock, spelled: str) -> object:
-    """The object that a call's text spells; if it was cut off, its beginning."""
+    """A call's object; if cut off, its beginning."""
     called = CalledFunction(name=block.name, arguments=spelled)
     with suppress(PydanticCustomError):
         return ToolCall(id=block.id, function=called).spoken()["function"]["arguments"]

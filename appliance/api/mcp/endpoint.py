@@ -73,7 +73,7 @@ async def mcp(request: Request, caller: CallerDep) -> Response:
 
 
 async def _body(request: Request) -> Any:
-    """The value of the body. Raises RpcRefused where it is no JSON."""
+    """The body's value. Raises RpcRefused where it is no JSON."""
     try:
         return await request.json()
     except BadRequest as error:

@@ -73,7 +73,6 @@ class RpcAsked:
         return RpcRefused(error, self.message.id, status if self.alone else 200)
 
     def read(self, model: type[M]) -> M:
-        """The parameters. Raises RpcRefused."""
         try:
             return model.model_validate(self.message.params)
         except ValidationError as error:
@@ -87,11 +86,7 @@ def named(error: ValidationError) -> str:
 
 
 def asked(body: JsonValue, headers: Headers) -> RpcAsked | None:
-    """The request in a body; None for a notice.
-
-    Raises:
-        RpcRefused: no message, of no version here, or at odds with its headers.
-    """
+    """The request in a body; None for a notice."""
     if not isinstance(body, Mapping):
         what = "The body is not one message; batches are not taken."
         raise RpcRefused(RpcError(code=INVALID_REQUEST, message=what))

@@ -1,7 +1,7 @@
 """The tools of `/mcp`, each a request as the HTTP API takes it.
 
-Rules: a tool does what its route does, with the key's rights, quota and place in the queue, and
-leaves the same entries in the audit log; none changes anything on the server.
+Rules: a tool does what its route does, with the same rights, quota and entries in the log; none
+changes anything on the server.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class McpTool(Generic[A]):
     forms: frozenset[str] = frozenset()
 
     async def call(self, services: Services, caller: Caller, given: JsonValue) -> BaseModel:
-        """Call it. Raises BadRequest (`invalid_value`) for the arguments, and as `work`."""
+        """Call it (`invalid_value` for the arguments)."""
         try:
             arguments = self.arguments.model_validate(given)
         except ValidationError as error:
@@ -66,7 +66,6 @@ class McpTool(Generic[A]):
         return await self.work(services, caller, arguments)
 
     def listed(self, services: Services, principal: Principal) -> ToolListed:
-        """The tool in a key's list."""
         taken = self.arguments.model_json_schema()
         cards = services.inference.cards(principal) if self.forms else []
         names = sorted(card.id for card in cards if card.form in self.forms)

@@ -192,7 +192,7 @@ async def begun(start: Callable[[], Awaitable[ServedAnswer]]) -> AsyncIterator[S
 
 
 async def collected(pieces: AsyncIterable[Delta], form: Format) -> list[PartialChoice]:
-    """The choices of a whole answer. Raises what the answer raises."""
+    """The choices of a whole answer."""
     choices = [PartialChoice() for _ in range(form.choices)]
     async for delta in pieces:
         form.note(delta)

@@ -1,7 +1,6 @@
 """The lines of batches, asked of the routes' own handlers without a connection.
 
-Rules: the layers before a route are skipped, since the key was checked; those behind it are the
-same.
+Only the layers before a route are skipped.
 """
 
 import asyncio

@@ -127,7 +127,7 @@ def _of(request: Request, caller: Caller) -> KeptConversations:
 
 
 def _own(items: list[Item]) -> list[Item]:
-    """The items. Raises BadRequest (`unsupported_parameter`) for a reference to another's."""
+    """The items (`unsupported_parameter` for a reference to another's)."""
     for place, item in enumerate(items):
         if item.type == "item_reference":
             where = f"items[{place}]"

@@ -26,9 +26,7 @@ from appliance.wire.openai.files import FileForm, FileObject, FileObjects, Remov
 
 
 async def for_app(request: Request) -> None:
-    """Refuse a person's request: a batch has the rights of the app. Raises Forbidden
-    (`batch_for_person`).
-    """
+    """Refuse a person's request: a batch has the rights of the app."""
     principal: Principal = request.scope["state"]["principal"]
     if principal.for_people or principal.known is not None:
         raise Forbidden("batch_for_person", "Files and batches are an app's own.")
@@ -158,7 +156,7 @@ def shown(found: KeptFile) -> FileObject:
 
 
 def check_keeps(services: Services, principal: Principal) -> None:
-    """Refuse a key whose texts are not kept. Raises Forbidden (`files_retention`)."""
+    """Refuse a key whose texts are not kept."""
     if not services.kept.keeps(principal):
         raise Forbidden("files_retention", "Texts of this key are not kept, so no file is.")
 
@@ -166,9 +164,7 @@ def check_keeps(services: Services, principal: Principal) -> None:
 def page(
     found: Sequence[One], ids: Sequence[str], after: str | None, limit: int
 ) -> tuple[Sequence[One], bool]:
-    """The part of a list after an id, and whether more follows. Raises BadRequest
-    (`invalid_value`).
-    """
+    """The part of a list after an id, and whether more follows."""
     if after is not None and after not in ids:
         raise BadRequest("invalid_value", "after: it is not in the list.", param="after")
     first = 0 if after is None else ids.index(after) + 1

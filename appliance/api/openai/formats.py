@@ -102,7 +102,6 @@ class Format(ABC):
         }
 
     def note(self, delta: Delta) -> None:
-        """Count the tokens of reasoning in a piece."""
         thought = self._thoughts[delta.index]
         thought.push(delta.text)
         if thought.thinks:
@@ -110,7 +109,7 @@ class Format(ABC):
 
     @abstractmethod
     def whole(self, choices: Sequence[PartialChoice]) -> BaseModel:
-        """The answer as one document, once every choice has ended."""
+        """The document, once every choice has ended."""
 
     @abstractmethod
     def opening(self) -> bytes:
@@ -118,14 +117,14 @@ class Format(ABC):
 
     @abstractmethod
     def piece(self, delta: Delta) -> bytes:
-        """The chunk of one delta's text, without its finish reason."""
+        """One delta's chunk, without its finish reason."""
 
     @abstractmethod
     def end(self, last: Delta) -> bytes:
-        """The chunk that says why a choice ended, with its last piece; it has no text."""
+        """The chunk with a choice's finish reason; it has no text."""
 
     async def keep(self) -> None:
-        """Keep a complete answer that is to be kept, before its end leaves."""
+        """Keep a complete answer, before its end leaves."""
         return
 
     def closing(self) -> bytes:
@@ -138,7 +137,6 @@ class Format(ABC):
         return end + DONE
 
     def failing(self, error: ApplianceError) -> bytes:
-        """The end of a stream that failed after it began."""
         return error_event(error)
 
     def usage(self) -> Usage:

@@ -21,7 +21,7 @@ def answer(
     generations: Sequence[GenerationRequest],
     form: type[Format],
 ) -> Answer:
-    """The response to a request for text; a generation for each prompt."""
+    """One generation for each prompt."""
     log_ignored(body, caller.request_id)
     asker = asking_for(request, caller, person_of(body))
     return Answer(

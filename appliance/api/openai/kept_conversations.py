@@ -36,7 +36,7 @@ class KeptConversation(msgspec.Struct):
         return [Item.model_validate_json(item) for item in self.items]
 
     def check_room(self) -> None:
-        """Refuse one that is full. Raises BadRequest (`invalid_value`)."""
+        """Refuse one that is full (`invalid_value`)."""
         count, size = len(self.items), sum(map(len, self.items))
         if count > MOST_ITEMS or size > MOST_BYTES:
             what = f"conversation: {count} items of {size} bytes are more than one keeps."
@@ -52,13 +52,7 @@ class KeptConversations:
         self._now = services.clock.wall_us() // 1_000_000
 
     async def create(self, items: Sequence[Item], metadata: dict[str, str]) -> KeptConversation:
-        """Begin a conversation.
-
-        Raises:
-            Forbidden: `forbidden` where none is kept.
-            Overloaded: `kept_answers_full`.
-            BadRequest: `invalid_value` for too much.
-        """
+        """Begin one (`forbidden` where none is kept, `kept_answers_full`, `invalid_value`)."""
         if not self._seconds or not self._kept.keeps(self._principal):
             raise Forbidden("forbidden", "No texts of this key are kept, so no conversation is.")
         key_id = self._principal.key_id
@@ -75,12 +69,7 @@ class KeptConversations:
         return made
 
     async def find(self, name: str) -> tuple[KeptConversation, tuple[str, ...]]:
-        """A conversation, and the requests that added to it.
-
-        Raises:
-            NotFound: `conversation_not_found`.
-            StateRefused: `erased`.
-        """
+        """A conversation and its requests (`conversation_not_found`, `erased`)."""
         found = await asyncio.to_thread(self._kept.find, self._place(name))
         if found is None:
             raise _absent()
@@ -92,9 +81,7 @@ class KeptConversations:
         change: Callable[[KeptConversation], None],
         requests: Iterable[str] = (),
     ) -> KeptConversation:
-        """Change one, for the `requests` that add to it; raises as `find`, and what `change`
-        raises.
-        """
+        """Change one, for the `requests` that add to it; raises as `find` and `change`."""
         made: list[KeptConversation] = []
 
         def changed(found: KeptAnswer) -> KeptAnswer:
@@ -114,7 +101,6 @@ class KeptConversations:
         return made[0]
 
     async def remove(self, name: str) -> None:
-        """Raises NotFound (`conversation_not_found`)."""
         if not await asyncio.to_thread(self._kept.remove, self._place(name)):
             raise _absent()
 

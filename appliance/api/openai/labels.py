@@ -91,7 +91,7 @@ def _next(services: Services, queue: str, rater: str) -> LabelItem:
 
 
 def _of_rater(services: Services, name: str, rater: str) -> StoredLabelQueue:
-    """The queue; a missing one and one that names others give the same error."""
+    """The queue; one that names others is missing, too."""
     try:
         found = services.labels.get(name)
     except DatasetRefused:

@@ -39,9 +39,7 @@ async def login(request: Request, body: SessionLogin) -> SessionBegun:
 
 
 def key_of_page(services: "Services") -> Principal:
-    """The holder of the page's key. Raises Unavailable (`people_unavailable`) where none is for
-    verified people.
-    """
+    """The holder of the page's key. `people_unavailable` where none is for verified people."""
     name, now = services.config.people.page_key, services.clock.wall_us()
     key = next((k for k in services.keys.list() if k.name == name and k.live(now)), None)
     if key is None or not key.person:

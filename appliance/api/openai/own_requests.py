@@ -48,9 +48,8 @@ def own_requests(
 
 
 def _of_person(reader: LogReader, asked: LogQuery, person: EndUser) -> SearchPage:
-    """A person's among the requests of a key; the log has no index of people.
-
-    A page may be short, or empty, and have more behind it.
+    """A person's requests. The log has no index of people, so a page may be short, or empty, and
+    have more behind it.
     """
     page = reader.search(replace(asked, limit=_MOST_READ))
     named = (person.alias, person.source)

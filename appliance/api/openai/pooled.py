@@ -33,7 +33,7 @@ class WhenComputed(Response):
 
 
 class PooledAnswer(WhenComputed):
-    """Collects the result of each text; an error of `start` becomes the answer."""
+    """Collects each text's result; an error of `start` becomes the answer."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class PooledAnswer(WhenComputed):
 
 
 async def pieces_of(generation: ServedAnswer) -> list[Delta]:
-    """The pieces of all texts. Raises Unavailable (`request_cancelled`) where one is missing."""
+    """All texts' pieces (`request_cancelled` where one is missing)."""
     pieces = [delta async for delta in generation]
     finishes = [delta.finish_reason for delta in pieces if delta.finish_reason]
     if finishes != ["stop"] * generation.choices:

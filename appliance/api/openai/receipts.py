@@ -39,7 +39,7 @@ def receipt(request: Request, caller: CallerDep, request_id: str) -> ReceiptResp
 
 
 def evidence_of(services: Services, key_id: str, request_id: str) -> ReceiptResponse:
-    """The evidence of a request of a key. Raises NotFound (`not_found`), also for another key's."""
+    """A request's evidence (`not_found` also for another key's)."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise NotFound("not_found", "This is not the id of a request.")
     reader = services.reader
@@ -78,7 +78,7 @@ def _answered_by(outcome: LogEntry | None) -> AnsweredBy | None:
 
 
 def _evidence(reader: LogReader, entry: LogEntry) -> Evidence | None:
-    """The opened commitments of an intent or a search; None where it has none."""
+    """The opened commitments; None where there are none."""
     if entry.kind != "search" and "retrieved" not in entry.body:
         return None
     content = entry.body.get("content")

@@ -33,7 +33,7 @@ def log_ignored(body: GenerationFields | ResponsesRequest | Conversation, reques
 
 
 def common_fields(body: GenerationFields) -> dict[str, Any]:
-    """The fields of `GenerationRequest` that do not depend on the route."""
+    """Fields that do not depend on the route."""
     return {
         "model": body.model,
         "max_tokens": body.token_limit,

@@ -69,12 +69,8 @@ async def _in_background(
     start: Callable[[], Awaitable[ServedAnswer]],
     keeper: ResponseKeeping | None,
 ) -> WrittenResponse:
-    """Begin a response that continues without its client; a refusal is reported at once.
-
-    Raises:
-        BadRequest: `unsupported_parameter` where no response of the key is kept.
-        Overloaded: `queue_full`; and what the start raises.
-        Unavailable: `answer_unkept`.
+    """Begin a response, which continues without its client; a refusal is reported at once
+    (`unsupported_parameter` where no response of the key is kept, `queue_full`, `answer_unkept`).
     """
     if keeper is None or not keeper.stores:
         what = "background: no response of this key is kept, so it could not be read."
@@ -96,7 +92,7 @@ async def _in_background(
 
 
 async def _finish(form: "ResponsesFormat", request_id: str, pieces: AsyncIterator[Delta]) -> None:
-    """Keep the response that the pieces make, or that it failed or was cancelled."""
+    """Keep the response, also if it failed or was cancelled."""
     try:
         form.whole(await collected(pieces, form))
         await form.keep()

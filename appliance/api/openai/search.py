@@ -38,7 +38,7 @@ async def passage(
 async def searched(
     services: Services, caller: Caller, body: SearchRequest
 ) -> tuple[SearchResult, Receipt]:
-    """The passages, and the receipt of their record; raises as `SearchService.search`."""
+    """The passages, and the receipt of their record."""
     query = SearchQuery(body.collection, body.query, body.limit, body.filters)
     found, receipt = await services.retrieval.search(caller, query)
     await services.inference.acknowledge(receipt)

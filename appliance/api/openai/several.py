@@ -23,7 +23,6 @@ class Receipts:
     receipts: tuple[Receipt, ...]
 
     def header(self) -> str:
-        """The value of `x-appliance-receipt`."""
         return ", ".join(receipt.header() for receipt in self.receipts)
 
 
@@ -54,7 +53,6 @@ class Several:
 
     @property
     def cached_tokens(self) -> int:
-        """Prompt tokens whose KV entries were reused."""
         return sum(one.cached_tokens for one in self._all)
 
     @property
@@ -63,12 +61,12 @@ class Several:
 
     @property
     def outcome(self) -> Receipts | None:
-        """The receipts of the outcomes, once all are durable."""
+        """The receipts, once all are durable."""
         found = [one.outcome for one in self._all if one.outcome is not None]
         return Receipts(tuple(found)) if len(found) == len(self._all) else None
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The pieces of all as they come, until the first failure. Raises Queued at their end."""
+        """All pieces, until the first failure; raises Queued at the end."""
         pieces: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
 
         async def follow(one: StartedAnswer, offset: int) -> None:
@@ -108,7 +106,7 @@ class Several:
 async def start_all(
     inference: Inference, caller: Caller, requests: Sequence[GenerationRequest]
 ) -> ServedAnswer:
-    """Start a generation for each request; what one start raises ends all of them."""
+    """A generation for each request; an error of one start ends all of them."""
     if len(requests) == 1:
         return await inference.start(caller, requests[0])
     callers = [caller, *(replace(caller, request_id=draws.request_id()) for _ in requests[1:])]

@@ -59,7 +59,7 @@ class _Standing(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Past:
-    """The conversation before a request; `requests` are the ids of those that made it."""
+    """The conversation before a request, and the ids of the requests that made it."""
 
     items: tuple[Item, ...] = ()
     requests: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class ResponseKeeping:
         self.stores, self._conversation = stores, conversation
 
     async def keep(self, response_id: str, response: bytes, output: Sequence[bytes]) -> None:
-        """Keep it, in place of an earlier version. Raises Unavailable (`answer_unkept`)."""
+        """Keep it in place of an earlier version (`answer_unkept`)."""
         requests = tuple(dict.fromkeys((*self._past.requests, self._caller.request_id)))
         if self.stores:
             await self._store(response_id, response, output, requests)
@@ -125,9 +125,7 @@ class ResponseKeeping:
 async def keeping(
     services: Services, caller: Caller, body: ResponsesRequest, past: Past, given: Sequence[Item]
 ) -> ResponseKeeping | None:
-    """The keeping of a response; None where it is not kept. Raises Overloaded (`kept_answers_full`)
-    where `store` asks for it.
-    """
+    """A response's keeping, if any; `kept_answers_full` where `store` asks for it."""
     kept, who = services.kept, caller.principal
     days = services.config.server.responses_days
     stores = body.store is not False and bool(days) and kept.keeps(who)
@@ -154,12 +152,8 @@ async def conversation_of(
 
 
 async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> Past:
-    """The conversation that a request continues.
-
-    Raises:
-        NotFound: `response_not_found`, `conversation_not_found`.
-        BadRequest: `invalid_value` for one without an answer, or that is full.
-        StateRefused: `erased`.
+    """The conversation that a request continues (`response_not_found`, `conversation_not_found`;
+    `invalid_value` for one without an answer, or that is full; `erased`).
     """
     if body.conversation is not None:
         talks = KeptConversations(services, caller.principal)
@@ -179,11 +173,8 @@ async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> P
 async def _resolved(
     services: Services, caller: Caller, body: ResponsesRequest
 ) -> tuple[list[Item], tuple[str, ...]]:
-    """The items of a request, those that it names by id included, and the requests of these.
-
-    Raises:
-        BadRequest: `unsupported_parameter` for an item that is not kept.
-        StateRefused: `erased`.
+    """Items named by id included, and the requests of these (`unsupported_parameter` for an item
+    that is not kept, `erased`).
     """
     known = {item.id for item in body.input if item.type != "item_reference"}
     items: list[Item] = []
@@ -230,7 +221,7 @@ async def cancel_response(request: Request, caller: CallerDep, name: str) -> Res
 
 
 async def _shown(services: Services, caller: Caller, response_id: str) -> Response:
-    """A response as it stands; one under way shows only that it began."""
+    """A response; one under way shows only that it began."""
     place = _place(services, caller, response_id)
     running = services.backgrounds.at(place)
     stored = await _found(services, caller, response_id)

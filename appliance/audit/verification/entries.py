@@ -31,11 +31,10 @@ _START: Final = -(1 << 60)  # no body holds such a number
 
 
 class ChainCheck:
-    """Entries in order: body, place, chain, and the tree they make.
+    """Body, place, chain and tree of entries in order.
 
     Attributes:
         frontier: edge of the tree so far.
-        expected: the next sequence number.
         covered: entries below this are proved by a valid head.
     """
 
@@ -97,8 +96,7 @@ class ChainCheck:
         """The leaf hashes of consecutive rows in which `row` would find nothing; None when it
         might.
 
-        Args:
-            bodies: of the rows; keys and heads are not checked.
+        Keys and heads are not checked.
         """
         seqs, prevs, stored, raws = zip(*rows, strict=True)
         leaves = [sha256(b"\0" + raw).digest() for raw in raws]
@@ -116,11 +114,7 @@ class ChainCheck:
         return leaves if holds else None
 
     def take(self, leaves: Sequence[bytes], last: Fields) -> list[tuple[int, int, bytes]]:
-        """Take in rows whose leaf hashes `plain` gave; the inner nodes that they completed.
-
-        Args:
-            last: the body of the last one.
-        """
+        """Take in rows whose leaf hashes `plain` gave; the inner nodes that they completed."""
         self.expected += len(leaves)
         self._before = (leaves[-1].hex(),)
         self._boot = (last.boot_id, last.mono_us)

@@ -85,10 +85,9 @@ class LogProblem:
 
 @dataclass
 class Findings:
-    """Problems found so far.
+    """Problems found so far; `kept` holds the first `MAX_FINDINGS`.
 
     Attributes:
-        count: all of them; `kept` holds the first `MAX_FINDINGS`.
         tree: whether one of them explains differing roots.
         recent: entries of the newest ones.
     """
@@ -106,8 +105,7 @@ class Findings:
     def damage(self, seq: int, error: Exception, what: str) -> None:
         """Note what SQLite cannot read of `what`.
 
-        Raises:
-            Exception: `error`, if it is no damage and no damage found before explains it.
+        Raises `error` if no damage explains it.
         """
         known = {found.message for found in self.kept if found.code == DAMAGED}
         if not store.damaged(error):

@@ -80,7 +80,6 @@ class IndexCheck:
 
     Attributes:
         hidden: the first entries at fault.
-        count: all of them.
         filed: how many entries have each column, by the first entry of a segment.
         error: why nothing could be looked up from some entry on.
     """
@@ -95,8 +94,7 @@ class IndexCheck:
     def look(self, first: int, end: int, bodies: Sequence[Fields] | None) -> None:
         """Check the entries first ≤ seq < end.
 
-        Args:
-            bodies: of all of them, if all are sound.
+        `bodies`: of all of them, if all are sound.
         """
         if self.error is not None:
             return

@@ -59,13 +59,7 @@ class Ahead(msgspec.Struct, frozen=True):
 
 
 class Helper:
-    """The process that looks ahead; a context that ends it.
-
-    Args:
-        directory: of the log.
-        first, end: its entries are first ≤ seq < end; both are sizes of heads.
-        key: the believed verifier key.
-    """
+    """The process that looks ahead; a context that ends it."""
 
     def __init__(self, directory: Path, first: int, end: int, key: str) -> None:
         self.first, self._end, self._said, self._done = first, end, b"", 0

@@ -32,11 +32,7 @@ class Around:
         self.size = store.size(log)
 
     def tables(self, keys: Path) -> None:
-        """Check tables, indexes and triggers, and that no row is where none is read.
-
-        Args:
-            keys: the database of content keys.
-        """
+        """Check tables, indexes and triggers, and that no row is where none is read."""
         for first, name in schema.changed(self._log):
             message = f"The tables of the segment from entry {first} on were changed: {name}."
             self._found.add(first, "schema_mismatch", message)
@@ -81,8 +77,7 @@ class Around:
     def pruned(self, first: int, root: str) -> None:
         """Check that the missing beginning was pruned, and that the prune was approved.
 
-        Args:
-            root: hex root of the tree of all entries before `first`.
+        `root`: hex root of the tree of all entries before `first`.
         """
         log = self._log
         try:

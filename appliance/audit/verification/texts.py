@@ -29,7 +29,6 @@ class KeptTexts(msgspec.Struct, frozen=True, gc=False):
     """An entry's statement about its texts.
 
     Attributes:
-        key: id of its content key.
         ciphertexts: digest of each stored text by name; none where only commitments are kept.
     """
 
@@ -133,7 +132,7 @@ class _Keys:
         self._engine.dispose()
 
     def of(self, ids: list[str]) -> dict[str, bytes]:
-        """The wrapped keys of these ids that exist. Raises the driver's errors."""
+        """The wrapped keys of these ids that exist."""
         with self._engine.connect() as connection:
             dbapi = store.raw(connection)
             if self._at is None:

@@ -63,8 +63,6 @@ def verify_log(
     Raises:
         StateRefused: `data_missing` when there is no log.
         NotFound: `not_found` when the log does not reach the range.
-        AuditRefused: `audit_key_invalid`.
-        AuditUnavailable: when the disk refuses.
     """
     files = LogFiles(directory)
     files.check_present()
@@ -161,7 +159,6 @@ class _Run:
         self._texts.close()
 
     def all(self, files: LogFiles, progress: Progress) -> None:
-        """Everything in the range, the second half by another process if that pays."""
         first, end, middle = self.first, self._end, self._middle()
         if middle is None:
             self.rows(progress, end)
@@ -194,7 +191,6 @@ class _Run:
         return VerifierState(chain.expected, peaks, chain.before, keyed)
 
     def ahead(self, begin: VerifierState | None, first: Body | None, end: int) -> Ahead | None:
-        """The range's result, if nothing was found in it."""
         self._chain.end(end)
         reached, covered = self.state(), self._chain.covered == self._chain.expected == end
         if begin is None or reached is None or first is None or self._found.count or not covered:
@@ -207,7 +203,6 @@ class _Run:
         )
 
     def adopt(self, found: Ahead | None) -> bool:
-        """Continue at the end of a range that another process found sound."""
         if found is None or self.state() != found.begin:
             return False
         self._chain.adopt(found)

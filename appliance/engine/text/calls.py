@@ -35,7 +35,7 @@ class ForcedCalls:
     def constraint(
         cls, tools: Tools, dialect: Dialect, form: Constraint | None = None
     ) -> Constraint:
-        """The constraint for `tools.forced`, as a text that can be a cache's key.
+        """As a text that can be a cache's key, for `tools.forced`.
 
         Args:
             form: what an answer without a call must be, if none is demanded.
@@ -49,7 +49,6 @@ class ForcedCalls:
 
     @classmethod
     def decode(cls, source: str) -> "ForcedCalls":
-        """Raises BadRequest (`invalid_schema`), naming the function."""
         dialect, parallel, schemas = json.loads(source)
         validators = {name: _checked(name, schema) for name, schema in schemas.items()}
         return cls(dialect, parallel, schemas, validators)
@@ -102,7 +101,7 @@ def _checked(name: str, schema: dict[str, JsonValue]) -> Callable[[str], bool]:
 
 
 def invalid_function(name: str, reason: str) -> BadRequest:
-    """The refusal of a function's parameters."""
+    """A function's refusal."""
     reason = reason.removeprefix("Invalid schema for response_format: ")[:500]
     return BadRequest(
         "invalid_schema", f"Invalid schema for function {name!r}: {reason}", param="tools"

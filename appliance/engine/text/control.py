@@ -37,8 +37,7 @@ class ControlTexts:
     def message(self, message: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """A message with every spelling broken, except in its role, which templates compare.
 
-        Raises:
-            BadRequest: `template_failed`: nested too deeply to be rendered.
+        `template_failed`: nested too deeply to be rendered.
         """
         return {k: v if k == "role" else self.broken(v) for k, v in message.items()}
 

@@ -41,9 +41,7 @@ FORMATS: Final = {
 def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     """The schema for the masks, of one within the limits of depth.
 
-    Raises:
-        BadRequest: `invalid_schema` for a reference to another document, or when no finite document
-            can satisfy it.
+    `invalid_schema` for a reference to another document, or when no finite document can satisfy it.
     """
     for node in _nodes(schema):
         if "x-guidance" in node:  # what the library takes beside JSON Schema

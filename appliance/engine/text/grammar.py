@@ -64,7 +64,6 @@ class Guide:
     Args:
         matcher: positioned at the start.
         validator: checks the finished text, if the constraint is a schema.
-        limits: of an answer that is JSON: its numbers and keys.
         end: keeps the end of such an answer within reach.
         one_by_one: the model computes forced tokens, too, since their log-probabilities are wanted.
     """
@@ -172,7 +171,6 @@ class Within:
         self._plan: tuple[int, list[int]] | None = None  # from which token on, and the way
 
     def within(self, matcher: Any, written: "JsonLimits", token: int, left: int) -> int:
-        """As of the guide, with what was written so far."""
         if self._plan is not None:
             begun, plan = self._plan
             return plan[written.count - begun] if written.count - begun < len(plan) else token
@@ -243,11 +241,7 @@ def _without(logits: NDArray[np.float32], tokens: Sequence[int] | NDArray[np.int
 
 
 def check_constraint(constraint: Constraint) -> None:
-    """Refuse a schema, an expression or a choice that cannot be enforced over any vocabulary.
-
-    Raises:
-        BadRequest: `invalid_schema`.
-    """
+    """Refuse a constraint that cannot be enforced over any vocabulary (`invalid_schema`)."""
     try:
         grammars, _ = GrammarCache(lambda: None).sources(constraint)
         reason = llguidance.LLMatcher.validate_grammar(json.dumps({"grammars": grammars}))
@@ -288,12 +282,7 @@ class GrammarCache:
                 raise StateRefused("grammar_invalid", f"The grammar {name}: {reason}") from error
 
     def guide(self, constraint: Constraint, *, one_by_one: bool = False) -> Guide:
-        """A fresh guide.
-
-        Raises:
-            BadRequest: `invalid_schema` when the constraint is too large, malformed, or asks for
-                what cannot be enforced; `unknown_grammar`.
-        """
+        """A fresh guide (`invalid_schema`, `unknown_grammar`)."""
         matcher, validator, phrases, need = self._ready(constraint)
         mask = masks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
         limits = end = None

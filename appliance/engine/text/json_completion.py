@@ -42,7 +42,7 @@ class Endings:
         self.whole = [token for token in self.quoting if pieces[token].count(_QUOTE) > 1]
 
     def phrase(self, text: str) -> list[int]:
-        """The tokens of the end of a string, with the quotation mark."""
+        """The tokens that end a string, with the quotation mark."""
         return list(spelled(text.encode() + _QUOTE, self._known, self._longest))
 
     def way(
@@ -51,7 +51,6 @@ class Endings:
         """The tokens from here to the end of the document; None for more than `most` of them.
 
         Args:
-            text: what was written so far.
             phrases: tokens that may end a string, the best first.
         """
         for first in (True, False):

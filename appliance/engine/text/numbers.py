@@ -22,7 +22,6 @@ class Growing:
         self.most = int(self._adds.max(initial=0))
 
     def beyond(self, room: int) -> NDArray[np.intp]:
-        """The tokens that need more room."""
         return self._tokens[self._adds > room]
 
 

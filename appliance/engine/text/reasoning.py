@@ -25,7 +25,7 @@ class Reasoning:
         return self._state in ("thinking", "gap")
 
     def push(self, text: str) -> tuple[str, str]:
-        """Add text; reasoning and answer that are now certain."""
+        """The reasoning and answer that are now certain."""
         self._held += text
         if self._state == "start":
             self._open()
@@ -37,7 +37,6 @@ class Reasoning:
         return reasoning, self._take() if self._state == "body" else ""
 
     def finish(self) -> tuple[str, str]:
-        """The text held back."""
         held = self._take()
         if self._state == "thinking":
             return held.rstrip(_SPACE), ""

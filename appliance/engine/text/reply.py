@@ -41,7 +41,6 @@ class ReplyForm:
 
     Attributes:
         dialect: how calls are written; "" when none may occur.
-        names: the functions on offer.
         forced: a grammar made the text.
         either: it allowed an answer without calls, too.
     """
@@ -78,12 +77,11 @@ class ParsedReply:
         return self._calls.count if self._calls else 0
 
     def push(self, text: str) -> list[Piece]:
-        """Add text; the pieces that are now certain."""
+        """The pieces that are now certain."""
         reasoning, body = self._reasoning.push(text)
         return self._pieces(reasoning, body, final=False)
 
     def finish(self) -> list[Piece]:
-        """The text held back."""
         reasoning, body = self._reasoning.finish()
         return self._pieces(reasoning, body, final=True)
 
@@ -120,7 +118,7 @@ def collected(pieces: Iterable[Piece]) -> Said:
 
 @dataclass
 class _ObjectEnd:
-    """Finds where a JSON object ends, over any number of calls; reads every character once."""
+    """Finds where JSON objects end; reads every character once."""
 
     depth: int = 0
     quoted: bool = False

@@ -29,11 +29,7 @@ def recurses(pre: str | None) -> bool:
 
 
 def check_runs(text: bytes) -> None:
-    """Refuse a run that is too long.
-
-    Raises:
-        BadRequest: `request_too_large`.
-    """
+    """Refuse a run that is too long (`request_too_large`)."""
     if any(run.end() - run.start() > LONGEST for run in _RUN.finditer(text)):
         raise BadRequest(
             "request_too_large",

@@ -26,7 +26,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 def costly(schema: Any) -> str:
-    """The reason that a schema takes too long to compile; "" when it does not."""
+    """Why a schema takes too long to compile; "" when it does not."""
     patterns: Counter[Path] = Counter()
     divisors: Counter[Path] = Counter()
     referring = data = 0

@@ -76,11 +76,7 @@ def _no_other_document(uri: str) -> NoReturn:
 
 
 def checked_schema(source: str) -> dict[str, JsonValue]:
-    """Parse a schema within the limits of size and depth.
-
-    Raises:
-        BadRequest: `invalid_schema`.
-    """
+    """Parse a schema within the limits (`invalid_schema`)."""
     try:
         schema = json.loads(source)
     except RecursionError as error:
@@ -96,11 +92,7 @@ def checked_schema(source: str) -> dict[str, JsonValue]:
 
 
 def check_expression(source: str) -> None:
-    """Refuse an expression that repeats an anchor, as `^+x$` does.
-
-    Raises:
-        BadRequest: `invalid_schema`.
-    """
+    """Refuse an expression that repeats an anchor, as `^+x$` does (`invalid_schema`)."""
     bare = _LITERAL.sub("x", source)
     if _REPEATED_ANCHOR.search(bare):
         raise refused("an expression repeats ^ or $, where there is nothing to repeat")

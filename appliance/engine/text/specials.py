@@ -51,8 +51,7 @@ class Specials:
         """The pieces of a text: special tokens by id, and the bytes between them; with `control`
         its control tokens, too.
 
-        Raises:
-            BadRequest: `request_too_large` for a word that is too long.
+        A word that is too long is `request_too_large`.
         """
         if self._bounded:
             check_runs(text)

@@ -36,11 +36,8 @@ class ChatTemplate:
     """A compiled template.
 
     Args:
-        source: Jinja text from the GGUF.
+        source: Jinja text from the GGUF (`template_failed` when it does not compile).
         limit: most characters of output.
-
-    Raises:
-        BadRequest: `template_failed` when the source does not compile.
     """
 
     def __init__(self, source: str, *, bos: str, eos: str, limit: int) -> None:
@@ -77,8 +74,7 @@ class ChatTemplate:
             thinking: reason first; None leaves it to the template, and a template that always
                 begins with reasoning has it ended at once by False.
 
-        Raises:
-            BadRequest: `template_failed`; `request_too_large` beyond the limit.
+        Beyond the limit: `request_too_large`.
         """
         if not self._native:
             if tools or any(m.get("role") == "tool" or "tool_calls" in m for m in messages):

@@ -21,7 +21,7 @@ class TextStream:
         self.stopped = ""
 
     def push(self, piece: bytes, *, may_stop: bool = True) -> str:
-        """Add a token's bytes; the text that is now certain.
+        """The text that is now certain.
 
         Args:
             may_stop: False while the request asked for more tokens first; stop strings that end
@@ -39,7 +39,6 @@ class TextStream:
         return out
 
     def finish(self) -> str:
-        """The text held back."""
         self._held += "" if self.stopped else self._decoder.decode(b"", final=True)
         self._cut()
         return self._take()

@@ -1,8 +1,7 @@
 """A LoRA adapter as an artifact: one GGUF file, and the signed statement of the base it is for.
 
-Rules: only an adapter has an id `BASE:NAME`, for the model `BASE` of the same store. The
-publisher's signature covers `adapter.json`, which names the base by OMS root digest and by the
-digest of its GGUF file; both must fit. llama.cpp itself would take any base of the same shapes.
+Rules: only an adapter has an id `BASE:NAME`, for the model `BASE` of the same store. The signed
+`adapter.json` names the base by OMS root digest and by the digest of its GGUF file; both must fit.
 """
 
 import hashlib
@@ -31,15 +30,10 @@ class Base:
     gguf_sha256: str
 
     def statement(self) -> bytes:
-        """The bytes of `adapter.json`."""
         return strict_json.dump({"_type": STATEMENT_TYPE, "base": vars(self)}) + b"\n"
 
     def check(self, oms_root: str, gguf_sha256: str) -> None:
-        """Refuse another base.
-
-        Raises:
-            PolicyRefused: `adapter_other_base`.
-        """
+        """Refuse another base (`adapter_other_base`)."""
         if (self.oms_root, self.gguf_sha256) != (oms_root, gguf_sha256):
             raise PolicyRefused(
                 "adapter_other_base",
@@ -81,11 +75,7 @@ def base_of(model_id: str) -> str | None:
 
 
 def read_statement(artifact: Artifact) -> bytes:
-    """The bytes of `adapter.json`, empty when there is none.
-
-    Raises:
-        SignatureRefused: `adapter_statement_invalid` for one that is too large.
-    """
+    """The bytes of `adapter.json`, empty without one; `adapter_statement_invalid` if too large."""
     size = artifact.sizes.get(STATEMENT_FILE, 0)
     if size > _MAX_STATEMENT:
         raise _refuse(f"{size} bytes are more than {_MAX_STATEMENT}")
@@ -98,7 +88,6 @@ def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> VettedAdapt
     Args:
         data: the GGUF file, or its first `MAX_METADATA` bytes.
         size: bytes of the whole file when `data` is its beginning only.
-        statement: of `adapter.json`.
 
     Raises:
         GgufRejected: as `vet_lora`.
@@ -108,11 +97,7 @@ def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> VettedAdapt
 
 
 def parse_statement(data: bytes) -> Base:
-    """Read `adapter.json`.
-
-    Raises:
-        SignatureRefused: `adapter_unbound` when there is none, `adapter_statement_invalid`.
-    """
+    """Read `adapter.json` (`adapter_unbound` when there is none, `adapter_statement_invalid`)."""
     if not data:
         raise SignatureRefused("adapter_unbound", f"The artifact has no {STATEMENT_FILE}.")
     value = strict_json.parse(data, _refuse, limit=_MAX_STATEMENT)

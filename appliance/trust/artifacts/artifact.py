@@ -70,7 +70,7 @@ Vet: TypeAlias = Callable[[Buffer, int | None, bytes], F]
 
 
 def vet_model(data: Buffer, size: int | None, _statement: bytes) -> GgufFacts:
-    """Vet the file of a model; its statement is a file like any other."""
+    """Vet the file of a model."""
     return vet(data, size)
 
 
@@ -142,7 +142,6 @@ def check_signature(
 
 
 def _rule(policy: TrustPolicy, model_id: str, root: str, main_file: str) -> ModelRule:
-    """Raises PolicyRefused: as `rule_of`; `evaluation_unsupported`."""
     rule = rule_of(policy, model_id, root)
     if main_file == names.TASK_FILE:
         return replace(rule, require=rule.require | policy.tasks.require)
@@ -204,10 +203,8 @@ def _signed_bytes(
 
 
 def rule_of(policy: TrustPolicy, model_id: str, digest: str) -> ModelRule:
-    """Find the policy's rule for a model, or for an adapter, which comes with its base.
-
-    Raises:
-        PolicyRefused: `model_not_in_policy`, `adapter_not_in_policy`.
+    """The policy's rule for a model (`model_not_in_policy`), or for an adapter
+    (`adapter_not_in_policy`), which comes with its base.
     """
     base = base_of(model_id)
     if base is None:
@@ -243,7 +240,7 @@ def admitted(vetted: F) -> F:
 
 
 def main_file_of(files: Iterable[str]) -> str:
-    """The file that tells an artifact's kind, of a model the model (`model_file_count`)."""
+    """The file that tells an artifact's kind (`model_file_count`)."""
     present = set(files)
     others = [name for name in names.MAIN_FILES if name in present]
     if others and not any(name.lower().endswith(".gguf") for name in present):
@@ -279,10 +276,8 @@ def check_stored(
     progress: Report,
     vet_file: Vet[F],
 ) -> F:
-    """Hash and vet the files where they are; `seal` checks the loaded bytes again.
-
-    Raises:
-        PolicyRefused: `template_not_in_policy`.
+    """Hash and vet the files where they are (`template_not_in_policy`); `seal` checks the loaded
+    bytes.
     """
     digests = check_files(artifact, signed, policy, progress)
     head = artifact.prefix(signed.model_file, MAX_METADATA)
@@ -296,11 +291,7 @@ def check_stored(
 def check_files(
     artifact: Artifact, signed: SignedArtifact, policy: TrustPolicy, progress: Report
 ) -> dict[str, FileDigest]:
-    """Hash every file where it is, and compare all with signed and revoked digests.
-
-    Raises:
-        PolicyRefused: `digest_revoked`.
-    """
+    """Hash every file, and compare all with signed and revoked digests (`digest_revoked`)."""
     files = artifact.covered
     meter = BlockMeter(progress, "hashing", sum(files.values()))
     digests = directory.hash_files(artifact, files, meter, signed.manifest.shard_size)
@@ -338,8 +329,7 @@ def seal(
         on_disk: hold the file in the store instead.
 
     Raises:
-        PolicyRefused: `template_not_in_policy`.
-        StateRefused: `sealing_failed`, `store_not_separated`.
+        Refused: `template_not_in_policy`, `sealing_failed`, `store_not_separated`.
     """
     files = artifact.covered
     meter = BlockMeter(progress, "sealing", sum(files.values()))

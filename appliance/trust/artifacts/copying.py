@@ -2,7 +2,7 @@
 
 Rules: a copy has no record. A partial file is used again only with the very same `model.sig`, and
 only if its digest, read again from this disk, leads to the signed one. The signature is judged
-later, on the stored copy. A file is whole when it can no longer be written.
+later, on the stored copy.
 """
 
 import errno
@@ -41,7 +41,7 @@ Told = Callable[[CopiedFile], None]
 def copy_artifact(
     artifact: Artifact, target: Path, progress: Report, told: Told = lambda file: None
 ) -> None:
-    """Copy every file into a directory and make the copy durable, or resume such a copy.
+    """Copy every file durably, or resume such a copy.
 
     Args:
         target: new, or left by an earlier copy. It stays, to be resumed, when the process ends, the
@@ -79,7 +79,7 @@ def copy_artifact(
 
 
 def resumable(part: Path) -> bool:
-    """True if an interrupted copy can be resumed: its signature is whole."""
+    """True if a copy can be resumed: its signature is whole."""
     try:
         found = (part / names.SIGNATURE_FILE).lstat()
     except OSError:
@@ -142,7 +142,6 @@ def _check_room(artifact: Artifact, target: Path) -> None:
 def _copy_file(
     artifact: Artifact, name: str, target: Path, stated: _Stated, meter: BlockMeter
 ) -> CopiedFile:
-    """Copy the rest of a file, or the whole if the part was not good."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     size, wanted = artifact.sizes[name], stated.digests.get(name)
     if wanted is None:

@@ -1,7 +1,6 @@
 """`artifact.json`: what an artifact's publisher says about its other files; `model.sig` covers it.
 
-An unknown key or value is refused: the publisher expects something that this version would not do.
-docs/trust.md has the schema.
+An unknown key or value is refused. docs/trust.md has the schema.
 """
 
 from collections.abc import Collection, Mapping

@@ -29,7 +29,6 @@ class SignedGrammar:
     """A signed grammar.
 
     Attributes:
-        file: its path in the artifact.
         kind: json_schema or lark.
         sha256: hex, of the file.
     """

@@ -36,7 +36,7 @@ def missing(directory: Path, record: ModelRecord) -> bool:
 
 
 class Intake:
-    """Copies artifacts into `DATA/models`, which `directory` is."""
+    """Copies artifacts into `DATA/models`."""
 
     def __init__(self, records: Records, directory: Path, clock: Clock) -> None:
         self._records = records
@@ -55,9 +55,8 @@ class Intake:
         """Copy an artifact next to the store's models, unchecked; it is no model yet.
 
         Args:
-            model_id: by default the name of the directory. The id of a refused model may be
-                used again, and that of a model whose files are missing.
-            told: gets a line for each file.
+            model_id: by default the name of the directory. The id of a refused model may be used
+                again, and that of a model whose files are missing.
 
         Returns:
             The id, for `admit`, `restore` or `abandon`.
@@ -101,14 +100,11 @@ class Intake:
         return record
 
     def quarantine(self, source: Path, model_id: str | None, progress: Report) -> ModelRecord:
-        """`copy`, then `admit`."""
         return self.admit(self.copy(source, model_id, progress))
 
     def restore(self, model_id: str) -> ModelRecord:
         """Give an unchecked copy to the model of this id whose files are missing; its record stays.
-
-        Raises:
-            StateRefused: `model_id_taken` when the copy is another artifact; it is removed.
+        Another artifact is removed (`model_id_taken`).
         """
         part, record = self._part(model_id), self._records.find(model_id)
         try:
@@ -130,7 +126,6 @@ class Intake:
         return record
 
     def abandon(self, model_id: str) -> None:
-        """Remove a copy that was not admitted."""
         directories.remove_tree(self._part(model_id))
         self._leave(model_id)
 

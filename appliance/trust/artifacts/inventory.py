@@ -53,9 +53,7 @@ class Inventory:
         """Vet a new artifact where it is, no matter who signed it.
 
         Raises:
-            StateRefused: `unknown_model_id`; as `other`.
-            SignatureRefused: `model_file_count`.
-            GgufRejected, Refused: what is wrong with a model's file, or with another artifact.
+            Refused: `unknown_model_id`, `model_file_count`, or the finding.
         """
         with self.open(model_id) as artifact:
             return artifacts.admitted(self.vet_open(model_id, artifact))
@@ -71,8 +69,7 @@ class Inventory:
         """Check for an open artifact that is no model; None for a model.
 
         Raises:
-            StateRefused: `artifact_kind` under the id of an adapter.
-            SignatureRefused: `model_file_count`.
+            Refused: `artifact_kind` under the id of an adapter, `model_file_count`.
         """
         name = artifacts.main_file_of(artifact.covered.keys())
         if name not in names.MAIN_FILES:
@@ -101,7 +98,6 @@ class Inventory:
         self._records.save(record)
 
     def record(self, model_id: str) -> ModelRecord:
-        """Raises StateRefused (`unknown_model_id`)."""
         record = self._records.find(model_id)
         if record is None:
             shown = visible(model_id, limit=80)

@@ -1,7 +1,7 @@
 """Records of models and their approvals, in appliance.db.
 
 Rules: a record is a note of a decision, never the ground for the next one; approvals are kept as
-signed, byte for byte. Records are held in memory and read again after every change.
+signed, byte for byte.
 """
 
 import contextlib
@@ -76,8 +76,6 @@ class ArtifactRecord(Generic[F]):
     Attributes:
         digest: hex OMS root digest, once the artifact was verified.
         code: why it was refused, suspended or revoked.
-        created_us: when it was imported, microseconds since the epoch.
-        facts: read from its files.
         round: how often a suspension voided its approvals.
     """
 
@@ -166,11 +164,9 @@ class Records:
         return self._known().get(model_id)
 
     def all(self) -> list[ModelRecord]:
-        """Every record, by id."""
         return list(self._known().values())
 
     def delete(self, model_id: str) -> None:
-        """Delete a record and its approvals."""
         with self._changing() as connection:
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
 
@@ -194,7 +190,7 @@ class Records:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Connection]:
-        """A transaction after which records are read again, however it ended."""
+        """A transaction after which records are read again."""
         try:
             with self._database.begin() as connection:
                 yield connection

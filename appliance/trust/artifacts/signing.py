@@ -31,7 +31,7 @@ def sign_directory(
     chain_pem: bytes | None = None,
     shard_size: int | None = None,
 ) -> bytes:
-    """Hash every file of an artifact and write `model.sig`, replacing an older one; its bytes.
+    """Write a new `model.sig`; its bytes.
 
     Args:
         private_key: opened, or an unencrypted PEM.
@@ -136,9 +136,6 @@ def verify_directory(
         keys: PEM; one of them must have signed an artifact that is signed by key.
         roots_pem: trust anchors of one that is signed by certificate.
         at_us: when the certificates must be valid, microseconds since the epoch.
-
-    Raises:
-        SignatureRefused: with the code of the check that failed.
     """
     public = {ecdsa.hint(key): key for key in map(ecdsa.load_public, keys)}
     roots = certificate.load_pem(roots_pem) if roots_pem is not None else ()

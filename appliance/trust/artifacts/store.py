@@ -1,12 +1,10 @@
 """The model store: which stored artifacts pass, and the way to a verified model.
 
 Rules:
-- A record never replaces a check. `seal` checks everything again, from the stored bytes to the
-  approvals, and is the only maker of a `VerifiedModel`, as `seal_adapter` is of a
-  `VerifiedAdapter`.
+- A record never replaces a check. `seal` checks everything again and is the only maker of a
+  `VerifiedModel`, as `seal_adapter` is of a `VerifiedAdapter`.
 - Approvals and certificates are verified again under the policy of the day; where the policy asks
   for an evaluation, an approval binds the certificate's digest.
-- An expired certificate stops only new artifacts.
 """
 
 import contextlib
@@ -74,7 +72,6 @@ class ModelStore:
 
     Args:
         database: appliance.db with `TABLES`.
-        directory: `DATA/models`, made if it is missing.
         clock: dates imports.
         others: as `Inventory`.
         held: ids of artifacts that are not used until a person decides.
@@ -104,14 +101,11 @@ class ModelStore:
         self._held = held
 
     def forget(self) -> None:
-        """Read the records again, after the rows were changed elsewhere."""
         self._records.forget()
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Report) -> Checked:
-        """Verify and vet the stored copy, and an adapter's base; the record stays as it is.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
+        """Verify and vet the stored copy, and an adapter's base; the record stays
+        (`unknown_model_id`).
         """
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
@@ -126,7 +120,6 @@ class ModelStore:
         policy: TrustPolicy,
         progress: Report,
     ) -> Vetted:
-        """Hash and vet an open artifact whose signature was accepted, and an adapter's base."""
         other = self.inventory.other(model_id, artifact)
         if other is not None:
             artifacts.check_files(artifact, signed, policy, progress)
@@ -158,8 +151,8 @@ class ModelStore:
         `read`.
 
         Raises:
-            StateRefused: `unknown_model_id`, `artifact_kind`, `not_approved`.
-            SignatureRefused: `artifact_changed`, `file_changed`.
+            Refused: `unknown_model_id`, `artifact_kind`, `not_approved`, `artifact_changed`,
+                `file_changed`.
         """
         record = self.inventory.record(model_id)
         self._check_held(model_id)
@@ -202,9 +195,8 @@ class ModelStore:
             on_disk: hold it where it is instead (`sealed.hold_and_close`).
 
         Raises:
-            StateRefused: `unknown_model_id`, `wrong_state`, `sealing_failed`,
-                `store_not_separated`.
-            PolicyRefused, SignatureRefused: `not_approved`, `artifact_changed` among others.
+            Refused: `unknown_model_id`, `wrong_state`, `not_approved`, `artifact_changed`; as
+                `artifact.seal`.
         """
         verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
         return VerifiedModel(**vars(verified), facts=facts)
@@ -297,12 +289,12 @@ class ModelStore:
             policy.check_template(rule, model.facts.chat_template)
 
     def _check_held(self, model_id: str) -> None:
-        """Refuse an artifact that differs from the log. Raises StateRefused."""
+        """Refuse an artifact that differs from the log."""
         if model_id in self._held():
             raise StateRefused("state_differs", f"{model_id} is not as the log has it.")
 
     def ask(self, model_id: str, policy: TrustPolicy) -> None:
-        """Check a stored artifact's signature and approvals under a policy; no file is hashed."""
+        """Check a stored artifact's signature and approvals; no file is hashed."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         self._check_standing(model_id, signed, policy)
@@ -361,14 +353,13 @@ class ModelStore:
         )
 
     def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
-        """The subject that an approver of this model signs.
+        """Subject of this model's approvals.
 
         Args:
             policy: where it asks for an evaluation, the newest certificate is part of the subject.
 
         Raises:
-            StateRefused: `unknown_model_id`; `wrong_state` before the model was verified.
-            SignatureRefused: `artifact_changed` when the stored signature is another one now.
+            Refused: `unknown_model_id`; `wrong_state` before verification; `artifact_changed`.
         """
         record = self.inventory.record(model_id)
         if record.digest is None or record.state in _NEVER_AGAIN:
@@ -424,11 +415,7 @@ class ModelStore:
     def standing(
         self, model_id: str, policy: TrustPolicy
     ) -> tuple[SignedArtifact, list[ValidApproval]]:
-        """The signed artifact, unhashed, and the approvals that count under this policy.
-
-        Raises:
-            StateRefused: `unknown_model_id`.
-        """
+        """The signed artifact, unhashed, and the approvals that count (`unknown_model_id`)."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         return signed, self._valid(model_id, signed, policy)
@@ -473,7 +460,7 @@ class ModelStore:
 def _check_distinct(
     policy: TrustPolicy, given: ValidApproval, certificate: GateCertificate
 ) -> None:
-    """Refuse an approver who specified the evaluation. Raises PolicyRefused."""
+    """Refuse an approver who specified the evaluation."""
     if not policy.may_approve_after(policy.keys[given.key], certificate.person):
         raise PolicyRefused(
             "approver_not_distinct", f"{given.name} signed the specification of the evaluation."

@@ -34,7 +34,6 @@ class Verified:
     grammars: tuple[SignedGrammar, ...] = ()
 
     def close(self) -> None:
-        """Give the sealed memory back."""
         self.sealed.close()
 
     def rehash(self) -> None:

@@ -35,11 +35,7 @@ _UNREADABLE: Final = (
 
 
 def load_der(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
-    """Read a chain.
-
-    Raises:
-        SignatureRefused: `certificate_malformed`.
-    """
+    """Read a chain (`certificate_malformed`)."""
     if not 0 < len(ders) <= MAX_CHAIN:
         raise _error("certificate_malformed", f"A chain of {len(ders)} certificates")
     try:
@@ -85,11 +81,7 @@ def subject(certificate: x509.Certificate) -> str:
 
 
 def public_key(certificate: x509.Certificate) -> ecdsa.PublicKey:
-    """The key of a signer.
-
-    Raises:
-        SignatureRefused: `signature_key_unsupported`.
-    """
+    """The key of a signer (`signature_key_unsupported`)."""
     try:
         key = certificate.public_key()
     except _UNREADABLE as error:

@@ -53,11 +53,10 @@ class Artifact:
         return {name: size for name, size in self.sizes.items() if name != names.SIGNATURE_FILE}
 
     def signature(self) -> bytes:
-        """The bytes of `model.sig`.
+        """The bytes of `model.sig`. Raises as `open`.
 
         Raises:
-            SignatureRefused: `signature_missing`, `signature_json_invalid` when it is too
-                large, or as `sealed.open_regular`.
+            SignatureRefused: `signature_missing`; `signature_json_invalid` when it is too large.
         """
         size = self.sizes.get(names.SIGNATURE_FILE)
         if size is None:
@@ -69,7 +68,7 @@ class Artifact:
         return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
 
     def open(self, name: str) -> int:
-        """Open one of the files, checked once more; an encrypted one is opened in memory.
+        """Open a file, checked again; an encrypted one in memory.
 
         Raises:
             SignatureRefused: as `sealed.open_regular`; `artifact_unreadable`; `file_changed` where
@@ -90,9 +89,8 @@ def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
         owners: uids that everything below must belong to, and that alone may write there.
 
     Raises:
-        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_symlink`,
-            `file_hardlink`, `file_special`, `file_owner`, `file_name_refused`,
-            `file_ignored_path`, `file_limit`.
+        SignatureRefused: as `sealed.check_regular`; `artifact_not_directory`,
+            `artifact_unreadable`, `file_name_refused`, `file_ignored_path`, `file_limit`.
         StateRefused: `host_key_locked`.
     """
     shown = visible(str(path), limit=200)
@@ -220,7 +218,7 @@ class FileDigest:
 def hash_files(
     artifact: Artifact, files: Mapping[str, int], meter: BlockMeter, shard_size: int | None = None
 ) -> dict[str, FileDigest]:
-    """Digests of each file, whole and, with a shard size, in shards. Raises SignatureRefused."""
+    """Digests of each file, whole and, with a shard size, in shards."""
     digests = {}
     for name in files:
         pieces = ShardDigests(shard_size) if shard_size else None
@@ -239,7 +237,7 @@ def _ignore(_block: memoryview) -> None:
 
 
 def read_prefix(directory: int, name: str, limit: int, owners: Owners = None) -> bytes:
-    """The first bytes of a file, at most `limit`. Raises SignatureRefused."""
+    """The first bytes of a file, at most `limit`."""
     return _prefix_and_close(sealed.open_regular(directory, name, owners), name, limit)
 
 

@@ -42,7 +42,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 
 def sign(payload: bytes, payload_type: str, keys: Sequence[ecdsa.SigningKey]) -> bytes:
-    """An envelope over `payload`, as JSON, signed by each key."""
+    """An envelope over `payload`, signed by each key."""
     message = pae(payload_type, payload)
     return strict_json.dump(
         {
@@ -60,7 +60,7 @@ def sign(payload: bytes, payload_type: str, keys: Sequence[ecdsa.SigningKey]) ->
 
 
 def parse(data: bytes, payload_type: str, refuse: Refuse) -> Envelope:
-    """Read an envelope of this type from JSON. Raises what `refuse` makes."""
+    """Read an envelope of this type from JSON."""
     return from_json(strict_json.parse(data, refuse), payload_type, refuse)
 
 
@@ -86,7 +86,7 @@ def _signature(entry: object, refuse: Refuse) -> tuple[str, bytes]:
 
 
 def decode_base64(text: str, refuse: Refuse) -> bytes:
-    """Standard base64 in its one canonical form. Raises what `refuse` makes."""
+    """Standard base64 in its one canonical form."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -29,7 +29,7 @@ class SigningKey(Protocol):
         """A DER signature over `data`."""
 
     def exchange(self, algorithm: ec.ECDH, peer_public_key: PublicKey, /) -> bytes:
-        """The secret that it shares with another key of its curve."""
+        """The ECDH secret."""
 
 
 class Algorithm(NamedTuple):

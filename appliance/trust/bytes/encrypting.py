@@ -27,7 +27,6 @@ def encrypt(folder: Path, *, anew: bool = False) -> None:
         anew: also those that lie under an older key.
 
     Raises:
-        OSError: the disk refuses; the remaining files stay as they were.
         StateRefused: `host_key_locked`.
     """
     for path in _texts(sorted(folder.rglob("*")), anew):

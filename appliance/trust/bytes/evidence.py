@@ -47,8 +47,7 @@ def ensure(data: Path, mark: bytes = b"", place: Path | None = None) -> ecdsa.Pr
         place: file of the key; None is `path`.
 
     Raises:
-        StateRefused: `evidence_key_unusable`.
-        SignatureRefused: `signature_key_unsupported`.
+        Refused: `evidence_key_unusable`, `signature_key_unsupported`.
     """
     file = place or path(data)
     try:

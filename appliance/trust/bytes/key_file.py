@@ -1,7 +1,7 @@
 """Private keys in files: made, opened, encrypted.
 
 Rules: PKCS #8 in PEM under a passphrase, mode 0600; a plain key is overwritten when it is
-encrypted. Flash and copy-on-write file systems may keep its old blocks.
+encrypted.
 """
 
 import os
@@ -27,23 +27,15 @@ def check(passphrase: str) -> str:
 
 
 def new(path: Path, passphrase: str) -> bytes:
-    """Make a P-384 key in a new file; its public key, PEM.
-
-    Raises:
-        Refused: `passphrase_refused` for a short one.
-        FileExistsError: there is a file already.
-    """
+    """Make a P-384 key in a new file; its public key, PEM. Raises FileExistsError; as `check`."""
     key = ec.generate_private_key(ec.SECP384R1())
     durable.create(path, ecdsa.private_pem(key, check(passphrase)))
     return ecdsa.public_pem(key.public_key())
 
 
 def read(path: Path, ask: Callable[[], str]) -> ecdsa.PrivateKey:
-    """The key of a file; `ask` gives its passphrase, if it takes one.
-
-    Raises:
-        SignatureRefused: `signature_key_unsupported`.
-        Refused: `passphrase_refused`.
+    """The key of a file; `ask` gives its passphrase, if it takes one (`signature_key_unsupported`,
+    `passphrase_refused`).
     """
     pem = path.read_bytes()
     return ecdsa.load_private(pem, ask() if ecdsa.is_encrypted(pem) else None)

@@ -58,12 +58,11 @@ class Manifest:
 
 
 def parse(payload: bytes, signer: str) -> Manifest:
-    """Read a statement, whoever signed it.
+    """Read a statement.
 
     Raises:
-        SignatureRefused: `manifest_malformed`, `manifest_name_refused`,
-            `manifest_ignore_refused`, `manifest_root_mismatch`, `manifest_shards`,
-            `signature_method_unsupported`.
+        SignatureRefused: `manifest_malformed`, `manifest_name_refused`, `manifest_ignore_refused`,
+            `manifest_root_mismatch`, `manifest_shards`, `signature_method_unsupported`.
     """
     refuse = _refuse("manifest_malformed")
     value = strict_json.parse(payload, refuse, limit=MAX_BYTES)

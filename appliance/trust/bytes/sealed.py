@@ -1,12 +1,11 @@
 """Files in sealed memory: the mapped bytes are the hashed ones, whatever happens on the disk.
 
 Rules:
-- A file is opened with `openat2`, which follows no link, and must be regular with one name. There
-  is no fallback for kernels without `openat2`.
+- A file is opened with `openat2`, which follows no link, and must be regular with one name.
 - Each block is hashed and copied into a memfd in one pass; the memfd is then sealed against
   writing, growing, shrinking and further sealing.
-- Where memory is too small, `hold_and_close` keeps the file of the store instead: only one that the
-  service cannot write; a weaker claim, marked as such.
+- Where memory is too small, `hold_and_close` keeps the file of the store, if the service cannot
+  write it: a weaker claim, marked as such.
 
 Source: openat2(2), memfd_create(2), fcntl(2) "File Sealing".
 """
@@ -44,7 +43,6 @@ class SealedFile:
 
     Attributes:
         fd: read-only, with a shared offset: prefer `reopen`.
-        size: bytes.
         sha256: hex, of exactly these bytes.
         on_disk: it is a file that the service cannot write, not sealed memory.
     """
@@ -56,7 +54,6 @@ class SealedFile:
 
     @property
     def inode(self) -> int:
-        """Inode that a worker must map."""
         return os.fstat(self.fd).st_ino
 
     def reopen(self) -> int:
@@ -97,8 +94,7 @@ def open_regular(directory: int, path: str, owners: Owners = None) -> int:
     """Open a regular file with one name below a directory.
 
     Raises:
-        SignatureRefused: `file_symlink`, `file_hardlink`, `file_special`, `file_owner`,
-            `file_missing`, `artifact_unreadable`.
+        SignatureRefused: as `check_regular`; `file_missing`, `artifact_unreadable`.
     """
     shown = visible(path, limit=200)
     try:
@@ -205,7 +201,7 @@ def _read(fd: int, path: str, buffer: memoryview, offset: int) -> int:
 
 
 def write_all(fd: int, block: memoryview) -> None:
-    """Write a whole block. Raises OSError."""
+    """Write a whole block."""
     while block:
         block = block[os.write(fd, block) :]
 
@@ -219,10 +215,7 @@ def seal_and_close(
     """Copy an open file into sealed memory, hashing it in the same pass.
 
     Args:
-        fd: readable; closed in every case.
-        path: the file's name, for messages.
-        advance: gets the number of bytes of each block.
-        consume: gets each block too.
+        fd: readable; closed in every case. The others are as in `read_blocks`.
 
     Raises:
         SignatureRefused: as `read_blocks`.
@@ -260,10 +253,8 @@ def hold_and_close(
 ) -> SealedFile:
     """Hash an open file and hold it where it is; otherwise as `seal_and_close`.
 
-    For models that do not fit into memory twice.
-
-    Raises:
-        StateRefused: `store_not_separated` when this process could write the file.
+    For models that do not fit into memory twice; `store_not_separated` when this process could
+    write the file.
     """
     try:
         if problem := not_separated(os.fstat(fd)):
@@ -276,7 +267,7 @@ def hold_and_close(
 
 
 def not_separated(status: os.stat_result) -> str | None:
-    """The reason why this process could change the file, as the end of a sentence, if any."""
+    """Why this process could change the file, as the end of a sentence, if it could."""
     if os.geteuid() == 0:
         return "is read by root, who could write it"
     if status.st_uid == os.geteuid():

@@ -57,9 +57,8 @@ def seal(source: IO[bytes], target: IO[bytes], people: Sequence[ecdsa.PublicKey]
     source.
 
     Raises:
-        OSError: of either.
-        Refused: `backup_recipients` for none, or too many; `backup_damaged` when the target
-            does not read back.
+        Refused: `backup_recipients` for none, or too many; `backup_damaged` when the target does
+            not read back.
     """
     if not 1 <= len(people) <= MOST_RECIPIENTS:
         raise Refused("backup_recipients", f"There are {len(people)} keys to encrypt it to.")
@@ -88,7 +87,6 @@ def unseal(source: IO[bytes], target: IO[bytes], key: ecdsa.SigningKey) -> None:
     Raises:
         Refused: `backup_damaged`, `backup_other_key`; what was handed out before is the true
             beginning of the stream.
-        OSError: of either.
     """
     header = _header(source)
     try:

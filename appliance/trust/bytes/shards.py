@@ -48,7 +48,6 @@ class ShardDigests:
         self._digest = hashlib.sha256()
 
     def finish(self) -> tuple[Shard, ...]:
-        """The shards, once every block was given."""
         if self._at % self._size:
             self._end()
         return tuple(self._done)

@@ -27,7 +27,7 @@ _MAX_DIGITS: Final = 19
 def parse(
     data: bytes, refuse: Refuse, *, limit: int = MAX_BYTES, depth: int = MAX_DEPTH
 ) -> JsonValue:
-    """Read one JSON document of at most so many bytes and levels, or raise what `refuse` makes."""
+    """Read one JSON document within these limits, or raise what `refuse` makes."""
     if len(data) > limit:
         raise refuse(f"{len(data)} bytes are more than {limit}")
     try:

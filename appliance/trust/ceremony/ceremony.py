@@ -37,9 +37,6 @@ DAYS: Final = {"root": 730, "targets": 365, "snapshot": 180, "timestamp": 90}
 class Ceremony:
     """A ceremony in a directory, which `start` makes.
 
-    Args:
-        now: the time, for expiry.
-
     Every method raises:
         Refused: `ceremony_step` when its turn has not come, with what to do first;
             `ceremony_plan` when the plan cannot be read.
@@ -83,7 +80,7 @@ class Ceremony:
         return self.plan().keyless()
 
     def add_key(self, role: str, holder: str, pem: bytes) -> None:
-        """Note the public key of a holder; with the last one the root is drafted.
+        """Note a public key; the last one drafts the root.
 
         Raises:
             SignatureRefused: `signature_key_unsupported`.
@@ -96,9 +93,7 @@ class Ceremony:
         self._go_on()
 
     def replace(self, role: str, old: str, new: str) -> None:
-        """Give the place of one holder to another; with the new key a root is drafted
-        (`ceremony_plan`).
-        """
+        """Give the place of one holder to another, whose key drafts a root (`ceremony_plan`)."""
         plan = self.plan()
         if old not in plan.holders[role] or (new in plan.holders[role] and new != old):
             raise _step(f"{old} does not hold {role}, or {new} does already")
@@ -156,7 +151,6 @@ class Ceremony:
         self._draft("snapshot", "timestamp")
 
     def _go_on(self) -> None:
-        """Complete the step that a crash may have interrupted."""
         old = self.path / "published.old"  # `publish` puts it away while it takes the draft
         if old.exists() and not self._published_path.exists():
             old.rename(self._published_path)

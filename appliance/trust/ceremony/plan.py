@@ -74,9 +74,7 @@ class CeremonyPlan:
         return self._with(place.role, {**self.holders[place.role], place.holder: pem.decode()})
 
     def without(self, place: RolePlace, new: str) -> "CeremonyPlan":
-        """The plan with another holder, or the same one without a key, in a place
-        (`ceremony_plan`).
-        """
+        """The plan with another holder, or the same one without a key (`ceremony_plan`)."""
         names = {n: pem for n, pem in self.holders[place.role].items() if n != place.holder}
         changed = self._with(place.role, {**names, new: ""})
         changed.check()

@@ -96,9 +96,6 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     Args:
         data: the file, or its first `MAX_METADATA` bytes.
         size: bytes of the whole file when `data` is its beginning only.
-
-    Raises:
-        GgufRejected: with the code of the broken rule.
     """
     reader = Reader(data, len(data) if size is None else size)
     header = read_header(reader)

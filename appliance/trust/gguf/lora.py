@@ -49,7 +49,6 @@ class Lora:
         tensor_bytes: bytes of all tensors, without padding.
         rank: the largest.
         alpha: the scale is this divided by the rank.
-        name: the adapter's own name, may be empty.
         pairs: by the name of the weight that they change.
     """
 

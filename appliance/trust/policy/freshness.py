@@ -23,7 +23,7 @@ _TOLERANCE_US: Final = 300_000_000
 
 @dataclass(frozen=True)
 class FreshnessFinding:
-    """One finding about the time, with a stable code; `since_us` is since when, if known."""
+    """One finding about the time; `since_us` is None where not known."""
 
     code: str
     message: str
@@ -174,7 +174,6 @@ def judge(trusted: Trusted | None, recorded_us: int, now_us: int, undone: str = 
 
     Args:
         recorded_us: the latest time in the audit log since the last reset of the clock.
-        undone: as in `Freshness`.
     """
     if trusted is None or trusted.policy is None:
         return Freshness(now_us, recorded_us, undone=undone)

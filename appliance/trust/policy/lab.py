@@ -1,4 +1,4 @@
-"""Keys and policy of the lab profile: everything that one person needs to try the product.
+"""Keys and policy of the lab profile, for one person to try the product.
 
 Rules: the keys never leave this machine, files with mode 0600; the policy says `lab`, so that no
 site takes it for its own; publisher and approvers are different people even when one person holds

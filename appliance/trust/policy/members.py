@@ -30,7 +30,6 @@ class SiteMember:
 
     Attributes:
         log_key: the first verifier key of its log, a line.
-        hint, key: of the evidence key, with which it signs.
         certificate: hex SHA-256 of its TLS certificate; "" for any of the pinned CA.
     """
 
@@ -45,7 +44,6 @@ class SiteMember:
         return self.log_key.partition("+")[0]
 
     def document(self) -> dict[str, JsonValue]:
-        """Its form in the policy."""
         return {
             "name": self.name,
             "log_key": self.log_key,

@@ -70,7 +70,6 @@ class Trusted:
 
     @property
     def expires(self) -> datetime.datetime:
-        """When the first of them expires."""
         parts = (self.root, self.timestamp, self.snapshot, self.targets)
         return min(part.expires for part in parts if part is not None)
 
@@ -98,7 +97,7 @@ def begin(root: bytes, expected: str) -> Trusted:
     """Trust a first root by its fingerprint, whose blanks, colons and case do not matter.
 
     Raises:
-        PolicyRefused: `trust_fingerprint`, and what reading the root raises.
+        PolicyRefused: `trust_fingerprint`.
     """
     wanted = re.sub(r"[\s:-]", "", expected).lower()
     if wanted != roots.fingerprint(root):  # never named: somebody would copy it
@@ -130,7 +129,6 @@ def advance(trusted: Trusted, offer: Mapping[str, bytes], at: datetime.datetime)
     Args:
         offer: files by name: `N.root.json`, `timestamp.json`, `snapshot.json`, `targets.json`
             and `policy.json`.
-        at: now.
 
     Raises:
         PolicyRefused: `trust_metadata_missing`, `trust_metadata_malformed`,

@@ -141,8 +141,7 @@ class TrustPolicy:
             accepted: as in `authorities.person`.
 
         Raises:
-            SignatureRefused: as `certificate.verify`.
-            PolicyRefused: as `publisher`; `certificate_revoked`.
+            Refused: as `certificate.verify` and `publisher`; `certificate_revoked`.
         """
         if not bundle.chain:
             return self.publisher(bundle.hint)
@@ -154,7 +153,6 @@ class TrustPolicy:
         return self._allowed(PolicyKey(bundle.hint, person, public_key(bundle.chain[0])))
 
     def publisher(self, hint: str) -> PolicyKey:
-        """Raises PolicyRefused: `key_revoked`, `publisher_not_allowed`, `algorithm_not_allowed`."""
         return self._actor(hint, PUBLISHER, "publisher_not_allowed")
 
     def approver(self, hint: str, name: str) -> PolicyKey:
@@ -172,11 +170,7 @@ class TrustPolicy:
         return key
 
     def evaluator(self, hint: str) -> PolicyKey:
-        """The evidence key with this hint.
-
-        Raises:
-            PolicyRefused: `evaluator_revoked`, `evaluator_not_allowed`, `algorithm_not_allowed`.
-        """
+        """Evidence key (`evaluator_revoked`, `evaluator_not_allowed`, `algorithm_not_allowed`)."""
         if hint in self.revoked.keys:
             raise PolicyRefused("evaluator_revoked", f"Key {hint} is revoked.")
         if EVALUATOR not in self.roles:
@@ -184,10 +178,8 @@ class TrustPolicy:
         return self._actor(hint, EVALUATOR, "evaluator_not_allowed")
 
     def member(self, hint: str) -> PolicyKey:
-        """The key of an appliance of the site.
-
-        Raises:
-            PolicyRefused: `member_revoked`, `member_not_listed`, `algorithm_not_allowed`.
+        """The key of an appliance of the site (`member_revoked`, `member_not_listed`,
+        `algorithm_not_allowed`).
         """
         if hint in self.revoked.keys:
             raise PolicyRefused("member_revoked", f"Key {hint} of an appliance is revoked.")
@@ -255,11 +247,8 @@ class TrustPolicy:
                 raise PolicyRefused("engine_revoked", f"{name} {version} is revoked by {rule}.")
 
     def model_rule(self, model_id: str, root_digest: str) -> ModelRule:
-        """Find the policy's rule for a model.
-
-        Raises:
-            PolicyRefused: `model_not_in_policy` when models are listed (required in the site
-                profile) and this one is not, or its pinned digest is another.
+        """The policy's rule for a model; `model_not_in_policy` when models are listed (required in
+        the site profile) and this one is not, or its pinned digest is another.
         """
         if not self.models and self.profile == "lab":
             return ModelRule(None, None, REQUIREMENTS)
@@ -294,12 +283,9 @@ class TrustPolicy:
     def adapter_rule(self, base_id: str, digest: str) -> ModelRule:
         """Find the policy's rule for an adapter: the signatures and approvals of its base.
 
-        Args:
-            digest: hex OMS root digest of the adapter.
-
         Raises:
-            PolicyRefused: `model_not_in_policy`; `adapter_not_in_policy` when the base's rule
-                does not list it.
+            PolicyRefused: `model_not_in_policy`; `adapter_not_in_policy` when the base's rule does
+                not list it.
         """
         if not self.models and self.profile == "lab":
             return ModelRule(None, None, REQUIREMENTS)

@@ -15,7 +15,7 @@ _MAX_POLICY: Final = 4 << 20
 
 
 def marks_key(directory: Path) -> bytes:
-    """The site's key of marks, from its first trust root. Raises as `load_policy`."""
+    """The site's key of marks, from its first trust root."""
     return hashlib.sha256(b"marks of sealed items\0" + _first_root(directory)).digest()
 
 
@@ -39,8 +39,7 @@ def load_policy(directory: Path) -> TrustPolicy:
             `policy.json`.
 
     Raises:
-        PolicyRefused: `policy_missing`, `policy_signature`, `policy_invalid`; at a site as
-            `trusted_file.load`.
+        PolicyRefused: `policy_missing`; as `policy_document.verify` or `trusted_file.load`.
     """
     if trusted_file.exists(directory):
         policy = trusted_file.load(directory).policy

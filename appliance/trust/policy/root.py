@@ -61,8 +61,6 @@ def follow(
     """Go from root to root, each signed by the one before and by itself; the last one, and all.
 
     Args:
-        root: the trusted one, the last of `held`.
-        offer: files by name.
         signed_us: the time of the policy in force: no root may set the clock before it.
 
     Raises:

@@ -21,12 +21,7 @@ def exists(directory: Path) -> bool:
 
 
 def load(directory: Path) -> Trusted:
-    """Read and verify the trusted metadata.
-
-    Raises:
-        PolicyRefused: `policy_missing`; `trust_metadata_malformed` and the other codes of
-            `metadata.read` for a file that was changed.
-    """
+    """Read and verify the trusted metadata (`policy_missing`). Raises as `metadata.read`."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

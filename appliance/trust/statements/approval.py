@@ -69,7 +69,6 @@ class UpstreamSubject:
     """A host that requests may be sent to.
 
     Attributes:
-        name: of the upstream.
         digest: hex digest of the host's record.
         identity: hex digest of what all hosts of the upstream share.
     """
@@ -127,7 +126,6 @@ class ApprovalStatement(Unnamed, frozen=True):
     round: int
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """An approver, under their own name."""
         return policy.approver(hint, self.name)
 
     @classmethod

@@ -19,12 +19,7 @@ def valid(
     subject: Subject,
     publisher: PolicyKey | None = None,
 ) -> list[ValidApproval]:
-    """Those that count, one per person, by time.
-
-    Args:
-        subject: as it must have been approved.
-        publisher: of the artifact.
-    """
+    """Those that count, one per person, by time."""
     found: dict[str, ValidApproval] = {}
     for envelope in envelopes:
         with contextlib.suppress(Refused):
@@ -41,10 +36,8 @@ def accept(
     subject: Subject,
     publisher: PolicyKey | None = None,
 ) -> ValidApproval:
-    """One more approval; arguments as `valid`.
-
-    Raises:
-        PolicyRefused: as `approval.verify`; `approver_not_distinct`, `approval_duplicate`.
+    """One more approval. Raises as `approval.verify`; `approver_not_distinct`,
+    `approval_duplicate`.
     """
     given = approval.verify(envelope, policy, subject)
     if publisher is not None and not policy.may_approve(policy.keys[given.key], publisher):

@@ -59,7 +59,7 @@ Counts: TypeAlias = Mapping[str, Annotated[int, Meta(ge=0, le=MILLION)]]
 
 
 class Pack(Struct, frozen=True, forbid_unknown_fields=True):
-    """A candidate model's result on a pack of fixed items: how many it got right."""
+    """A candidate model's right answers on a pack of fixed items."""
 
     right: int
     items: int
@@ -78,13 +78,13 @@ class GateFound(Struct, frozen=True, rename="camel"):
         comparison: of the comparison only.
         groups_needed: of an underpowered verdict, how many fresh groups would decide, if known.
         groups_range: its limits; None in older versions.
-        agreed: items that nobody was asked to label, since both sides answered the same.
+        agreed: items that needed no label, since both sides answered the same.
         floor_lows: lower limit of each floor's mean, outward to the next point; none of older
             versions.
         quality: `value`, `low` and `high` of the candidate's mean in millionths, as the difference.
             One without it is older, and decided its floors by Wilson's limits as they are.
-        difference_micros: candidate minus incumbent, to the next point.
-        low_micros, high_micros: limits of its interval, outward to the next point.
+        difference_micros, low_micros, high_micros: candidate minus incumbent and the limits of its
+            interval, outward to the next point.
         floors: the verdict of each floor, by stratum; "" is the whole.
         failures, incumbent_failures: items that each did not answer; they count as wrong.
         merkle_root: hex root over the lines of the outcomes, in the order of the items' ids.
@@ -125,11 +125,11 @@ class GateCircumstances(Struct, frozen=True, rename="camel"):
         engine: name and version.
         template_sha256: of the model's chat template; "" for none.
         look: number of this look at the split.
-        log, entry: the audit log that recorded the look, and where.
+        log, entry: where the look was recorded.
         replay: hex SHA-256 of the candidate's answers to open items, which another engine must
             repeat; "" for none.
-        carried_from: id of the certificate that this one carries over to another engine; "" for
-            one that a gate gave.
+        carried_from: id of the certificate that this one carries over to another engine; "" for one
+            that a gate gave.
         unflipped: groups of open items, all of which the other engine answered as before: "" in
             all, and those of each floor's stratum; none of a gate, and of older versions.
     """
@@ -311,7 +311,7 @@ def sign(
 def pack_verdicts(
     wanted: Specification, packs: Mapping[str, Pack]
 ) -> dict[str, Literal["pass", "fail"]]:
-    """Judge each found pack against its floor."""
+    """Each found pack against its floor."""
     return {name: pack.verdict(wanted.packs.get(name, 0)) for name, pack in packs.items()}
 
 
@@ -358,11 +358,7 @@ def rooms(wanted: Specification, found: GateFound) -> dict[str, int]:
 
 
 def check_changes(certificate: GateCertificate, unflipped: Mapping[str, int]) -> None:
-    """Refuse a pass over which the other engine may have changed too much.
-
-    Raises:
-        PolicyRefused: `evaluation_change_unbounded`.
-    """
+    """Refuse where the other engine may have turned the pass (`evaluation_change_unbounded`)."""
     alpha = certificate.wanted.alpha_micros
     for name, room in rooms(certificate.wanted, certificate.found).items():
         groups = unflipped.get(name, 0)
@@ -383,13 +379,7 @@ def carry(
     now_us: int,
     key: ecdsa.PrivateKey,
 ) -> bytes:
-    """The same certificate for another engine, which gave the same answers to open items.
-
-    Args:
-        envelope: the certificate as it was signed.
-        engine: name and version of the other one.
-        unflipped: as in `GateCircumstances`.
-    """
+    """The same certificate for another engine, which gave the same answers to open items."""
     told = Evaluation.open(envelope).said
     at = certificate.circumstances
     first = at.carried_from or certificate.id
@@ -409,9 +399,7 @@ def carries(certificate: GateCertificate, origin: GateCertificate) -> bool:
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> GateCertificate:
-    """Check a certificate's signature under a policy, and that it is consistent.
-
-    The specification inside must be signed by one who may specify, under that person's own name.
+    """Check a certificate's signature, consistency and specifier under a policy.
 
     Raises:
         PolicyRefused: as `read`, `TrustPolicy.evaluator` and `TrustPolicy.specifier`;
@@ -466,14 +454,9 @@ def check_use(
 ) -> None:
     """Refuse a certificate that does not let this task be approved or served now.
 
-    Args:
-        engine: name and version of the one that serves.
-        now_us: the latest known time, microseconds since the epoch.
-        new: the task is to be approved; else it serves.
-
     Raises:
-        PolicyRefused: `evaluation_other_task`, `evaluation_other_engine`,
-            `evaluation_not_passed`, `evaluation_from_future`, `evaluation_expired`.
+        PolicyRefused: `evaluation_other_task`, `evaluation_other_engine`, `evaluation_not_passed`,
+            `evaluation_from_future`, `evaluation_expired`.
     """
     wanted, at = certificate.wanted, certificate.circumstances
     if wanted.task_digest != task_digest:
@@ -495,7 +478,7 @@ def check_use(
 
 
 def check_dated(certificate: GateCertificate, now_us: int) -> None:
-    """Refuse a certificate that was signed after now. Raises PolicyRefused."""
+    """Refuse a certificate that was signed after now (`evaluation_from_future`)."""
     issued = certificate.circumstances.issued_us
     if issued > now_us + _TOLERANCE_US:
         raise PolicyRefused("evaluation_from_future", f"It was signed at {iso(issued)}.")

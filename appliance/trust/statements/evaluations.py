@@ -63,8 +63,6 @@ class Evaluations(CertificateStore[GateCertificate]):
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        digest_of: the digest of an artifact in the store; None for an unknown id.
-        engine_of: name, version and build of the engine that serves.
         held: ids of certificates, and digests of tasks, that count for nothing until a person
             decides.
     """
@@ -97,8 +95,7 @@ class Evaluations(CertificateStore[GateCertificate]):
     ) -> tuple[bytes, GateCertificate, bytes]:
         """The newest certificate that would be valid but for its engine, and its answers.
 
-        Raises:
-            PolicyRefused: `evaluation_no_replay` where none has answers here.
+        `evaluation_no_replay` where none has answers here.
         """
         found: list[tuple[bytes, GateCertificate, bytes]] = []
         for envelope in self.envelopes(task_digest):
@@ -126,7 +123,6 @@ class Evaluations(CertificateStore[GateCertificate]):
         return found
 
     def all(self) -> list[tuple[str, bytes]]:
-        """Ids and envelopes of all certificates, the oldest first."""
         with self._database.begin() as connection:
             rows = connection.execute(
                 sa.select(_CERTIFICATES.c.id, _CERTIFICATES.c.envelope).order_by(
@@ -140,11 +136,8 @@ class Evaluations(CertificateStore[GateCertificate]):
     ) -> list[GateCertificate]:
         """The certificates that let a task be approved or served now, the newest first.
 
-        Args:
-            facts, new: as `evaluation.check_use`.
-
         Raises:
-            PolicyRefused: why none does: `evaluation_missing`, or what is wrong with the newest.
+            PolicyRefused: `evaluation_missing`, or the newest's fault.
         """
         error: Refused = PolicyRefused(
             "evaluation_missing", "The policy asks for an evaluation, and no certificate is here."
@@ -241,11 +234,7 @@ class Evaluations(CertificateStore[GateCertificate]):
             )
 
     def _check_carried(self, certificate: GateCertificate, policy: TrustPolicy) -> None:
-        """Check a carried-over certificate against the one that a gate gave.
-
-        Raises:
-            PolicyRefused: `evaluation_missing`, `evaluation_inconsistent`; as `verify`.
-        """
+        """Check a carried-over certificate against the gate's."""
         origin = certificate.circumstances.carried_from
         if origin and not evaluation.carries(
             certificate, evaluation.verify(self.envelope(origin), policy)

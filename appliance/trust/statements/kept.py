@@ -22,7 +22,6 @@ class StatementStore(Generic[C]):
     """The statements of one table.
 
     Args:
-        about: the column by which they are found.
         order: columns by which the oldest is the first.
         verify: turns an envelope into what counts, or raises.
         held: ids, or subjects of statements, that count for nothing until a person decides.

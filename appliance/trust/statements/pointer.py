@@ -30,7 +30,6 @@ class TaskVersion(Struct, frozen=True):
     """One version of a task.
 
     Attributes:
-        task: its id in the store.
         digest: hex root digest of its signature.
     """
 
@@ -44,8 +43,6 @@ class TaskPointer(Statement, frozen=True):
     Attributes:
         live: answers.
         previous: hex digest of the pointer before; "" for the first.
-        person: who signs, an approver.
-        time: ISO 8601 in UTC.
         canary: answers a share of the apps in place of `live`.
         percent: the share of the canary, 1 to 99; 0 without one.
         shadow: answers next to the others; apps never get its answers.
@@ -71,7 +68,6 @@ class TaskPointer(Statement, frozen=True):
         return [each for each in (self.live, self.canary, self.shadow) if each is not None]
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """An approver, under their own name."""
         return policy.approver(hint, self.person)
 
     def subjects(self) -> tuple[NamedDigest, ...]:

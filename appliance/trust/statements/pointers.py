@@ -46,7 +46,6 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         self._newest: dict[str, tuple[str, bytes]] | None = None
 
     def forget(self) -> None:
-        """Read the rows again, after they were changed elsewhere."""
         self._newest = None
 
     def names(self) -> list[str]:
@@ -57,19 +56,13 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         return self._all().get(name)
 
     def current(self, name: str, policy: TrustPolicy) -> Signed[TaskPointer] | None:
-        """None for a name without a pointer.
-
-        Raises:
-            StateRefused: `state_differs`.
-            PolicyRefused: as `Pointer.verify`.
-        """
+        """The pointer of a name, or None (`state_differs`). Raises as `Pointer.verify`."""
         if name in self.held():
             raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)
         return None if found is None else TaskPointer.verify(found[1], policy)
 
     def history(self, name: str) -> list[bytes]:
-        """The envelopes of a name, the newest first."""
         return self.envelopes(name)[::-1]
 
     def flip(
@@ -83,10 +76,7 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
 
         Args:
             record: makes the entry in the log durable; called inside the transaction.
-            follows: it must follow the newest one here.
-
-        Raises:
-            StateRefused: `pointer_moved` when it does not follow the newest one.
+            follows: it must follow the newest one here (`pointer_moved`).
         """
         name, previous = signed.said.name, signed.said.previous
         with self._database.begin() as connection:

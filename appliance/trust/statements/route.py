@@ -57,8 +57,6 @@ class RouteSpecification(Statement, frozen=True):
         delta_micros: probability of a wrong certificate over all looks, in millionths.
         margin_micros: how much worse the route may be than its second stage, in millionths.
         seed: chosen at random; draws one item of each group.
-        name: the person who signs.
-        time: when, ISO 8601 in UTC.
         schedule: the share of delta of each look, in millionths; empty: equal shares.
         weight: of what the error is a share: groups count alike, or answers do; "" before 0.2.0:
             groups.
@@ -101,7 +99,6 @@ class RouteSpecification(Statement, frozen=True):
         return self.schedule[number - 1] / MILLION if self.schedule else 1 / self.looks
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """A specifier, under their own name."""
         return policy.specifier(hint, self.name)
 
     def check(self) -> None:
@@ -273,11 +270,7 @@ def rooms(wanted: RouteSpecification, found: CalibrationFound) -> dict[str, int]
 
 
 def check_changes(certificate: RouteCertificate, unflipped: Mapping[str, int]) -> None:
-    """Refuse to carry a certificate over which the other engine may have changed too much.
-
-    Raises:
-        PolicyRefused: `route_change_unbounded`.
-    """
+    """Refuse where the other engine may have changed too much (`route_change_unbounded`)."""
     for name, room in rooms(certificate.wanted, certificate.found).items():
         groups = unflipped.get(name, 0)
         change = evaluation.change_micros(groups, certificate.wanted.delta_micros)
@@ -301,9 +294,7 @@ def carry(
     """The same certificate for another engine, which did the same with open items.
 
     Args:
-        envelope: the certificate as it was signed.
         certificate: the same, with the threshold that bears the change.
-        engine: name, version and build of the other one.
         unflipped, accepted: as in `Circumstances`.
     """
     other = msgspec.structs.replace(
@@ -401,8 +392,6 @@ def check_use(
 
     Args:
         terms: of the route in millionths: `error_micros`, `delta_micros`, `margin_micros`.
-        engine: name and version of the one that serves.
-        now_us: the latest known time.
 
     Raises:
         PolicyRefused: `route_certificate_other`, `route_not_certified`,

@@ -61,7 +61,6 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
 
     Args:
         database: an engine whose migrations include `TABLES`.
-        engine: name, version and build of the engine that serves.
         held: ids of certificates, and digests of routes, that count for nothing until a person
             decides.
     """
@@ -93,9 +92,6 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
     ) -> tuple[bytes, RouteCertificate, bytes]:
         """The newest certificate, if it would count but for its engine, and what must be repeated.
-
-        Returns:
-            Its envelope, itself, and the answers given to `keep_replay`.
 
         Raises:
             PolicyRefused: as `valid`; `route_no_replay` without answers, or a named engine.
@@ -164,7 +160,6 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         terms: Mapping[str, int],
         policy: TrustPolicy,
     ) -> None:
-        """Raises as `valid`."""
         self._check_suspended(certificate)
         route.check_use(
             certificate, route_digest, terms, self._engine(), self.now_us(), policy.tasks.grace_days

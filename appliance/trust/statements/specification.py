@@ -38,12 +38,10 @@ class Specification(Statement, frozen=True):
         incumbent: a baseline (`majority`, `logistic regression`, `none`) or the id of a task.
         incumbent_digest: of that task; "" for a baseline.
         floors: least value of the metric, in millionths, by stratum; "" is the whole.
-        packs: least share of a pack's items that the candidate's model must get right by itself,
-            in millionths, by pack.
+        packs: least share of a pack's items that the candidate's model must get right by itself, in
+            millionths, by pack.
         items: `all`, or `one`: one item of each group, drawn by `seed`.
         seed: chosen at random, so that no specification is signed twice.
-        name: the person who signs.
-        time: when, ISO 8601 in UTC.
         raters: two people who label; none for a split that has its labels.
     """
 
@@ -85,7 +83,6 @@ class Specification(Statement, frozen=True):
         return self.alpha_micros / MILLION / self.looks
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """A specifier, under their own name."""
         return policy.specifier(hint, self.name)
 
     def check(self) -> None:

@@ -77,7 +77,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """The key of this hint, if it may sign this under the policy. Raises PolicyRefused."""
+        """The key of this hint, if it may sign this under the policy."""
         raise NotImplementedError
 
     def check(self) -> None:
@@ -145,14 +145,10 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         return said
 
     def sign(self, key: ecdsa.SigningKey | bytes) -> bytes:
-        """Sign it as a DSSE envelope.
-
-        Args:
-            key: opened, or an unencrypted PEM.
+        """Sign it as a DSSE envelope; a key is opened, or an unencrypted PEM.
 
         Raises:
-            PolicyRefused: from `malformed`.
-            SignatureRefused: `signature_key_unsupported`.
+            Refused: from `malformed`; `signature_key_unsupported`.
         """
         payload = self.payload()
         self.read(payload)
@@ -164,10 +160,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         """Read a statement whose signature nobody has checked.
 
         Args:
-            refuse: makes the refusal of another file, in place of `malformed`.
-
-        Raises:
-            PolicyRefused: from `malformed` or `refuse`.
+            refuse: in place of `malformed`.
         """
         refuse = refuse or cls.malformed
         if len(envelope) > cls.LIMIT:
@@ -179,11 +172,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def verify(cls, envelope: bytes, policy: TrustPolicy) -> "Signed[Self]":
-        """Check who signed a statement, and read it.
-
-        Raises:
-            PolicyRefused: from `malformed`, `unsigned` and `signer`.
-        """
+        """Check who signed a statement, and read it."""
         opened = cls.open(envelope)
         return opened.signed_by(opened.said.signer(opened.hint, policy))
 

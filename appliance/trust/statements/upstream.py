@@ -26,7 +26,6 @@ class UpstreamRecord:
     """One host of an upstream.
 
     Attributes:
-        name: of the upstream, which apps and tasks use as the id of a model.
         kind: of its engine.
         url: scheme, host and port.
         model: its name there.
@@ -34,7 +33,6 @@ class UpstreamRecord:
         client: SHA-256 of each certificate that is shown to it.
         keeps_content: whether it may keep prompts and answers.
         fingerprint: SHA-256 of what was learnt of its answers.
-        does: the model's purpose.
     """
 
     name: str
@@ -77,11 +75,7 @@ class UpstreamRecord:
 
 
 def certificates_of(path: Path) -> tuple[str, ...]:
-    """Hex SHA-256 of each certificate in a PEM file.
-
-    Raises:
-        UsageError: `certificate_unusable`.
-    """
+    """Hex SHA-256 of each certificate in a PEM file (`certificate_unusable`)."""
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:

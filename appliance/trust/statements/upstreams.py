@@ -93,12 +93,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
         return approvals.valid(self.envelopes(record.digest), policy, UpstreamSubject.of(record))
 
     def check(self, record: UpstreamRecord, policy: TrustPolicy) -> None:
-        """Refuse a record without enough approvals.
-
-        Raises:
-            PolicyRefused: `not_approved`, with the numbers.
-            StateRefused: `state_differs`.
-        """
+        """Refuse a record without enough approvals (`not_approved`, `state_differs`)."""
         if {record.name, record.digest} & self.held():
             raise StateRefused("state_differs", f"{record.name} is not as the log has it.")
         policy.check_approvals([given.name for given in self.approvals(record, policy)])

@@ -135,7 +135,6 @@ def test_23_as_many_are_met_as_there_should_be_and_one_is_missed(victim: Path) -
 
 
 def index_of(directory: Path, apps: str) -> tuple[Path, Pages, int]:
-    """A log with an intent of each app, its pages, and the place of the index of apps."""
     new_log(directory)
     with open_log(directory) as log:
         for number, app in enumerate(apps):

@@ -21,7 +21,6 @@ from tests.audit.segmented import ROWS
 
 @pytest.fixture
 def divided(monkeypatch: pytest.MonkeyPatch) -> list[Ahead | None]:
-    """Divide every verification from now on; the results of the second half."""
     said: list[Ahead | None] = []
     monkeypatch.setattr(verify, "Helper", partial(Here, said))
     monkeypatch.setattr(verify, "helps", lambda entries: entries > 3)

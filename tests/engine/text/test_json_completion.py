@@ -76,7 +76,6 @@ def grammars(runner: ModelRunner) -> GrammarCache:
 
 @functools.cache
 def wishes(runner: ModelRunner, loved: bytes) -> NDArray[np.float32]:
-    """How much each token is wanted: those that open and none that closes, or those that match."""
     pieces = [runner.piece(token) for token in range(runner.n_vocab)]
     if loved:
         return 10 * np.array([bool(re.fullmatch(loved, piece)) for piece in pieces], np.float32)
@@ -90,9 +89,7 @@ def wishes(runner: ModelRunner, loved: bytes) -> NDArray[np.float32]:
 def written(
     runner: ModelRunner, guide: Guide, budget: int, seed: int, loved: bytes = b""
 ) -> str | None:
-    """A text of a model that opens what it can and closes nothing, or writes what the expression
-    `loved` matches; None if it was cut off.
-    """
+    """Its model opens all and closes nothing, or writes what `loved` matches; None if cut off."""
     random = np.random.default_rng(seed)
     tokens: list[int] = []
     while not guide.stopped and len(tokens) < budget:

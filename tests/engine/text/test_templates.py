@@ -1,4 +1,4 @@
-"""Chat templates: what they may do, and that nothing else is in reach."""
+"""Chat templates: what is in their reach."""
 
 import hashlib
 from typing import Any

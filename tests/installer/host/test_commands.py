@@ -33,9 +33,7 @@ def largest(stick: Path, kind: str) -> Path:
 
 
 def spoiled(bench: Bench, tmp_path: Path) -> Path:
-    """A copy of the good stick to spoil, for a host without a copy of it in its store: a verified
-    copy is not read from the stick again.
-    """
+    """For a host without a copy in its store, which is not read from the stick again."""
     shutil.rmtree(bench.state / "store", ignore_errors=True)
     stick = tmp_path / "stick"
     tmp_path.mkdir(exist_ok=True)

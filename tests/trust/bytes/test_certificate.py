@@ -184,7 +184,6 @@ def test_pem_files() -> None:
 
 
 def test_every_truncated_and_flipped_certificate_is_refused_or_another() -> None:
-    """No exception but ours leaves the module."""
     made = chain()
     der = made.leaf.certificate.public_bytes(Encoding.DER)
     with warnings.catch_warnings():
