@@ -3,6 +3,7 @@
 Rules: `examples.txt` has one line for each command; a test parses every line.
 """
 
+import functools
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import click
 LINES: Final = Path(__file__).with_name("examples.txt")
 
 
+@functools.cache
 def add_examples(command: click.Command, name: str) -> None:
     """Give a command, or each command of a group, its example as the epilog of its help."""
     if isinstance(command, click.Group):
