@@ -25,7 +25,7 @@ from tests.replayed import ADAPTER, FIELDS, KINDS, LABELS, Alteration
 from tests.smol import caller, request
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
-ANSWERS = 56
+ANSWERS = 40
 
 
 @dataclass(frozen=True)
