@@ -57,7 +57,7 @@ class ServerConfig:
         False, "Serve the Model Context Protocol at /mcp: tools for the keys of the API."
     )
     people: bool = _key(
-        False, "Serve /people: a page on which people ask, label, and answer what waits for them."
+        False, "Serve /people: a page on which people ask, label, and answer queued items."
     )
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
@@ -75,20 +75,20 @@ class ServerConfig:
     )
     cors_origins: tuple[str, ...] = _key(
         (),
-        "Origins of pages that may read answers in a browser, such as https://intranet.example; a "
+        "Origins of pages that may read answers in a browser, such as https://intranet.example. A "
         "page still needs a key.",
         each=r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?",
     )
     log: str = _key("text", "How log lines are written.", choices=("text", "json"))
     log_file_mib: int = _key(
         16,
-        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none. An alarm says it "
-        "where both together hold less than a week.",
+        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none. An alarm tells "
+        "when both together hold less than a week.",
         low=0,
         high=1024,
     )
     drain_seconds: int = _key(
-        30, "How long running answers may go on after SIGTERM.", low=0, high=3600
+        30, "How long running answers may continue after SIGTERM.", low=0, high=3600
     )
 
 
@@ -100,7 +100,7 @@ class TlsConfig:
     certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
     key: str = _secret("Its private key, PEM", "tls/server.key")
     client_ca: str = _key(
-        "", "CA of client certificates, PEM. Those of `key new --certificate` stand for a key."
+        "", "CA of client certificates, PEM. One named by `key new --certificate` replaces the key."
     )
 
 
@@ -141,8 +141,8 @@ class EngineConfig:
     )
     load_wait_seconds: int = _key(
         60,
-        "How long a request waits for its model to be loaded, for memory included; then it is "
-        "refused with a time to retry. The load continues.",
+        "How long a request waits until its model is loaded, and for memory; then it is refused "
+        "with a time to retry. The load continues.",
         low=0,
         high=3600,
     )
@@ -158,40 +158,40 @@ class BatchesConfig:
 
     max_file_mib: int = _key(100, "Largest file that an app may send.", low=1, high=4096)
     max_mib_per_key: int = _key(
-        1024, "Room for all files of one API key, those that batches wrote among them.",
+        1024, "Room for all files of one API key, files written by batches included.",
         low=1, high=1 << 20,
     )  # fmt: skip
     max_lines: int = _key(50_000, "Most lines of a file.", low=1, high=1_000_000)
-    days: int = _key(30, "How long files are kept where the app names no time.", low=1, high=365)
+    days: int = _key(30, "How long files are kept if the app names no time.", low=1, high=365)
     after_seconds: int = _key(
         600,
-        "How long batches wait for other requests of their engine; then they get a part of its "
-        "steps, until no other request is there. A batch that has no answer after twice as long is "
+        "How long batches yield to other requests of their engine; then they get `percent` of its "
+        "steps until no other request is left. A batch without an answer after twice as long is "
         "an alarm.",
         low=1,
         high=86_400,
     )
-    percent: int = _key(5, "That part.", low=1, high=50)
+    percent: int = _key(
+        5, "Share of the engine's steps for batches that have yielded too long.", low=1, high=50
+    )
 
 
 @dataclass(frozen=True)
 class JobsConfig:
     """`[jobs]`: long work."""
 
-    max_waiting: int = _key(100, "Heavy jobs that may wait for their turn.", low=1, high=10_000)
-    keep: int = _key(1_000, "Jobs that ended and are still listed.", low=10, high=1_000_000)
+    max_waiting: int = _key(100, "Heavy jobs that may be queued.", low=1, high=10_000)
+    keep: int = _key(1_000, "Ended jobs that stay listed.", low=10, high=1_000_000)
 
 
 @dataclass(frozen=True)
 class RoutesConfig:
-    """`[routes]`: the monitor of answers that first stages were let give."""
+    """`[routes]`: the monitor of first stages' answers."""
 
     sample_percent: int = _key(
-        2, "Share of the accepted answers that waits for labels of people.", low=0, high=100
+        2, "Share of the accepted answers that people label.", low=0, high=100
     )
-    label_days: int = _key(
-        7, "Days after which a label that is missing is overdue.", low=1, high=365
-    )
+    label_days: int = _key(7, "Days after which a missing label is overdue.", low=1, high=365)
 
 
 @dataclass(frozen=True)
@@ -212,19 +212,19 @@ class TuningConfig:
 
 @dataclass(frozen=True)
 class DriftConfig:
-    """`[drift]`: whether the requests of tasks have changed."""
+    """`[drift]`: changes of the requests of tasks."""
 
     check_hours: int = _key(
         24,
-        "How often the requests of approved tasks are looked at; 0 means never.",
+        "How often the requests of approved tasks are checked; 0 means never.",
         low=0,
         high=24 * 7,
     )
     suspend: bool = _key(
         False,
         "Suspend a task whose requests have drifted, and the certificates of routes that begin "
-        "with it, but where `on_drift` of the route says `warn`. Without it, and in the first 13 "
-        "months of a reference, there is an alarm only.",
+        "with it unless `on_drift` of the route is `warn`. False, or in the first 13 months of a "
+        "reference: only an alarm.",
     )
 
 
@@ -240,26 +240,26 @@ class TrustConfig:
     )
     unencrypted: str = _key(
         "warn",
-        "A person's private key in a file without a passphrase: `warn` of it, or "
-        "`refuse` it. New sites refuse; a lab's own keys are taken.",
+        "Warn of a person's private key in a file without a passphrase, or refuse it. New sites "
+        "refuse; a lab accepts its own keys.",
         choices=("warn", "refuse"),
     )
 
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """`[watch]`: when the person on watch is told."""
+    """`[watch]`: limits after which an alarm is raised."""
 
     backup_days: int = _key(
         7,
-        "Days after which the newest backup is too old; 0 is any age. A lab has the alarm only"
-        " once it was backed up.",
+        "Days after which the newest backup is too old; 0 means never. A lab raises the alarm"
+        " only after its first backup.",
         low=0,
         high=365,
     )
     witness_days: int = _key(
         7,
-        "Days without a new cosignature after which a witness counts as silent; 0 is never.",
+        "Days without a new cosignature after which a witness counts as silent; 0 means never.",
         low=0,
         high=365,
     )
@@ -271,19 +271,19 @@ class AuditConfig:
 
     content: ContentMode = _key(  # noqa: RUF009
         "encrypted",
-        "What is kept of prompts and answers: encrypted, commit-only (no texts) or off.",
+        "How prompts and answers are kept: encrypted, commit-only (no texts) or off.",
         choices=("encrypted", "commit-only", "off"),
     )
     stream: str = _key(
         "live",
-        "When the pieces of a streamed answer leave: live, as they are made (a crash in between "
-        "leaves the outcome `unknown`), or buffered, all of them after the outcome is durable.",
+        "When the pieces of a streamed answer are sent: live, as they are made (a crash in between "
+        "leaves the outcome `unknown`), or buffered, all after the outcome is durable.",
         choices=("live", "buffered"),
     )
     receipt: str = _key(
         "logged",
         "When an answer ends: logged, once its entry is durable here, or mirrored, once another "
-        "appliance of the site has the entry, too.",
+        "appliance of the site has the entry too.",
         choices=("logged", "mirrored"),
     )
     mirror_ms: int = _key(
@@ -291,8 +291,8 @@ class AuditConfig:
     )
     unmirrored: str = _key(
         "refuse",
-        "An answer without a mirror in time: refuse ends it with 503 `mirror_unavailable`, tell "
-        "gives it, and its receipt says `mirrored: no`.",
+        "An answer that no mirror confirms in time: refuse ends it with 503 `mirror_unavailable`; "
+        "tell sends it, and its receipt says `mirrored: no`.",
         choices=("refuse", "tell"),
     )
     reserve_mib: int = _key(
@@ -300,35 +300,35 @@ class AuditConfig:
     )
     ballast_mib: int = _key(
         64,
-        "Disk space that the log holds in a file, to record the ends of running requests when "
-        "something else has filled the disk.",
+        "Disk space that the log reserves in a file, to record the ends of running requests when "
+        "other programs have filled the disk.",
         low=0,
         high=1 << 20,
     )
     keep_days: int = _key(
         365,
-        "Days before which people may not prune entries of the log; nothing goes by itself.",
+        "Days before which people may not prune entries of the log; nothing prunes by itself.",
         low=184,
         high=36_500,
     )
     replay_nightly: int = _key(
         20,
-        "Answers of models in memory that are drawn at 3:00 UTC and computed again; 0 for none.",
+        "Answers of loaded models that are replayed daily at 3:00 UTC; 0 means none.",
         low=0,
         high=10_000,
     )
     epoch_seconds: int = _key(
-        600, "How long a signing key lives while entries are made.", low=1, high=86_400
+        600, "How long a signing key lives while entries are written.", low=1, high=86_400
     )
     epoch_rows: int = _key(
         10_000, "How many entries a signing key may cover.", low=10, high=1_000_000
     )
     epoch_idle_seconds: int = _key(
-        3600, "How long a signing key lives while no entries are made.", low=1, high=604_800
+        3600, "How long a signing key lives while no entries are written.", low=1, high=604_800
     )
     enterprise_number: int = _key(
         32_473,
-        "Private enterprise number (IANA) of the site, for syslog; 32473 is the one for examples.",
+        "Private enterprise number (IANA) of the site, for syslog; 32473 is for examples.",
         low=1,
         high=(1 << 31) - 1,
     )
@@ -348,23 +348,23 @@ class ForwardConfig:
     to: str = _key("", "tls://HOST:PORT for syslog, https://HOST:PORT/v1/logs for OTLP.")
     format: str = _key(
         "ocsf",
-        "The body: ocsf (JSON), cef, or plain for the structured data only; or spans: traces of"
-        " answers in place of entries, for https://HOST:PORT/v1/traces.",
+        "The body: ocsf (JSON), cef, or plain (structured data only); or spans: traces of answers,"
+        " not entries, for https://HOST:PORT/v1/traces.",
         choices=("ocsf", "cef", "plain", SPANS),
     )
-    ca: str = _key("", "Certificates that the receiver's descends from, PEM; no other is taken.")
-    certificate: str = _key("", "The client certificate that is shown to the receiver, PEM.")
+    ca: str = _key("", "CA certificates for the receiver's, PEM; no other is accepted.")
+    certificate: str = _key("", "Client certificate for the receiver, PEM.")
     key: str = _secret("Its private key, PEM")
     overlap_seconds: int = _key(
         60,
-        "After a lost connection entries of this time are sent again: a syslog receiver that dies"
-        " loses what it had not written. OTLP needs none.",
+        "After a lost connection entries of this time are sent again: a syslog receiver that"
+        " crashes loses entries that it had not written. OTLP needs none.",
         low=0,
         high=86_400,
     )
     stop_after_minutes: int = _key(
         0,
-        "Answer nothing while the receiver lacks an entry that is older; 0 never stops.",
+        "Answer nothing while the receiver lacks an older entry; 0 never stops.",
         low=0,
         high=525_600,
     )
@@ -378,14 +378,17 @@ class NotifyConfig:
     """
 
     to: str = _key("", "https://HOST/PATH for a webhook; smtp://HOST:25 or smtps:// for a relay.")
-    level: str = _key("warning", "The least level that is sent.", choices=("warning", "critical"))
+    level: str = _key("warning", "Lowest level that is sent.", choices=("warning", "critical"))
     repeat_hours: int = _key(
-        24, "An open incident that no one acknowledged is sent again; 0 never.", low=0, high=8760
+        24,
+        "How soon an unacknowledged incident is sent again; 0 never.",
+        low=0,
+        high=8760,
     )
     mail_from: str = _key("", "Sender of mail.")
     mail_to: tuple[str, ...] = _key((), "Recipients of mail.")
-    ca: str = _key("", "Certificates that the other side's descends from, PEM; no other is taken.")
-    certificate: str = _key("", "The client certificate that is shown, PEM.")
+    ca: str = _key("", "CA certificates for the other side's, PEM; no other is accepted.")
+    certificate: str = _key("", "Client certificate, PEM.")
     key: str = _secret("Its private key, PEM")
     token: str = _secret("A file with the bearer token of the webhook")
 
@@ -400,8 +403,8 @@ class PeerConfig:
     url: str = _key("", "https://HOST:PORT of its API; http:// on loopback.")
     log_key: str = _key("", "The first verifier key of its log, a line.")
     witness_key: str = _key("", "The verifier key of its witness, a line.")
-    ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
-    certificate: str = _key("", "The client certificate that is shown, PEM.")
+    ca: str = _key("", "CA certificates for its own, PEM; no other is accepted.")
+    certificate: str = _key("", "Client certificate, PEM.")
     key: str = _secret("Its private key, PEM")
 
 
@@ -414,79 +417,80 @@ class ModelConfig:
 
     n_ctx: int = _key(
         8192,
-        "Cells of the KV cache, shared by the running requests, in tokens.",
+        "Cells of the KV cache, in tokens, shared by the running requests.",
         low=128,
         high=1 << 22,
     )
     slots: int = _key(8, "Requests that run at once.", low=1, high=256)
     reproducible: bool = _key(
         False,
-        "Separate KV streams, slower: the same request gives the same text under any load, also "
+        "Separate KV streams, slower: the same request gives the same text under any load, even "
         "where a receipt does not say `replayable: yes`.",
     )
     hold: str = _key(
         "memory",
-        "Where the verified bytes are held: memory (sealed), or disk (for models too large for "
-        "that: a file that the service cannot write, hashed before and after loading; weaker).",
+        "Where the verified bytes are held: memory (sealed), or disk (weaker, for models too large "
+        "for memory: a file that the service cannot write, hashed before and after loading).",
         choices=("memory", "disk"),
     )
     device: str = _key(
         "auto",
-        "What it computes on: cuda (GPUs or a refusal), cpu, or auto (GPUs where they work; where "
-        "an NVIDIA driver is loaded and they do not, the processor and a warning in `status`).",
+        "What it computes on: cuda (GPUs or a refusal), cpu, or auto (GPUs if they work, else the "
+        "processor, with a warning in `status` if an NVIDIA driver is loaded).",
         choices=("auto", "cpu", "cuda"),
     )
     n_gpu_layers: int = _key(
         0,
-        "Layers on GPUs, the output included, or a refusal if they do not fit; 0 for as many as "
-        "fit by the estimate that `status` shows.",
+        "Layers on GPUs, output included, or a refusal if they do not fit; 0 means as many as fit "
+        "by the estimate in `status`.",
         low=0,
         high=10_000,
     )
-    autoload: bool = _key(True, "Load at `serve`, where it fits in memory with those before it.")
+    autoload: bool = _key(True, "Load at `serve`, if it fits in memory with those before it.")
     on_demand: bool = _key(
-        True, "Load when a request asks for it; what is idle then makes room. False: by hand only."
+        True,
+        "Load when a request asks for it, and unload idle models for it. False: by hand.",
     )
     pinned: bool = _key(
-        False, "Never unload it for another model or for being idle; it is loaded first at `serve`."
+        False, "Never unload it for another model or when idle; load it first at `serve`."
     )
     keep_alive: int = _key(
         -1,
-        "Seconds without a request after which it is unloaded; 0 is at once, -1 never. Another "
-        "model that needs the memory may end it before.",
+        "Seconds without a request after which it is unloaded; 0 at once, -1 never. Another model "
+        "that needs the memory may have it unloaded earlier.",
         low=-1,
         high=1 << 31,
     )
     prefill_budget: int = _key(
         512,
-        "Prompt tokens that one step may process next to running answers.",
+        "Prompt tokens that one step may process beside running answers.",
         low=16,
         high=8192,
     )
     target_gap_ms: int = _key(
         40,
-        "While answers run, a step is planned to take no longer than this, in milliseconds, or "
-        "half as long again as their own tokens take: prompts get what is left.",
+        "Planned length of a step while answers run, in milliseconds, or one and a half times "
+        "as long as their own tokens take; prompts get the rest.",
         low=1,
         high=60_000,
     )
     kept_prefixes: int = _key(
         32,
         "Most runs of tokens that the KV cache keeps for later requests of the same app; fewer "
-        "while none is used again; 0 keeps none.",
+        "while none is reused; 0 keeps none.",
         low=0,
         high=255,
     )
     prefixes: tuple[str, ...] = _key(
         (),
-        "System prompts, or beginnings of plain prompts, that all apps share the computation of. "
-        "An app can find out by timing that one of them is registered if it knows the whole text.",
+        "System prompts, or beginnings of plain prompts, computed once for all apps. An app that "
+        "knows the whole text can find out by timing that it is registered.",
     )
 
 
 @dataclass(frozen=True)
 class RolesConfig:
-    """`[admin.roles]`: who may do what on the admin socket, as user or group names or uids.
+    """`[admin.roles]`: roles on the admin socket, as user or group names or uids.
 
     The owner of the data directory and root are admins always.
     """
@@ -497,8 +501,8 @@ class RolesConfig:
     admin: tuple[str, ...] = _key((), "May do everything.")
     directory: str = _key(
         "",
-        "A name of `[ldap]`: only who is there under the user's name has a role, and `people:NAME`"
-        " of `[groups]` may be named above.",
+        "A name of `[ldap]`: only users whom this directory knows have a role; the roles above may"
+        " name `people:NAME` of `[groups]`.",
     )
 
 
@@ -508,13 +512,13 @@ class PeopleConfig:
 
     record: str = _key(
         "pseudonym",
-        "The name in the log: pseudonym (the same for the same person; an admin reads the name,"
-        " which is recorded and can be erased) or name (for ever).",
+        "The name in the log: pseudonym (one a person; an admin can read the name, which is"
+        " recorded, and can erase it) or name (for ever).",
         choices=("pseudonym", "name"),
     )
     required: tuple[str, ...] = _key(
         (),
-        "Tasks, routes, models and collections that are for verified people only; `*` is all.",
+        "Tasks, routes, models and collections for verified people only; `*` is all.",
     )
     rpm: int = _key(
         0,
@@ -530,8 +534,8 @@ class PeopleConfig:
     )
     page_key: str = _key(
         "",
-        "Name of the API key, made with `--person`, under which people ask who sign in to /people"
-        " at a login service.",
+        "Name of the API key, made with `--person`, for people who sign in to /people at a login"
+        " service.",
     )
 
 
@@ -545,56 +549,56 @@ class OidcConfig:
     issuer: str = _key("", "The `iss` of its tokens.")
     audience: str = _key("", "What their `aud` must name.")
     keys: str = _key("", "Its key set (JWKS): a file, or https://HOST/PATH on the LAN.")
-    ca: str = _key("", "Certificates that its own descends from, PEM; no other is taken.")
+    ca: str = _key("", "CA certificates for its own, PEM; no other is accepted.")
     authorize: str = _key(
         "",
         "The address at which people sign in to /people, a public client named as `audience`:"
         " https://HOST/PATH.",
     )
     token: str = _key(
-        "", "The address on the LAN that gives a token for a code: https://HOST/PATH."
+        "", "The address on the LAN that exchanges a code for a token: https://HOST/PATH."
     )
-    algorithms: tuple[str, ...] = _key(("ES256", "RS256"), "Signatures that are taken.")
+    algorithms: tuple[str, ...] = _key(("ES256", "RS256"), "Accepted signatures.")
     subject: str = _key("sub", "The claim that names the person; it must be stable.")
     groups: str = _key("groups", "The claim that lists the person's groups.")
     longest_minutes: int = _key(
         10, "Longest life of a token; longer ones are refused.", low=1, high=1440
     )
     refresh_seconds: int = _key(
-        60, "How soon a key that is gone from the set counts no more.", low=10, high=86_400
+        60, "How soon a key that left the set is refused.", low=10, high=86_400
     )
     grace_minutes: int = _key(
-        15, "How long known keys are good while the set cannot be read.", low=0, high=1440
+        15, "How long known keys are valid while the set cannot be read.", low=0, high=1440
     )
     directory: str = _key(
         "",
-        "A name of `[ldap]`: its people are looked up there and have only its groups.",
+        "A name of `[ldap]`: people are looked up there and have only its groups.",
     )
 
 
 @dataclass(frozen=True)
 class LdapConfig:
-    """`[ldap."NAME"]`: a directory that people are looked up in, for each of them once a minute.
+    """`[ldap."NAME"]`: a directory in which each person is looked up once a minute.
 
     Paths are taken from the data directory.
     """
 
     kind: str = _key(
         "ad",
-        "Active Directory (ad), or another server such as OpenLDAP (openldap): how nested groups"
-        " are found, and closed accounts.",
+        "Active Directory (ad), or another server such as OpenLDAP (openldap): it decides how"
+        " nested groups and closed accounts are found.",
         choices=("ad", "openldap"),
     )
     urls: tuple[str, ...] = _key((), "Its hosts, ldaps://HOST[:PORT]; the next if one is away.")
-    ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
-    bind: str = _key("", "The distinguished name of our account, which may only read.")
+    ca: str = _key("", "CA certificates for those of the hosts, PEM; no other is accepted.")
+    bind: str = _key("", "The distinguished name of the appliance's account, which may only read.")
     password: str = _secret("A file with its password")
     base: str = _key("", "The distinguished name below which people are.")
     groups: str = _key("", "The same for groups; `base` by default.")
-    person: str = _key("userPrincipalName", "The attribute that is the name of a person.")
-    member: str = _key("member", "The attribute of a group that names who is in it.")
+    person: str = _key("userPrincipalName", "The attribute with a person's name.")
+    member: str = _key("member", "The attribute of a group that names its members.")
     grace_minutes: int = _key(
-        15, "How long last known rights are good while no host answers.", low=0, high=1440
+        15, "How long the last known rights are valid while no host answers.", low=0, high=1440
     )
 
 
@@ -605,15 +609,15 @@ class PersonCertificatesConfig:
     They need `tls.enabled`. Paths are taken from the data directory.
     """
 
-    ca: str = _key("", "The CAs that themselves issue them, PEM.")
-    crls: tuple[str, ...] = _key((), "The revocation list of each of these, PEM or DER.")
+    ca: str = _key("", "The CAs that issue them directly, PEM.")
+    crls: tuple[str, ...] = _key((), "The revocation list of each CA, PEM or DER.")
     subject: str = _key(
         "upn",
         "The name of the person: the UPN among the certificate's other names, or its subject.",
         choices=("upn", "subject"),
     )
     grace_minutes: int = _key(
-        15, "How long a list is good beyond its end, while no newer one is there.", low=0, high=1440
+        15, "How long an expired list is valid if there is no newer one.", low=0, high=1440
     )
     directory: str = _key(
         "", "A name of `[ldap]`, as for `[oidc]`; without it they have no groups."
@@ -624,14 +628,14 @@ class PersonCertificatesConfig:
 class PeopleGroupConfig:
     """`[groups."NAME"]`: a group of verified people. Access lists name it `people:NAME`."""
 
-    names: tuple[str, ...] = _key((), "The groups of the sources that it is: SOURCE/GROUP.")
+    names: tuple[str, ...] = _key((), "The sources' groups that make it up: SOURCE/GROUP.")
     models: tuple[str, ...] = _key(
         (),
-        "Models, tasks and routes that its people may use, within what the API key may; `*` is"
-        " all. Once a group has some, people without such a group may use none.",
+        "Models, tasks and routes that its people may use, if the API key may too; `*` is all."
+        " Once a group names some, people without such a group may use none.",
     )
     cost_centre: str = _key(
-        "", "Where their use is booked (`usage --by cost_centre`); of several groups, the first's."
+        "", "Cost centre of their use (`usage --by cost_centre`); with several groups, the first's."
     )
 
 
@@ -664,7 +668,7 @@ class UpstreamConfig:
 
     kind: str = _key(
         "openai",
-        "Whose API it speaks.",
+        "The API that it speaks.",
         choices=tuple(KINDS),
     )
     urls: tuple[str, ...] = _key(
@@ -678,38 +682,36 @@ class UpstreamConfig:
         "Its use: generate text, embed, or rerank.",
         choices=("generate", "embed", "rerank"),
     )
-    ca: str = _key("", "Certificates that those of the hosts descend from, PEM; no other is taken.")
-    certificate: str = _key("", "The client certificate that is shown to the hosts, PEM.")
+    ca: str = _key("", "CA certificates for those of the hosts, PEM; no other is accepted.")
+    certificate: str = _key("", "Client certificate for the hosts, PEM.")
     key: str = _secret("Its private key, PEM")
     api_key: str = _secret("A file with the API key that the hosts ask for")
     genesis: tuple[str, ...] = _key(
         (),
-        "Of other appliances, the first key of the log of each (its audit/genesis.pub): their"
-        " receipts are checked with it.",
+        "For appliances as hosts: the first key of each one's log (its audit/genesis.pub), with"
+        " which receipts are checked.",
     )
     keeps_content: bool = _key(
-        True, "The hosts may keep prompts or answers: keys whose texts are not kept are refused."
+        True, "The hosts may keep prompts or answers, so keys whose texts are not kept are refused."
     )
     n_ctx: int = _key(8192, "Tokens of prompt and answer together.", low=128, high=1 << 22)
     slots: int = _key(8, "Requests that one host runs at once.", low=1, high=1024)
     connect_ms: int = _key(500, "Time for a connection.", low=10, high=60_000)
     idle_seconds: int = _key(
         30,
-        "Longest time between two pieces of an answer; vectors and scores come in one piece.",
+        "Longest time between two pieces of an answer; vectors and scores are one piece.",
         low=1,
         high=3600,
     )
     answer_seconds: int = _key(
         300, "Longest time of an answer, retries included.", low=1, high=86_400
     )
-    answer_kib: int = _key(
-        4096, "Largest answer but vectors, as its bytes come in.", low=16, high=1 << 20
-    )
+    answer_kib: int = _key(4096, "Largest answer, vectors excepted.", low=16, high=1 << 20)
     probe_seconds: int = _key(30, "Time between two probes of a host.", low=1, high=3600)
     quiet_seconds: int = _key(
         300,
-        "Time within which a host that differs beside requests is compared alone: new requests to"
-        " it wait for one probe, up to `idle_seconds`.",
+        "Time within which a host that differed under load is probed alone: new requests to it"
+        " wait for that probe, up to `idle_seconds`.",
         low=1,
         high=86_400,
     )

@@ -80,52 +80,52 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
 """Kinds of entries and the fields that each must have."""
 
 NOTES: Final = {
-    "start": "the server begins; no intent before it is open",
-    "stop": "the server ends in good order",
+    "start": "the server starts; no intent comes before it",
+    "stop": "the server stops as it should",
     "genesis": "entry 0 only; `public_key` is hex, `instance` a UUID",
     "intent": (
-        "durable before the model runs; `client` has the names that others gave the request "
+        "durable before the model runs; `client` has the request's ids elsewhere "
         "(`x_request_id`, `x_client_request_id`, `traceparent`); also digests (`digest` of "
-        "the model, `adapter` or null, `task` if one asked), parameters, effective seed, "
-        "address; `engine` names everything that its numbers depend on (version, build, "
+        "the model, `adapter` or null, `task` if there is one), parameters, effective seed, "
+        "address; `engine` names everything that affects its numbers (version, build, "
         "processor, kernels), `replayable` is `yes` or the code of the obstacle; "
-        "`retrieved` where a task cites documents (collection, its state, ranking, a "
+        "`retrieved` if a task cites documents (collection, its state, ranking, a "
         "[commitment](#passages-and-citations) to each passage in the prompt, and in "
         "`search` the request that embedded the question); `unused` where a task ignores "
-        "more than its input (`system`); `sent` where a host on the network comes first: "
-        "its URL, `state`, record's digest; where the app names a person, `end_user` (a "
+        "more than its input (`system`); `sent` if a host on the network is asked first: "
+        "its URL, `state`, record's digest; if the app names a person, `end_user` (a "
         "pseudonym, or the name) and `end_user_from` (`claim`, or `oidc:NAME` or "
         "`certificate:NAME` with `end_user_groups`, `end_user_until_us`, "
-        "`end_user_groups_from` where a directory has the groups, and "
+        "`end_user_groups_from` if a directory has the groups, and "
         "`end_user_cost_centre` of a group), also in its outcome, in searches and counts"
     ),
     "outcome": (
-        "closes the intent with that `seq` and request, once; `status` is `unknown` when a "
+        "closes the intent with that `seq` and request, once; `status` is `unknown` if a "
         "crash hid the end; `confidence_ppm` is a task answer's confidence in millionths; "
         "`citations` has a commitment to each citation; `answered_by` names a host on the "
-        "network: `upstream`, `host`, the `digest` of its record, and of another appliance "
-        "its `receipt` (`seq`, `leaf`, `size`), whose `standing` is `checked` (a proof held "
-        "under the first key of the log `origin`) or `kept`; `answered` is what the host of "
-        "the intent's `sent` said of its answer, `unsent` that nothing went there; `site` is "
-        "`stale`, also in the intent, where the appliance heard no other of its site for too long"
+        "network: `upstream`, `host`, the `digest` of its record, and for another appliance "
+        "its `receipt` (`seq`, `leaf`, `size`), whose `standing` is `checked` (a proof verified "
+        "under the first key of the log `origin`) or `kept`; `answered` is what the intent's "
+        "`sent` host said of its answer, `unsent` means that nothing was sent there; `site` is "
+        "`stale`, also in the intent, if the appliance heard no other of its site for too long"
     ),
     "hop": (
-        "a request, or a text to tokenise (`asks` is `tokens`), goes to a host: `sent`, "
-        "durable before; it ends as `answered`, `refused` (nothing was sent) or `failed`; "
-        "of the intent's own host only such an end is an entry (both until 0.2); with the "
+        "a request, or a text to tokenise (`asks` is `tokens`), to a host: `sent`, durable "
+        "before it is sent, then `answered`, `refused` (nothing was sent) or `failed`; for "
+        "the intent's own host only `refused` and `failed` are entries (all until 0.2); has the "
         "host, its `state` when asked, its record's digest, and what it said of itself"
     ),
     "search": (
-        "passages of a collection left: its state and a commitment to each; the query is a "
-        "text; `client` as of an intent; `actor` when a person searched"
+        "passages of a collection were returned: its state and a commitment to each; the query "
+        "is a text; `client` as in an intent; `actor` if a person searched"
     ),
     "admin": (
-        "initialisation, keys, reading of texts; of `replay`, how many answers came out the "
-        "same, otherwise (`entries`) or not at all; the action `advice` has "
+        "initialisation, keys, reading of texts; `replay` counts the answers that were the same, "
+        "different (`entries`) or not computed; `advice` has "
         "`result_sha256`, the digest of the file of `appliance advise --result`; an `actor` whom "
         "the directory knows is also `end_user`, from `ldap:NAME`, in entries of each kind"
     ),
-    "model": "a step in the life of an artifact",
+    "model": "an artifact changes its state",
     "worker": "an engine process starts or ends; `restarts` counts its restarts",
     "job_start": (
         "a job begins or resumes: its number, kind, and parameters as JSON text of at most "
@@ -138,22 +138,22 @@ NOTES: Final = {
     ),
     "counted": (
         "rejected requests, and those that ran no model (`models`, `usage`, `tokens`), of "
-        "one source in one minute, by code; the source `others` is all beyond 64"
+        "one source in one minute, by code; beyond 64 sources, `others` has the rest"
     ),
     "key_handover": "the last entry of its epoch; see below",
     "witness": "a witness cosigned this head; `key` is its verifier key",
     "erase": (
         "destroys the content keys of these entries and the texts of the same id elsewhere; "
-        "`places` counts these, `backups` and `datasets` name what still holds them"
+        "`places` counts those texts, `backups` and `datasets` name what still holds some"
     ),
-    "export": "entries left in this form",
+    "export": "entries were exported in this format",
     "prune_approval": (
-        "a person signed that the entries below `before`, whose tree has this root, may go; "
+        "a person signed that the entries below `before`, whose tree has this root, may be pruned; "
         "`envelope` is the DSSE envelope (docs/trust.md), its subject `entries below BEFORE "
         "of the audit log ORIGIN` with the root as `sha256`"
     ),
     "prune": (
-        "the entries below `before` go; `approvals` are the numbers of `prune_approval` "
+        "the entries below `before` are pruned; `approvals` are the numbers of `prune_approval` "
         "entries of at least two people"
     ),
 }

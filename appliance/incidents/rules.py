@@ -16,7 +16,7 @@ Level = Literal["critical", "warning"]
 """Critical: somebody must act now. Warning: soon."""
 
 CERTIFICATE_DAYS: Final = (30, 7, 1)
-"""Days before the end of the server's certificate at which it is told."""
+"""Days before the server's certificate expires at which it is told."""
 DISK_WARN: Final = 4
 """How many times the reserve of the log counts as little free disk space."""
 DISK_DAYS: Final = 7
@@ -113,7 +113,7 @@ def _disk_fills(facts: Facts) -> Iterator[Told]:
         at = facts.now_us + int(disk.full_in_s * 1e6)
         yield Told(
             "",
-            f"The disk fills: as the last hours went, only the reserve is left in"
+            f"At the rate of the last hours the disk is down to its reserve in"
             f" {_span(disk.full_in_s)}, at {iso(at)}; {disk.free // _MIB} MiB are free.",
         )
 
@@ -121,7 +121,7 @@ def _disk_fills(facts: Facts) -> Iterator[Told]:
 def _log_file(facts: Facts) -> Iterator[Told]:
     if facts.log_file.problem:
         yield Told(
-            "", f"Log lines are lost: DATA/logs cannot be written: {facts.log_file.problem}."
+            "", f"Log lines are lost, DATA/logs cannot be written: {facts.log_file.problem}."
         )
 
 
@@ -129,7 +129,7 @@ def _log_short(facts: Facts) -> Iterator[Told]:
     oldest = facts.log_file.kept_from_us
     if oldest is not None and facts.now_us - oldest < LOG_DAYS * _DAY_US:
         kept = _span((facts.now_us - oldest) / 1e6)
-        yield Told("", f"DATA/logs holds the log lines of {kept} only, not of {LOG_DAYS} days.")
+        yield Told("", f"DATA/logs holds only the log lines of {kept}, not of {LOG_DAYS} days.")
 
 
 def _certificate_ended(facts: Facts) -> Iterator[Told]:
@@ -141,7 +141,7 @@ def _certificate_ended(facts: Facts) -> Iterator[Told]:
     elif facts.now_us >= found.ends_us:
         yield Told(
             "",
-            f"The server's certificate ended at {iso(found.ends_us)}: clients refuse it.",
+            f"The server's certificate expired at {iso(found.ends_us)}: clients refuse it.",
             found.ends_us,
         )
 
@@ -154,11 +154,11 @@ def _certificate_ends(facts: Facts) -> Iterator[Told]:
     due = [days for days in CERTIFICATE_DAYS if left <= days * _DAY_US]
     if due and found.changes_us is None:
         touched = "" if found.renewable or not found.own else (
-            " The key of its CA is gone: every client needs the file of a new CA, once."
+            " Without the key of its CA every client needs the file of a new CA, once."
         )  # fmt: skip
         yield Told(
             "",
-            f"The server's certificate ends in {_span(left / 1e6)}, at {iso(found.ends_us)}."
+            f"The server's certificate expires in {_span(left / 1e6)}, at {iso(found.ends_us)}."
             + touched,
             found.ends_us - min(due) * _DAY_US,
         )
@@ -169,8 +169,8 @@ def _certificate_changes(facts: Facts) -> Iterator[Told]:
     if found is not None and found.changes_us is not None:
         yield Told(
             "",
-            f"At {iso(found.changes_us)} the server changes to a certificate of a new CA: a client"
-            " that has not been given the new file by then refuses it.",
+            f"At {iso(found.changes_us)} the server changes to a certificate of a new CA; clients"
+            " without the new file will refuse it.",
         )
 
 
@@ -225,7 +225,7 @@ def _died(facts: Facts) -> Iterator[Told]:
             times = "once" if one.deaths <= 1 else f"{one.deaths} times"
             yield Told(
                 one.model,
-                f"The engine of model {one.model} died {times} in the last ten minutes; it is"
+                f"The engine of model {one.model} crashed {times} in the last ten minutes; it is"
                 f" {one.state} now.",
             )
 
@@ -241,7 +241,7 @@ def _on_disk(facts: Facts) -> Iterator[Told]:
         if one.held == "disk":
             yield Told(
                 one.model,
-                f"Model {one.model} is held on the disk, not in sealed memory: a weaker claim.",
+                f"Model {one.model} is held on the disk, not in sealed memory: a weaker guarantee.",
             )
 
 
@@ -265,7 +265,7 @@ def _upstream_down(facts: Facts) -> Iterator[Told]:
         hosts = [host for host in facts.upstreams if host.upstream == name and host.approved]
         if not any(host.usable for host in hosts):
             states = ", ".join(f"{host.url} is {host.state}" for host in hosts)
-            yield Told(name, f"Upstream {name} has no host that can be asked: {states}.")
+            yield Told(name, f"Upstream {name} has no available host: {states}.")
 
 
 def _upstream_host(facts: Facts) -> Iterator[Told]:
@@ -283,8 +283,8 @@ def _upstream_suspect(facts: Facts) -> Iterator[Told]:
         if host.state == "suspect":
             yield Told(
                 f"{host.upstream} {host.url}",
-                f"Upstream {host.upstream}: the host {host.url} differs from what was learnt of it:"
-                f" {host.problem}. A second difference at a quiet moment takes it out.",
+                f"Upstream {host.upstream}: the host {host.url} answers otherwise than when it was"
+                f" learnt: {host.problem}. A second difference while it is idle excludes it.",
             )
 
 
@@ -313,7 +313,7 @@ def _receivers(facts: Facts) -> Iterator[Told]:
         yield Told(
             one.name,
             f"The receiver {one.name} ({one.to}) {why}; it lacks {one.behind} entries. Nothing is"
-            " lost: they are sent when it takes them.",
+            " lost: they are sent when it recovers.",
             one.since_us if one.problem else one.oldest_us,
         )
 
@@ -322,7 +322,7 @@ def _silent_peers(facts: Facts) -> Iterator[Told]:
     for one in facts.peers:
         if not one.differs and facts.now_us - one.met_us >= PEER_SILENT_US:
             why = one.problem or "its log has not been seen"
-            message = f"The peer {one.name} is silent since {iso(one.met_us)}: {why}."
+            message = f"The peer {one.name} has been silent since {iso(one.met_us)}: {why}."
             yield Told(one.name, message, one.met_us)
 
 
@@ -351,161 +351,169 @@ def _backup(facts: Facts) -> Iterator[Told]:
         yield Told("", f"The backup is older than {kept.days} days: {last}.", due)
 
 
-_UNLOCK: Final = "Set the clock, then `appliance doctor`."
-_UPDATE: Final = "Get newer metadata from the security officer, then `appliance trust update DIR`."
-_FREE: Final = "Free or add disk space; what takes it: `du -xh --max-depth=1 DATA`."
+_UNLOCK: Final = "Set the clock, then run `appliance doctor`."
+_UPDATE: Final = (
+    "Get newer metadata from the security officer, then run `appliance trust update DIR`."
+)
+_FREE: Final = "Free or add disk space; `du -xh --max-depth=1 DATA` shows what uses it."
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("host_unsuitable", "critical", "The host lacks what confinement needs", "10 s",
-         "See the line; `appliance doctor` has the facts of the host.",
+         "Run `appliance doctor`, and give the host what it names.",
          lambda facts: (Told("", text) for text in facts.host)),
-    Rule("log_unwritable", "critical", "The audit log takes no new work; no request is answered",
-         "10 s", "Free disk space; answers go on by themselves. `appliance doctor` says more.",
+    Rule("log_unwritable", "critical", "The audit log cannot be written; no request is answered",
+         "10 s", "Free disk space; answers then resume. `appliance doctor` says more.",
          lambda facts: _one(facts.log.latched, "The audit log cannot be written: {}.")),
-    Rule("answers_held", "critical", "No request is answered: a receiver lacks old entries",
-         "10 s", "Mend the receiver, or raise its `stop_after_minutes`, then restart.",
+    Rule("answers_held", "critical", "A receiver is too far behind; no request is answered",
+         "10 s", "Mend the receiver, or raise its `stop_after_minutes` and restart.",
          lambda facts: _one(facts.log.held, "{}")),
-    Rule("log_ends_early", "critical", "The log ends before the database; nothing is answered",
+    Rule("log_ends_early", "critical", "The log lacks entries that appliance.db knows: no answers",
          "1 min, and at each start",
-         "Restore both from one backup, or `appliance state settle --reason TEXT`.",
+         "Restore both from one backup, or decide: `appliance state settle --reason TEXT`.",
          lambda facts: _one(facts.ends_early, "{}")),
-    Rule("state_differs", "critical", "appliance.db permits what the audit log does not",
+    Rule("state_differs", "critical", "appliance.db permits something that the audit log does not",
          "2 min, and at each start",
-         "`appliance state show`; restore it, or `appliance state settle --reason TEXT`.",
+         "Run `appliance state show`; then restore appliance.db, or decide: `appliance state settle"
+         " --reason TEXT`.",
          lambda facts: facts.state),
-    Rule("log_behind", "warning", "The log's write-ahead file grows", "10 s",
-         "End the program that reads DATA/audit/log.db.",
+    Rule("log_behind", "warning", "The log's write-ahead file grows: a program holds the log open",
+         "10 s", "End the program that reads DATA/audit/log.db.",
          lambda facts: _one(facts.log.alarm, "{}")),
-    Rule("insufficient_disk", "critical", "Less disk space than the reserve: requests are refused",
+    Rule("insufficient_disk", "critical", "Less disk space than the reserve; requests are refused",
          "10 s", _FREE, _disk_reserve),
     Rule("disk_low", "warning", "Little disk space is left", "10 s", _FREE, _disk_low),
     Rule("disk_fills", "warning", "The disk will be full within a week", "1 h after the start",
          _FREE, _disk_fills),
     Rule("log_file_unwritable", "warning", "DATA/logs is full or cannot be written", "10 s",
-         "Make room for DATA/logs; lines that were lost are in the journal of the service.",
+         "Make room for DATA/logs; the lost lines are in the journal of the service.",
          _log_file),
-    Rule("log_file_short", "warning", "The log file does not reach back a week", "10 s",
+    Rule("log_file_short", "warning", "The log file covers less than a week", "10 s",
          "Raise `log_file_mib` under [server] in appliance.toml, then restart.", _log_short),
-    Rule("certificate_ended", "critical", "The server's certificate has ended", "10 s",
-         "`appliance tls renew`; for a certificate of your own CA put the new files in place.",
+    Rule("certificate_ended", "critical", "The server's certificate has expired", "10 s",
+         "Run `appliance tls renew`; if your own CA issued it, put the new files in place.",
          _certificate_ended),
-    Rule("certificate_ends", "warning", "The server's certificate ends in 30, 7, 1 days", "10 s",
-         "`appliance tls renew`; for a certificate of your own CA put the new files in place.",
+    Rule("certificate_ends", "warning", "The server's certificate expires in 30, 7, 1 days", "10 s",
+         "Run `appliance tls renew`; if your own CA issued it, put the new files in place.",
          _certificate_ends),
-    Rule("certificate_changes", "warning", "A certificate of a new CA waits for its day", "10 s",
-         "Give every client DATA/tls/clients.pem, or let it fetch /ca.pem with its key.",
+    Rule("certificate_changes", "warning", "The server will change to a certificate of a new CA",
+         "10 s", "Give every client DATA/tls/clients.pem, or let it fetch /ca.pem with its key.",
          _certificate_changes),
-    Rule("clock_behind", "critical", "The clock went back", "10 s", _UNLOCK,
+    Rule("clock_behind", "critical", "The clock is behind a time already recorded", "10 s", _UNLOCK,
          _trust("clock_behind")),
-    Rule("trust_rollback", "critical", "The trust metadata is not what the log says", "10 s",
-         "Find out who changed the data directory, then `appliance trust update DIR`.",
+    Rule("trust_rollback", "critical", "The trust metadata differs from what the log says", "10 s",
+         "Find out who changed the data directory, then run `appliance trust update DIR`.",
          _trust("trust_rollback")),
-    Rule("trust_stale", "critical", "The trust metadata is so old that nothing is served", "10 s",
-         _UPDATE, _trust("trust_stale")),
+    Rule("trust_stale", "critical", "The trust metadata expired so long ago that nothing is served",
+         "10 s", _UPDATE, _trust("trust_stale")),
     Rule("trust_expired", "critical", "The trust metadata has expired", "10 s", _UPDATE,
          _trust("trust_expired")),
     Rule("trust_expires_soon", "warning", "The trust metadata expires within 30 days", "10 s",
          _UPDATE, _trust("trust_expires_soon")),
     Rule("trust_unreadable", "critical", "The trust policy cannot be read", "10 s",
-         "`appliance trust show` says why; restore DATA/trust from a backup.",
+         "Read why: `appliance trust show`; restore DATA/trust from a backup.",
          lambda facts: _one(facts.trust_problem, "{}")),
-    Rule("role_name_unknown", "warning", "[admin.roles] names a user who is unknown", "10 s",
+    Rule("role_name_unknown", "warning", "[admin.roles] names an unknown user or group", "10 s",
          "Correct [admin.roles] in appliance.toml, then restart.",
-         lambda facts: (Told(name, f"[admin.roles] names {name!r}, who is unknown.")
+         lambda facts: (Told(name, f"[admin.roles] names {name!r}, which this host does not know.")
                         for name in facts.unknown_roles)),
-    Rule("unexpected_errors", "warning", "The product has failed in a way that is not foreseen",
-         "10 s", "`appliance logs --level error`; send the places to those who maintain this.",
+    Rule("unexpected_errors", "warning", "The product failed unexpectedly",
+         "10 s", "Run `appliance logs --level error`; send the lines to the maintainers.",
          lambda facts: (Told("", text) for text in facts.unexpected)),
     Rule("receiver_behind", "warning", "A receiver of the log takes nothing, or falls behind",
-         "40 s", "`appliance audit receivers` says why; see to the receiver, its network and its"
+         "40 s", "Read why: `appliance audit receivers`; mend the receiver, its network or its"
          " certificate.", _receivers),
-    Rule("peer_log_differs", "critical", "The log of a peer, or ours, was put back or changed",
-         "90 s", "`appliance site status` says which; keep both logs as evidence, and restore the"
-         " one that was changed.", _other_logs),
+    Rule("peer_log_differs", "critical", "The log of a peer, or ours, was reset or changed",
+         "90 s", "Keep both logs as evidence, then restore the changed one: `appliance site status`"
+         " says which.", _other_logs),
     Rule("peer_silent", "warning", "A peer does not cosign, or its log has not been seen", "3 min",
-         "`appliance site status` says why; see to the peer, its network and its certificate.",
+         "Read why: `appliance site status`; mend the peer, its network or its certificate.",
          _silent_peers),
     Rule("site_stale", "critical", "No other appliance of the site answers this one",
          "`stale_seconds`, 60 s",
-         "`appliance site status` says why; see to the network, then to the other appliances.",
+         "Read why: `appliance site status`; mend the network, then the other appliances.",
          lambda facts: _one(facts.site_stale, "{}")),
-    Rule("people_away", "critical", "A source of people does not answer: soon they are refused",
-         "when a person asks", "`appliance logs --grep people` says why; see to the directory, the"
+    Rule("people_away", "critical", "A source of people does not answer; soon people are refused",
+         "when a person asks", "Read why: `appliance logs --grep people`; mend the directory, the"
          " login service, or the list of revoked certificates.", lambda facts: facts.people_away),
-    Rule("notice_undelivered", "warning", "A webhook or mail relay takes no messages", "20 s",
-         "Look at the destination; [notify] in appliance.toml has its address and certificate.",
+    Rule("notice_undelivered", "warning", "A webhook or mail relay accepts no messages", "20 s",
+         "Mend the destination; [notify] in appliance.toml has its address and certificate.",
          lambda facts: facts.unnotified),
     Rule("model_suspended", "critical", "A person or a check suspended an artifact",
          "10 s; a changed file at the next re-check (`recheck_minutes`) or load",
-         "`appliance artifact show {subject}`; approvals bring it back.", _suspended),
-    Rule("model_doubtful", "critical", "A re-check found something in a model that is served",
-         "at the re-check", "`appliance artifact show {subject}`", _doubtful),
+         "Read why: `appliance artifact show {subject}`; new approvals resume it.", _suspended),
+    Rule("model_doubtful", "critical", "A re-check found a problem in a served artifact",
+         "at the re-check", "Read it: `appliance artifact show {subject}`.", _doubtful),
     Rule("model_missing", "warning", "The files of an artifact are not on this host", "10 s",
-         "`appliance artifact import DIR --id {subject}`", _missing),
-    Rule("model_unloadable", "critical", "A model could not be loaded, such as for its memory",
+         "Run `appliance artifact import DIR --id {subject}`.", _missing),
+    Rule("model_unloadable", "critical", "A model could not be loaded, often for lack of memory",
          "at the load",
-         "Free memory, or lower its n_ctx and slots; then `appliance model load {subject}`.",
+         "Free memory, or lower its n_ctx and slots; then run `appliance model load {subject}`.",
          _unloadable),
-    Rule("engine_suspended", "critical", "The engine of a model died too often", "10 s",
-         "`appliance logs --grep {subject}`, then `appliance model unload {subject}` and"
+    Rule("engine_suspended", "critical", "An engine crashed too often: model suspended", "10 s",
+         "Run `appliance logs --grep {subject}`, then `appliance model unload {subject}` and"
          " `appliance model load {subject}`.", _crashed),
-    Rule("engine_died", "warning", "The engine of a model died and is started again", "10 s",
-         "`appliance logs --grep {subject}`", _died),
+    Rule("engine_died", "warning", "The engine of a model crashed and restarts", "10 s",
+         "Read why: `appliance logs --grep {subject}`.", _died),
     Rule("model_on_processor", "warning", "A model computes without the GPU", "10 s",
-         "`appliance doctor` says what the GPU lacks.", _on_processor),
-    Rule("model_on_disk", "warning", "A model is held on the disk: a weaker claim", "10 s",
-         'Give it memory, and take `hold = "disk"` out of [models."{subject}"].', _on_disk),
-    Rule("evaluation_expires", "warning", "The evaluation of a task expires", "10 s",
-         "`appliance eval gate` with newer data: docs/gate.md", lambda facts: facts.evaluations),
+         "Run `appliance doctor`: it says what the GPU lacks.", _on_processor),
+    Rule("model_on_disk", "warning", "A model is held on the disk, not in sealed memory", "10 s",
+         'Add memory, and remove `hold = "disk"` from [models."{subject}"].', _on_disk),
+    Rule("evaluation_expires", "warning", "The certificate of a task expires", "10 s",
+         "Run `appliance eval gate` with newer data: docs/gate.md.",
+         lambda facts: facts.evaluations),
     Rule("route_suspended", "critical", "The certificate of a route is suspended", "10 s",
-         "`appliance route show {subject}`; a new calibration brings it back.",
+         "Read why: `appliance route show {subject}`; then calibrate on new groups.",
          lambda facts: facts.routes),
-    Rule("route_unwatched", "warning", "Labels are missing: a route is not watched", "10 s",
-         "Label what waits: `appliance route sample {subject}`.", lambda facts: facts.unwatched),
-    Rule("route_missing_wrong", "warning", "Missing labels of a route are wrong more often",
-         "10 s", "`appliance route show {subject}`; look at who leaves labels out.",
+    Rule("route_unwatched", "warning", "Labels are missing: the monitor of a route sees nothing",
+         "10 s", "Label the waiting items: `appliance route sample {subject}`.",
+         lambda facts: facts.unwatched),
+    Rule("route_missing_wrong", "warning", "Unlabelled answers of a route are wrong more often",
+         "10 s", "Run `appliance route show {subject}`; find out who leaves labels out.",
          lambda facts: facts.missing_wrong),
-    Rule("route_weights", "warning", "A route's answers weigh otherwise than its certificate",
-         "after three weeks", "`appliance route show {subject}`; calibrate on groups as they"
+    Rule("route_weights", "warning", "A route's groups weigh otherwise than in its certificate",
+         "after three weeks", "Run `appliance route show {subject}`; calibrate on groups as they"
          " come now.", lambda facts: facts.weights),
     Rule("drift_found", "warning", "The requests of a task have drifted",
-         "at the daily look (`check_hours`)", "`appliance drift show {subject}`",
+         "at the daily check (`check_hours`)", "Read how: `appliance drift show {subject}`.",
          lambda facts: facts.drifts),
-    Rule("queue_full", "warning", "The queue is full: requests are refused", "10 s",
-         "`appliance request list` says who waits; limits: `appliance key list`.", _no_room),
+    Rule("queue_full", "warning", "The queue is full; requests are refused", "10 s",
+         "See who waits: `appliance request list`; lower limits of keys: `appliance key list`.",
+         _no_room),
     Rule("app_floods", "warning", "One app sends more than it may", "10 s",
-         "Tell its owner; `appliance key list` has its id, `appliance key revoke ID` stops it.",
+         "Tell its owner; to stop it, `appliance key revoke ID`: `appliance key list` has the id.",
          _floods),
-    Rule("key_quarantined", "warning", "Requests of an app ended an engine twice: it must wait",
-         "10 s", "`appliance audit search --kind worker --newest` names them; it ends by itself in"
-         " ten minutes.", lambda facts: facts.quarantined),
+    Rule("key_quarantined", "warning", "Requests of an app crashed an engine twice; it must wait",
+         "10 s", "Find them: `appliance audit search --kind worker --newest`; the wait ends in ten"
+         " minutes.", lambda facts: facts.quarantined),
     Rule("batch_starves", "warning", "A batch of an app gets no answers",
          "20 min (twice `after_seconds`)",
-         "`appliance job list` has it; others take all of its model: `appliance request list`.",
+         "See who uses all of its model: `appliance request list`; `appliance job list` has it.",
          lambda facts: facts.batches),
-    Rule("upstream_down", "critical", "No host of an upstream can be asked",
-         "2 probes (`probe_seconds`)", "`appliance upstream show {subject}`", _upstream_down),
-    Rule("upstream_host_down", "warning", "A host of an upstream cannot be asked",
-         "2 probes (`probe_seconds`)", "`appliance upstream list`", _upstream_host),
-    Rule("upstream_suspect", "warning", "A host of an upstream answered as another model might",
+    Rule("upstream_down", "critical", "No host of an upstream is available",
+         "2 probes (`probe_seconds`)", "Read why: `appliance upstream show {subject}`.",
+         _upstream_down),
+    Rule("upstream_host_down", "warning", "A host of an upstream is not available",
+         "2 probes (`probe_seconds`)", "Read why: `appliance upstream list`.", _upstream_host),
+    Rule("upstream_suspect", "warning", "A host of an upstream may run another model",
          "1 probe (`probe_seconds`)",
-         "Find out what changed there; `appliance upstream probe NAME` compares it now.",
+         "Find out what changed there; `appliance upstream probe NAME` compares it again.",
          _upstream_suspect),
-    Rule("upstream_broken", "warning", "An upstream cannot be used as it is configured", "10 s",
+    Rule("upstream_broken", "warning", "The configuration of an upstream cannot be used", "10 s",
          'Correct [upstreams."{subject}"] in appliance.toml.',
          lambda facts: facts.broken_upstreams),
-    Rule("upstreams_unread", "warning", "appliance.toml was read again and its upstreams not taken",
-         "10 s", "Correct it; `appliance upstream reload`.",
+    Rule("upstreams_unread", "warning", "The new upstreams of appliance.toml were not taken",
+         "10 s", "Correct appliance.toml, then run `appliance upstream reload`.",
          lambda facts: facts.unread_upstreams),
     Rule("witness_silent", "warning", "No witness has seen the log for days", "10 s",
-         "`appliance audit checkpoint --request FILE`: docs/auditor-guide.md", _witness),
-    Rule("answer_differs", "critical", "An answer came out otherwise when it was computed again",
-         "10 s", "Keep the log as evidence; `appliance audit replay {subject}`: the same ends it.",
+         "Run `appliance audit checkpoint --request FILE`: docs/auditor-guide.md.", _witness),
+    Rule("answer_differs", "critical", "A replay computed another answer than the recorded one",
+         "10 s", "Keep the log as evidence; run `appliance audit replay {subject}`: the alarm ends"
+         " when it computes the recorded answer.",
          lambda facts: facts.replays),
     Rule("job_failed", "warning", "A job failed, and none like it has succeeded since", "10 s",
-         "`appliance job show {subject}`", _jobs),
+         "Read why: `appliance job show {subject}`.", _jobs),
     Rule("backup_old", "warning", "The newest backup is older than `backup_days`", "10 s",
-         "`install.sh backup FILE`: docs/admin-guide.md", _backup),
+         "Run `install.sh backup FILE`: docs/admin-guide.md.", _backup),
 )  # fmt: skip
 """The table, in the order of the guide."""
 
@@ -514,7 +522,7 @@ SERVICE_FAILED: Final = Alarm(
     "critical",
     "",
     "The service failed. systemd starts it again, five times in five minutes at most.",
-    "`systemctl status appliance`, then `journalctl -u appliance`.",
+    "Run `systemctl status appliance`, then `journalctl -u appliance`.",
 )
 """The one alarm that no server can tell: systemd has it told."""
 

@@ -249,7 +249,7 @@ def test_the_disk_fills(
         now = seen.services.clock.wall_us() / 1e6
         for hour in range(13):  # a hundredth of it an hour
             trend.note(now - 3_600 * (13 - hour), free + (13 - hour) * free // 100)
-        seen.tells("disk_fills", "The disk fills")
+        seen.tells("disk_fills", "down to its reserve")
         still_disk(2)
         for hour in range(13):
             trend.note(now + 3_600 * hour, 2 * free)

@@ -162,8 +162,8 @@ INCIDENTS = [
     Incident(
         id=12, code="receiver_behind", level="warning", subject="siem",
         message="The receiver siem (tls://siem.example:6514) takes nothing: Connection refused;"
-        " it lacks 812 entries. Nothing is lost: they are sent when it takes them.",
-        since="2026-11-17T09:02:00Z", next="`appliance audit receivers` says why.", times=3,
+        " it lacks 812 entries. Nothing is lost: they are sent when it recovers.",
+        since="2026-11-17T09:02:00Z", next="Read why: `appliance audit receivers`.", times=3,
     ),
     Incident(
         id=11, code="disk_low", level="warning", message="912 MiB of disk are free.",
