@@ -4,7 +4,7 @@ Rules:
 - The same key, route and body within a day get the same answer, receipt and request id; nothing
   runs. Another body under the same name is refused.
 - An answer is kept before it leaves, and only a success, so that a refused request may be sent
-  again. While the first one runs the next is refused, with a time to come back.
+  again. While the first one runs the next is refused.
 - A stream is refused.
 
 Source: IETF draft, The Idempotency-Key HTTP Header Field.

@@ -1,8 +1,7 @@
 """TLS of the LAN listener: a local CA, its server certificates, and the context.
 
 Rules:
-- Only the renewing command reads the CA's encrypted key, never the server. Other names need a new
-  CA.
+- Only the renewing command reads the CA's encrypted key, never the server.
 - Where the key is gone, a certificate of a new CA waits in `next/` until its validity begins; until
   then clients are given both CAs.
 - Critical name constraints limit the CA to exactly the requested names (RFC 5280, 4.2.1.10).

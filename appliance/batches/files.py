@@ -2,8 +2,7 @@
 
 Rules:
 - A part has a random key of its own, stored only wrapped with the log's key-encryption key; a row
-  shows neither a name nor a line. A part of an uploaded file is some whole lines; of one that is
-  written here, one line.
+  shows neither a name nor a line. A part of an uploaded file is some whole lines.
 - A file belongs to one key, and does not exist for another, nor before it is whole.
 - Expired files go at the next look. An erased line leaves `ERASED` in its place.
 """

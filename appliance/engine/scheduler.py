@@ -1,24 +1,24 @@
-"""Which tokens go into the next step. Pure: it knows counts, never the model.
+"""Tokens of the next step. Pure: it knows counts, never the model.
 
 Rules:
 - Running answers first: the pending token of a sequence gets into the step, or up to `FORCED` of
   them where a grammar forced several.
-- Prompts fill what the budget leaves, in chunks: half of it for the oldest, the rest for those
-  that are done soonest. New requests join once a sequence id and room for their prompt are free.
+- Prompts fill what the budget leaves, in chunks: half for the oldest, the rest for those done
+  soonest. New requests join once an id and room for their prompt are free.
 - A request whose prompt begins like one that is being computed waits for it and takes it over.
 - A step has one adapter. The sequences of one adapter, or of none, are a group; the group whose
   last step is longest ago has the next one, unless it can do nothing now. No group takes over the
   cells of another.
-- Apps share by weight (app_shares.py): the request whose app would then have least runs next, and
-  gets its slot and cells from an app that keeps as much. A long prompt is overtaken by as many
-  short ones as it counts; then it waits for its room, and only what fits beside it runs before it.
+- Apps share by weight (app_shares.py): the request whose app would then have least runs next, at
+  the cost of an app that keeps as much. A long prompt is overtaken by as many short ones as it
+  counts; then only what fits beside it runs before it.
 - Batch work is held back while there is other work (batch_turns.py), unless that can do nothing;
   its slots and cells are the first to go. Once it starved, one keeps its own.
-- When the KV cache is full, the youngest sequence of the app that has most is preempted, and
-  computed again from its tokens later. The oldest always makes progress, so every request ends.
+- When the KV cache is full, the youngest sequence of the app that has most is preempted. The oldest
+  always makes progress, so every request ends.
 - Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
-  step, so that the buffer of logits stays small. Paths go before prompts, one in each step in any
-  case. Their cells are taken for the step only.
+  step. Paths go before prompts, one in each step in any case. Their cells are taken for the step
+  only.
 - With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
 """
 

@@ -17,7 +17,6 @@ class Sequence:
     """Prompt and generated tokens of one request.
 
     Attributes:
-        id: the request's id on the socket.
         tokens: prompt, then generated token ids.
         known: tokens that are computed in chunks: the prompt, and more after a preemption.
         computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
@@ -31,7 +30,6 @@ class Sequence:
         min_tokens: tokens before an end token or a stop string ends the text.
         echo: the prompt, where it is part of the answer. If it `scores`, nothing of its prompt may
             come from a cache.
-        labels: what it scores in place of an answer, when its prompt is in the cache.
     """
 
     id: int

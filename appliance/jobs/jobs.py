@@ -1,8 +1,8 @@
 """Starts, pauses, resumes and cancels jobs.
 
 Rules:
-- Light jobs run at once. Heavy ones wait in one of two queues, those that need an engine and those
-  that need none. Of each queue one runs at a time, in the order of the starts.
+- Light jobs run at once. Heavy ones wait in two queues, with and without an engine; of each one
+  runs at a time.
 - A person's change of a job is durable in the log before it is done.
 - When the server ends, even by kill -9, the next start resumes the resumable jobs and marks the
   others `interrupted`. A command without a server resumes nothing by itself.

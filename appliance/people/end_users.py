@@ -6,7 +6,6 @@ Rules:
   existence.
 - A verified token is known by its digest, for the API key that brought it first.
 - Rights are those of both key and person: groups that are not in `[groups]` give none.
-- The verifying libraries are imported when first needed.
 """
 
 from collections import OrderedDict

@@ -1,13 +1,13 @@
-"""Which models are in memory: what is loaded next, what is evicted, and what was idle too long.
+"""Models in memory: which is loaded next, evicted, or was idle too long.
 
 Rules:
 - The models in memory never take more than the budget together; a model that is being loaded or
   ended counts in full.
-- A model that is busy, pinned or in change is never evicted. The others are evicted in the order
-  of their last use, and no more of them than are needed.
+- A model that is busy, pinned or in change is never evicted. The others are evicted in the order of
+  their last use, and no more of them than are needed.
 - Models that wait for memory are served in the order of their first request. When one waits for
   models that are always busy, these admit no new requests once they have served for its patience:
-  their running answers end, then they are evicted. So each model gets its turn.
+  their running answers end, then they are evicted.
 - A model that would not fit next to the pinned ones is refused at once.
 
 Pure: time comes in as seconds of a steady clock.

@@ -23,8 +23,7 @@ _LEAST_PATIENCE_S = 2.0
 class PooledModel:
     """A model that is in memory, on its way in or out, wanted, or was in memory before.
 
-    Args:
-        estimate: the memory that it would take; None when unknown.
+    `estimate` is None when unknown.
 
     Attributes:
         closed: it admits no new requests until it has made room for another model.

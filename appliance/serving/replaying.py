@@ -1,8 +1,8 @@
 """A recorded answer is computed again and compared: text by text, and bit by bit.
 
 Rules:
-- The computation takes everything from the record: prompt, parameters and effective seed; by the
-  model and the adapter with its digests, on an engine that computes the same numbers.
+- The record gives prompt, parameters and effective seed; model and adapter have its digests, on an
+  engine that computes the same numbers.
 - It uses nothing of the cache, whose content is another app's.
 - No entry holds a copy of the answer. `same` means that tokens, numbers and text are the same;
   where a task wrote the text from more than these, it says so.

@@ -2,9 +2,8 @@
 
 Rules: policy and approved models are verified from their stored bytes; a worker generates one
 token, with intent and outcome in the log; the verdict is an entry itself, and names what was
-installed. A model that is loaded for the test takes room of the memory budget, and is unloaded
-after it. Where no approved model writes text, the processor's variant of the engine computes
-without one, and the report says so. Every problem is reported, not only the first.
+installed. Where no approved model writes text, the engine computes without one, and the report says
+so. Every problem is reported.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ Pure.
 A model has two peaks. While it is loaded, its sealed copy is next to the weights that are copied
 out of it; a model on the disk has no such copy, and of its weights only those count that the
 processor wants in another order (`repacking`). While it serves, there are the weights, the cache
-and the buffers. An estimate is the larger of both, plus 8 %. The parts, as measured:
+and the buffers. An estimate is the larger of both, plus 8 %. Measured:
 `benchmarks/results/estimate.md`.
 """
 

@@ -1,10 +1,9 @@
 """Starts, watches and ends the workers, within a memory budget.
 
-Rules: `start` takes a `VerifiedModel`, and only `trust` can make one: there is no other way in.
-A model that does not fit the budget is refused before it is loaded. Its sealed memory is given back
+Rules: `start` takes a `VerifiedModel`, which only `trust` can make. Its sealed memory is given back
 once the worker has the weights. A worker that dies is restarted, with backoff, after the trust
 policy was re-checked and the stored file was checked and sealed again, until the deaths demand a
-suspension. Every start and every end is recorded.
+suspension.
 """
 
 import asyncio

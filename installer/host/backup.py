@@ -1,10 +1,10 @@
 """Backup of everything that is the site's: data, pinned key, answers; restore; and a drill.
 
-Rules: the server is stopped meanwhile, since databases and their WALs belong together; the archive
-is read back before it counts; restoring never overwrites a data directory. A drill restores into
-another directory, verifies the audit log there with the product's own command, and removes it. The
-archive is readable by its owner only; a site's is encrypted to its officers and never lies in
-plain. It leaves out only weights of models that a stick brings again.
+Rules: the server is stopped meanwhile; the archive is read back before it counts; restoring never
+overwrites a data directory. A drill restores into another directory, verifies the audit log there
+with the product's own command, and removes it. The archive is readable by its owner only; a site's
+is encrypted to its officers and never lies in plain. It leaves out only weights of models that a
+stick brings again.
 """
 
 import datetime

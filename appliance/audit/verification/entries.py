@@ -2,9 +2,8 @@
 
 Rules:
 - A finding names the entry that is wrong, not the one where it shows: when entry n+1 does not
-  follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no
-  valid head has covered yet.
-- Good rows are checked together (`plain`, `take`), the rest one by one.
+  follow entry n, the blame goes to the one whose other neighbour disagrees too, or that no valid
+  head has covered yet.
 - One cause, one finding: after a finding about the tree, differing roots stay silent until a root
   holds again.
 """

@@ -3,9 +3,8 @@
 Rules: masks come from llguidance over the whole vocabulary; forced tokens are appended without
 asking the model. White space between JSON tokens is the compact form. A schema keyword that cannot
 be enforced is refused, never ignored; an independent validator checks the finished text once more.
-Sources are bounded in size and depth, and compile in the worker only, off the decode thread.
-Grammars that were signed with the model compile before it serves; only these may be Lark, and only
-masks hold an answer to them.
+Sources are bounded, and compile off the decode thread. Grammars that were signed with the model
+compile before it serves; only these may be Lark, and only masks hold an answer to them.
 """
 
 import json

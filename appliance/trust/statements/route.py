@@ -170,9 +170,9 @@ class Circumstances(Struct, frozen=True, forbid_unknown_fields=True):
         identity: `attested` where weights were verified here, `claimed` by an engine on another
             host.
         look, log, entry: number of the look, and where the log recorded it.
-        replay: hex SHA-256 of the stages' answers to open items, which another engine must
-            repeat; "" for none.
-        carried_from: id of the certificate that was carried over to this engine; "" for none.
+        replay: hex SHA-256 of the stages' answers to open items, which another engine must repeat;
+            "" for none.
+        carried_from: id of the certificate carried over to this engine; "" for none.
         unflipped: groups of open items with all of which the other engine did as before: "" in all,
             and those that are `ACCEPTED`; none of a calibration, and of older versions.
         accepted: groups of open items that each threshold accepts, from the first on to the
