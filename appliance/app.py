@@ -146,12 +146,10 @@ def open_services(
     clock: Clock | None = None,
     patience: float = 0.0,
 ) -> Iterator[Services]:
-    """Take the data directory and put the parts together.
+    """Take the data directory.
 
     Args:
-        data: an initialised data directory.
         config: in place of the file, for tests and benchmarks.
-        clock: in place of the host's.
         patience: seconds to wait while another process has the directory.
 
     Raises:

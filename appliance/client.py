@@ -35,7 +35,7 @@ def socket_path(data: Path) -> Path:
 
 
 def probe(path: Path) -> None:
-    """Connect to a Unix socket and hang up.
+    """Connect and hang up.
 
     Raises:
         OSError: no server listens there, or this user may not connect.
@@ -65,10 +65,9 @@ class _UnixSockets(httpcore.SyncBackend):
 
 
 class AdminClient:
-    """One connection to a running appliance, or to one command's own copy of the app.
+    """A connection to a running appliance, or to a command's own copy of the app.
 
     Args:
-        path: the Unix socket.
         answer_seconds: how long any answer but those of long work may take; None is without end.
 
     Attributes:
@@ -119,11 +118,9 @@ class AdminClient:
         report: Report = lambda phase, done, total: None,
         **names: Named,
     ) -> R:
-        """Ask an endpoint.
+        """Ask an endpoint; `report` gets progress, where it streams.
 
         Args:
-            request: what it takes, where it takes something.
-            report: is told how far it is, where it streams.
             names: those of its path and its query.
         """
         return self.answer(at, request, names, report)

@@ -1,7 +1,6 @@
 """Time, injected: nothing else in the product reads a clock for what it records or decides.
 
-Order never comes from here but from sequence numbers. Durations for scheduling may use
-`time.monotonic` directly, since nothing is recorded or decided for good from them.
+Order comes from sequence numbers. Durations for scheduling may use `time.monotonic` directly.
 """
 
 import time

@@ -760,7 +760,7 @@ class Config:
                 )
 
     def url(self, host: str | None = None, port: int | None = None) -> str:
-        """Where the LAN listener answers; host and port in place of those of the file."""
+        """Of the LAN listener; host and port in place of the file's."""
         host, port = host or self.server.host, self.server.port if port is None else port
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"
@@ -877,7 +877,6 @@ def parse_config(text: str) -> Config:
 
 
 def _roles(table: _Table, directories: Collection[str], groups: Collection[str]) -> RolesConfig:
-    """The roles, checked against the groups of people where there is a directory."""
     made, where = _section(RolesConfig, table, "admin.roles."), "admin.roles."
     _check_directory(made.directory, directories, where)
     for role in Role:
@@ -996,7 +995,6 @@ def _check_lan(url: str, key: str, where: str, otherwise: str = "") -> None:
 
 
 def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:
-    """A group of people, of sources that there are."""
     where = f"groups.{name}."
     made = _section(PeopleGroupConfig, table, where)
     _check_name(name, where)
@@ -1031,7 +1029,6 @@ def _refuse_missing(missing: Sequence[str], where: str) -> None:
 
 
 def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
-    """The upstreams, each with what it cannot be without."""
     found = {}
     for name in tables:
         where = f"upstreams.{name}."

@@ -1,9 +1,8 @@
 """SQLite through SQLAlchemy Core: one driver, checked pragmas, additive migrations.
 
 Rules:
-- The driver is pysqlite3, never the standard library's sqlite3: that one carries SQLite's WAL-reset
-  corruption bug on current Debian, and two copies of SQLite in one process drop each other's POSIX
-  locks.
+- The driver is pysqlite3, never the standard library's sqlite3: two copies of SQLite in one process
+  drop each other's POSIX locks, and current Debian's has a WAL-reset corruption bug.
 - WAL with synchronous=FULL. Pragmas are read back; a database that does not take them is refused.
 - Transactions begin with BEGIN IMMEDIATE, so that a writer never fails half way for a lock; long
   ones that only read are those of `reading`.
@@ -114,9 +113,6 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 def scrub(engine: Engine, *, anew: bool = True) -> None:
     """Leave nothing of what was deleted: not in the file, its free pages or the log of writes.
-
-    Args:
-        anew: write the file anew, so that nothing is left of a time when it did not overwrite.
 
     Raises:
         Unavailable: `erasure_unfinished` when a reader holds the log of writes for longer than five
@@ -254,7 +250,7 @@ def check_pragma(statements: Any, name: str, value: str | int) -> None:
 
 
 def schema_of(connection: Connection, path: Path, known: int) -> int:
-    """Count the migrations that a database has had; `known` are this release's.
+    """Migrations that ran; `known` are this release's.
 
     Raises:
         StateRefused: `database_newer` when it had more, with the release that ran them.

@@ -20,11 +20,8 @@ class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         tensor_bytes: bytes of all tensors, without padding.
-        n_ctx_train: context that the model was trained for, in tokens.
         n_head_kv: KV heads; the largest number where layers differ.
         head_dim_k: elements of one key head; the largest where layers differ.
-        has_template: it has a chat template.
-        name: may be empty.
         matrices: bytes of the weights that matrix products read, by type.
         layer_bytes: those of the largest layer.
         output_bytes: those of the output, which may be the input embedding used again.

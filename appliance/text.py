@@ -1,9 +1,8 @@
 """The one sanitiser for untrusted text on its way to a person's eyes.
 
-Prompts, model output, file names and certificate subjects are data. Before they reach a terminal, a
-log line or a table they pass `visible`: control characters, bidirectional overrides, zero-width and
-other invisible characters become visible escapes, so that text can neither move the cursor nor
-pretend to be other text.
+Before data reach a terminal, a log line or a table they pass `visible`: control, bidirectional and
+invisible characters become visible escapes, so that text can neither move the cursor nor pretend to
+be other text.
 """
 
 import unicodedata

@@ -57,8 +57,6 @@ class Limits:
     """Limits of a key; None means without a limit.
 
     Attributes:
-        rpm: requests per minute.
-        tpm: tokens per minute, prompts and answers together.
         concurrency: answers that run at once; further requests wait in the queue.
         weight: share of a busy model, in proportion to the weights of the other keys.
         priority: of requests that do not ask for one.
@@ -192,7 +190,6 @@ class Principal:
         padded: the log tells sizes and times of its requests by coarse steps only, so that they do
             not tell what was answered.
         for_people: it is answered only for verified people.
-        person: the end user whom it names, if any; a claim changes no answer.
         granted: models that this person's groups give; None where nothing limits the person.
         person_limits: of each verified person, through all keys together.
     """
@@ -223,14 +220,14 @@ class Principal:
 
     @property
     def accounts(self) -> tuple[tuple[str, Limits], ...]:
-        """Quotas that a request takes from: the key's, and those of the verified person."""
+        """The key's, and those of the verified person."""
         key, person = (self.key_id, self.limits), self.known
         if person is None:
             return (key,)
         return key, (f"{PERSON}{person.source}|{person.subject}", self.person_limits)
 
     def step(self, number: int, step: int) -> int:
-        """A number for the log: as it is, or up to the next step."""
+        """For the log: as it is, or up to the next step."""
         return max(1, -(-number // step)) * step if self.padded else number
 
     def may_use(self, model: str) -> bool:
@@ -247,7 +244,6 @@ class Receipt:
     """Where an audit entry is in the log: evidence that the client may keep.
 
     Attributes:
-        seq: from 0.
         leaf: RFC 6962 leaf hash of the entry, 32 bytes.
         size: tree size of the signed checkpoint that covers it.
     """
@@ -314,9 +310,8 @@ class Decision(NamedTuple):
 
     Attributes:
         offset: where the token begins in the answer, in bytes.
-        logprob: of the token.
-        margin: logarithm of how many times the second token's probability the likeliest one has,
-            of those that may come.
+        margin: logarithm of how many times the second token's probability the likeliest one has, of
+            those that may come.
         entropy: over the tokens that may come, in nats.
         mass: logarithm of the probability that these have together; the rest is masked.
     """
@@ -333,7 +328,6 @@ class Decided:
     """The decisions of one field of an answer.
 
     Attributes:
-        tokens: how many decisions there were, at least one.
         least, mean: of the logarithms of their probabilities.
         quantiles: of the same, at 10, 25 and 50 %.
         margin: the smallest.
@@ -359,11 +353,10 @@ class Constraint:
     """A form that an answer must have.
 
     Attributes:
-        kind: json_schema, json_object, regex, choice, or grammar for one that was signed with
-            the model. Of a signed one itself: json_schema or lark. In the worker also calls, and
-            either for calls or a form.
-        source: the schema as JSON text, "" for json_object, the expression, the choices as a
-            JSON list, the name of the grammar, or its text.
+        kind: json_schema, json_object, regex, choice, or grammar for one that was signed with the
+            model. Of a signed one: json_schema or lark. In the worker also calls, and either.
+        source: the schema as JSON text, "" for json_object, the expression, the choices as a JSON
+            list, the name of the grammar, or its text.
     """
 
     kind: str
@@ -409,8 +402,8 @@ class TaskNeeds:
         labels: texts whose probabilities after the prompt are wanted in place of an answer.
         unscored: labels that may stay so, to save tokens; None scores all of each.
         distribution: the probabilities of a task's labels are wanted; no other answer will do.
-        decisions: the model's certainty where the form of the answer leaves it a choice is wanted.
-        p_true: with `decisions`, a task's model is asked, too, if its answer is right.
+        decisions: the model's certainty at each choice is wanted.
+        p_true: with `decisions`, the model is also asked if its answer is right.
         common: leading messages that are a signed task's own, the same for every app.
         readable: digest of the documents that the caller may read, where their passages are in the
             messages: results of such a prompt are reused for the same digest only.
@@ -437,11 +430,10 @@ class GenerationRequest:
         texts: one vector each is wanted; with `query` one score each for it.
         max_tokens: None means as many as the context leaves.
         sampling: its seed is not used: see `seed`.
-        seed: None lets the use-case draw one; the effective seed is in the audit record. Choice
-            i draws from seed + i.
+        seed: None lets the use-case draw one; the effective seed is in the audit record. Choice i
+            draws from seed + i.
         min_tokens: tokens before an end-of-generation token or a stop string may end the text.
         priority: None takes that of the key.
-        n: choices to answer with.
         best_of: choices to generate, of which the n likeliest are the answer; None is n.
         logprobs: alternatives to tell with each token's log-probability; None tells nothing.
         echo: the answer begins with the prompt, and its log-probabilities if any.
@@ -535,8 +527,6 @@ class Caller:
 
     Attributes:
         request_id: the id that the client sees as `x-request-id`.
-        ip: address of the peer.
-        route: the path that was called.
         retry: value of `x-stainless-retry-count`, 0 when absent.
         hop: of a route.
     """
@@ -560,11 +550,10 @@ class Caller:
 
 @dataclass(frozen=True)
 class Routed:
-    """An app's information on the route of its answer.
+    """The route of an answer, for its app.
 
     Attributes:
         route, version, digest: which route.
-        stage: that answered.
         certificate: what let the first stage answer; "" for a later one.
         hops: how many stages were asked.
     """
@@ -584,7 +573,6 @@ class Passage:
     Attributes:
         id: stable name of the span: version digest, begin, end.
         start, end: bytes of the text of the version.
-        sha256: digest of the passage.
         text_sha256: digest of the text that it is a span of.
     """
 
@@ -608,7 +596,6 @@ class Citation:
 
     Attributes:
         number: of the passage among those that were given, from 1.
-        passage: its id.
         start, end: bytes of the text with the digest `text_sha256`.
         sha256: digest of these bytes.
         quote: the text at that span, as it is in the document.
@@ -654,21 +641,18 @@ class CitedFrom:
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """An app's information on the answer of a task, with the answer.
+    """An answer's facts, for its app.
 
     Attributes:
         task, version, digest: which task answered.
-        stage: the id of the model that answered, or "classifier" where none did.
         kind: of the candidate: model, classifier or blend.
         candidate: digest of the model that answered, else of the classifier's coefficients.
         confidence: probability of the answer in the distribution; None where the form has none.
-        distribution: each label and its probability.
         cited: proof; None where the task has no collection.
-        mass: logarithm of the raw probability that all labels had together in the model; None
-            where no model answered.
+        mass: logarithm of the raw probability that all labels had together in the model; None where
+            no model answered.
         decided: of an answer in fields, the model's certainty of each, where it was asked for.
         p_true: the probability that the model gives to its answer being right, where it was asked.
-        routed: of an answer by a route.
         unused: fields of the app that the task does not use.
     """
 
@@ -724,7 +708,7 @@ class TaskAnswer:
 
 @dataclass(frozen=True)
 class PeerReceipt:
-    """The receipt that another appliance gave for its answer: where the outcome is in its log.
+    """Another appliance's receipt for its answer.
 
     Attributes:
         seq, leaf, size: as of `Receipt`, the leaf in hex.
@@ -751,7 +735,6 @@ class Answerer:
     Attributes:
         upstream: under whose name.
         host: its URL.
-        digest: of the record that people approved.
         receipt: of its own, where it is an appliance.
     """
 
@@ -783,7 +766,6 @@ class Delta:
         about: on the last piece of a task's answer.
         prompt: tokens of the prompt, on the last piece of what could not count them before.
         decided: the model's certainty of its tokens, where it was asked for.
-        by: which host on the network answers, on the first and the last pieces of its answer.
         stopped: on the last piece, the stop text that ended it, or "".
     """
 
@@ -806,7 +788,6 @@ class ModelCard:
     """The API's facts about a model that is being served, or would be loaded for a request.
 
     Attributes:
-        loaded: it is in memory.
         digest: of the artifact: the adapter's, if it is one.
         n_embd: numbers in a vector of a model that embeds.
         parent, base_digest: of the base, of an adapter.
@@ -815,9 +796,6 @@ class ModelCard:
         worker: of a task, id of the model whose worker answers.
         stages: of a route, the tasks and upstreams that it asks.
         upstream: the kind of the engine on another host that answers; "" where it is here.
-        tools: a chat may offer functions.
-        json_schema: an answer may be held to a JSON schema.
-        licence: of the model that answers, as its file states it, or "".
         citations: of a task, its answers cite documents; None where that is unknown.
     """
 

@@ -24,7 +24,7 @@ _CHOICE_ROUNDS = 3
 
 
 def choose_peer() -> None:
-    """Keep the build that is faster under a short `indep` load, each in turn, as the peer."""
+    """Keep the build that is faster under a short `indep` load."""
     place = peer.obtain()
     measured: dict[str, list[float]] = {build: [] for build in peer.BUILDS}
     with Workshop():  # nothing else measures meanwhile

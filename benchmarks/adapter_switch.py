@@ -1,5 +1,5 @@
-"""The cost of changing the adapter between two steps: the difference of medians of decode steps
-that keep the adapter and that take the next one of a ring.
+"""The cost of changing the adapter between two steps: the difference of medians of steps that keep
+it and that take the next of a ring.
 
 Adapters are random, of rank 16, for every attention and feed-forward matrix of three kinds. Each
 repetition has its own model, context and adapters.
@@ -71,7 +71,7 @@ def measure(base: Path, answers: int, adapters: int) -> tuple[list[float], list[
 
 
 def compare(model: str, repeat: int, adapters: int) -> None:
-    """Measure one answer and eight at once, and write the results."""
+    """One answer, and eight at once."""
     begun = time.monotonic()
     base = gguf(model)
     figures, runs = [], []

@@ -1,12 +1,12 @@
 """The cost of a batch for concurrent requests, before it starves and after.
 
-Rules: windows with and without a batch take turns (A B, B A), with requests at the same moments and
-other words of the same number. Where the batch waits for others, requests come at half of the rate
-of one at a time; where it starves, from so many clients that none of its lines would run, and
-`after_seconds = 1` stands for ten minutes.
+Rules: windows with and without a batch take turns (A B, B A), with requests at the same moments.
+Where the batch waits for others, requests come at half of the rate of one at a time; where it
+starves, from so many clients that none of its lines would run, and `after_seconds = 1` stands for
+ten minutes.
 
-usage: python -m benchmarks.beside_batch [--pairs 4] [--window 25]
-(8 minutes on a machine that does nothing else; writes results/beside_batch.md)
+usage: python -m benchmarks.beside_batch [--pairs 4] [--window 25] (8 minutes on a machine that does
+nothing else; writes results/beside_batch.md)
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """The cost of a training for concurrent requests, and what they leave of it.
 
 Rules:
-- One server with the default model runs a real job of `tune`. Windows in which the job trains and
-  windows in which it is paused alternate: A B, B A, A B.
-- In both windows of a pair chat requests come at the same moments, whatever was answered, with
-  other words of the same number, so that no prefix is found again.
+- A server runs a real job of `tune`. Windows in which it trains and is paused alternate: A B, B A,
+  A B.
+- In both windows of a pair requests come at the same moments, with other words of the same number,
+  so that no prefix is found again.
 - A ratio is of all answers; its interval draws the two requests of one moment together.
-- No pair begins for which there is no time, and an alarm ends a hang. Earlier windows are kept.
+- An alarm ends a hang; earlier windows are kept.
 
 usage: python -m benchmarks.beside_training [--seconds N] [--window N] [--share N] [--rows N]
 """
@@ -129,8 +129,7 @@ def order(pair: int) -> tuple[bool, bool]:
 
 
 def during(samples: Sequence[Sample], begin: float, end: float, step_tokens: float) -> Training:
-    """The trainer between two moments. A sample holds until the next, so that it does not matter
-    how often a busy machine lets us look.
+    """The trainer between two moments; a sample holds until the next.
 
     Raises:
         BenchError: it was not there all the time.
@@ -149,10 +148,7 @@ def during(samples: Sequence[Sample], begin: float, end: float, step_tokens: flo
 
 
 def position(samples: Sequence[Sample], at: Sample) -> float:
-    """Steps until then, with the part of the one under way by its processor time.
-
-    A step is as long as it turned out, or as the one before it if its end was not seen.
-    """
+    """Steps until then, the one under way by its processor time."""
     ends = [after for before, after in pairwise(samples) if after.steps > before.steps]
     done = [end for end in ends if end.at <= at.at]
     near = ends[max(0, len(done) - 1) :][:2] if len(done) < len(ends) else done[-2:]

@@ -1,8 +1,7 @@
 """The divergence of a model when its weights are multiplied in 8 bits, format by format.
 
-The default model is written twice: its matrices in one format, and as the floats that the format
-stands for. Both read the same text, so only the arithmetic differs, our kernels' or ggml's own.
-Each format has a process of its own.
+The model is written twice: its matrices in one format, and as the floats that the format stands
+for, so that only the arithmetic differs. Each format has a process of its own.
 
 usage: python -m benchmarks.divergence [--tokens N]
        python -m benchmarks.divergence --format FORMAT [--tokens N] [--library PATH] > FIGURES.json

@@ -1,9 +1,8 @@
 """The estimate of a model's memory beside its worker's real peak.
 
-The worker is the real one, in a lab data directory. Requests take it to its peak: all slots at once
-over the whole cache, prompts whose every position is scored, answers under a schema, sampling with
-every filter. Measured are the sealed file as long as a process holds it, and the anonymous and
-mapped memory of the worker (proc(5)), every few milliseconds.
+Requests take a real worker to its peak: all slots at once over the whole cache, prompts whose every
+position is scored, answers under a schema, every filter. Measured are the sealed file while a
+process holds it, and the worker's anonymous and mapped memory (proc(5)).
 
 usage: python -m benchmarks.estimate [--model MODEL] [--repeat N]
 """
@@ -113,8 +112,7 @@ async def peak(data: Path, name: str, settings: ModelConfig) -> Peak:
 
 
 class Watch:
-    """The memory of the workers of this process, and of the sealed file while one holds it; workers
-    from before do not count.
+    """Memory of this process's new workers, and of the sealed file while one holds it.
 
     Args:
         sealed: bytes of the file.

@@ -1,8 +1,8 @@
 """The league: the same model and loads here and on what a user would pick instead.
 
 Rules
-- Each engine is installed from its wheel, at the version below, into an environment of its own
-  below the cache. llama-server is the build of `peer`.
+- Each engine is its wheel, at the version below, in an environment of its own. llama-server is the
+  build of `peer`.
 - Settings are the best that its documentation names for several requests on a processor.
 - A gap of ours is the time between two pieces of a stream; GuideLLM's is the mean of each request.
 - Programs of ours in such an environment do not see this directory (`-P`): it has a module

@@ -1,10 +1,9 @@
 """A small tuned task here beside a larger prompted model on llama-server, on the same documents.
 
 Rules: the task is the one that `benchmarks.tuned` offered and the gate passed, served with audit
-and keys; the larger model gets the same instruction and beginning of the text, twenty solved
-examples that are cached before the clock starts, and a grammar of the labels; both get the same
-documents over HTTP, in turn, from the split `certify`, which neither has seen. Logistic regression,
-fitted to the same rows, is timed in this process, without HTTP.
+and keys; the larger model gets the same instruction and text, twenty solved examples, cached
+before, and a grammar of the labels; both get the same unseen documents of `certify` over HTTP, in
+turn. Logistic regression, fitted to the same rows, is timed in this process, without HTTP.
 
 usage: python -m benchmarks.prompted licences --out DIR [--items N] [--repeat N]
 """
@@ -45,7 +44,7 @@ _APP: Final = "headline"
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents, their labels, the requests before the clock, and the solved examples."""
+    """The documents, and what precedes them."""
 
     texts: list[str]
     labels: list[str]
@@ -58,7 +57,7 @@ class Documents:
 
 
 def documents(items: Sequence[dict[str, Any]], count: int) -> Documents:
-    """The first so many of `certify` by digest, and all of train in that order."""
+    """Of `certify` and train, by digest."""
     ordered = sorted(items, key=lambda item: hashlib.sha256(item["id"].encode()).digest())
     unseen = [item for item in ordered if item["split"] == "certify"]
     asked, before = unseen[:count], unseen[count : count + OURS_AT_ONCE]

@@ -1,8 +1,7 @@
 """Recorded answers of a mixed load, computed again in another process and on another appliance.
 
-Answers are made under load with one and two threads: chat, text, JSON, labels, values, tools, an
-adapter, several choices, conversations over kept prefixes. Each is replayed, some on a second data
-directory, from a file. Then the computation is altered in many ways; each alteration that, by brute
+Answers of all forms are made under load with one and two threads. Each is replayed, some on a
+second data directory. Then the computation is altered in many ways; each alteration that, by brute
 force, moves a log-probability must be found.
 
 usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--model GGUF]

@@ -1,13 +1,12 @@
 """Quality and speed of a collection's search; the findings go into `results/retrieval.md`.
 
-Rules: quality is measured by the product's own tuner on questions with known answers, over the
-collection as ingest would make it; speed is that of a whole `Searcher.search`: rights, both
-generators, the passages read. The speed's collection is the Python documentation and text made of
-runs of its words, with vectors at random: comparing them takes the same time whatever they are.
+Rules: quality is measured by the product's own tuner on questions with known answers; speed is that
+of a whole `Searcher.search`. Its collection is the Python documentation and text made of runs of
+its words, with random vectors.
 
 usage: python -m benchmarks.retrieval quality debfaq|pydocs [--words-alone] [--budget N]
-       python -m benchmarks.retrieval speed [--chunks N]
-       python -m benchmarks.retrieval timing [--documents N]
+       python -m benchmarks.retrieval speed [--chunks N] python -m benchmarks.retrieval timing
+       [--documents N]
 """
 
 import argparse
@@ -238,9 +237,9 @@ def _resident() -> int:
 def timing(wanted: int) -> dict[str, Any]:
     """Information in the time of a search about documents that the caller may not read.
 
-    Two collections with the same readable tenth; in one of them every other document has a word
-    that is in none of the readable ones. `told` is the share of pairs of searches for that word in
-    which the one beside it took longer: 0.5 tells nothing.
+    Two collections have the same readable tenth; in one, every other document has a word that no
+    readable one has. `told`: share of pairs of searches for it that took longer there; 0.5 tells
+    nothing.
     """
     rng = random.Random(1)  # no secret
     words = [f"w{number}" for number in range(2_000)]

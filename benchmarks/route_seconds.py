@@ -1,14 +1,13 @@
 """Seconds of a large model that a certified route avoids on licences, and its cost in quality.
 
 Rules: the first stage is logistic regression, fitted to all of `train`, or with `--tuned` its blend
-with the model of a run of `benchmarks.tuned licences`, whose weight is fitted on `dev`; its
-threshold is certified at 5 % on one item of each group of `certify`, as a calibration does it.
-Stages answer over HTTP, one request at a time, with audit and keys on: the first all of these
-items, the larger one a random sample. Seconds avoided are the larger stage's over accepted items,
-less the first stage's over all, as a share of the larger stage's over all; the interval is a
-percentile bootstrap over groups. The larger stage is the model with the standing prompt, alone and
-in a blend with the first stage, whose weight is fitted to a sample of `dev`; a calibration's rule
-decides the answers to items that are not accepted.
+with the model of a run of `benchmarks.tuned licences`, weighted on `dev`; its threshold is
+certified at 5 % on one item of each group of `certify`. Stages answer over HTTP, one request at a
+time, with audit and keys on: the first all of these items, the larger one a random sample. Seconds
+avoided are the larger stage's over accepted items, less the first stage's over all, as a share of
+the larger stage's over all; the interval is a percentile bootstrap over groups. The larger stage is
+the model with the standing prompt, alone and in a blend weighted on a sample of `dev`; a
+calibration's rule decides the answers to other items.
 
 usage: python -m benchmarks.route_seconds [--tuned RUN] [--items N] [--dev N] [--model qwen|smollm2]
 """

@@ -1,8 +1,8 @@
 """Time of the engine's steps by cores, sequences, context and weights.
 
-Each case has a process of its own, with the worker's library and settings. It fills the cache with
-prompts of its context, then decodes one token for each of its sequences, step by step. Prefill is
-one prompt of 512 tokens. Beside the steps stand the limits of the processor (docs/performance.md).
+Each case, a process with the worker's library and settings, fills the cache with prompts of its
+context, then decodes one token a sequence, step by step. Prefill is one prompt of 512 tokens.
+Beside the steps stand the limits of the processor (docs/performance.md).
 
 usage: python -m benchmarks.scaling [--model MODEL]
 """

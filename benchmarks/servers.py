@@ -58,7 +58,7 @@ class Lab:
 
 
 def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) -> Lab:
-    """Sign, import and approve the model, and make API keys, by command.
+    """A model approved, and API keys.
 
     Raises:
         BenchError: a command failed.
@@ -75,7 +75,7 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
 
 
 def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
-    """Sign, import and approve files as a model or an adapter with the id `name`, by command.
+    """As a model or an adapter with the id `name`.
 
     Raises:
         BenchError: a command failed.

@@ -145,7 +145,7 @@ def bring_in(lab: Lab, root: Path, orders: Orders) -> None:
 
 
 def gbnf(orders: Orders, form: str) -> str:
-    """The grammar that a patient user of llama-server would write for the same answers."""
+    """The grammar that a user of llama-server would write."""
     if form in ("labels", "spelled"):
         codes = [chr(ord("A") + n) for n in range(len(orders.labels))]
         words = codes if form == "labels" else orders.labels

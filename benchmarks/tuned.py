@@ -1,12 +1,11 @@
 """A tuned small model on the standing examples, by the product's own commands, step by step.
 
 Rules:
-- Everything lies in one directory, and a finished step is not repeated, so that a cut run
-  continues.
-- Rows of train are of as many groups as there are: one of each group before a second one of any,
-  since rows of one group are near-duplicates and dev has other groups.
-- The classifier learns the same rows as the model, and reads the whole text where the model's
-  prompt has its beginning alone. Fields have no classifier: the untuned model stands beside.
+- A finished step is not repeated, so that a cut run continues.
+- Rows of train are one of each group before a second one of any, since rows of one group are
+  near-duplicates.
+- The classifier learns the same rows as the model, and reads the whole text. Fields have the
+  untuned model instead.
 - Candidates are measured on dev as they serve; the gate judges the best one on `test`.
 
 usage: python -m benchmarks.tuned licences|excavators|fields --out DIR [--model smollm2|qwen]
@@ -194,7 +193,7 @@ def chosen(items: Sequence[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
 
 
 def prepare(steps: Steps, name: str, example: Example, rows: int, threads: int) -> int:
-    """A lab, a sealed dataset that two people approved, and the task; the groups of train."""
+    """Returns the groups of train."""
     steps.out.mkdir(parents=True, exist_ok=True)
     gguf = obtain(cache_root() / "models", catalogued(BASES[steps.base][1]))
     steps.call("init", "--profile", "lab", "--evaluated")
@@ -283,7 +282,7 @@ def tune(steps: Steps, name: str, settings: Sequence[str]) -> None:
 
 
 def judge(steps: Steps, name: str) -> None:
-    """The best candidate becomes a task, and the gate compares it with its incumbent."""
+    """The best candidate goes to the gate."""
     beside, key = EXAMPLES[name].beside, steps.key("publisher")
     found, directory = steps.done["run"], ("--directory", str(steps.data))
     adapter, task = f"{steps.model}:{name}", steps.out / "offered"

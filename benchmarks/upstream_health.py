@@ -1,7 +1,6 @@
 """A real engine under full load: no trip while it is itself, and the time to find other weights.
 
-Six clients ask without a pause; a probe comes each five seconds. A relay lets other weights answer
-behind the same address at once.
+Six clients ask without a pause, beside a probe each five seconds. A relay swaps the weights.
 
 usage: python -m benchmarks.upstream_health KIND MODEL URL OTHER_URL [MINUTES [TRIES]]
 """

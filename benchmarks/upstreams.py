@@ -1,8 +1,8 @@
 """The front host's price: processor time, log entries and bytes of a one-token answer.
 
-Two engines that compute nothing answer each side in turn, and the load comes from here: over kept
-connections, then with a connection for each request. The median of the rounds counts. The controls
-are our server without its log, another checkout of it, LiteLLM's proxy and nginx.
+Two engines that compute nothing answer each side in turn, over kept connections, then with one for
+each request; the median of the rounds counts. Controls are our server without its log, another
+checkout, LiteLLM's proxy and nginx.
 
 usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT]
        [--litellm ENVIRONMENT] [--nginx PROGRAM] [--keep]

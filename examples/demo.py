@@ -192,7 +192,7 @@ def check(data: Path, seq: int, proof: Path) -> None:
 
 
 def free_port() -> int:
-    """A port that no program listens on now."""
+    """Free now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

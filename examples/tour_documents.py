@@ -1,7 +1,4 @@
-"""The tour's handbook: 80 fault codes of an invented excavator, and a question about each.
-
-Rule: text and questions are made from lists, so that anybody can read what the tour asks.
-"""
+"""The tour's handbook: 80 fault codes of an invented excavator, and a question about each."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The larger story, with two optional models: a route whose bound on errors is certified.
 
-Licence notices are sorted by a classifier; a language model of 1.5 billion parameters answers what
-the classifier is not certain of, if it is better there. 660 groups decide.
+A classifier sorts licence notices; a language model of 1.5 billion parameters answers what it is
+not certain of, if better there. 660 groups decide.
 
 Rules: a station is one function in `BEFORE` or `SERVED`; the last block is that of the demo:
 `receipt verified: seq N root HEX`, or the exit status is not 0.

@@ -119,13 +119,9 @@ class Tour:
     """State that the stations hand on.
 
     Attributes:
-        directory: everything of the tour; `data` in it is the appliance's.
-        examples: the whole example set, items by line.
-        gguf: the file of the model, of two the smaller.
         limit: how many items of `dev` are asked; 0 for all.
         items: id of the dataset.
         notices: the licence set; None where the tour has none.
-        reports: for the index.
         decisions: that the index begins with.
         receipt: number of the log's entry of the last answer.
         certificates: of the gates: the job of each, and the certificate that it signed.
@@ -239,7 +235,7 @@ def app(
     groups: Sequence[str] = (),
     stages: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """An app's answers, with a key for one task. Raises DemoError.
+    """With a key for one task. Raises DemoError.
 
     Args:
         groups: what each text belongs to; without it the app's name.

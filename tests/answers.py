@@ -13,7 +13,6 @@ from appliance.types import Receipt
 
 
 async def collect(generation: StartedAnswer) -> tuple[str, str | None]:
-    """Text and finish reason."""
     text, finish = "", None
     async for delta in generation:
         text, finish = text + delta.text, delta.finish_reason
@@ -21,7 +20,6 @@ async def collect(generation: StartedAnswer) -> tuple[str, str | None]:
 
 
 def body(services: Services, seq: int) -> dict[str, object]:
-    """The permanent part of an entry."""
     return dict(services.reader.entry(seq).body)
 
 

@@ -53,7 +53,6 @@ class Tab:
         return result
 
     def _told(self) -> dict[str, Any]:
-        """The next message; an event is noted."""
         for line in self._answers:
             told: dict[str, Any] = json.loads(line)
             self._note(told.get("method", ""), told.get("params", {}))
@@ -91,7 +90,6 @@ class Tab:
         return done["result"].get("value")
 
     def open(self, url: str, selector: str) -> None:
-        """Wait for the element, too."""
         self.command("Page.navigate", url=url)
         self.wait(selector)
 
@@ -110,7 +108,6 @@ class Tab:
         self.command("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def write(self, selector: str, text: str) -> None:
-        """Over what the field holds."""
         self.evaluate(
             f"(e => {{ e.focus(); e.select(); }})(document.querySelector({json.dumps(selector)}))"
         )
@@ -122,12 +119,10 @@ class Tab:
         self.command("DOM.setFileInputFiles", files=[path], objectId=found)
 
     def downloaded(self, count: int) -> None:
-        """Wait until so many downloads are complete."""
         while len(self._downloads) < count:
             self._told()
 
     def picture(self) -> bytes:
-        """The whole page as PNG."""
         shown = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(shown["data"])
 
@@ -152,7 +147,6 @@ class Tab:
 
 @contextmanager
 def chromium(program: str) -> Iterator[Tab]:
-    """The browser ends with the block."""
     command_read, command_write = os.pipe()
     answer_read, answer_write = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:

@@ -171,13 +171,11 @@ def need_tool(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def default_model_path() -> Path:
-    """SmolLM2-135M-Instruct, checked against the catalogue. Read-only."""
     return obtain(cache_root() / "models", default_model())
 
 
 @pytest.fixture(scope="session")
 def shallow_path(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its first layers alone: a third of the time, for tests to which it may say nonsense."""
     return shallow(default_model_path, tmp_path_factory.mktemp("shallow") / "model.gguf")
 
 
@@ -193,18 +191,15 @@ def optional_model(model_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def small_qwen_path() -> Path:
-    """Qwen2.5-Coder-0.5B-Instruct. Read-only."""
     return optional_model("qwen2.5-coder-0.5b-instruct")
 
 
 @pytest.fixture(scope="session")
 def large_qwen_path() -> Path:
-    """Qwen2.5-Coder-1.5B-Instruct. Read-only."""
     return optional_model("qwen2.5-coder-1.5b-instruct")
 
 
 def example_set(name: str) -> Path:
-    """The items as JSON lines; the test is skipped where they cannot be had."""
     try:
         return examples.obtain(cache_root() / "examples", examples.examples()[name])
     except BundleError as error:
@@ -213,19 +208,16 @@ def example_set(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def excavators_path() -> Path:
-    """Work orders of excavators and the system that they are about. Read-only."""
     return example_set("excavators")
 
 
 @pytest.fixture(scope="session")
 def licences_path() -> Path:
-    """Licence notices and their ids. Read-only."""
     return example_set("licences")
 
 
 @pytest.fixture(scope="session")
 def embedder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """all-MiniLM-L6-v2. Read-only."""
     return minilm.embedder(tmp_path_factory.mktemp("minilm") / "embedder.gguf")
 
 
@@ -237,27 +229,23 @@ def reranker_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def smol_data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    """With the approved default model, for tests that add to its records only."""
     return make_data(tmp_path_factory.mktemp("smol"), default_model_path)
 
 
 @pytest.fixture
 def services(smol_data: Path) -> Iterator[Services]:
-    """The parts of the product, opened on the default model."""
     with open_services(smol_data, config=SMALL) as opened:
         yield opened
 
 
 @pytest.fixture
 async def ready(services: Services) -> AsyncIterator[Services]:
-    """With the model loaded."""
     async with loaded(services):
         yield services
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loaded_once(smol_data: Path) -> AsyncIterator[Services]:
-    """Once for the tests of a module; see `shared`."""
     with open_services(smol_data, config=SMALL) as opened:
         async with loaded(opened):
             yield opened

@@ -68,7 +68,6 @@ def free_port() -> int:
 def llama_server(
     model: Path, *, port: int = 0, slots: int = 2, kind: ModelKind = "generate"
 ) -> Iterator[Running]:
-    """Skipped where llama.cpp's wheel cannot be had."""
     python = oracle.environment(LOCKS / "lock-engines.txt", "--only-binary", ":all:")
     port = port or free_port()
     script = CHECKOUT / "tests" / "oracles" / "llama_server.py"

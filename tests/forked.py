@@ -205,7 +205,6 @@ class Forking:
         return self.forks.run(*asked)
 
     def typed(self) -> Path:
-        """A directory for PATH, whose `appliance` is forked."""
         if self._typed is None:
             self._typed = Typed(Path(tempfile.mkdtemp(prefix="typed-")))
         return self._typed.directory
@@ -245,7 +244,6 @@ cpu_variants._child = _of_this_processor
 
 
 def _order(given: tuple[Any, ...]) -> tuple[Order, list[int]] | None:
-    """None where it must be executed."""
     (
         args, _programs, close_fds, keep, cwd, env, stdin, _w, _r, stdout, _er, stderr, _e, errors,
         _restore, session, group, gid, gids, uid, mask, prepare, *_vfork,
@@ -357,7 +355,6 @@ def _become(order: Order, descriptors: Sequence[int], kept: int) -> None:
 
 
 def _show(order: Order) -> None:
-    """Write the command line where other processes read it."""
     begin, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
     given = ("-m", order.module) if order.module else ("-c",)
     words = (_PYTHON, *order.flags, *given, *order.words)

@@ -55,7 +55,6 @@ def write_lora(
 
 @functools.cache
 def _header(base: Path, size: int) -> tuple[str, dict[str, Tensor]]:
-    """Read once for all adapters of a model."""
     with base.open("rb") as file:
         reader = Reader(file.read(MAX_METADATA), size)
     header = read_header(reader)
@@ -73,7 +72,6 @@ def _matrices(
 
 
 def signed_adapter(data: Path, base: Path, path: Path, seed: int, **settings: float) -> Path:
-    """Signed by the lab's publisher."""
     path.mkdir()
     (model,) = base.glob("*.gguf")
     write_lora(model, path / "adapter.gguf", seed, **settings)  # type: ignore[arg-type] # floats
@@ -84,7 +82,6 @@ def signed_adapter(data: Path, base: Path, path: Path, seed: int, **settings: fl
 
 
 def add_adapter(services: Services, name: str, seed: int, base: str = ID, **settings: float) -> str:
-    """Imported and approved by two people; its id."""
     path = services.data.parent / f"{base}-{name}"
     signed_adapter(services.data, services.data / "models" / base, path, seed, **settings)
     model_id = f"{base}:{name}"

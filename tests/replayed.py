@@ -70,7 +70,6 @@ def config(threads: int = 1, **settings: Any) -> Config:
 
 
 def make(root: Path, gguf: Path) -> Path:
-    """With the model, an adapter, and a task of labels and one of values."""
     data = make_data(root, gguf)
     with open_services(data, config=config()) as services:
         add_adapter(services, "fr", 7, strength=1.0)
@@ -237,7 +236,6 @@ class Elsewhere:
 
 @contextlib.asynccontextmanager
 async def altered(services: Services, change: Alteration, gguf: Path) -> AsyncIterator[Elsewhere]:
-    """With one thing changed."""
     served = services.supervisor.find(ID)
     assert served is not None
     load = change.load(services.supervisor.load_of(served, services.supervisor.variant.get()))
@@ -302,5 +300,4 @@ async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationReque
 
 
 async def unwritten(digest: str, prepared: PreparedRequest, pieces: Sequence[Delta]) -> str | None:
-    """Texts of tasks that are not here."""
     return None

@@ -34,7 +34,6 @@ def config(memory_mib: int = 0, wait: int = 60, **models: ModelConfig) -> Config
 
 
 def ask(model: str, **asked: object) -> GenerationRequest:
-    """A greedy completion of two tokens."""
     given: dict[str, object] = {"prompt": "The capital of France is", "max_tokens": 2, **asked}
     return GenerationRequest(
         model=model,

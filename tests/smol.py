@@ -30,7 +30,6 @@ def quiet(_phase: str, _done: int, _total: int) -> None:
 
 
 def signed_artifact(data: Path, gguf: Path, path: Path) -> Path:
-    """Signed by the lab's publisher."""
     path.mkdir()
     shutil.copyfile(gguf, path / "model.gguf")
     signing.sign_directory(path, key(data, "publisher"), quiet)
@@ -66,13 +65,11 @@ def make_data(root: Path, gguf: Path, *, evaluated: bool = False) -> Path:
 
 
 def sealed(services: Services, model_id: str = ID) -> VerifiedModel:
-    """As the supervisor takes it."""
     return services.store.seal(model_id, load_policy(services.data / "trust"), quiet)
 
 
 @contextlib.asynccontextmanager
 async def loaded(services: Services) -> AsyncIterator[Services]:
-    """With the model in memory."""
     await services.supervisor.start(sealed(services))
     yield services
     await services.inference.drain(30)

@@ -92,7 +92,6 @@ ROWS: dict[str, tuple[str, type[ArtifactFacts]]] = {
 
 
 def test_nobody_reads_them_by_a_key() -> None:
-    """Facts of a check of a dataset are others, which its report keeps."""
     found = [
         f"{path}: {line.strip()}"
         for top in ("appliance", "tui")

@@ -24,7 +24,6 @@ def undescribed(bullets: set[str], present: set[str]) -> set[str]:
 
 
 def packages_and_modules() -> set[str]:
-    """Of the product and the build; modules directly under appliance/."""
     packages = {
         f"{path.parent.relative_to(ROOT).as_posix()}/"
         for top in ("appliance", "auditor", "tui", "installer")
@@ -35,7 +34,6 @@ def packages_and_modules() -> set[str]:
 
 
 def broken_links(text: str, document: Path) -> list[str]:
-    """To no file or no heading."""
     broken = []
     for target in _LINK.findall(_FENCE.sub("", text)):
         if re.match(r"[a-z]+:", target):

@@ -90,7 +90,7 @@ class Polled(Message):
 
 
 class Read(Message):
-    """The files were read, as far as the commands can."""
+    """The files were read."""
 
     def __init__(self, snapshot: Snapshot | None, topic: str) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Read(Message):
 
 
 class Moved(Message):
-    """A change under way progressed or ended."""
+    """A change progressed or ended."""
 
     def __init__(self, running: Running) -> None:
         super().__init__()
@@ -190,7 +190,6 @@ class OperatorApp(Typing):
         ring.write(self._desk.ring, self._desk.ring_file)
 
     def on_resize(self) -> None:
-        """Once the framework knows the size, too."""
         self.call_later(self.draw)
 
     @property
@@ -223,7 +222,6 @@ class OperatorApp(Typing):
         self._came("poll")
 
     def _keep(self, load: CurrentLoad) -> None:
-        """From time to time write the file, too."""
         desk, before = self._desk, self._desk.history.newest
         desk.history.add(load)
         point = desk.history.newest
@@ -234,7 +232,7 @@ class OperatorApp(Typing):
                 ring.write(desk.ring, desk.ring_file)
 
     def _read_files(self) -> None:
-        """While no server answers, have the commands answer the screen's question, once."""
+        """Have the commands answer the screen's question, once."""
         desk, question = self._desk, self._question
         topic = question.topic if question else ""
         gone = desk.link.error is not None and desk.link.error.code == "server_unreachable"
@@ -256,7 +254,6 @@ class OperatorApp(Typing):
         threading.Thread(target=read, name="files", daemon=True).start()
 
     def on_read(self, message: Read) -> None:
-        """Unless the server is back."""
         self._reading = False
         desk, snapshot = self._desk, message.snapshot
         if desk.state is LinkState.DOWN:
@@ -359,7 +356,6 @@ class OperatorApp(Typing):
         self.exit()
 
     def action_help(self) -> None:
-        """The keys that work now."""
         page = self.page
         acts = [act for act in page.ACTS if page.offers(act)]
         verbs = [verb for verb in VERBS if not verb.page or page.check_action(_action(verb), ())]

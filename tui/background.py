@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError, Unavailable
 
 
 def background(work: Callable[[], object], tell: Callable[[object], object]) -> None:
-    """Run `work` in a thread; `tell` gets its result, or the error, in that thread."""
+    """`tell` gets the result, or the error, in the thread."""
 
     def run() -> None:
         try:

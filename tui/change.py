@@ -64,7 +64,7 @@ class Change:
     undo: "Callable[[], Change] | None" = None
 
     def wrong(self, answers: Answers) -> str:
-        """The missing or invalid answers; empty when the change can be made."""
+        """Missing or invalid answers; "" when the change can be made."""
         for blank in self.blanks:
             given = answers.get(blank.name, "").strip()
             if blank.must_be and given != blank.must_be:
@@ -106,7 +106,6 @@ def asking(
     Args:
         said: makes of the reply what to say, or what `then` gets.
         request: made of the answers, where the endpoint takes one.
-        names: of its path and its query.
     """
 
     def work(answers: Answers, report: Report) -> object:
@@ -119,10 +118,9 @@ def asking(
 def to_new_file(
     title: str, request: str, what: str, name: str, fetch: Callable[[], bytes], read: str
 ) -> Change:
-    """The change that writes data of the server to a new file, never over another.
+    """Write data of the server to a new file, never over another.
 
     Args:
-        what: is in the file, for the message.
         name: suggested to the person.
         read: what is read for it, without a record in the log.
     """
@@ -139,7 +137,7 @@ def to_new_file(
 
 
 def report_to_file(what: str, request: str, name: str, fetch: Callable[[], str]) -> Change:
-    """The change that writes a page to a new file."""
+    """Write a page to a new file."""
     return to_new_file(
         f"Write the report of {what}", request, f"report of {what}", name,
         lambda: fetch().encode(), "a report",
@@ -152,7 +150,7 @@ def name_blank(name: str) -> Blank:
 
 
 def reason_blank() -> Blank:
-    """Why; it is recorded."""
+    """Recorded."""
     return Blank("reason", "Reason", help="recorded")
 
 

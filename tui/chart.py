@@ -42,9 +42,7 @@ def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> str:
 
 
 def scale(values: Sequence[float], least: float, *, finer: bool = False) -> float:
-    """A top of few digits times a power of ten that holds every value and rarely changes; `finer`
-    has more tops, to fill a large chart.
-    """
+    """A top that holds every value and rarely changes; `finer` has more tops, for a large chart."""
     highest = max([least, *values])
     step = 1.0
     while step < highest:
@@ -69,9 +67,7 @@ def interval(
     most: float,
     ascii_only: bool,
 ) -> str:
-    """A value with its interval on a scale from `least` to `most`, clamped, in half cells of
-    braille or in ASCII; `width` in cells.
-    """
+    """On a scale from `least` to `most`, clamped; `width` in cells."""
     steps = width if ascii_only else 2 * width
     start, at, end = (_step(x, least, most, steps) for x in (low, value, high))
     if ascii_only:
@@ -182,7 +178,7 @@ def over_time(
 def _filled(
     values: Sequence[float | None], width: int, height: int, top: float, *, ascii_only: bool
 ) -> list[str]:
-    """Columns of dots, two by four in a cell, or of `#`."""
+    """Dots, two by four in a cell, or `#`."""
     across, down = (1, 1) if ascii_only else (2, 4)
     steps = width * across
     shown = [_mean_of(values, at, steps) for at in range(steps)]

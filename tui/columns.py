@@ -59,14 +59,14 @@ def listed(
     most: int = 0,
     right: bool | None = None,
 ) -> Column:
-    """A column that a command prints, too; `right` is by default for counts."""
+    """A command's column; `right` is by default for counts."""
     column = of[title]
     counts = column.kind in (ColumnKind.COUNT, ColumnKind.BYTES) if right is None else right
     return Column(name or title, width, counts, drop, least, most, partial(_shown, column))
 
 
 def cells(columns: Sequence[Column], item: object, own: Mapping[str, Cell]) -> list[Cell]:
-    """The row of an item; `own` has, by title, the cells that no column says by itself."""
+    """`own` has, by title, the cells that no column says by itself."""
     return [own[c.title] if c.of is None else c.of(item) for c in columns]
 
 
@@ -172,7 +172,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int) -> list[Content]:
-    """The head and a line for each row, no wider than `width` if the columns can be."""
+    """The head and a line for each row."""
     made = list(rows)
     layout = Layout(columns, width, made)
     return [layout.head(), *map(layout.row, made)]
@@ -206,7 +206,7 @@ def rounded(text: str, width: int) -> str:
 
 
 def order(text: str) -> tuple[int, float, str]:
-    """Sorts cells as people read them: numbers with their units by size, then words, then none."""
+    """Numbers with units by size, then words, then none."""
     told = text.strip()
     if told in ("", "-"):
         return (2, 0.0, "")

@@ -41,10 +41,9 @@ class Commands:
         data: bool = True,
         refused_is_data: bool = False,
     ) -> Any:
-        """Run one command, wait for it, and return its JSON document.
+        """Run one command; its JSON document.
 
         Args:
-            data: the command takes `--data`.
             refused_is_data: a document that says why something was refused is the answer.
 
         Raises:

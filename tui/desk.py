@@ -65,18 +65,16 @@ class Desk:
 
     @property
     def reader(self) -> AdminClient:
-        """The server's, or while it is down the files'."""
         return self.client if self.from_files is None else self.offline
 
     @property
     def from_files(self) -> Snapshot | None:
-        """None while a server answers, or the files could not be read."""
+        """None while a server answers."""
         down = self.state is LinkState.DOWN
         return self.files.snapshot if down and self.files is not None else None
 
     @property
     def stale(self) -> bool:
-        """The shown data may be out of date."""
         live = self.state in (LinkState.LIVE, LinkState.CONNECTING)
         return not live and self.from_files is None
 
@@ -92,14 +90,14 @@ class Desk:
 
     @property
     def initialised(self) -> bool:
-        """True if the data directory is one; what cannot be looked at may be."""
+        """A directory that cannot be looked at may be one."""
         try:
             return (self.data / "appliance.toml").exists()
         except OSError:
             return True
 
     def may(self, needed: Role, *, without_server: bool = False) -> bool | None:
-        """True if the person may do what takes this role; False: never here; None: not now.
+        """False: never here; None: not now.
 
         Args:
             without_server: it can be done while no server runs.

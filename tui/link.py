@@ -43,7 +43,6 @@ class Question:
 
     Attributes:
         topic: names the screen and its question, so that a late answer is not shown elsewhere.
-        ask: called in the poller's thread.
     """
 
     topic: str
@@ -52,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Result of one poll.
+    """Result of one poll; `answer` comes from `Question.ask`, called in the poller's thread.
 
     Attributes:
         load: None from a server that does not tell it.
@@ -115,14 +114,12 @@ class Link:
 
     @property
     def wait(self) -> float:
-        """Twice as long after each failure, up to 15 seconds."""
+        """Doubles after each failure, up to 15 seconds."""
         return max(self.period, min(_LONGEST_WAIT, self.period * 2.0 ** min(self.failures, 8) / 2))
 
 
 class Seldom(Generic[T]):
-    """An answer that is asked for at most every so many seconds, while its key stays the same; for
-    the poller's thread alone.
-    """
+    """An answer for so many seconds, while its key stays; for the poller's thread alone."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds, self._clock = seconds, clock
@@ -138,7 +135,7 @@ class Seldom(Generic[T]):
 
 
 def look(client: AdminClient, question: Question | None, status: Status | None = None) -> Snapshot:
-    """Ask for the status, unless it is known, the load and the answer to the screen's question.
+    """Ask for the status unless known, the load and the screen's question.
 
     Raises:
         ApplianceError: the status did not come, or the server went away.

@@ -1,8 +1,7 @@
 """State read from files while no server runs: by the commands that a person would type.
 
-Rules: a command takes the data directory for a second, so one is run for each thing that a screen
-shows, when the server went away, when another screen is opened and when the person refreshes, never
-by a clock; what the commands cannot read stays unknown.
+Rules: a command takes the data directory for a second, so commands run when the server went away,
+when a screen is opened and when the person refreshes, never by a clock.
 """
 
 from collections.abc import Mapping

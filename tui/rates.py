@@ -44,7 +44,6 @@ class History:
 
     @property
     def points(self) -> Sequence[RatePoint]:
-        """Oldest first."""
         return self._points
 
     @property

@@ -42,7 +42,7 @@ SPANS: Final = (NOW, *KEPT)
 
 @dataclass
 class Slot:
-    """The mean of what was seen in a slot of time: its number since the epoch, how often, sums."""
+    """Sums of a slot of time, by its number since the epoch."""
 
     number: int = -1
     times: int = 0
@@ -99,7 +99,7 @@ class Ring:
 
 
 def read(path: Path | None) -> Ring:
-    """The ring of a file; an empty one where there is none."""
+    """Empty where there is no file."""
     data = b""
     if path is not None:
         with suppress(OSError):

@@ -1,9 +1,8 @@
 """Text on its way to a widget.
 
-Rules: every string that a server, a model or a file may have brought reaches a widget as the
-`Content` that `cell` makes of it: a plain string would be read as markup, which can end the
-program, and could carry control characters to the terminal. However long, it leaves room for what
-is next to it. A state is a word with a mark; its colour says nothing more.
+Rules: every string of a server, a model or a file reaches a widget as the `Content` that `cell`
+makes of it: a plain string would be read as markup, which can end the program, and could carry
+control characters. A state is a word with a mark; its colour says nothing more.
 """
 
 from collections.abc import Iterable

@@ -104,7 +104,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class WeekBlock:
-    """A week.
+    """One week.
 
     Attributes:
         week: number since the epoch.
@@ -117,7 +117,7 @@ class WeekBlock:
 
 
 def week_of(time_us: int) -> int:
-    """Number of a time's week."""
+    """Since the epoch."""
     return time_us // WEEK_US
 
 
@@ -139,7 +139,7 @@ def profile(week: int, seen: Iterable[WeekObserved]) -> Profile:
 
 
 def block(week: int, seen: Sequence[WeekObserved], known: Profile) -> WeekBlock | None:
-    """The block of a week; None where it has too few requests."""
+    """None where the week has too few requests."""
     if len(seen) < FEWEST:
         return None
     found: dict[str, float | None] = {
@@ -170,7 +170,7 @@ def block(week: int, seen: Sequence[WeekObserved], known: Profile) -> WeekBlock 
 
 
 def table(blocks: Sequence[WeekBlock]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The statistics that every block has, and their values: one row a block."""
+    """Statistics of every block; a row of values a block."""
     names = [name for name in blocks[0].values if all(name in b.values for b in blocks)]
     rows = [[block.values[name] for name in names] for block in blocks]
     return tuple(names), np.array(rows, dtype=np.float64).reshape(len(blocks), len(names))

@@ -44,7 +44,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Swing:
-    """One uncertain answer's effect: the cost at its P10 and at its P90, others at their P50."""
+    """The cost at an answer's P10 and P90, others at P50."""
 
     name: str
     at_low: float
@@ -174,14 +174,14 @@ def requests_day(questions: Questions, facts: MeasuredFacts) -> Range | None:
 
 @lru_cache(maxsize=256)
 def groups_to_certify(bound: float, wrong: float, delta: float) -> int | None:
-    """Groups for a certificate when this share is wrong, with power 0.8; None: no number."""
+    """With power 0.8; None: no number."""
     if wrong <= 0:
         return power.groups_without_error(bound, delta)
     return power.groups_for_bound(bound, wrong, delta)
 
 
 def utilisation_of(busy_hours: Value, machines: Value) -> Value:
-    """Share of a month in which the machines compute."""
+    """Share of a month."""
     return np.minimum(1.0, busy_hours / (HOURS_MONTH * machines))
 
 
@@ -212,7 +212,7 @@ def retraining(questions: Questions) -> Percentiles:
 
 
 def tornado(case: Case) -> list[Swing]:
-    """Answers by their effect on the cost, largest first, without those of no effect."""
+    """The largest effect first, without those of none."""
     if case.missing:
         return []
     ranges = _ranges(case.questions, case.facts)

@@ -42,14 +42,10 @@ State = Literal["learning", "quiet", "alarm"]
 
 @dataclass(frozen=True)
 class WindowFinding:
-    """One look at one window.
+    """A look at a window, as `change.WindowLook`.
 
     Attributes:
         week: of the last block.
-        statistic: the one that differs most.
-        size: its difference, in spreads of the other weeks.
-        difference: mean of the window minus that of the other weeks.
-        rank, level: an exact p-value, and its limit for an alarm.
     """
 
     week: int
@@ -121,7 +117,7 @@ class Watch:
 
 
 def looked(watch: Watch, block: WeekBlock) -> Watch:
-    """The watch with one more week, looked at.
+    """With one more week.
 
     A year's looks share one budget of false alarms; then the next year begins, with the last weeks
     as its reference.
@@ -188,10 +184,9 @@ def doubled(blocks: Sequence[WeekBlock]) -> tuple[Doubled, ...]:
 def advice(
     watch: Watch, curve: Sequence[tuple[int, float]], labels: Percentiles | None, currency: str
 ) -> tuple[str, ...]:
-    """Advise after an alarm: the cost of a retraining and its expected gain.
+    """A retraining's cost and expected gain.
 
     Args:
-        curve: learning curve of the newest evaluation.
         labels: price of the labels of a retraining; None if unknown.
     """
     if watch.alarm is None:

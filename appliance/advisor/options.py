@@ -25,7 +25,6 @@ class OptionMeasured:
     Attributes:
         option: one of `OPTIONS`, or `cloud`.
         seconds: that 95 of 100 answers take.
-        memory: bytes.
         joules: of the host's processors for a document; None: unknown.
         coverage: share that a cascade answers itself.
         rest: `people`, or `larger`, a larger stage, answers the rest.
@@ -167,7 +166,7 @@ def _best(option: str, rows: Sequence[Contender]) -> OptionMeasured | None:
 
 
 def candidate(option: str, row: Contender) -> OptionMeasured:
-    """An option as it was measured."""
+    """As measured."""
     return OptionMeasured(
         option,
         row.name,
@@ -227,7 +226,7 @@ def cascade(
 
 
 def with_people(found: OptionMeasured, agreement: float | None) -> OptionMeasured:
-    """A cascade whose rest people answer, who are right as often as they agree with each other."""
+    """People are right as often as they agree with each other."""
     if found.rest != "people" or found.bound is None or agreement is None:
         return found
     covered = found.coverage or 0.0
@@ -238,7 +237,7 @@ def with_people(found: OptionMeasured, agreement: float | None) -> OptionMeasure
 
 
 def _together(small: float | None, larger: float | None, left: float) -> float | None:
-    """Documents a second, where the second stage takes this share after the first took all."""
+    """Documents a second; `left` is the second stage's share."""
     return None if not small or not larger else 1 / (1 / small + left / larger)
 
 
@@ -247,7 +246,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def told(questions: Questions) -> list[OptionMeasured]:
-    """Read measurements that a person made elsewhere."""
+    """Measured elsewhere."""
     return [
         OptionMeasured(
             each.option,

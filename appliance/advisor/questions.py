@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class Range(NamedTuple):
-    """A value by its P10, P50 and P90; all equal where it is known."""
+    """P10, P50 and P90; equal where known."""
 
     low: float
     mid: float
@@ -230,7 +230,7 @@ class Questions:
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
-        """Every answer with a price or a speed, by its name in the file."""
+        """By name in the file."""
         found: dict[str, Range] = {}
         parts: dict[str, Domain | Data | ExpectedLoad | Costs | Price] = {
             "domain": self.domain, "data": self.data, "load": self.load, "costs": self.costs,

@@ -17,7 +17,7 @@ ANY: Final = "any"
 
 
 def keep(directory: Path, given: Advice) -> None:
-    """Keep an advice in place of the one before."""
+    """Replaces the one before."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{given.task}.part"
     said = json.dumps(given.model_dump(mode="json")).encode()
@@ -26,7 +26,7 @@ def keep(directory: Path, given: Advice) -> None:
 
 
 def last(directory: Path, task: str) -> Advice:
-    """The last advice for a task. Raises Refused (`advice_missing`)."""
+    """Raises Refused (`advice_missing`)."""
     found = _read(directory / f"{task}.json")
     if found is None:
         raise Refused("advice_missing", f"There is no advice for {task}.")

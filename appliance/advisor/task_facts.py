@@ -37,7 +37,7 @@ def gather(
     gates: Sequence[evaluation.GateCertificate] = (),
     needs: str = "",
 ) -> MeasuredFacts:
-    """Gather the known facts of a task; "" for those that hold of every task. Blocks.
+    """Of a task; "" for facts of every task. Blocks.
 
     Args:
         routes: valid certificates that let the task answer first.
@@ -82,7 +82,7 @@ def _with_cascade(
 
 
 def trace(reader: LogReader, task: str) -> RequestTimes | None:
-    """Arrivals of a task's requests, by the log; None without any."""
+    """By the log; None without any."""
     return arrivals(_answered(reader, task))
 
 

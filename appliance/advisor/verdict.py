@@ -85,8 +85,8 @@ class Recommendation:
         full_throughput: the verdict if machines were costed as if they were always busy.
         utilisation: share of the machine's computing time, of the chosen option or else of the
             cheapest local one; None: unknown.
-        break_even: requests a day from which this option is not dearer than the named one that is
-            paid by the token; None for never.
+        break_even: requests a day from which it is not dearer than the named one paid by the token;
+            None: never.
         retraining: cost of its labels; None where an hour has no price.
     """
 
@@ -161,7 +161,7 @@ def document(advice: Recommendation) -> AdviceDocument:
 
 
 def parts(case: Case) -> dict[str, float]:
-    """The cost of an option at P50, part by part; empty where something is missing."""
+    """At P50; empty where something is missing."""
     if case.missing:
         return {}
     found = case.parts(costs.middle(case.questions, case.facts))
@@ -169,7 +169,7 @@ def parts(case: Case) -> dict[str, float]:
 
 
 def utilisation(case: Case) -> float | None:
-    """The share of the time in which the machine of an option computes."""
+    """Of an option's machine."""
     volume, speed = costs.requests_day(case.questions, case.facts), case.candidate.documents_s
     if volume is None or speed is None or case.price is not None:
         return None
@@ -206,7 +206,7 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """The reason for which prices prevent a verdict; empty without one."""
+    """Empty where prices prevent nothing."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:
@@ -258,7 +258,7 @@ def _options(questions: Questions, facts: MeasuredFacts, *, shared: bool) -> lis
 
 
 def agreement(questions: Questions, facts: MeasuredFacts) -> float | None:
-    """The share of items on which people agree: as answered, else by the labels."""
+    """As answered, else by the labels."""
     told = questions.data.agreement
     return facts.agreement if told is None else told
 
@@ -336,7 +336,7 @@ def _judge(
 
 
 def _more(quality: Quality, wanted: float) -> int | None:
-    """Further groups until the lower end of the interval passes the wanted quality, as planned."""
+    """Until the lower limit passes the wanted quality."""
     alpha = (1 - quality.confidence) / 2
     value = min(quality.value, 1 - 1 / (quality.groups + 2))
     if quality.value >= 1 and value <= wanted:  # without an error so far

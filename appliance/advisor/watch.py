@@ -55,7 +55,6 @@ class WatchParts:
     Attributes:
         agreed: whether the owners of a key, by its id, agreed to examples.
         overridden: whether a person's label differs from the answer; None without a label.
-        withdraw: ends the certificates of routes that rest on a task, with the reason.
         suspend: takes a task out of service; None, and the first 13 months of a reference, which
             knows no season twice, leave it at an alarm.
     """
@@ -71,7 +70,7 @@ class WatchParts:
 
 
 class Watching(JobKind[WatchWanted, DriftResult]):
-    """Looks at the finished weeks of a task that were not looked at."""
+    """The job."""
 
     name: ClassVar[str] = "drift"
     form = WatchWanted
@@ -141,7 +140,7 @@ def load(directory: Path, task: str) -> Watch:
 
 
 def keep(directory: Path, watch: Watch) -> None:
-    """Keep a watch in place of the one before."""
+    """Replaces the one before."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{watch.task}.part"
     part.write_bytes(at_rest.sealed(part, msgspec.json.encode(watch)))
@@ -166,11 +165,7 @@ def alarms(directory: Path) -> list[Told]:
 
 
 def begin_again(directory: Path, task: str, now_us: int) -> Watch:
-    """Learn a new reference from the next week on, keeping the earlier file.
-
-    Raises:
-        Refused: `drift_missing`.
-    """
+    """Learn a new reference from the next week on, keeping the earlier file; raises as `load`."""
     load(directory, task)
     path = directory / f"{task}.json"
     path.replace(directory / f"{task}.{week_of(now_us)}.before")
@@ -227,7 +222,7 @@ def _day(
 
 
 def _entries(reader: LogReader, task: str, begin: int) -> Iterator[LogEntry]:
-    """Yield a day's answers to apps; evaluations and self-tests ask under keys of no app."""
+    """Evaluations and self-tests ask under keys of no app."""
     after, left = None, MAX_LIMIT
     for _ in range(_PAGES_A_DAY):
         page = reader.search(

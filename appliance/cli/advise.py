@@ -138,7 +138,7 @@ def advise(
 
 
 def _read(path: Path) -> dict[str, JsonValue]:
-    """A file of answers as JSON values.
+    """As JSON values.
 
     Raises:
         Refused: `answers_invalid`.

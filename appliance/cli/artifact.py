@@ -198,7 +198,7 @@ def approved_by(
     private: ecdsa.SigningKey,
     meaning: str,
 ) -> Model:
-    """Show what is signed, sign one approval and hand it in."""
+    """Show what is signed, then sign it."""
     wanted = client.call(wire.MODEL_SUBJECT, model_id=model_id)
     envelope = approval.sign(
         ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate),
@@ -337,7 +337,7 @@ def _copied(shown: ModelImported) -> Iterator[str]:
 
 
 def lines_of(shown: Model) -> Iterator[str]:
-    """An artifact and its state, and why."""
+    """With its state and why."""
     yield f"{safe(shown.id)} {state(shown.state)}" + (f" {shown.digest}" if shown.digest else "")
     if shown.code:
         yield f"  {shown.code}: {safe(shown.message)}"
@@ -373,11 +373,7 @@ def _fact(name: str, value: object) -> str:
 
 
 def signed_directory(path: Path, private: ecdsa.SigningKey) -> Manifest:
-    """Sign every file of a directory into model.sig.
-
-    Raises:
-        ApplianceError: what `signing.sign_directory` raises.
-    """
+    """Raises as `signing.sign_directory`."""
     with ProgressBar() as progress:
         bundle = signing.sign_directory(path, private, progress)
     return oms.parse_manifest(oms.parse_bundle(bundle))
@@ -394,7 +390,7 @@ def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:
 
 
 def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
-    """List the artifacts of a kind and their states; `none` says how to bring in the first."""
+    """Of a kind; `none` says how to bring in the first."""
     with admin_client(data) as client:
         found = [shown for shown in client.call(wire.MODELS).models if shown.kind == kind]
     document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}

@@ -57,7 +57,7 @@ def export_tools(output: Output, directory: Path) -> None:
 
 
 def _source() -> Path:
-    """Next to this package, found without importing them."""
+    """Found without importing them."""
     found = importlib.util.find_spec("auditor")
     if found is None or not found.submodule_search_locations:
         raise Refused("file_unusable", "The auditor's programs are not installed here.")

@@ -125,7 +125,7 @@ def _key_file(directory: Path, role: str, holder: str) -> Path:
 
 
 def _own_key(output: Output, path: Path, ring: KeyRing) -> bytes:
-    """The public half of a new private key, or of the one that a step before left there."""
+    """Of a new private key, or of one that a step before left there."""
     if not path.exists():
         pem = key_file.new(path, ring.secret(f"New passphrase of {path.name}", new=True))
         output.note(f"private key: {path}, mode 0600; move it to a medium of its holder")

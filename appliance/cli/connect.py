@@ -1,9 +1,8 @@
 """Connection of a command to the admin app.
 
-Rules: when a server listens on `DATA/run/admin.sock`, it does the work; otherwise the command takes
-the lock of the data directory and serves itself the same app, so each command has one
-implementation and one audit trail. A call that needs running engines needs a server. A lock that
-another command or a starting server holds for a moment is waited for.
+Rules: a server that listens on `DATA/run/admin.sock` does the work; otherwise the command takes the
+data directory's lock and serves itself the same app, so each command has one implementation and one
+audit trail. A briefly held lock is waited for.
 """
 
 import contextlib
@@ -28,10 +27,8 @@ PATIENCE_S: Final = 5.0
 
 
 def server_answers(data: Path) -> bool:
-    """True if a server listens for this data directory.
-
-    Raises:
-        ServerUnreachable: `server_unreachable` when this user may not use its socket, or it hangs.
+    """Raises ServerUnreachable (`server_unreachable`): this user may not use the socket, or it
+    hangs.
     """
     path = socket_path(data)
     try:
@@ -66,7 +63,7 @@ def _opened(stack: contextlib.ExitStack, data: Path) -> "Services | None":
 
 @contextlib.contextmanager
 def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminClient]:
-    """A client of the running server, or of the app in this process.
+    """Of the running server, or of the app in this process.
 
     Raises:
         ServerUnreachable: `server_required` when it takes a server and there is none.

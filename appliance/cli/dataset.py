@@ -233,11 +233,7 @@ def check(ctx: click.Context, name: str, near: float, model: str, directory: str
 
 
 def _checked(data: Path, params: dict[str, Any]) -> DatasetChecked:
-    """The report of the server's job.
-
-    Raises:
-        Refused: why the job ended without one.
-    """
+    """Raises Refused: why the job ended without a report."""
     with admin_client(data, needs_server=True) as client:
         found = watched(
             client, client.call(JOB_START, JobStart.of(kind=Checking.name, params=params)).id
@@ -348,10 +344,10 @@ def seal(output: Output, data: Path, path: Path, unlabelled: bool) -> None:
 def sealed_here(
     client: AdminClient, path: Path, parts: Sequence[str] = sealing.SEALED
 ) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
-    """Seal a dataset's directory for this appliance; returns the dataset, its warnings and facts.
+    """Returns the dataset, its warnings and facts.
 
     Raises:
-        DatasetRefused: `dataset_sealed`, and what else `directory.seal` raises.
+        DatasetRefused: as `directory.seal`.
     """
     found, made = directory.read(path), client.call(SEALING_KEY)
     key = sealing.SealKey(
@@ -375,7 +371,7 @@ def sealed_here(
 def _without_known(
     client: AdminClient, found: Dataset, key: sealing.SealKey, parts: Sequence[str]
 ) -> tuple[Dataset, list[str], dict[str, JsonValue]]:
-    """The dataset without the few items that earlier looks saw; warnings and facts."""
+    """Without the few items that earlier looks saw."""
     told: list[str] = []
     taken: list[str] = []
     inherits: dict[str, int] = {}
@@ -412,7 +408,7 @@ def _taken_out(part: str, ids: list[str], why: str) -> list[str]:
 
 
 def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
-    """The items that a labelled split knows already, by group or text."""
+    """Known to a labelled split, by group or text."""
     known = [item for name in LABELLED for item in found.splits.get(name, ())]
     groups, texts = {item.group for item in known}, {plain(item.text) for item in known}
     return [item.id for item in items if item.group in groups or plain(item.text) in texts]

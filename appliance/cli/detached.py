@@ -26,7 +26,7 @@ _PEER: Final = struct.Struct("3i")
 
 
 def output_file(data: Path) -> Path:
-    """File of the server's output before its log is open, and when it fails."""
+    """The server's output before its log is open, and when it fails."""
     return data / "logs" / "serve.out"
 
 
@@ -67,7 +67,7 @@ def start(data: Path, options: list[str]) -> int:
 
 
 def stop(data: Path) -> int:
-    """End the server, and wait for its last answers; its process id.
+    """Wait for its last answers; returns its process id.
 
     Raises:
         ServerUnreachable: `server_required` when none answers; `server_unreachable` when it is

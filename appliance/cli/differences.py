@@ -14,7 +14,7 @@ from appliance.wire.admin.model_texts import MODEL_GRAMMARS, MODEL_TEMPLATE, Gra
 def template_difference(
     client: AdminClient, model_id: str, against: str | None
 ) -> tuple[list[str], Template]:
-    """A unified diff of the template in use, against `against` where it is given."""
+    """A unified diff."""
     shown = client.call(MODEL_TEMPLATE, model_id=model_id)
     before, name = shown.own, "the model's own file"
     if against is not None:
@@ -27,7 +27,7 @@ def template_difference(
 def grammar_difference(
     client: AdminClient, model_id: str, against: str | None
 ) -> tuple[list[str], Grammars]:
-    """Unified diffs of all grammars, one after the other; `against` as above."""
+    """Unified diffs, one after the other."""
     shown = client.call(MODEL_GRAMMARS, model_id=model_id)
     old, name = shown.before, shown.against or "nothing"
     if against is not None:

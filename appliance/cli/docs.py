@@ -65,7 +65,7 @@ def docs(output: Output, page: str | None, port: int) -> None:
 
 
 def pages(place: Path) -> dict[str, Path]:
-    """The text of each page by its name.
+    """Files by name.
 
     Raises:
         Refused: `docs_missing`.

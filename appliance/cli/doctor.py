@@ -110,7 +110,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
 def find_problems(
     data: Path, facts: hardware.HostFacts, gpu: GpuReport | None = None
 ) -> Iterator[DoctorProblem]:
-    """Everything that is wrong with the host and the data directory.
+    """Of host and data directory.
 
     The table of alarms comes from the server; without one, from what the files say.
     """
@@ -194,7 +194,7 @@ def _budget(config: Config, facts: hardware.HostFacts) -> Iterator[DoctorProblem
 
 
 def _exposed(data: Path, config: Config) -> Iterator[ApplianceError]:
-    """Private files that more than their owner may use, or in plain among encrypted ones."""
+    """Private files that others may use, or in plain among encrypted ones."""
     secrets: list[Path] = []
     with contextlib.suppress(OSError):  # said below of each file
         secrets = protection.key_files(data, config)

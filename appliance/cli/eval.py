@@ -301,7 +301,6 @@ def _tell(output: Output, found: Job) -> None:
 
 
 def _evidence(result: EvaluationResult) -> Iterator[str]:
-    """The search's results and each candidate's quotations."""
     if (found := result.retrieval) is not None:
         yield (
             f"search of {safe(found.collection)} by {safe(found.ranking or 'nothing')}, "

@@ -168,7 +168,7 @@ def _specification(
 
 
 def declared(plan: Plan, person: str) -> Specification:
-    """The terms that the task declares, for a person to sign."""
+    """For a person to sign."""
     left_out = {"floor_micros", "looks_left", "groups", "items"}
     return Specification(
         **(plan.model_dump(exclude=left_out) | {"schedule": tuple(plan.schedule)}),
@@ -204,7 +204,7 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
 
 
 def summary(job: Job) -> tuple[str, str, str]:
-    """Verdict, coarse interval in points and looks left, as cells; "-" where there are none."""
+    """Verdict, interval in points and looks left; "-" for none."""
     if (result := job.came_to(GateResult)) is None:
         return "-", "-", "-"
     low, high = result.interval
@@ -471,10 +471,9 @@ def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
 def carried_over(
     ctx: click.Context, data: Path, wait: bool, kind: str, of: dict[str, str], flipped: str
 ) -> None:
-    """Carry a certificate over, and tell the result; exit 1 where none is carried.
+    """Exit 1 where none is carried.
 
     Args:
-        of: parameters of the job.
         flipped: the sentence where items differ, with a place for their number.
     """
     output = ctx.ensure_object(Output)
@@ -493,7 +492,7 @@ def carried_over(
 
 
 def carried_lines(result: CertificateCarried | None, flipped: str) -> list[str]:
-    """A carry-over in words; none where it came to nothing."""
+    """None where it came to nothing."""
     if result is not None and result.certificate:
         lines = [
             f"{result.items} open items in {result.groups} groups answered as before; "

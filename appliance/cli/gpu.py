@@ -27,11 +27,10 @@ class GpuReport:
 
     @property
     def problems(self) -> list[StateRefused]:
-        """None where no driver is loaded."""
+        """Empty where no driver is loaded."""
         return [self.problem] if self.problem else []
 
     def document(self) -> dict[str, JsonValue]:
-        """For `--json`."""
         return {
             "driver": asdict(self.driver) if self.driver else None,
             "plugins": [plugin.name for plugin in self.plugins],
@@ -42,7 +41,6 @@ class GpuReport:
         }
 
     def lines(self) -> list[str]:
-        """For a person."""
         names = ", ".join(plugin.name for plugin in self.plugins) or "none"
         if self.driver is None:
             return [f"no NVIDIA driver is loaded; plugins installed: {names}"]

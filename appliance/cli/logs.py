@@ -56,7 +56,7 @@ def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | 
 
 
 def page(data: Path, query: LogQuery) -> LogPage:
-    """Lines from the server, or from the file when none runs."""
+    """From the server, or the file."""
     if server_answers(data):
         try:
             with AdminClient(socket_path(data)) as client:

@@ -128,7 +128,7 @@ def _shipped() -> Path:
 
 
 def _id_of(file: Path) -> str:
-    """Made of a name: SmolLM2-135M-Instruct.Q4_1.gguf becomes smollm2-135m-instruct."""
+    """SmolLM2-135M-Instruct.Q4_1.gguf becomes smollm2-135m-instruct."""
     stem = re.sub(r"[.-](q\d|f16|f32|bf16|iq\d).*$", "", file.stem.lower())
     return re.sub(r"[^a-z0-9._-]+", "-", stem).strip("-._")[:64] or "demo"
 

@@ -1,9 +1,8 @@
 """Output of commands.
 
-Rules: stdout carries data only: with `--json` exactly one JSON document, otherwise lines for a
-person; progress and narration go to stderr. JSON escapes everything but printable ASCII, and all
-other untrusted text passes `text.visible`, so nothing printed can steer the terminal. A state is a
-word with a mark, never a colour.
+Rules: stdout carries data only: with `--json` exactly one JSON document, otherwise lines; all else
+goes to stderr. JSON escapes everything but printable ASCII, and other untrusted text passes
+`text.visible`, so nothing can steer the terminal. A state is a word with a mark, never a colour.
 """
 
 import io
@@ -45,7 +44,6 @@ class Output:
         self._kept: list[str | tuple[Path, bytes]] | None = None
 
     def data(self, document: BaseModel | Mapping[str, JsonValue], lines: Iterable[str]) -> None:
-        """The document with `--json`, otherwise the lines."""
         if self.as_json:
             if isinstance(document, BaseModel):
                 document = document.model_dump(mode="json", by_alias=True)
@@ -64,7 +62,7 @@ class Output:
             self._kept.append((path, data))
 
     def page(self, path: Path, html: str) -> None:
-        """Write a page over an existing file."""
+        """Replaces a file."""
         path.unlink(missing_ok=True)
         self.file(path, html)
         self.data({"report": str(path)}, [f"wrote {path}"])
@@ -74,7 +72,7 @@ class Output:
         self._kept = []
 
     def release(self) -> None:
-        """In its order."""
+        """In order."""
         kept, self._kept = self._kept or [], None
         for each in kept:
             if isinstance(each, str):
@@ -97,7 +95,6 @@ class Output:
         click.echo(text, err=True)
 
     def error(self, error: ApplianceError) -> None:
-        """Why the command failed and what to do next."""
         shown = [f"{error.code}: {safe(error.message)}", f"  {error.hint}"]
         if self.as_json:
             found = {"code": error.code, "message": error.message, "hint": error.hint}
@@ -162,7 +159,7 @@ def size(count: int) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Aligned columns; the last one is as long as it is. Cells must be safe already.
+    """Aligned columns. Cells must be safe already.
 
     On a too narrow terminal the last column is wrapped within its place.
     """
@@ -289,10 +286,10 @@ def asks() -> bool:
 
 
 def asked(value: T | None, question: str, default: T | None = None) -> T:
-    """An option's value; asked on a terminal, its default elsewhere.
+    """Asked on a terminal, the default elsewhere.
 
     Raises:
-        UsageError: it is missing, there is no default and no person to ask.
+        UsageError: no default and no person to ask.
     """
     if value is not None:
         return value
@@ -305,7 +302,7 @@ def asked(value: T | None, question: str, default: T | None = None) -> T:
 
 
 def passphrase_of(file: Path | None, key_file: Path, *, new: bool = False) -> str:
-    """The passphrase of a key: the first line of a file, or from a prompt that shows nothing."""
+    """The first line of a file, or from a prompt that shows nothing."""
     if file is not None:
         return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
     text: str = click.prompt(

@@ -126,11 +126,7 @@ def _before(client: AdminClient, name: str) -> wire.Version:
 
 
 def _present(wanted: wire.Target) -> Roles:
-    """The name's present target.
-
-    Raises:
-        StateRefused: `pointer_missing` when it points at nothing.
-    """
+    """Raises StateRefused (`pointer_missing`) when the name points at nothing."""
     now = wanted.now
     if now is None:
         raise StateRefused(

@@ -73,9 +73,7 @@ class Missing:
     """Parts that the release waits for.
 
     Attributes:
-        why: what is not there yet.
         people: whose signature it takes, one of them; empty where a person must decide.
-        next: what to run.
     """
 
     why: str
@@ -88,11 +86,9 @@ class Release:
     """One release, as far as it is.
 
     Attributes:
-        path: of the task.
         data: the dataset's directory, or the id of one that is in the store.
         task: its id in the store.
         name: that apps use.
-        people: who signs in this call.
         meaning: what all approvals of this call say; None: each is asked for on a terminal.
         done: in words.
     """
@@ -203,7 +199,6 @@ class Release:
         return self._missing(why, APPROVER, without=given)
 
     def _certified(self) -> Missing | None:
-        """By the one look that the release takes."""
         roles = self.client.call(TRUST).roles
         if EVALUATOR not in roles:
             return self._is_done("no gate: the trust policy lists no evaluator")
@@ -244,7 +239,7 @@ class Release:
         return Missing(why, (), f"appliance eval report {job} --out gate.html")
 
     def _measured(self) -> None:
-        """Say the quality on `dev`, which no verdict tells; a classifier's is found at once."""
+        """Say the quality on `dev`, which no verdict tells."""
         again = f"appliance eval run {self.path} --data {self.data}"
         if _checked(self.path).needed:
             self.output.note(f"its quality on dev: {safe(again)}")
@@ -280,7 +275,7 @@ class Release:
         return mine[-1] if mine else None
 
     def _live(self) -> str | None:
-        """The version that answers today, which the new one must not be worse than."""
+        """The version that the new one must not be worse than."""
         for each in self.client.call(TASK_NAMES).names:
             if each.name == self.name and each.pointers:
                 return each.pointers[0].live.task
@@ -297,7 +292,6 @@ class Release:
         return self._is_done(f"{self.name} is answered by {self.task}")
 
     def _said(self, person: str, of: str) -> str:
-        """Each person says the meaning of their own signature."""
         return asked(self.meaning, f"What {safe(person)}'s signature of {of} says (--meaning)")
 
     def _with(self, role: str) -> KeyHolder | None:
@@ -400,8 +394,8 @@ def _checked(path: Path) -> TaskFacts:
     """Read a task whole before anybody signs.
 
     Raises:
-        TaskRefused: what is wrong with it.
-        PolicyRefused: `floor_missing`, which a gate would find after the signatures.
+        TaskRefused: its faults.
+        PolicyRefused: `floor_missing`, which a gate would find later.
     """
     with open_artifact(path) as artifact:
         found = catalogue.vet(artifact).kept()
@@ -428,18 +422,17 @@ def _holder(client: AdminClient, name: str, private: ecdsa.SigningKey) -> KeyHol
 
 
 def _looks_at(job: Job) -> tuple[str, str, str, str]:
-    """The task, its digest, the dataset and the split of a gate."""
     terms = Specification.open(str(job.params["specification"]).encode()).said
     return terms.task, terms.task_digest, terms.dataset, terms.split
 
 
 def _gave(held: ModelDetail, person: str) -> frozenset[str]:
-    """The roles that a person has used up, by an approval that counts."""
+    """Roles used up, by an approval that counts."""
     return frozenset({APPROVER}) if person in {a.name for a in held.approvals} else frozenset()
 
 
 def _root(path: Path) -> str | None:
-    """The digest as it is signed; None where it is still to be signed."""
+    """None where it is still to be signed."""
     with open_artifact(path) as artifact:
         if names.SIGNATURE_FILE not in artifact.sizes:
             return None

@@ -332,7 +332,7 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
 
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:
-    """The newest calibration of a route that is done. Raises Refused (`report_missing`)."""
+    """The newest that is done. Raises Refused (`report_missing`)."""
     for listed in client.call(JOBS, count=1_000).jobs:
         if (listed.kind, listed.state) == (KIND, "done"):
             job = client.call(JOB, job_id=listed.id)

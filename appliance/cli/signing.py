@@ -26,7 +26,7 @@ Command: TypeAlias = Callable[..., None]
 
 
 class PlaceOfKey(click.ParamType[Path | TokenUri]):
-    """A file, or a key on a token; `new` where it is not there yet."""
+    """`new`: it is not there yet."""
 
     name = "key"
 
@@ -58,7 +58,6 @@ class KeyRing:
     """Opens the keys of one command.
 
     Args:
-        file: has the secrets; without it a person is asked.
         data: the data directory that the command is for, which may refuse unencrypted keys.
         strict: an unencrypted key is refused, whatever a data directory says.
     """
@@ -70,7 +69,6 @@ class KeyRing:
         self._next, self._data, self._strict = 0, data, strict
 
     def secret(self, name: str, *, new: bool = False) -> str:
-        """A line, or from a prompt that shows nothing."""
         if self._lines is None:
             text: str = click.prompt(name, hide_input=True, confirmation_prompt=new, err=True)
             return text

@@ -57,7 +57,7 @@ def _watch(data: Path) -> None:
 
 
 def look(client: AdminClient, history: History) -> Iterator[str]:
-    """The status and, from the second look on, the rates since the one before."""
+    """From the second look on with rates."""
     yield from lines(client.call(STATUS))
     before = history.newest
     try:

@@ -25,7 +25,7 @@ passphrase_option = click.option(
 
 
 def kept_key(path: Path | None, data: Path, passphrase_file: Path | None, *, lab: bool) -> CaKey:
-    """Where the key of a new CA is kept, and the passphrase that it gets; a lab's needs none.
+    """Where a new CA's key is kept, and its passphrase; a lab's needs none.
 
     Raises:
         Refused: `passphrase_refused` for a short one.

@@ -177,7 +177,7 @@ def _params(given: dict[str, Any]) -> dict[str, JsonValue]:
 
 
 def _plain(value: str) -> Any:
-    """A number or a truth as such, anything else as text; the server checks names and ranges."""
+    """The server checks names and ranges."""
     if value in ("true", "false"):
         return value == "true"
     for kind in (int, float):
@@ -287,7 +287,6 @@ def _candidate(one: TunedCandidate, best: str) -> tuple[str, ...]:
 
 
 def _field(one: FieldRight) -> tuple[str, ...]:
-    """Exact match on all items, and on those that state the field."""
     row = [safe(one.field), f"{one.value:.3f}", _ends(one.interval)]
     if one.stated_value is not None and one.stated_interval is not None:
         row += [f"{one.stated_value:.3f} of {one.stated}", _ends(one.stated_interval)]

@@ -90,14 +90,13 @@ def tuning_of(client: AdminClient, job_id: int) -> Job:
 
 
 def _result(found: Job) -> AdapterTuned:
-    """A plan or a failed tuning has none."""
     if (result := found.came_to(AdapterTuned)) is None:
         raise Refused("report_missing", f"Job {found.id} trained no adapter: {found.state}.")
     return result
 
 
 def _adapter(client: AdminClient, result: AdapterTuned, adapter: str | None) -> dict[str, str]:
-    """The stored adapter's id and digest; it must be the one that was trained.
+    """Id and digest of the stored adapter.
 
     Raises:
         SignatureRefused: `signature_missing`.

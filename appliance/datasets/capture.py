@@ -1,8 +1,7 @@
 """Items from apps' requests: the prompts of the audit log, unlabelled.
 
-Rules: only keys whose owners agreed; erased and unkept prompts are counted and left out; the
-system's part of the prompt is left out; personal data are masked unless the caller says otherwise;
-the group is the app and the day, because requests of one day go together.
+Rules: only keys whose owners agreed; without the system's part of a prompt; personal data are
+masked by default; the group is the app and the day, because requests of one day go together.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Changes of a dataset: an item taken out, personal data masked, unlabelled items labelled.
 
-Rules: a change makes a new version without a signature; the rest stays as it was; `uses` reports
-the readers of removed items.
+Rules: a change makes a new version without a signature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from appliance.text import visible
 
 
 def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
-    """The next version, without some items. Raises DatasetRefused (`item_unknown`)."""
+    """Raises DatasetRefused (`item_unknown`)."""
     known = {item.id for item in dataset.items}
     for name in ids:
         if name not in known:
@@ -32,7 +31,7 @@ def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
 
 
 def masked(dataset: Dataset) -> Dataset:
-    """The next version, with personal data in its inputs replaced by their kind."""
+    """With personal data in inputs replaced by their kind."""
     return _next(
         dataset,
         {name: tuple(_masked(item) for item in dataset.splits.get(name, ())) for name in SPLITS},
@@ -40,7 +39,7 @@ def masked(dataset: Dataset) -> Dataset:
 
 
 def divided(dataset: Dataset, rule: SplitRule) -> Dataset:
-    """The next version, split by another rule.
+    """Split by another rule.
 
     Raises:
         DatasetRefused: as `splits.split`; `dataset_sealed`.
@@ -55,7 +54,7 @@ def divided(dataset: Dataset, rule: SplitRule) -> Dataset:
 def labelled(
     dataset: Dataset, answers: Mapping[str, Expected], shares: Mapping[str, float]
 ) -> Dataset:
-    """The next version, with answers for unlabelled items.
+    """Answer unlabelled items.
 
     An item goes to the split of its group; groups without one are split by shares.
 

@@ -74,7 +74,7 @@ class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DuplicateFacts(msgspec.Struct, frozen=True):
-    """Different texts, and items that repeat one, exactly or nearly."""
+    """Distinct texts, and exact and near repeats."""
 
     texts: int
     exact: int
@@ -82,7 +82,7 @@ class DuplicateFacts(msgspec.Struct, frozen=True):
 
 
 class LabelFacts(msgspec.Struct, frozen=True):
-    """Texts that occur more than once, and the agreement of their labels."""
+    """Repeated texts, and their labels' agreement."""
 
     repeated_texts: int
     agreement: float | None
@@ -286,10 +286,7 @@ def _leaks(items: Sequence[Item], names: Sequence[str], alike: Likeness) -> list
 
 
 def shared(dataset: Dataset) -> float:
-    """The share of `certify` or of `test`, whichever is larger, that is like an item of the other.
-
-    A pass of one is a pass of the other to that extent.
-    """
+    """The larger share of `certify` or `test` that is like an item of the other."""
     one, other = (dataset.splits.get(name, ()) for name in SEALED)
     if not one or not other:
         return 0.0

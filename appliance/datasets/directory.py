@@ -1,8 +1,8 @@
 """A dataset as a directory: `dataset.json`, and a file of JSON lines for each split.
 
-Rules: a read dataset is whole and consistent or refused; a change makes a new directory in one
-rename and removes the signature. Of a sealed split (`sealing`) only the numbers are read; an item
-that a model answered is in `train` or the dataset is refused.
+Rules: a change makes a new directory in one rename and removes the signature. Of a sealed split
+(`sealing`) only the numbers are read; an item that a model answered is in `train` or the dataset is
+refused.
 """
 
 import shutil
@@ -34,7 +34,7 @@ _TEXTS: Final = ("name", "description", "licence", "source")
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """A dataset's own statement.
+    """`dataset.json`.
 
     Attributes:
         rule: of its split (`splits.Rule.describe`).
@@ -92,7 +92,7 @@ def split_file(name: str) -> str:
 
 
 def read(path: Path) -> Dataset:
-    """Read a dataset from its directory, ignoring its signature.
+    """Read a directory, ignoring its signature.
 
     Raises:
         DatasetRefused: `dataset_unreadable`, `dataset_malformed`, or as for a wrong item or split.
@@ -108,7 +108,7 @@ def read(path: Path) -> Dataset:
 
 
 def read_artifact(artifact: Artifact) -> Dataset:
-    """Read a dataset from an open directory; raises as `read`."""
+    """Raises as `read`."""
     if FILE not in artifact.sizes:
         raise DatasetRefused("dataset_unreadable", f"The directory has no {FILE}.")
     manifest = parse_manifest(artifact.prefix(FILE, MAX_MANIFEST + 1))
@@ -141,12 +141,12 @@ def _seal(artifact: Artifact) -> Seal | None:
 
 
 def vet(artifact: Artifact) -> VettedWhole[DatasetFacts]:
-    """Read a dataset and keep its numbers; raises as `read`."""
+    """Raises as `read`."""
     return VettedWhole(read_artifact(artifact).facts())
 
 
 def parse_manifest(data: bytes) -> DatasetManifest:
-    """Read `dataset.json`. Raises DatasetRefused (`dataset_malformed`)."""
+    """Raises DatasetRefused (`dataset_malformed`)."""
     value = strict_json.parse(data, _refuse, limit=MAX_MANIFEST)
     if not isinstance(value, dict):
         raise _refuse("it is not an object")
@@ -164,7 +164,7 @@ def parse_manifest(data: bytes) -> DatasetManifest:
 
 
 def write(path: Path, dataset: Dataset) -> None:
-    """Write a new dataset. Raises DatasetRefused: `dataset_exists`; an inconsistent split."""
+    """Raises DatasetRefused: `dataset_exists`; an inconsistent split."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DatasetRefused("dataset_exists", f"{visible(str(path), limit=200)} is not empty.")
     _check(dataset)
@@ -172,7 +172,7 @@ def write(path: Path, dataset: Dataset) -> None:
 
 
 def rewrite(path: Path, dataset: Dataset) -> None:
-    """Replace a dataset in its directory; other files stay, sealed splits too, the signature goes.
+    """Other files stay, sealed splits too; the signature goes.
 
     Raises:
         DatasetRefused: an inconsistent split; nothing was changed.
@@ -182,11 +182,10 @@ def rewrite(path: Path, dataset: Dataset) -> None:
 
 
 def seal(path: Path, dataset: Dataset, key: SealKey, splits: Sequence[str] = SEALED) -> Dataset:
-    """Encrypt splits of a dataset in its directory; the signature goes. Returns the next version.
+    """Encrypt splits of a directory; the signature goes. Returns the next version.
 
     Raises:
-        DatasetRefused: `dataset_sealed` when it is sealed already; `dataset_seal_empty` without
-            items to seal.
+        DatasetRefused: `dataset_sealed`, `dataset_seal_empty`.
     """
     if dataset.seal is not None:
         raise DatasetRefused("dataset_sealed", "The dataset is sealed already.")

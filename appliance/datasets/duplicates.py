@@ -28,13 +28,13 @@ _SLACK: Final = 0.2
 
 
 def plain(text: str) -> str:
-    """A text without case, accents' forms, marks and repeated spaces."""
+    """Without case, accents' forms, marks and repeated spaces."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"[\W_]+", " ", folded).strip()
 
 
 def shape(text: str) -> Hashes:
-    """Keys for comparing a text in plain form: its trigrams, or words and pairs if it is long."""
+    """Trigrams, or words and pairs of a long text."""
     found = _features(text)
     return found.trigrams if found.words is None else found.words
 
@@ -83,7 +83,7 @@ class Index:
         self._start = np.searchsorted(source[order], np.arange(len(self._sets) + 1))
 
     def pairs(self) -> list[tuple[int, int, float]]:
-        """Pairs of indices with their similarity, the lower index first, in order."""
+        """Indices and similarity, the lower index first, in order."""
         found = []
         for kind, members in enumerate(self._members):
             found += [(i, j, 1.0) for n, i in enumerate(members) for j in members[n + 1 :]]
@@ -119,7 +119,7 @@ class Index:
         return found
 
     def components(self) -> list[int]:
-        """For each index the smallest one that near-duplicates connect it with."""
+        """By index, the smallest that near-duplicates connect it with."""
         parent = list(range(len(self._sets)))
 
         def find(kind: int) -> int:
@@ -154,7 +154,7 @@ class Index:
 
 
 class _Features(NamedTuple):
-    """A text's trigrams, and its words and pairs of neighbours if it is long."""
+    """Of one text; words and pairs if it is long."""
 
     trigrams: Hashes
     words: Hashes | None

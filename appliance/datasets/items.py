@@ -68,7 +68,7 @@ class Item:
 
     @property
     def text(self) -> str:
-        """The values of the input's fields, in their order, one a line."""
+        """The input's values, one a line."""
         return "\n".join(_shown(value) for value in self.input.values() if value is not None)
 
     @property
@@ -76,7 +76,7 @@ class Item:
         return answer_text(self.expected)
 
     def line(self) -> bytes:
-        """The item's canonical line of JSON."""
+        """Canonical JSON."""
         table: dict[str, Expected] = {
             "id": self.id, "group": self.group, "input": dict(self.input),
         }  # fmt: skip
@@ -104,7 +104,7 @@ def answer_text(expected: Expected) -> str:
 
 
 def parse_line(line: bytes, where: str) -> Item:
-    """Read one line of JSON, called `where` in messages.
+    """`where` names the line in messages.
 
     Raises:
         DatasetRefused: `dataset_encoding`, `dataset_malformed`, `item_too_large`, or as `build`.
@@ -125,7 +125,7 @@ def parse_line(line: bytes, where: str) -> Item:
 
 
 def build(value: object, where: str) -> Item:
-    """An item from plain values, called `where` in messages.
+    """From plain values.
 
     Raises:
         DatasetRefused: `item_invalid`, `group_missing`, `item_too_large`.

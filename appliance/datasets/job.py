@@ -47,7 +47,7 @@ class CheckParts:
 
 
 class Checking(JobKind[CheckWanted, DatasetChecked]):
-    """Checks datasets."""
+    """The job."""
 
     name: ClassVar[str] = "dataset-check"
     form = CheckWanted
@@ -93,5 +93,5 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
 
 
 def bounded(found: DatasetChecked) -> DatasetChecked:
-    """A report with at most `MOST` examples of each problem."""
+    """With at most `MOST` examples of each problem."""
     return found.having(problems=[p.having(examples=p.examples[:MOST]) for p in found.problems])

@@ -125,7 +125,7 @@ class LabelQueues:
         origins: Mapping[str, str] = MappingProxyType({}),
         job: int = 0,
     ) -> None:
-        """Keep a new queue; its items come in an order that does not depend on them.
+        """Items come in an order that does not depend on them.
 
         Args:
             origins: dataset ids of items under other names.
@@ -199,7 +199,7 @@ class LabelQueues:
         return found
 
     def set(self, name: str, new: Given, actor: str) -> StoredLabelQueue:
-        """Keep a label. Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
+        """Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
         sql = sealed_columns(
             "INSERT INTO labels (queue, item, rater, together, label, actor, time_us)"
             " VALUES (:queue, :item, :rater, :together, :label, :actor, :time)"
@@ -245,7 +245,7 @@ class LabelQueues:
             return {str(row[0]): str(row[1]) for row in connection.execute(sql, {"queue": name})}
 
     def aliases(self, ids: Collection[str]) -> tuple[str, ...]:
-        """Other names of these items in gates' queues."""
+        """Names of these items in gates' queues."""
         sql = text("SELECT item FROM label_items WHERE origin IN :ids ORDER BY item")
         with self._database.connect() as connection:
             rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
@@ -280,7 +280,7 @@ def _count(connection: Connection, ids: Collection[str]) -> dict[str, int]:
 
 
 def shuffled(items: Sequence[Item]) -> "list[Item]":
-    """An order that depends on the ids only, so that a part of it is a sample of the whole."""
+    """By ids only, so that a part is a sample of the whole."""
     return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
 
 

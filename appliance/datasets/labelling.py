@@ -3,8 +3,7 @@
 Rules: pure; until both have labelled every item nothing is shown that depends on the other's
 labels, and each may change their own; then differences are settled by a third person, who sees no
 label either, or by the two together. Kappa compares the labels that the two gave by themselves. An
-item that a person puts aside comes last and still needs a label, so that hard items are not left
-out.
+item put aside comes last and still needs a label.
 """
 
 from collections import Counter
@@ -51,7 +50,7 @@ class PutAside(NamedTuple):
 
 
 class RaterDifference(NamedTuple):
-    """An item that the two raters labelled differently, with their labels in the raters' order."""
+    """Labels are in the raters' order."""
 
     item: str
     said: tuple[str, str]
@@ -110,7 +109,7 @@ class Labelling:
         return found | self._together
 
     def next_item(self, rater: str) -> str | None:
-        """The item to ask a person about, those put aside last; None when all theirs are labelled.
+        """Items put aside come last; None when all theirs are labelled.
 
         Raises:
             DatasetRefused: `rater_invalid`; `labels_unfinished` for a third person while the two
@@ -155,7 +154,7 @@ class Labelling:
         )
 
     def admit(self, new: Given) -> None:
-        """Check that a label may be added, or may replace this person's own.
+        """Check a label.
 
         Raises:
             DatasetRefused: `item_unknown`, `label_unknown`, `label_settled`, and as `next_item`.
@@ -203,11 +202,7 @@ def _unknown_item(item: str) -> DatasetRefused:
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Check a queue's labels.
-
-    Raises:
-        DatasetRefused: `label_unknown` for fewer than two, too many, or ones that cannot be shown.
-    """
+    """Raises DatasetRefused (`label_unknown`): fewer than two, too many, not to be shown."""
     kept = tuple(dict.fromkeys(labels))
     if not 2 <= len(kept) <= MOST_LABELS:
         raise DatasetRefused(
@@ -222,7 +217,7 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def report(labelling: Labelling) -> Mapping[str, JsonValue]:
-    """A report for the resulting dataset.
+    """For the resulting dataset.
 
     Raises:
         DatasetRefused: `labels_unfinished`, `label_queue_empty`.
@@ -244,7 +239,7 @@ def report(labelling: Labelling) -> Mapping[str, JsonValue]:
 
 
 def check_raters(names: Sequence[str]) -> tuple[str, str]:
-    """Check the two raters. Raises DatasetRefused (`rater_invalid`)."""
+    """Raises DatasetRefused (`rater_invalid`)."""
     for name in names:
         check_rater(name)
     if len(names) != RATERS or len(set(names)) != RATERS:
@@ -254,7 +249,7 @@ def check_raters(names: Sequence[str]) -> tuple[str, str]:
 
 
 def check_rater(name: str) -> None:
-    """Check a person's name. Raises DatasetRefused (`rater_invalid`)."""
+    """Raises DatasetRefused (`rater_invalid`)."""
     if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise DatasetRefused(
             "rater_invalid", f"{visible(name, limit=80)!r} is no name of a person."

@@ -96,7 +96,6 @@ class LedgerLook:
 
     Attributes:
         id: hex digest of the signed specification.
-        person: signer of the specification.
         alpha_micros: probability of a wrong pass over all looks, in millionths.
         entry: number of its audit entry.
         verdict: pass, fail, underpowered, interrupted or unspent; "" before it.
@@ -149,13 +148,10 @@ class LookLedger:
         """Take a look, or find the one that the same job took before it was interrupted.
 
         Args:
-            record: writes the audit entry of a look and its number among all, and returns the
-                entry's number once it is durable. Called inside the transaction.
+            record: writes a look's audit entry with its number among all; returns the entry's
+                number. Called inside the transaction.
             schedule: share of alpha of each look, by the signed terms.
             elsewhere: looks of the site's other appliances at the same.
-
-        Returns:
-            The look, and its number, from 1.
 
         Raises:
             StateRefused: `looks_spent`, `specification_used`, `state_differs`; nothing was recorded
@@ -186,7 +182,7 @@ class LookLedger:
             return _select(connection, _LOOKS.c.id == look.id)[0], number
 
     def note(self, look: LedgerLook, marks: SplitMarks) -> None:
-        """Keep another appliance's look; of a known one, only its end."""
+        """Of a known look, only its end."""
         with self._database.begin() as connection:
             known = next(iter(_select(connection, _LOOKS.c.id == look.id)), None)
             if known is None:
@@ -205,7 +201,7 @@ class LookLedger:
             )
 
     def all(self) -> list[tuple[LedgerLook, SplitMarks]]:
-        """Every look with its marks; the two kinds of marks of groups are joined."""
+        """The two kinds of marks of groups are joined."""
         with self._database.begin() as connection:
             looks = _select(connection, sa.true())
             groups: dict[str, set[str]] = defaultdict(set)
@@ -226,16 +222,14 @@ class LookLedger:
             )
 
     def counted(self, job: int) -> tuple[int, int] | None:
-        """Looks taken at the job's split, and those left for its task; None where the job took
-        none.
-        """
+        """Taken, and left for the job's task; None where it took none."""
         looks, look = self.beside(job)
         if look is None:
             return None
         return len(spent(looks)), len(remaining(looks, schedule([look], FALLING), *own(look)))
 
     def export(self, job: int) -> None:
-        """Record that outcomes of a job's look have left: its split has no look from now on."""
+        """Outcomes have left: the split has no look from now on."""
         with self._database.begin() as connection:
             connection.execute(sa.update(_LOOKS).where(_LOOKS.c.job == job).values(exported=1))
 
@@ -245,7 +239,7 @@ class LookLedger:
             return next(iter(_select(connection, _LOOKS.c.certificate == certificate)), None)
 
     def beside(self, job: int) -> tuple[list[LedgerLook], LedgerLook | None]:
-        """The looks at what a job's look saw, and that look; none where the job took none."""
+        """Looks at what a job's look saw, and that look."""
         with self._database.begin() as connection:
             own = next(iter(_select(connection, _LOOKS.c.job == job)), None)
             if own is None:
@@ -260,7 +254,7 @@ class LookLedger:
             return _sharing(connection, marks)
 
     def known(self, marks: SplitMarks) -> list[str]:
-        """Items of a split that a look saw which the split does not inherit."""
+        """Items seen by a look that the split does not inherit."""
         with self._database.begin() as connection:
             inherited = {look.id for look in _sharing(connection, marks)}
             seen = _by_items(connection, marks)
@@ -287,17 +281,17 @@ def _marks(groups: Iterable[str], items: Mapping[int, Sequence[str]]) -> SplitMa
 
 
 def groups_digest(marks: SplitMarks) -> str:
-    """SHA-256 of the marks of a look's groups, as in its entry."""
+    """SHA-256, as in the look's entry."""
     return hashlib.sha256("\n".join(sorted(marks.groups)).encode()).hexdigest()
 
 
 def marks_digest(marks: SplitMarks) -> str:
-    """SHA-256 of the marks of a look, as in its entry."""
+    """SHA-256, as in the look's entry."""
     return hashlib.sha256("\n".join(sorted((*marks.groups, *marks.items))).encode()).hexdigest()
 
 
 def spent(looks: Sequence[LedgerLook]) -> list[LedgerLook]:
-    """The looks that count: all but those in which nothing was answered."""
+    """All but those in which nothing was answered."""
     return [look for look in looks if look.verdict != UNSPENT]
 
 
@@ -307,7 +301,7 @@ def holder(looks: Sequence[LedgerLook]) -> LedgerLook | None:
 
 
 def own(look: LedgerLook | None) -> tuple[str, str, int]:
-    """Digest, name and version of a look's task; of no task without a look."""
+    """Digest, name and version of its task."""
     return ("", "", 0) if look is None else (look.task_digest, look.name, look.version)
 
 

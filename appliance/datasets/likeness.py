@@ -11,11 +11,7 @@ from appliance.datasets.personal_data import mask
 
 
 class Likeness:
-    """The near-duplicates among texts.
-
-    Args:
-        threshold: least similarity, as of `Index`.
-    """
+    """Near-duplicates."""
 
     def __init__(self, texts: Sequence[str], threshold: float = THRESHOLD) -> None:
         self.texts = [plain(text) for text in texts]

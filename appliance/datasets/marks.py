@@ -53,21 +53,17 @@ def of_item(key: bytes, text: str) -> str:
 
 
 def whole(marks: str) -> str:
-    """An item's whole mark, without its bands."""
+    """Without bands."""
     return marks.partition(":")[0]
 
 
 def parts(marks: str) -> tuple[str, ...]:
-    """All marks of an item, separately."""
+    """All marks."""
     return tuple(marks.split(":"))
 
 
 def shared(items: Sequence[str], known: Mapping[str, Iterable[int]]) -> list[str]:
-    """Items that another split has, too.
-
-    Args:
-        known: indices of the other split's items by mark.
-    """
+    """Items that another split has, too; `known` is by mark."""
     held: dict[str, list[int]] = defaultdict(list)
     for mark, places in known.items():
         held[mark] = list(places)

@@ -31,7 +31,7 @@ def candidates(
         apart: two sets that both are `apart` are no pair.
 
     Returns:
-        The pairs as `first * len(sets) + second`, the shares, and whether the search was complete.
+        Pairs as `first * len(sets) + second`, shares, and whether all were examined.
     """
     seen = np.empty(0, dtype=np.int64)
     estimates = np.empty(0)
@@ -54,7 +54,7 @@ def candidates(
 def _sharing(
     part: NDArray[np.uint32], apart: NDArray[np.bool_], most: int
 ) -> tuple[NDArray[np.int64], bool]:
-    """Pairs of rows that are equal in a band, none that both are `apart`, and whether all are."""
+    """Pairs of rows equal in a band, and whether all."""
     count = len(part)
     keys = part.view([("", part.dtype)] * part.shape[1]).ravel()
     order = np.argsort(keys, kind="stable")

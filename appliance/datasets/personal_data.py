@@ -31,7 +31,7 @@ class PersonalDataFound(NamedTuple):
 
 
 def find(text: str) -> list[PersonalDataFound]:
-    """Find likely personal data in a text; overlapping finds keep the first kind in order."""
+    """Of overlapping finds the first kind stays."""
     taken: list[PersonalDataFound] = []
     for found in _candidates(text):
         at = bisect.bisect(taken, found.start, key=lambda other: other.start)
@@ -42,7 +42,6 @@ def find(text: str) -> list[PersonalDataFound]:
 
 
 def _candidates(text: str) -> Iterator[PersonalDataFound]:
-    """Possible personal data, the surest kind first; a pattern's group is the find alone."""
     for kind, pattern, holds in _PATTERNS:
         for match in pattern.finditer(text):
             part = min(1, pattern.groups)
@@ -53,7 +52,7 @@ def _candidates(text: str) -> Iterator[PersonalDataFound]:
 
 
 def mask(text: str) -> str:
-    """The text with every find replaced by its kind in brackets."""
+    """Every find is replaced by its kind in brackets."""
     pieces = []
     at = 0
     for kind, start, end in find(text):
@@ -63,7 +62,7 @@ def mask(text: str) -> str:
 
 
 def hint(text: str, found: PersonalDataFound) -> str:
-    """A find with all but its first and last two characters hidden."""
+    """All but the first and last two characters hidden."""
     shown = text[found.start : found.end]
     return f"{shown[:2]}{'*' * max(1, len(shown) - 4)}{shown[-2:]}"
 
@@ -268,7 +267,7 @@ KINDS: Final = (*dict.fromkeys(kind for kind, _, _ in _PATTERNS), NAME)
 
 
 def finds(texts: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """Finds in named texts: by kind, the name and the hidden form of each."""
+    """By kind, names and hidden forms."""
     collected: dict[str, list[tuple[str, str]]] = {}
     for name, text in texts:
         for found in find(text):

@@ -47,7 +47,7 @@ class Columns:
 
 
 def read_items(path: Path) -> list[Item]:
-    """Items of a file of JSON lines in our own form.
+    """JSON lines in our own form.
 
     Raises:
         DatasetRefused: `dataset_unreadable`, `dataset_too_large`, `item_duplicate`, or as
@@ -58,12 +58,12 @@ def read_items(path: Path) -> list[Item]:
 
 
 def parse_lines(file: BinaryIO, name: str) -> list[Item]:
-    """Items of an open file in our own form, called `name` in messages; raises as `read_items`."""
+    """As `read_items`; `name` is for messages."""
     return _collect(parse_line(line, where) for where, line in _lines(file, name))
 
 
 def read_json_lines(path: Path, columns: Columns) -> list[Item]:
-    """Items of a file of flat JSON objects, one a line.
+    """Flat JSON objects, one a line.
 
     Raises:
         DatasetRefused: as `read_items`; `item_invalid` for a missing column.
@@ -83,7 +83,7 @@ def read_json_lines(path: Path, columns: Columns) -> list[Item]:
 def read_csv(
     path: Path, columns: Columns, *, delimiter: str = ",", formulas_are_text: bool = False
 ) -> list[Item]:
-    """The items of a CSV file (RFC 4180) whose first row names the columns.
+    """CSV (RFC 4180); the first row names the columns.
 
     Args:
         formulas_are_text: take a cell that looks like a formula as text.

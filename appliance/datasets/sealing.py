@@ -123,7 +123,7 @@ def name_mark(dataset: str, group: str) -> str:
 
 
 def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> SealedPart:
-    """Describe items for a seal; with their own marks where the site has a key of marks."""
+    """With items' marks where the site has a key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))
@@ -144,7 +144,7 @@ def _content(texts: Iterable[str]) -> str:
 
 
 def seal_part(key: SealKey, split: str, dataset: str, items: Sequence[Item]) -> bytes:
-    """Nonce and ciphertext of the split's lines."""
+    """Nonce and ciphertext."""
     part = describe(dataset, items, key.marks)
     text = b"".join(item.line() for item in items)
     found = content.encrypt(key.key, key_id(key.id), _place(split, part), text)
@@ -154,10 +154,7 @@ def seal_part(key: SealKey, split: str, dataset: str, items: Sequence[Item]) -> 
 def open_part(
     seal: Seal, split: str, dataset: str, data: bytes, kek: bytes, marks: bytes
 ) -> tuple[Item, ...]:
-    """The items of a sealed split, in memory.
-
-    Args:
-        marks: the site's key of marks.
+    """Decrypt a split, in memory.
 
     Raises:
         DatasetRefused: `dataset_seal_foreign` under another key-encryption key;
@@ -190,7 +187,7 @@ def _place(split: str, part: SealedPart) -> str:
 
 
 def parse(data: bytes) -> Seal:
-    """Read `seal.json`. Raises DatasetRefused (`dataset_seal_invalid`)."""
+    """Raises DatasetRefused (`dataset_seal_invalid`)."""
     value = strict_json.parse(data, _invalid, limit=MAX_SEAL)
     if not isinstance(value, dict):
         raise _invalid("it is not an object")

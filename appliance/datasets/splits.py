@@ -87,7 +87,7 @@ def split(items: Sequence[Item], rule: SplitRule) -> Splits:
 
 
 def check_groups(splits: Mapping[str, Iterable[Item]]) -> None:
-    """Refuse a group in two labelled splits: DatasetRefused (`group_in_two_splits`)."""
+    """Raises DatasetRefused (`group_in_two_splits`)."""
     where: dict[str, str] = {}
     for name in LABELLED:
         for item in splits.get(name, ()):

@@ -45,7 +45,7 @@ PADDED: Final = replace(ASKER, padded=True)
 
 
 def as_it_is(text: str) -> str:
-    """An answer that needs no reading."""
+    """Needs no reading."""
     return text
 
 
@@ -70,9 +70,7 @@ class Asking:
     patient: bool = False
 
     async def outcome(self, item: Item) -> Outcome:
-        """Raises ApplianceError: the server stops, the model is missing, or the log cannot be
-        written.
-        """
+        """Raises ApplianceError: no failure of the candidate."""
         sent = json.dumps(scoring.input_of(self.task, item), ensure_ascii=False)
         messages = ({"role": "user", "content": sent},)
         every = METRICS[self.task.gate.metric].ranked  # the odds of all labels, exactly
@@ -117,13 +115,10 @@ async def asked_again(
     *,
     patient: bool,
 ) -> CandidateReply:
-    """As `asked`, `TRIES` times in all while the failure is one of ours.
+    """As `asked`, up to `TRIES` times while the failure is ours.
 
     Args:
-        patient: report an unavailable engine, after all tries, as a failure, too.
-
-    Raises:
-        ApplianceError: as `Asking.outcome`.
+        patient: as `Asking.patient`.
     """
     told = CandidateReply(None, "", 0.0)
     for again in range(TRIES):
@@ -147,14 +142,7 @@ async def asked(
     timeout: float = TIMEOUT_S,
     asker: Principal = ASKER,
 ) -> CandidateReply:
-    """Ask once; report a failure of the candidate, raise any other.
-
-    Args:
-        label: names the request in the log.
-
-    Raises:
-        ApplianceError: as `Asking.outcome`.
-    """
+    """Ask once; report a failure of the candidate, raise any other."""
     text, failure, generation = "", "", None
     about: TaskAnswer | None = None
     vector = b""
@@ -199,7 +187,7 @@ async def asked(
 async def started(
     inference: Inference, label: str, request: GenerationRequest, asker: Principal = ASKER
 ) -> tuple[float, Generation]:
-    """Start a request as soon as there is a place for it; returns the time of that."""
+    """Returns when there was a place."""
     caller = Caller(asker, label[:128], "", EVALUATION)
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -216,7 +204,7 @@ async def started(
 
 
 def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) -> Outcome:
-    """The outcome of an answered or failed item."""
+    """Of an answered or failed item."""
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
     cited = None if told.about is None else told.about.cited

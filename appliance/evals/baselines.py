@@ -58,7 +58,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline and its way of learning from the training items."""
+    """A baseline."""
 
     name: str
     fit: Callable[[], Learned]
@@ -90,19 +90,19 @@ def battery(train: Sequence[Item]) -> list[Baseline]:
 
 
 def learnable(train: Sequence[Item]) -> bool:
-    """True if some part of the answers differs between items and repeats among them."""
+    """True if some part differs between items and repeats."""
     return any(_classes(labels) for labels in parts(train).values())
 
 
 def combined(answer: Mapping[str, Classify], text: str) -> Guess:
-    """The whole answer from one classifier a part, as confident as the weakest part."""
+    """As confident as the weakest part."""
     found = {name: classify(text) for name, classify in answer.items()}
     whole = joined({name: shares[0][0] for name, shares in found.items()})
     return Guess(whole, min(shares[0][1] for shares in found.values()), found.get(WHOLE, ()))
 
 
 def commonest(labels: Sequence[str]) -> Classify:
-    """Answers the commonest label; of several, the one that sorts first."""
+    """Of equals the one that sorts first."""
     counts = Counter(labels)
     ordered = sorted(counts, key=lambda name: (-counts[name], name))
     shares = [(name, counts[name] / len(labels)) for name in ordered]
@@ -139,5 +139,5 @@ def _linear(train: Sequence[Item]) -> Learned:
 
 
 def _classes(labels: Sequence[str]) -> bool:
-    """True if a part can be learned: two labels at least, and not one for each item."""
+    """True for two labels at least, and not one for each item."""
     return 2 <= len(set(labels)) <= min(MOST_CLASSES, max(2, len(labels) // 2))

@@ -23,7 +23,7 @@ class CarriedTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Carry(CarryOver[CarriedTask]):
-    """Has the engine that serves give the answers that were certified under another one.
+    """The job.
 
     Args:
         suspend: takes a task out of service, with the reason.
@@ -44,7 +44,7 @@ class Carry(CarryOver[CarriedTask]):
         return needs_engine(self.parts, self.title(params))
 
     def carriable(self, name: str, policy: TrustPolicy) -> Carriable:
-        """The newest certificate of a task, and its candidate.
+        """The newest certificate, and its candidate.
 
         Raises:
             PolicyRefused: `evaluation_no_replay`, `evaluation_change_unbounded`,

@@ -20,11 +20,10 @@ Named = tuple[int, str]
 def compare_stored(
     evaluations: Path, first: Named, second: Named
 ) -> tuple[Comparison, list[ItemFlip], int]:
-    """The comparison of two candidates, its flips, and the number of items.
+    """Comparison, flips, and the number of items.
 
     Raises:
-        EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,
-            `dataset_sealed`, `outcomes_incomplete` when they did not answer the same items.
+        EvaluationRefused: as `outcomes_of`; `outcomes_incomplete` for other items.
     """
     one, other = (outcomes_of(evaluations, *named) for named in (first, second))
     names = [f"{number}: {name}" for (number, _), (name, _, _) in ((first, one), (second, other))]
@@ -40,7 +39,7 @@ def compare_stored(
 def outcomes_of(
     evaluations: Path, number: int, wanted: str
 ) -> tuple[str, list[Outcome], tuple[str, str]]:
-    """A candidate's name, its outcomes, and facts that must be the same on both sides.
+    """Name, outcomes, and facts that both sides must share.
 
     Raises:
         EvaluationRefused: `report_missing`, `candidate_unknown`, `outcomes_invalid`,

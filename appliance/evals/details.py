@@ -47,7 +47,7 @@ class CandidateDetails:
 
 
 def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> CandidateDetails:
-    """The details of a candidate's outcomes."""
+    """One candidate's."""
 
     def mean(score: Callable[[Outcome], float]) -> GroupMean:
         return groups.mean([score(o) for o in outcomes], [o.group for o in outcomes])
@@ -119,12 +119,12 @@ def _belongs(output: LabelForm, level: str, outcome: Outcome) -> float:
 
 
 def field_names(outcomes: Sequence[Outcome]) -> list[str]:
-    """The fields that any item expects, sorted."""
+    """Any item's expected fields, sorted."""
     return sorted({name for o in outcomes for name in json.loads(o.expected)})
 
 
 def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
-    """1 if a field is right; one that is not expected is right when it is left out."""
+    """An unexpected field is right when left out."""
     wanted, given = json.loads(outcome.expected), object_of(outcome.answer)
     if name not in wanted:
         return float(given is not None and name not in given)
@@ -132,10 +132,10 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
 
 
 def told(estimate: GroupMean) -> Estimated:
-    """An estimate's value and interval, as in a result."""
+    """As in a result."""
     return (estimate.value, *estimate.interval)
 
 
 def shown(estimate: GroupMean | None) -> Estimated | None:
-    """The same; None where nothing was estimated."""
+    """As `told`."""
     return None if estimate is None else told(estimate)

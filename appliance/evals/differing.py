@@ -62,7 +62,7 @@ def _offered(subject: GateSubject) -> list[str]:
 
 
 def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[str]:
-    """Items with answers of both sides that differ."""
+    """Answered by both sides, differently."""
     others = {outcome.item: outcome for outcome in incumbent}
     return [
         one.item
@@ -75,7 +75,7 @@ def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> lis
 def labelled(
     task: Task, outcomes: Sequence[Outcome], labels: Mapping[str, str], gone: Collection[str]
 ) -> tuple[Outcome, ...]:
-    """Outcomes with the given labels, without the items that are gone."""
+    """With these labels, without gone items."""
     return tuple(
         replace(one, answer=None, micros=0, failure=ERASED)
         if one.item in gone
@@ -95,7 +95,7 @@ def queue_of(parts: LookParts, job: int) -> StoredLabelQueue | None:
 
 
 def removed(parts: LookParts, job: Context) -> bool:
-    """True if the queue was made and is gone; another would bring back erased texts."""
+    """True if made and gone: another would bring back erased texts."""
     return _QUEUE in (job.checkpoint or {}) and queue_of(parts, job.id) is None
 
 
@@ -112,7 +112,7 @@ def with_labels(
     measured: GateMeasured,
     key: bytes,
 ) -> GateMeasured:
-    """The outcomes with people's labels; the first call makes the queue.
+    """The first call makes the queue.
 
     Raises:
         Waits: `gate_labels_wanted` while labels are missing.
@@ -178,7 +178,7 @@ def _settled(parts: LookParts, queue: StoredLabelQueue, items: int) -> dict[str,
 
 
 def close(parts: LookParts, job: Context) -> None:
-    """Record which labels the verdict has taken, and delete their queue. Idempotent."""
+    """Record the used labels, and delete their queue. Idempotent."""
     if (queue := queue_of(parts, job.id)) is not None:
         answers = json.dumps(queue.labelling.answers(), sort_keys=True).encode()
         fields: dict[str, Json] = {

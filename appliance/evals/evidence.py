@@ -29,7 +29,7 @@ WANTED = 10
 
 @dataclass(frozen=True)
 class Sought:
-    """Passages found for one item.
+    """One item's passages.
 
     Attributes:
         given: share of its documents among the passages for the model.
@@ -76,11 +76,7 @@ class Retrieval:
 
 
 async def seek(search: Evidence, task: Task, item: Item) -> Sought:
-    """Search for one item.
-
-    Raises:
-        ApplianceError: the collection or its embedder is not there.
-    """
+    """Raises ApplianceError: the collection or its embedder is not there."""
     output, relevant = task.output, item.relevant or {}
     if not isinstance(output, Text) or not output.collection:
         raise TypeError("the task has no collection")
@@ -102,7 +98,7 @@ async def seek(search: Evidence, task: Task, item: Item) -> Sought:
 
 
 def summed(task: Task, found: Sequence[Sought]) -> Retrieval | None:
-    """All items together; None where no item names its documents."""
+    """None where no item names its documents."""
     if not found or not isinstance(task.output, Text):
         return None
     each = [one.group for one in found]

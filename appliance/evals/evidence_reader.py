@@ -39,10 +39,7 @@ class Quality:
     sealed: bool = False
 
     def together(self, tried: int, delta: float) -> "Quality":
-        """With limits that hold for all of so many candidates, each limit but with `delta`.
-
-        Bonferroni's correction.
-        """
+        """With limits that hold for all `tried` candidates, but with `delta` each (Bonferroni)."""
         limit = max(0.0, self.low) if self.low < self.value else min(1.0, self.high)
         if self.sealed or limit == self.value:
             return self
@@ -53,7 +50,7 @@ class Quality:
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A candidate in the result of an evaluation."""
+    """A measured candidate."""
 
     name: str
     kind: str
@@ -74,7 +71,7 @@ class Contender(msgspec.Struct, frozen=True):
 
 
 class TaskEvidence(msgspec.Struct, frozen=True):
-    """Evaluations and gates of a task, as they were read.
+    """Of a task.
 
     Attributes:
         candidate: name of the task's own candidate; None where it was not measured.
@@ -110,12 +107,12 @@ class TaskEvidence(msgspec.Struct, frozen=True):
 
 
 def of_evaluation(result: EvaluationResult) -> TaskEvidence:
-    """The evidence in the result of an evaluation."""
+    """Of one evaluation."""
     return msgspec.convert(result.document, TaskEvidence)
 
 
 def with_gate(known: TaskEvidence, newest: evaluation.GateCertificate, needs: str) -> TaskEvidence:
-    """Add the findings of the newest gate on sealed items; speed stays as it was measured.
+    """Add the newest gate's findings; speed stays as measured.
 
     Args:
         needs: the model of the task's candidate; "" for a classifier only.
@@ -142,7 +139,7 @@ def with_gate(known: TaskEvidence, newest: evaluation.GateCertificate, needs: st
 
 @dataclass(frozen=True)
 class CertifiedRoute:
-    """The certificate of a route, as it was read.
+    """A route's certificate.
 
     Attributes:
         coverage: share of the groups that the first stage answers.
@@ -162,7 +159,7 @@ class CertifiedRoute:
 
 
 def of_route(signed: route.RouteCertificate) -> CertifiedRoute:
-    """Read the certificate of a route."""
+    """Of a certificate."""
     wanted, found = signed.wanted, signed.found
     return CertifiedRoute(
         route=wanted.route,

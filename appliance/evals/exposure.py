@@ -45,10 +45,9 @@ def seen(
     trained: Iterable[str],
     train_of: Callable[[str], frozenset[str] | None],
 ) -> list[Seen]:
-    """The evaluations that saw items, by item and evaluation.
+    """By item and evaluation.
 
     Args:
-        evaluations: `DATA/evaluations`.
         params_of: parameters of an evaluation or gate as JSON, None where they are lost.
         data: the directory of the dataset.
         trained: the ids that are in its split `train`.

@@ -23,7 +23,7 @@ _FIELD_TOKENS: Final = 256
 
 
 def forced(loaded: LoadedTask) -> str | None:
-    """Name the constraint on a task's answers: its labels, schema or grammar; None without one."""
+    """Name labels, schema or grammar; None without one."""
     output = loaded.task.output
     match output:
         case LabelForm():
@@ -37,7 +37,7 @@ def forced(loaded: LoadedTask) -> str | None:
 
 
 def read_freely(loaded: LoadedTask, text: str) -> str:
-    """The answer in an unforced text; else the text itself."""
+    """The answer in the text, else the text."""
     output = loaded.task.output
     if isinstance(output, LabelForm):
         written = text.strip()
@@ -68,8 +68,6 @@ class UnforcedTask:
 
 @dataclass(frozen=True)
 class _Unforced:
-    """The model behind a task, with only the task's prompt."""
-
     task: TaskBackend
 
     @property

@@ -62,7 +62,7 @@ _MISSING: Final = frozenset({"model_not_found", "task_model_missing", "task_mode
 
 
 class GateJob(SealedLook[GateSubject, GateResult]):
-    """Judges a task on a sealed split."""
+    """The job."""
 
     name: ClassVar[str] = "gate"
     noun: ClassVar[str] = "task"
@@ -117,7 +117,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         differing.forget(self.parts, job)
 
     async def _try(self, job: Context, subject: GateSubject) -> None:
-        """Ask for one open item, so that no look is lost to a model that cannot answer.
+        """No look is lost to a model that cannot answer.
 
         Raises:
             EvaluationRefused: `candidate_fails`.
@@ -141,7 +141,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
                 )
 
     def _asking(self, loaded: LoadedTask, label: str, files: LookFiles | None = None) -> Asking:
-        """With the files of the job for sealed items, whose ids no entry reveals."""
         alias = as_it_is if files is None else files.alias
         inference = self.parts.inference(self.parts.tasks(loaded))
         return Asking(loaded.task, inference, label, asker=PADDED, alias=alias, patient=True)

@@ -26,7 +26,7 @@ CANDIDATE, INCUMBENT = 0, 1
 
 @dataclass(frozen=True)
 class GateMeasured:
-    """Outcomes of candidate and incumbent, of the regressions by name, and of the packs.
+    """Outcomes of a gate; regressions and packs by name.
 
     Attributes:
         agreed: items whose label nobody was asked for.
@@ -40,12 +40,12 @@ class GateMeasured:
 
 
 def answers_file(files: LookFiles, side: int) -> SealedAnswers[Outcome]:
-    """The answers of one side."""
+    """One side's answers."""
     return files.answers(f"{side:03}.sealed", parse_outcome)
 
 
 def pack_file(files: LookFiles, pack: str) -> SealedAnswers[Outcome]:
-    """The answers of the candidate's model to a pack."""
+    """A pack's answers."""
     return files.answers(f"pack-{pack}.sealed", parse_outcome)
 
 
@@ -56,7 +56,7 @@ def write_pairs(files: LookFiles, found: Sequence[pairs.ItemPair]) -> None:
 
 
 def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]:
-    """The outcomes of a finished gate, for the auditor's export.
+    """Of a finished gate.
 
     Raises:
         EvaluationRefused: `report_missing`, `outcomes_invalid`.
@@ -68,7 +68,7 @@ def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]
 
 
 def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> list[Outcome]:
-    """Outcomes of a baseline."""
+    """A baseline's outcomes."""
     answered = baseline.answers([item.text for item in items])
     return [
         guessed(subject.loaded.task, item, guess, seconds)
@@ -77,13 +77,13 @@ def learned(baseline: Baseline, subject: GateSubject, items: Sequence[Item]) -> 
 
 
 def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
-    """Summarise a model's outcomes on a pack."""
+    """Summarise a pack."""
     right = sum(not outcome.wrong for outcome in outcomes)
     return Pack(right, len(outcomes), PINS[FILES[name]])
 
 
 def unanswered(subject: GateSubject, item: Item) -> Outcome:
-    """The outcome of an incumbent that answers nothing."""
+    """For an incumbent that answers nothing."""
     expected = scoring.expected_of(subject.loaded.task, item)
     stratum = item.stratum or ""
     return Outcome(item.id, item.group, expected, None, 0, 1, stratum=stratum, failure=NONE)

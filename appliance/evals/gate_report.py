@@ -50,7 +50,7 @@ class GatePageFacts:
 
 
 def called(incumbent: str) -> str:
-    """Name an incumbent; a baseline by its rule."""
+    """A baseline by its rule."""
     return _CALLED.get(incumbent, incumbent)
 
 
@@ -75,7 +75,6 @@ def sentence(judged: GatePageFacts) -> str:
 
 
 def _more(found: GateFound) -> str:
-    """Where a number is known."""
     if not found.groups_needed or found.groups_range is None:
         why = "it looks more than 2 points worse, or does not look as if it reached a floor"
         return f"No number of groups is known to, because {why}: improve the candidate."
@@ -202,7 +201,7 @@ def _terms(judged: GatePageFacts) -> Section:
 
 
 def packs(wanted: Specification, found: GateFound, look: int) -> dict[str, PackJudged]:
-    """Each pack with its interval and its verdict.
+    """Each pack's verdict.
 
     The items are fixed and decide as they are; as a sample of such items they have an interval.
     """
@@ -224,7 +223,6 @@ def result(judged: GatePageFacts, statement: str, advice: Coarse | None) -> Gate
 
     Args:
         statement: id of the signed statement.
-        advice: quality of the regression.
     """
     wanted, found = judged.wanted, judged.found
     return GateResult.model_validate({

@@ -82,7 +82,7 @@ def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy
 
 
 def _check_packs(wanted: Specification, kind: str | None) -> None:
-    """A pack must be one of this version, and the candidate a model that writes."""
+    """A pack of this version, and a model that writes."""
     unknown = sorted(set(wanted.packs) - set(FILES))
     if unknown:
         raise other(f"there is no pack {unknown[0]}, but {' and '.join(FILES)}")
@@ -120,7 +120,7 @@ def _check_yearly(parts: LookParts, wanted: Specification, policy: TrustPolicy) 
 
 
 def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
-    """Check everything before the look, from the stored bytes; nothing is opened.
+    """Check everything before the look.
 
     Raises:
         Refused: as `signed_terms` and `Specification.verify`; `specification_other`,
@@ -151,13 +151,13 @@ def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
 
 
 def measured_as(task: Task, incumbent: Task) -> Task:
-    """The incumbent under the task's rules of right answers: one metric for both sides."""
+    """The incumbent under the task's rules: one metric for both."""
     gate = msgspec.structs.replace(incumbent.gate, metric=task.gate.metric)
     return msgspec.structs.replace(incumbent, gate=gate, compare=task.compare)
 
 
 def check_items(parts: LookParts, subject: GateSubject) -> None:
-    """Check every item of the split against the task before the look; reveal none.
+    """Check sealed items against the task; reveal none.
 
     Raises:
         DatasetRefused: as `sealing.open_part`.
@@ -168,7 +168,7 @@ def check_items(parts: LookParts, subject: GateSubject) -> None:
 
 
 def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
-    """Refuse a sealed split with items that a task cannot take; raises as `check_items`."""
+    """Raises as `check_items`."""
     reasons = (map(unfit_reason, tasks, [item] * len(tasks)) for item in items)
     unfit = [reason for each in reasons if (reason := next(filter(None, each), ""))]
     if unfit:
@@ -178,9 +178,7 @@ def check_sealed(tasks: Sequence[Task], items: Sequence[Item]) -> None:
 
 
 def opened(parts: LookParts, subject: GateSubject) -> tuple[Item, ...]:
-    """The split's items in memory, one of each group if so specified; raises as
-    `sealing.open_part`.
-    """
+    """One item of each group, if so specified; raises as `sealing.open_part`."""
     wanted, items = subject.signed.said, subject.split.opened(parts)
     if wanted.items == "one":
         places = draw_one_each([i.id for i in items], [i.group for i in items], wanted.seed)

@@ -74,7 +74,7 @@ class Parts:
 
 
 class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
-    """Measures candidates."""
+    """The job."""
 
     name: ClassVar[str] = "evaluation"
     form = EvaluationWanted
@@ -193,7 +193,7 @@ class _Round:
         return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
-        """Measured in one go; kept outcomes stay."""
+        """In one go; kept outcomes stay."""
         items = self._subject.items
         self._told(number, candidate.name, 0)
         (baseline,) = [one for one in battery(self._subject.train) if one.name == candidate.name]
@@ -269,7 +269,7 @@ class _Round:
         slots: int,
         pack: str = "",
     ) -> tuple[tuple[Outcome, ...], float, float | None]:
-        """The outcomes of all items, `slots` at once, their seconds, and joules."""
+        """`slots` at once; outcomes, seconds, joules."""
         mark, begun, meter = f"{number}{pack}", 0.0, EnergyMeter()
 
         def report(done: int) -> None:
@@ -310,7 +310,7 @@ class _Round:
 
 
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:
-    """The same task with another model."""
+    """With another model."""
     task = loaded.task
     candidate = TaskAnswerer(kind="model", model=model, digest=model_digest)
     return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate), classifier=None)

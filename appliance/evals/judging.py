@@ -35,7 +35,7 @@ class Coarse(NamedTuple):
 
 
 def coarse(estimate: GroupMean) -> Coarse:
-    """An estimate to the point."""
+    """To the point."""
     points = MILLION // COARSE
     return Coarse(
         round(estimate.value * points) * COARSE,
@@ -57,7 +57,7 @@ def quality(
     *,
     corrected: bool = True,
 ) -> GroupMean:
-    """One side's mean, weighted by group.
+    """One side's mean.
 
     Args:
         scores: in millionths.

@@ -24,13 +24,10 @@ Read: TypeAlias = Callable[[str], tuple[str, Dataset]]
 def mistakes(
     evaluations: Path, of: Named, read: Read, expected: str = "", answered: str = ""
 ) -> Errors:
-    """List a candidate's wrong items.
+    """List wrong items; raises as `comparing.outcomes_of`.
 
     Args:
-        expected, answered: keep one cell of the confusion matrix, or one row or column of it.
-
-    Raises:
-        EvaluationRefused: as `comparing.outcomes_of`.
+        expected, answered: keep one cell, row or column of the confusion matrix.
     """
     name, outcomes, _ = outcomes_of(evaluations, *of)
     wrong = sorted((o for o in outcomes if o.wrong), key=_order)
@@ -55,7 +52,7 @@ def mistakes(
 
 
 def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
-    """Inputs of the measured split by item, or the reason for none."""
+    """By item, or the reason for none."""
     result = read_result(evaluations, number)
     if not result.data:
         return {}, "the evaluation was made by a version that did not name its dataset"

@@ -68,7 +68,7 @@ async def learn(
     told: Callable[[int], None],
     text_of: Callable[[Item], str | None] = attrgetter("text"),
 ) -> NearestAnswers:
-    """Embed the training texts and keep their labels.
+    """Learn training texts.
 
     Args:
         embedder: digest of the embedding model.

@@ -32,7 +32,6 @@ class Outcome:
         micros: the score in millionths.
         microseconds: from request to the answer's end.
         failure: the stable code of why there is no answer, else "".
-        confidence_micros: in millionths; None where the candidate has none.
         cited: quotations in the answer that are in a passage; None where answers do not cite.
         cited_right: those of them from a document which the item names as relevant; None where it
             names none.
@@ -84,7 +83,7 @@ class Outcome:
 
 
 def ranked(shares: Iterable[tuple[str, float]]) -> tuple[tuple[str, int], ...]:
-    """Labels with probabilities in millionths, the likeliest first, of equals the first."""
+    """In millionths, the likeliest first, of equals the first."""
     ordered = sorted(shares, key=lambda each: -each[1])
     return tuple((label, round(share * 1e6)) for label, share in ordered)
 
@@ -106,7 +105,7 @@ def parse(line: bytes) -> Outcome:
 
 
 def digest(outcomes: Iterable[Outcome]) -> str:
-    """Hex SHA-256 over the lines in the order of the items' ids."""
+    """Hex SHA-256 of the lines, by items' ids."""
     hashed = hashlib.sha256()
     for outcome in sorted(outcomes, key=lambda o: o.item):
         hashed.update(outcome.line())
@@ -114,7 +113,7 @@ def digest(outcomes: Iterable[Outcome]) -> str:
 
 
 def check_complete(outcomes: Sequence[Outcome], items: Sequence[str]) -> None:
-    """Refuse outcomes that are not one for each item: EvaluationRefused (`outcomes_incomplete`)."""
+    """One for each item, or EvaluationRefused (`outcomes_incomplete`)."""
     told = [outcome.item for outcome in outcomes]
     if sorted(told) != sorted(items):
         missing = sorted(set(items) - set(told))[:3]

@@ -58,7 +58,7 @@ def pair(
     incumbent: Sequence[Outcome],
     agreed: Collection[str] = frozenset(),
 ) -> list[ItemPair]:
-    """The pairs, in the order of the items' ids.
+    """In the order of ids.
 
     Args:
         agreed: items without a label because both sides agree.
@@ -119,11 +119,7 @@ def root(pairs: Sequence[Lined]) -> str:
 
 
 def proof(pairs: Sequence[Lined], item: str) -> dict[str, Any]:
-    """Inclusion proof of an item's line: the line, its place, and the sibling hashes.
-
-    Raises:
-        EvaluationRefused: `outcomes_invalid` for an item that is none of them.
-    """
+    """Inclusion proof of an item's line: the line, its place, and the sibling hashes."""
     leaves = [merkle.leaf_hash(each.line()) for each in pairs]
     places = [number for number, each in enumerate(pairs) if each.item == item]
     if not places:

@@ -36,7 +36,7 @@ class EvaluationWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(wanted: EvaluationWanted) -> None:
-    """Refuse a closed split and a missing directory: EvaluationRefused (`evaluation_invalid`)."""
+    """Raises EvaluationRefused (`evaluation_invalid`)."""
     if wanted.split not in OPEN:
         raise EvaluationRefused(
             "evaluation_invalid",
@@ -48,5 +48,5 @@ def check(wanted: EvaluationWanted) -> None:
 
 
 def is_path(name: str) -> bool:
-    """True if a task or a dataset is named by its directory; an id holds no slash."""
+    """An id holds no slash."""
     return "/" in name

@@ -51,11 +51,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class EvaluationPlan(msgspec.Struct, frozen=True):
-    """Measurements of an evaluation, and those it cannot make.
-
-    Attributes:
-        notes: sentences for the report.
-    """
+    """The candidates, and sentences for the report: `notes`."""
 
     task: str
     data: str

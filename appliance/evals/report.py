@@ -92,7 +92,7 @@ def page(evaluated: Evaluated) -> ReportPage:
 
 
 def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
-    """A sentence and its tone: whether a language model earns its cost here."""
+    """The sentence says if a language model earns its cost."""
     if few := verdict.too_few(min(s.quality.groups for s in evaluated.summaries)):
         return few, "muted"
     if not evaluated.comparisons:
@@ -128,7 +128,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
 def flips(
     comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
 ) -> list[ItemFlip]:
-    """Flips between the baseline and the best other candidate."""
+    """The baseline's and the best other candidate's."""
     if not comparisons:
         return []
     best = max(comparisons, key=lambda c: c.difference.value)
@@ -138,7 +138,7 @@ def flips(
 def flips_of(
     comparison: Comparison, ones: Sequence[Outcome], others: Sequence[Outcome]
 ) -> list[ItemFlip]:
-    """The items that only one side has wholly right: those of the first side first."""
+    """The first side's first."""
     one, other = ({o.item: o for o in side} for side in (ones, others))
     sides = [
         *((item, comparison.first) for item in comparison.gained),

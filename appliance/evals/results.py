@@ -58,7 +58,7 @@ def concluded(
     packs: Mapping[str, PacksMeasured],
     retrieval: Retrieval | None = None,
 ) -> tuple[EvaluationResult, Evaluated]:
-    """Result of the job, and data of its page. Raises EvaluationRefused (`outcomes_incomplete`)."""
+    """Raises EvaluationRefused (`outcomes_incomplete`)."""
     task = subject.loaded.task
     for found in measured:
         check_complete(found.outcomes, [item.id for item in subject.items])

@@ -19,10 +19,10 @@ from appliance.types import JsonValue
 
 
 def input_of(task: Task, item: Item) -> dict[str, str]:
-    """An item's input as the task takes it; values that are not text are written as JSON.
+    """An item's input; values that are not text are written as JSON.
 
     Raises:
-        EvaluationRefused: `item_unfit` when the item lacks a field that the task requires.
+        EvaluationRefused: `item_unfit`: a required field is missing.
     """
     sent = {}
     for field in task.input:
@@ -44,7 +44,7 @@ def text_of(task: Task, item: Item) -> str | None:
 
 
 def expected_of(task: Task, item: Item) -> str:
-    """An item's expected answer as one text: a label, JSON with sorted names, or text.
+    """As one text: a label, canonical JSON, or text.
 
     "" without a label; that is no label of a task.
 
@@ -74,7 +74,7 @@ def expected_of(task: Task, item: Item) -> str:
 
 
 def score(task: Task, expected: str, answer: str | None, likeliest: Sequence[str] = ()) -> float:
-    """The task's metric for one answer, between 0 and 1.
+    """Between 0 and 1.
 
     Args:
         likeliest: labels, the likeliest first; () where a candidate names only one.
@@ -103,7 +103,7 @@ def _check_values(task: Task, item: Item, expected: Mapping[str, JsonValue]) -> 
 
 
 def unfit_reason(task: Task, item: Item) -> str:
-    """Why an item does not fit a task, in words that reveal nothing of it; "" where it fits."""
+    """Words that reveal nothing of the item; "" where it fits."""
     try:
         expected_of(task, item)
     except EvaluationRefused:

@@ -32,7 +32,7 @@ def choose(train: Sequence[Item], count: int) -> list[Item]:
 
 
 def with_examples(loaded: LoadedTask, items: Sequence[Item]) -> LoadedTask:
-    """The task with these examples in place of its own; unfit items are left out."""
+    """Unfit items are left out."""
     shown = [(item.id, example) for item in items if (example := _example(loaded, item))]
     renderer = Renderer(loaded.task, [example for _, example in shown])
     return replace(loaded, renderer=renderer, example_ids=tuple(name for name, _ in shown))

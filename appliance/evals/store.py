@@ -52,10 +52,7 @@ class OutcomeFiles:
             os.fsync(file.fileno())
 
     def write_report(self, html: str, result: EvaluationResult | None = None) -> None:
-        """Keep the page and the result.
-
-        The page was made of outcomes in memory: once any is erased here, it shows no items.
-        """
+        """The page was made of outcomes in memory: once any is erased here, it shows no items."""
         kept = (line for p in self._directory.glob("*.jsonl") for line in at_rest.read_lines(p))
         if any(b'"erased":true' in line for line in kept):
             html = without_items(html)
@@ -80,7 +77,7 @@ class OutcomeTexts:
         self._directories = directories
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """By evaluation, the number of outcomes of these items."""
+        """Outcomes by evaluation."""
         found = Counter(path.parent.name for path, line in self._lines(ids))
         return dict(found)
 
@@ -128,12 +125,12 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def read_report(evaluations: Path, job_id: int) -> str:
-    """The page. Raises EvaluationRefused (`report_missing`)."""
+    """Raises EvaluationRefused (`report_missing`)."""
     return _read(evaluations, job_id, REPORT)
 
 
 def read_result(evaluations: Path, job_id: int) -> EvaluationResult:
-    """The result. Raises EvaluationRefused (`report_missing`, `outcomes_invalid`)."""
+    """Raises EvaluationRefused (`report_missing`, `outcomes_invalid`)."""
     text = _read(evaluations, job_id, RESULT)
     try:
         return EvaluationResult.model_validate(json.loads(text))
@@ -156,9 +153,7 @@ def newest_result(evaluations: Path, task: str) -> tuple[int, EvaluationResult] 
 
 
 def read_neighbours(evaluations: Path, job_id: int) -> str:
-    """A classifier's file of the nearest neighbours. Raises EvaluationRefused
-    (`neighbours_missing`).
-    """
+    """Raises EvaluationRefused (`neighbours_missing`)."""
     try:
         return _read(evaluations, job_id, NEIGHBOURS)
     except EvaluationRefused as error:

@@ -107,7 +107,7 @@ def read_subject(store: Store, wanted: EvaluationWanted) -> EvaluationSubject:
 
 
 def needs_engine(store: Store, task: str) -> bool:
-    """True if a model answers for a task, or the task cannot be read."""
+    """True also if the task cannot be read."""
     try:
         return bool(_read(store, task, "task", read_task)[1].task.candidate.model)
     except ApplianceError:
@@ -115,7 +115,7 @@ def needs_engine(store: Store, task: str) -> bool:
 
 
 def read_data(store: Store, name: str) -> tuple[str, Dataset]:
-    """The digest of a dataset and its items; raises as `read_subject`."""
+    """With its digest; raises as `read_subject`."""
     try:
         return _read(store, name, "dataset", datasets.read_artifact)
     except SignatureRefused as error:
@@ -125,7 +125,7 @@ def read_data(store: Store, name: str) -> tuple[str, Dataset]:
 
 
 def check_examples(loaded: LoadedTask, train: tuple[Item, ...]) -> None:
-    """Refuse a prompt with an example outside `train`: EvaluationRefused (`example_not_train`)."""
+    """Raises EvaluationRefused (`example_not_train`)."""
     if strangers := set(loaded.example_ids) - {item.id for item in train}:
         raise EvaluationRefused(
             "example_not_train",
@@ -134,7 +134,7 @@ def check_examples(loaded: LoadedTask, train: tuple[Item, ...]) -> None:
 
 
 def some(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
-    """The first items by the digest of their ids, in no other order; 0 is all, as they are."""
+    """The first by digest; 0 is all, as they are."""
     if not limit:
         return tuple(items)
     ordered = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
@@ -149,7 +149,7 @@ def _read(store: Store, name: str, kind: str, read: Callable[[Artifact], T]) -> 
 
 
 def draft_digest(artifact: Artifact) -> str:
-    """A draft's name by its files: as its signature's, where there is one.
+    """A draft's name by its files; as its signature's.
 
     Raises:
         SignatureRefused: `file_changed` and other differences from what was signed.

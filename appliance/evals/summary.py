@@ -73,7 +73,7 @@ class Comparison:
 
 
 def summarise(name: str, outcomes: Outcomes, seconds: float) -> Summary:
-    """Summarise a candidate. Raises EvaluationRefused (`evaluation_empty`).
+    """Raises EvaluationRefused (`evaluation_empty`).
 
     Args:
         seconds: wall time of all answers together.
@@ -130,7 +130,7 @@ def compare(
 def compare_all(
     baseline: str, candidates: Mapping[str, Outcomes], confidence: float = 0.95
 ) -> list[Comparison]:
-    """Compare every other candidate with the baseline, so that all intervals hold together."""
+    """All intervals hold together."""
     others = [name for name in candidates if name != baseline]
     each = 1 - (1 - confidence) / max(1, len(others))
     theirs = candidates[baseline]

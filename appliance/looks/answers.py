@@ -40,11 +40,7 @@ L = TypeVar("L", bound=Lined)
 
 
 class LookFiles:
-    """The encrypted files of a job.
-
-    Args:
-        kek: the key-encryption key.
-    """
+    """A job's encrypted files."""
 
     def __init__(self, directory: Path, kek: bytes) -> None:
         self.directory, self.key = directory, key_of(directory, kek)
@@ -95,12 +91,10 @@ async def answered(
     report: Callable[[int], None],
     again: Callable[[Mapping[str, L]], set[str]] = lambda _: set(),
 ) -> list[L]:
-    """The answers to all items, kept ones among them.
+    """All answers, kept ones among them.
 
     Args:
         read: the kept answers; the newest of an item counts.
-        keep: makes a batch durable.
-        slots: how many are asked at once.
         report: gets the number done; the job may stop there.
         again: which of the kept ones are asked again.
     """

@@ -39,8 +39,6 @@ class Carriable:
         origin: id of the certificate.
         before: the record of each open item, by id.
         items: by id.
-        groups: of them, that bound the change if no item differs.
-        alpha_micros: of the certificate, which the bound has, too.
         ask: repeats an item; the label names the request in the log.
         sign: the certificate for this engine, and its id.
         end: takes the certified thing out of service; gets number and names of differing items.
@@ -59,7 +57,7 @@ class Carriable:
 
 
 class CarryOver(JobKind[P, CertificateCarried]):
-    """Lets the engine that serves repeat open items that were certified under another one.
+    """Repeats open items on the engine that serves.
 
     Args:
         changed: called once the certificate for this engine is kept.
@@ -86,7 +84,7 @@ class CarryOver(JobKind[P, CertificateCarried]):
         self.parts, self.certificates, self._changed = parts, certificates, changed
 
     def carriable(self, name: str, policy: TrustPolicy) -> Carriable:
-        """The newest certificate, if it bears the change. Raises Refused."""
+        """Raises Refused where none bears the change."""
         raise NotImplementedError
 
     def title(self, params: P) -> str:
@@ -134,7 +132,7 @@ class CarryOver(JobKind[P, CertificateCarried]):
         return result.having(certificate=made, **told)
 
     def dev(self, name: str, policy: TrustPolicy) -> tuple[str, dict[str, Item]]:
-        """The digest of a stored dataset, and its open items of `dev` by id."""
+        """Digest, and open items of `dev` by id."""
         read = datasets.read_artifact
         digest, found = self.parts.store.use(name, "dataset", policy, silent, read)
         return digest, {item.id: item for item in found.splits.get("dev", ())}
@@ -144,7 +142,6 @@ class CarryOver(JobKind[P, CertificateCarried]):
         return self.carriable(name, self.parts.policy())
 
     def _carried(self, job: Context, found: Carriable, fields: dict[str, Json]) -> str:
-        """Sign, record and keep the certificate for this engine; its id."""
         made, named = found.sign()
         self.parts.record(job, self.action, {**fields, "certificate": named})
         return self.certificates.add(made, self.parts.policy()).id

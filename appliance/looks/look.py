@@ -62,13 +62,11 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
     """Opens a sealed split once, for a judge.
 
     Args:
-        terms: the form of a person's specification.
         subject_of: finds every possible fault before the look.
 
     Attributes:
         noun: what is judged, as the log calls it.
         more: a field of the entry that ends a look, besides those of all looks.
-        told: the form of the result.
     """
 
     form = Specified
@@ -92,7 +90,7 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         self._terms, self._subject_of = terms, subject_of
 
     async def judgement(self, job: Context, subject: U) -> Judgement[R]:
-        """Check the items, take the look, get the answers, judge."""
+        """The whole look."""
         raise NotImplementedError
 
     def left_behind(self, made: Judgement[R]) -> dict[str, str]:
@@ -142,13 +140,13 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         return LookFiles(self.parts.directory / str(job.id), self.parts.kek())
 
     def take(self, job: Context, subject: U, **more: Json) -> tuple[LedgerLook, int]:
-        """Take the look, or find it again when the job is resumed; with its number.
+        """Take the look, or find it again; with its number.
 
         Args:
             more: fields of its entry.
 
         Raises:
-            StateRefused: as `Ledger.take`; `looks_unagreed`.
+            StateRefused: as `LookLedger.take`; `looks_unagreed`.
             EvaluationRefused: `gate_interrupted` for one that ended before.
         """
         wanted, part, ledger = subject.signed.said, subject.split.part, self.parts.ledger

@@ -73,19 +73,19 @@ def digest(outcome: Answered) -> str:
 
 
 async def answers(ask: Ask[Answered], items: Sequence[Item]) -> bytes:
-    """The answers to items: a JSON object, from id to digest."""
+    """JSON, from id to digest."""
     told = {item.id: await ask(item) for item in items}
     found = {name: digest(one) for name, one in told.items() if one.failure not in OURS}
     return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
 
 
 def read(data: bytes) -> dict[str, Json]:
-    """The record of each item, by its id, as `answers` or a calibration wrote it."""
+    """By id, as `answers` or a calibration wrote it."""
     return dict(json.loads(data))
 
 
 def check_asked(item: Item, failure: str) -> None:
-    """End a comparison whose item has no answer for a reason of ours (`gate_interrupted`)."""
+    """Refuse an item unanswered for a reason of ours (`gate_interrupted`)."""
     if failure in OURS:
         message = f"{item.id} could not be asked: {failure}. The certificate stays as it is."
         raise EvaluationRefused("gate_interrupted", message)
@@ -97,7 +97,7 @@ async def flips(
     before: Mapping[str, Json],
     report: Callable[[int], None],
 ) -> list[str]:
-    """The ids of the items whose record differs every time.
+    """Ids whose record differs every time.
 
     Args:
         items: by id; a missing one is a flip.

@@ -44,7 +44,7 @@ def key_of(directory: Path, kek: bytes) -> bytes:
 
 
 def rewrap(directory: Path, kek: bytes) -> None:
-    """Put the key of a directory, if it has one, under the newest key-encryption key."""
+    """Under the newest key-encryption key."""
     file = directory / KEY_FILE
     if file.exists():
         name = f"gate-{directory.name}"
@@ -52,7 +52,7 @@ def rewrap(directory: Path, kek: bytes) -> None:
 
 
 def alias(key: bytes, item: str) -> str:
-    """An item of a sealed split in the log, by the key of a job's directory."""
+    """A sealed item in the log, by the job's key."""
     return hmac.new(key, b"item\0" + item.encode(), "sha256").hexdigest()[:32]
 
 

@@ -59,10 +59,6 @@ class LookParts:
     """The parts of the appliance that a look needs.
 
     Attributes:
-        directory: `DATA/evaluations`.
-        backends: the models.
-        inference: makes a use-case of answers over backends.
-        kek: the key-encryption key.
         evidence: the key that signs findings.
         template_of: hex SHA-256 of a model's chat template; "" for none.
         log: name of the audit log.
@@ -149,7 +145,7 @@ def envelope_of(params: Specified) -> bytes:
 def signed_terms(
     parts: LookParts, envelope: bytes, terms: type[S]
 ) -> tuple[Signed[S], TrustPolicy]:
-    """A specification whose signature holds, and the policy under which its look may be taken.
+    """The specification, and the policy of its look.
 
     Raises:
         Refused: `clock_behind`, `evaluator_not_allowed`; as `terms.verify`.
@@ -190,7 +186,7 @@ def _read_split(name: str, artifact: Artifact) -> SealedSplit:
 
 
 def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
-    """A stored task, approved or not yet, whose files are the signed ones.
+    """Approved or not yet, with the signed files.
 
     Raises:
         Refused: as a check of the store; `specification_other` for another digest.
@@ -204,7 +200,7 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
 
 
 def needs_engine(parts: LookParts, *tasks: str) -> bool:
-    """True if a model answers for one of the tasks, or one is not here."""
+    """True also if a task is not here."""
     try:
         found = [parts.store.inventory.record(task).facts for task in tasks]
     except StateRefused:
@@ -213,5 +209,5 @@ def needs_engine(parts: LookParts, *tasks: str) -> bool:
 
 
 def other(problem: str) -> PolicyRefused:
-    """The refusal of a specification that names something else than what is here."""
+    """`specification_other`."""
     return PolicyRefused("specification_other", f"Specification: {problem}.")

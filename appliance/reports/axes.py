@@ -25,7 +25,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of a value; one beyond an end is on that end."""
+        """The pixel, within the ends."""
         low, high, here = self.low, self.high, min(max(value, self.low), self.high)
         if self.log:
             low, high, here = math.log(low), math.log(high), math.log(here)
@@ -37,7 +37,7 @@ class Axis:
 
 
 def spanning(values: list[float], start: float, end: float, *, log: bool = False) -> Axis:
-    """The axis from the nearest round value below the values to the nearest one above them.
+    """From the nearest round value below to the nearest above.
 
     Raises:
         ValueError: there are no values, or a value of a log axis is not above 0.
@@ -58,7 +58,7 @@ def percent(value: float) -> str:
 
 
 def between(low: float, high: float) -> str:
-    """Both ends of an interval of a share."""
+    """Of an interval."""
     return f"{percent(low)} to {percent(high)}"
 
 

@@ -166,11 +166,7 @@ def lines(
 
 
 def confusion(title: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """A matrix of counts: rows are expected labels, columns answers.
-
-    Args:
-        counts: one row of counts for each label, in the labels' order.
-    """
+    """Rows are expected labels, columns answers."""
     names, left = _labels(labels)
     top = min(_MOST_LEFT, 34 + 0.87 * _CHARACTER * max(map(len, labels)))
     most = max(26.0, _LINE * (1 + max(map(len, names))))
@@ -224,11 +220,7 @@ def _y_axis(axis: Axis, left: float, right: float, name: str, form: Format) -> l
 def _label(
     name: str, dot: tuple[float, float], within: tuple[float, float], taken: list[_Taken]
 ) -> str:
-    """The name next to a dot, at the nearest height where it covers no other name and no dot.
-
-    Args:
-        within: the highest and the lowest place.
-    """
+    """At the nearest height where it covers nothing."""
     x, y = dot
     width = _CHARACTER * min(len(name), svg.LABEL_LIMIT)
     left = x + 10 if x + 10 + width < _WIDTH else x - 10 - width
@@ -247,7 +239,6 @@ def _label(
 
 
 def _along(points: Sequence[tuple[float, float]]) -> list[_Taken]:
-    """Places along a line, so close together that no name fits between them."""
     places = []
     for (ax, ay), (bx, by) in itertools.pairwise(points):
         steps = 1 + math.floor(max(abs(bx - ax), abs(by - ay)) / 6)
@@ -258,7 +249,6 @@ def _along(points: Sequence[tuple[float, float]]) -> list[_Taken]:
 
 
 def _labels(names: Sequence[str]) -> tuple[list[list[str]], float]:
-    """Labels of rows in lines, and their pixels; none is cut."""
     most = math.floor((_MOST_LEFT - 16) / _CHARACTER)
     broken = [textwrap.wrap(name, most) or [""] for name in names]
     return broken, max(90.0, 16 + _CHARACTER * max(len(line) for rows in broken for line in rows))

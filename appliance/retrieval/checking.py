@@ -13,7 +13,7 @@ from appliance.wire.admin.collections import VerifiedCollection
 
 
 def verify(collection: OpenCollection) -> VerifiedCollection:
-    """Check a collection. Blocks while it reads all of it."""
+    """Blocks while it reads all."""
     problems: list[str] = []
     with collection.reading() as connection:
         problems += [

@@ -80,10 +80,6 @@ def chunks(
 
 
 def _sections(text: bytes, blocks: Sequence[TextBlock]) -> Iterator[tuple[str, list[TextBlock]]]:
-    """The blocks between two headings, and the headings above them.
-
-    Headings without text between them are in one section.
-    """
     path: list[tuple[int, str]] = []
     section: list[TextBlock] = []
     shown = ""
@@ -102,7 +98,6 @@ def _sections(text: bytes, blocks: Sequence[TextBlock]) -> Iterator[tuple[str, l
 
 
 def _pieces(text: bytes, block: TextBlock, budget: int) -> Iterator[_Piece]:
-    """The block in sentences, or lines of a table or of code; longer ones in words."""
     cut = b"\n" if block.kind in ("table", "code") else None
     for start, end in _split(text, block.start, block.end, cut):
         tokens = estimate(text[start:end])
@@ -133,7 +128,6 @@ def _trimmed(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterator[_Piece]:
-    """Cut between words where possible."""
     begun, tokens, last = start, 0, start
     for found in re.finditer(rb"\S+", text[start:end]):
         word_start, word_end = start + found.start(), start + found.end()
@@ -150,7 +144,6 @@ def _words(text: bytes, start: int, end: int, budget: int, page: int) -> Iterato
 
 
 def _bits(text: bytes, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
-    """Cut between characters."""
     while estimate(text[start:end]) > budget:
         size = budget  # in bytes: a byte is one token at most
         cut = start + size

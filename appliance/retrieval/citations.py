@@ -5,8 +5,8 @@ Rules:
   the white space between words may differ, and brackets around a number, since passages are shown
   with others (`neutral`). Without a number, any passage may have it.
 - Only passages that were found for this caller are compared.
-- A quotation that does not verify is removed, with its mark, and counted. So is a mark without a
-  quotation, and a quotation too short to prove anything.
+- A quotation that does not verify, or is too short to prove anything, is removed, with its mark,
+  and counted. So is a mark without a quotation.
 - The work is linear in the lengths of answer and passages, whatever a model writes. Patterns are
   single signs, and a passage is read once.
 """
@@ -57,11 +57,7 @@ def neutral(text: str) -> str:
 
 
 def verified(answer: str, passages: Sequence[Passage]) -> Cited:
-    """The answer with verified quotations only.
-
-    Args:
-        passages: in the order of the answer's numbers.
-    """
+    """The answer with verified quotations only; passages in the order of its numbers."""
     sources = [_Source(number, passage) for number, passage in enumerate(passages, 1)]
     parts: list[str] = []
     citations: list[Citation] = []
@@ -83,7 +79,7 @@ def verified(answer: str, passages: Sequence[Passage]) -> Cited:
 
 
 class _Claim(NamedTuple):
-    """A quotation with its mark, or a mark only, in an answer.
+    """A quotation with its mark, or a mark only.
 
     Attributes:
         quote: None for a mark only.
@@ -131,8 +127,6 @@ def _number(mark: re.Match[str]) -> int:
 
 
 class _Source:
-    """A passage, with its words a space apart and the place of each."""
-
     def __init__(self, number: int, passage: Passage) -> None:
         self.number, self.passage = number, passage
 
@@ -147,7 +141,7 @@ class _Source:
         return " ".join(words), places, starts
 
     def find(self, quote: str) -> tuple[int, int] | None:
-        """Begin and end, in the passage, of words that are a space apart; None without them."""
+        """Begin and end of words that are a space apart."""
         text, places, starts = self._words
         begin = text.find(quote)
         if begin < 0:

@@ -80,7 +80,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document for people."""
+    """A document."""
 
     name: str
     version: int
@@ -143,7 +143,6 @@ class OpenCollection:
 
     @classmethod
     def create(cls, path: Path, settings: Settings) -> None:
-        """Make the database of a new collection."""
         database = open_database(path, MIGRATIONS, erases=True)
         with database.begin() as connection:
             for name, value in vars(settings).items():
@@ -165,7 +164,7 @@ class OpenCollection:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One state of the database, for several reads; blocks no writer."""
+        """One state of the database; blocks no writer."""
         with self._reading.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             yield connection
@@ -184,10 +183,10 @@ class OpenCollection:
     # documents
 
     def put(self, incoming: Incoming, by: str, now_us: int) -> int:
-        """Store a document, as a new version when its name is known; returns the version's number.
+        """Store a document, as a new version when its name is known; returns the version.
 
         Raises:
-            CollectionRefused: `access_missing` for a new document without an access list.
+            CollectionRefused: `access_missing` for a new document without a list.
         """
         with self._writing() as connection:
             document = self._document(connection, incoming, by, now_us)
@@ -203,7 +202,7 @@ class OpenCollection:
         return number
 
     def known(self, name: str) -> str:
-        """Digest of the last read file of a document; "" for no such document."""
+        """Digest of the last file; "" for no such document."""
         with self.reading() as connection:
             found = connection.execute(
                 text(
@@ -215,11 +214,7 @@ class OpenCollection:
         return str(found or "")
 
     def grant(self, name: str, access: Sequence[str]) -> None:
-        """Give a document another access list, valid from the next query on.
-
-        Raises:
-            CollectionRefused: `document_missing`.
-        """
+        """Raises CollectionRefused (`document_missing`)."""
         with self._writing() as connection:
             _grant(connection, _id_of(connection, name), access)
 
@@ -300,10 +295,7 @@ class OpenCollection:
     # metadata that an ingest waits with
 
     def keep_metadata(self, values: Mapping[str, str], now_us: int) -> int:
-        """Keep values until their job has ended; those of jobs that never ran go after a while.
-
-        Returns the job's number for them.
-        """
+        """Keep values until their job has ended; returns their number."""
         with self._database.begin() as connection:
             connection.execute(
                 text("DELETE FROM ingests WHERE created_us < :before"),
@@ -336,7 +328,6 @@ class OpenCollection:
     # reports and settings
 
     def report(self, job: int, name: str, state: str, code: str = "", message: str = "") -> None:
-        """Record the result of one document in a job."""
         with self._database.begin() as connection:
             connection.execute(
                 sealed_columns(
@@ -357,11 +348,7 @@ class OpenCollection:
             return [dict(row) for row in rows.mappings()]
 
     def set_ranking(self, ranking: str) -> None:
-        """Change the ranking.
-
-        Raises:
-            CollectionRefused: `collection_invalid` where there are no vectors to rank by.
-        """
+        """Raises CollectionRefused (`collection_invalid`): there are no vectors to rank by."""
         if ranking not in RANKINGS or (ranking != "bm25" and not self.settings.embedder):
             raise CollectionRefused("collection_invalid", f"It cannot be ranked by {ranking!r}.")
         with self._writing() as connection:
@@ -491,7 +478,7 @@ class OpenCollection:
 
 
 def generation(connection: Connection) -> int:
-    """The generation of the state that a connection reads."""
+    """Of the state that a connection reads."""
     row = connection.exec_driver_sql("SELECT value FROM settings WHERE name = 'generation'")
     return int(row.scalar_one())
 
@@ -514,7 +501,7 @@ def readable(
 
 
 def current(connection: Connection, documents: NDArray[np.int64]) -> Iterator[str]:
-    """Name, version and digest of each of these documents, by name."""
+    """Name, version and digest, by name."""
     wanted = set(documents.tolist())
     rows = connection.exec_driver_sql(
         "SELECT d.id, d.name, v.number, v.text_sha256 FROM documents d"

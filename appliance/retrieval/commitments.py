@@ -27,23 +27,23 @@ def fresh() -> str:
 
 
 def passage(nonce: str, passage_id: str, sha256: str) -> str:
-    """Commit to a passage, in hex."""
+    """In hex."""
     return _committed(nonce, "passage", passage_id, sha256)
 
 
 def citation(nonce: str, cited: Citation) -> str:
-    """Commit to a verified quotation, in hex."""
+    """In hex."""
     place = (cited.passage, cited.text_sha256, str(cited.start), str(cited.end))
     return _committed(nonce, "citation", *place, cited.sha256)
 
 
 def passages(nonce: str, found: Iterable[Passage]) -> list[Json]:
-    """Commit to passages, in their order."""
+    """In order."""
     return [{"commitment": passage(nonce, one.id, one.sha256)} for one in found]
 
 
 def text(nonce: str, found: Iterable[Passage]) -> bytes:
-    """The text next to the entry that opens its commitments."""
+    """Opens the entry's commitments."""
     opened = [{"id": one.id, "sha256": one.sha256} for one in found]
     return json.dumps({"nonce": nonce, "passages": opened}).encode()
 

@@ -30,7 +30,7 @@ PREFIXES: Final = {"e5": ("query: ", "passage: ")}
 
 
 def prefixes(model_id: str) -> tuple[str, str]:
-    """A model's prefixes before a query and before a passage, as far as its id shows."""
+    """Before a query and a passage, as far as the id shows."""
     found = (pair for part, pair in PREFIXES.items() if part in model_id.lower().split("-"))
     return next(found, ("", ""))
 
@@ -43,7 +43,7 @@ class Embedder:
     settings: Settings
 
     async def query(self, caller: Caller, text: str) -> Floats:
-        """The vector of a query, as the app's request.
+        """As the app's request.
 
         Raises:
             CollectionRefused: `embedder_changed`.
@@ -58,7 +58,7 @@ class Embedder:
         return np.asarray(vectors[0], np.float32)
 
     async def passages(self, texts: Sequence[str], label: str) -> Floats:
-        """Vectors, one a row; waits while apps fill the queue.
+        """One a row; waits while apps fill the queue.
 
         Args:
             label: names the work in the log.

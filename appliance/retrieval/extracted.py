@@ -79,11 +79,7 @@ class Builder:
         self.warnings: list[str] = []
 
     def add(self, kind: str, text: str, *, level: int = 0, page: int = 0) -> None:
-        """Append a block; one without a visible character is left out.
-
-        Raises:
-            CollectionRefused: `document_too_large`.
-        """
+        """Append a block that has a visible character; CollectionRefused (`document_too_large`)."""
         text = cleaned(text).strip()
         if not text:
             return

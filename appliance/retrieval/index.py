@@ -71,7 +71,7 @@ EMPTY = ChunkIndex(
 
 
 def renewed(connection: Connection, before: ChunkIndex) -> ChunkIndex:
-    """The index of a connection's state, from an earlier one."""
+    """From an earlier index."""
     now = generation(connection)
     if before.generation == now:
         return before
@@ -110,7 +110,6 @@ def _numbers(connection: Connection, table: str, order: str) -> Ints:
 
 
 def _facts(connection: Connection, after: int) -> Ints:
-    """Document, words and start of the chunks beyond an id, one a column."""
     rows = connection.exec_driver_sql(
         "SELECT document, words, start FROM chunks WHERE id > ? ORDER BY id", (after,)
     ).fetchall()
@@ -162,7 +161,7 @@ def _floats(rows: Sequence[Any]) -> Floats:
 
 
 def estimate(connection: Connection) -> int:
-    """Bytes of the index of a connection's state while it is made."""
+    """Bytes while it is made."""
     chunks = connection.exec_driver_sql("SELECT count(*) FROM chunks").scalar_one()
     words = connection.exec_driver_sql(
         "SELECT avg(words) FROM (SELECT words FROM chunks LIMIT 1000)"

@@ -62,7 +62,7 @@ class _SourceFile:
 
 
 class Ingest(JobKind[IngestWanted, Ingested]):
-    """Reads, cuts, embeds and stores documents."""
+    """The job."""
 
     name: ClassVar[str] = "ingest"
     form = IngestWanted
@@ -75,7 +75,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         self._library, self._inference, self._clock = library, inference, clock
 
     def check(self, params: IngestWanted) -> None:
-        """A collection, something to read, and an access list.
+        """Check the parameters.
 
         Raises:
             CollectionRefused: `collection_not_found`, `document_missing`, `access_invalid`,
@@ -94,7 +94,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
             raise CollectionRefused("document_missing", f"There is no {params.path[:200]!r}.")
 
     def kept(self, params: IngestWanted) -> IngestWanted:
-        """Without the values of metadata, which the collection keeps."""
+        """Without values, which the collection keeps."""
         if params.metadata is None:
             return params
         collection = self._library.get(params.collection).collection
@@ -186,7 +186,7 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         done: int,
         total: int,
     ) -> tuple[Sequence[TextChunk], Floats | None]:
-        """The chunks and their vectors; smaller chunks where the model takes no larger ones."""
+        """Smaller chunks where the model takes no larger ones."""
         settings = shelf.collection.settings
         budget, overlap = settings.budget, settings.overlap
         embedder = Embedder(self._inference, settings)

@@ -31,7 +31,7 @@ class Shelf:
     searcher: Searcher
 
     def remove(self, documents: Sequence[str]) -> None:
-        """Remove documents from the file and from memory; raises as `Collection.remove`."""
+        """Raises as `OpenCollection.remove`."""
         try:
             self.collection.remove(documents)
         finally:
@@ -39,7 +39,7 @@ class Shelf:
 
 
 class CollectionLibrary:
-    """The collections in a directory. Methods block and may run in any thread.
+    """Methods block and may run in any thread.
 
     Args:
         memory: budget of the indexes; None: no budget.
@@ -56,7 +56,7 @@ class CollectionLibrary:
         return sorted(p.stem for p in self._directory.glob("*.db") if _NAME.fullmatch(p.stem))
 
     def check_new(self, name: str, settings: Settings) -> None:
-        """Refuse an impossible collection.
+        """Refuse impossible settings.
 
         Raises:
             CollectionRefused: `collection_invalid`, `collection_exists`.
@@ -97,11 +97,7 @@ class CollectionLibrary:
             return shelf
 
     def readable(self, name: str, access: AccessSet) -> Shelf:
-        """A collection in which a caller may read something.
-
-        Raises:
-            NotFound: `collection_not_found`, in the same words whether it exists or not.
-        """
+        """Raises NotFound (`collection_not_found`) in the same words whether it exists or not."""
         try:
             shelf = self.get(name)
             with shelf.collection.reading() as connection:
@@ -115,10 +111,8 @@ class CollectionLibrary:
         )
 
     def drop(self, name: str) -> None:
-        """Remove a collection with all its documents, and overwrite them.
-
-        Raises:
-            CollectionRefused: `collection_not_found`, `collection_busy`.
+        """Overwrites its bytes. Raises CollectionRefused (`collection_not_found`,
+        `collection_busy`).
         """
         shelf = self.get(name)
         with self._lock:

@@ -45,7 +45,6 @@ class Postings:
         return arrays + len(self.terms) * _TERM_BYTES
 
     def of(self, term: str) -> tuple[Ints, Ints]:
-        """Rows of a term, rising, and their counts."""
         number = self.terms.get(term)
         if number is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -121,7 +120,7 @@ class Layered:
         )
 
     def plus(self, more: Postings, count: int, added: int) -> "Layered":
-        """With more rows at the end; many new ones are joined to the rest.
+        """Many new rows are joined to the rest.
 
         Args:
             count, added: rows without `more`, and in it.
@@ -133,7 +132,7 @@ class Layered:
 
 
 def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
-    """Postings of chunks.
+    """Of chunks.
 
     Args:
         texts: id and text of each.

@@ -39,7 +39,7 @@ Ranked: TypeAlias = list[tuple[int, float]]
 def bm25(
     postings: Sequence[tuple[Ints, Ints]], lengths: Ints, readable: Bools
 ) -> NDArray[np.float64]:
-    """The score of each row; rows that may not be read or have no term score 0.
+    """Unreadable rows score 0.
 
     Args:
         postings: each term's rows and counts.
@@ -95,7 +95,7 @@ def nearest(codes: Codes, scales: Floats, query: Floats, readable: Bools, wanted
 
 
 def cosines(vectors: Floats, query: Floats) -> NDArray[np.float64]:
-    """The cosine of each row with the query, in 64-bit floats; all have length 1."""
+    """In 64-bit floats; all vectors have length 1."""
     if not len(vectors):
         return np.zeros(0)
     return np.asarray((vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1))

@@ -82,7 +82,7 @@ def _write(data: bytes) -> None:
 
 
 def decoded(answer: bytes) -> Extracted:
-    """A reader's text, checked, since its process read hostile bytes.
+    """Checked, since the process read hostile bytes.
 
     Raises:
         CollectionRefused: the reader's, or `document_unreadable`.
@@ -98,7 +98,6 @@ def decoded(answer: bytes) -> Extracted:
 
 
 def _checked(extracted: Extracted) -> Extracted:
-    """Blocks that are spans of a clean text, or CollectionRefused."""
     builder = Builder()
     end = 0
     try:

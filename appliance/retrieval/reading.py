@@ -38,11 +38,7 @@ def media_of(name: str) -> str:
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a document's file; a link is not followed.
-
-    Raises:
-        CollectionRefused: `document_too_large`, `document_unreadable`.
-    """
+    """The bytes of a file, no link. Raises CollectionRefused (as `read`)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
@@ -98,7 +94,6 @@ def _fill(fd: int, data: bytes) -> None:
 
 
 def _answer(process: "subprocess.Popen[bytes]") -> bytes:
-    """Read until the process ends, within a size."""
     if process.stdout is None:
         return b""
     parts, size, spent = [], 0, -1

@@ -1,8 +1,7 @@
 """The search of one collection: passages that a caller may read, best first.
 
 Rules:
-- The access set acts before anything is scored; an unreadable chunk has no influence on the
-  passages, their scores or their number.
+- The access set acts before anything is scored: an unreadable chunk has no influence.
 - One search reads one state of the database, lists of access included.
 - The id of a passage and the searched state reveal nothing of other documents.
 - The index takes its memory from the budget of all memory before it is made. Models and jobs
@@ -120,7 +119,6 @@ class Searcher:
         return SearchHits(passages, state, how, len(documents), digest)
 
     def passage(self, access: AccessSet, passage_id: str) -> SearchHits | None:
-        """None where no passage has the id that the caller may read."""
         place = _PLACE.fullmatch(passage_id)
         if place is None:
             return None
@@ -134,7 +132,7 @@ class Searcher:
         return SearchHits((passage,), 0, "id", len(documents))
 
     def _state(self, connection: Connection, documents: NDArray[np.int64], seen: str) -> int:
-        """State of these documents as a number, independent of the others.
+        """Independent of other documents.
 
         Args:
             seen: key of the documents in this generation, under which their state is kept.

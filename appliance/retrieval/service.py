@@ -95,7 +95,7 @@ class SearchService:
     async def passage(
         self, caller: Caller, collection: str, passage_id: str
     ) -> tuple[SearchHits, Receipt]:
-        """The passage of a citation; recorded as a search for its id.
+        """Recorded as a search for its id.
 
         Raises:
             NotFound: `collection_not_found`; `not_found` where no readable document has it. As

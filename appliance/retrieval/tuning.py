@@ -38,7 +38,7 @@ _Grade: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
 
 
 class JudgedQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question and the documents that answer it, each with its gain.
+    """Documents that answer, each with its gain.
 
     Attributes:
         group: one unit of intervals; "" stands alone.
@@ -88,7 +88,7 @@ def best(scores: Mapping[str, Scores]) -> str:
 
 
 def report(scores: Mapping[str, Scores]) -> list[RankingMeasured]:
-    """Means and 95 % intervals over questions, the best first."""
+    """With 95 % intervals, the best first."""
     rows = []
     for name, held in scores.items():
         each = held.units
@@ -135,7 +135,7 @@ def _question(line: bytes) -> JudgedQuestion:
 
 
 class Tuning(JobKind[RankingWanted, SearchTuned]):
-    """Measures the rankings of a collection, and takes the best."""
+    """The job."""
 
     name: ClassVar[str] = "tune-search"
     form = RankingWanted
@@ -148,7 +148,7 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
         self._library, self._inference, self._audit = library, inference, audit
 
     def check(self, params: RankingWanted) -> None:
-        """A collection and a file of questions about its documents.
+        """Check the parameters.
 
         Raises:
             CollectionRefused: `collection_not_found`, `questions_invalid`.

@@ -75,10 +75,9 @@ _UNFIT: Final = frozenset(
 
 @dataclass(frozen=True)
 class Accepted:
-    """An accepted answer of a first stage, which a monitor draws from.
+    """An accepted answer of a first stage, for a monitor.
 
     Attributes:
-        confidence_micros: its score.
         group: of the request, by the route; "" where none is reported.
     """
 
@@ -124,10 +123,7 @@ class RoutedInference(Inference):
         self.busy: Counter[tuple[str, str]] = Counter()
 
     def cards(self, principal: Principal) -> list[ModelCard]:
-        """Routes that an app may use, then tasks and models.
-
-        A route takes what its longest stage takes, since the others pass longer inputs on.
-        """
+        """A route takes what its longest stage takes, since the others pass longer inputs on."""
         longest = {card.id: card.n_ctx for card in self._backends.cards()}
         routes = [
             replace(card, n_ctx=max(longest.get(name, 0) for name in card.stages))
@@ -137,11 +133,7 @@ class RoutedInference(Inference):
         return [*routes, *super().cards(principal)]
 
     async def start(self, caller: Caller, request: GenerationRequest) -> StartedAnswer:
-        """Start an answer, or a route's first hop. Raises as `Inference.begin`.
-
-        Raises:
-            Deferred: `task_deferred` when no stage may be asked.
-        """
+        """Raises as `Inference.begin`; Deferred (`task_deferred`) when no stage may be asked."""
         card = self.parts.routes.card(request.model)
         if card is None:
             return await self.begin(caller, request)
@@ -167,11 +159,8 @@ class RoutedInference(Inference):
 
 
 class Walk:
-    """One request on its way through the stages. Counts of tokens are of all hops;
-    receipts and seed are of the newest.
-
-    Attributes:
-        about: facts about the answer, once it is decided.
+    """One request on its way through the stages; token counts of all hops, receipts and seed of the
+    newest.
     """
 
     def __init__(
@@ -241,7 +230,7 @@ class Walk:
 
         Raises:
             Deferred: no stage may answer.
-            ApplianceError: as of `Generation`.
+            ApplianceError: as `Generation`.
         """
         for piece in await self._decided():
             yield piece
@@ -284,11 +273,6 @@ class Walk:
         return {} if loaded is None else values_of(loaded.task, content)
 
     async def _next(self) -> None:
-        """Start the next hop that can be started.
-
-        Raises:
-            Deferred: there is none; `Queued` where a person is asked.
-        """
         self._release()
         while self._left:
             stage = self._left.pop(0)
@@ -392,7 +376,7 @@ class Walk:
         return score if score >= threshold else None
 
     async def _deferred(self) -> ApplianceError:
-        """Record that no stage answers, and return the error for the app.
+        """Record that no stage answers.
 
         Raises:
             AuditUnavailable: it cannot be recorded.

@@ -65,7 +65,7 @@ _AT_ONCE: Final = 2
 
 
 class Calibration(SealedLook[RouteSubject, CalibrationResult]):
-    """Certifies what the first stage of a route may answer."""
+    """The job of a calibration."""
 
     name: ClassVar[str] = "route"
     noun: ClassVar[str] = "route"
@@ -122,7 +122,7 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
         return mine[0].number if mine else min(len(behind) + 1, ledgers.LOOKS)
 
     def _begin(self, job: Context, subject: RouteSubject) -> None:
-        """Forget the answers of another release or engine, unless the plan of the look binds them.
+        """Forget answers of another release or engine, unless the look's plan binds them.
 
         Raises:
             EvaluationRefused: `gate_interrupted`.
@@ -142,10 +142,9 @@ class Calibration(SealedLook[RouteSubject, CalibrationResult]):
     async def _observed(
         self, job: Context, subject: RouteSubject, name: str, drawn: Drawn
     ) -> list[Observed]:
-        """Observe the first two stages on each item; observations before a stop are kept.
+        """Observations before a stop are kept.
 
-        Items that a rule keeps from the first stage are kept unasked. Where too many open ones
-        could not be asked, these are asked again: no look was taken then.
+        Where too many open items could not be asked, these are asked again: no look was taken then.
         """
         files = await job.in_thread(self.files, job)
         sealed, phase = name == SEALED, name.partition(".")[0]
@@ -204,7 +203,7 @@ async def observe(
     asker: Principal = ASKER,
     patient: bool = False,
 ) -> Observed:
-    """Observe the first stage, and a second one, on one item.
+    """Observe the stages on one item.
 
     Args:
         label: names the requests in the log.
@@ -322,7 +321,7 @@ def found_of(
     seen: Sequence[Observed],
     drawn: Drawn,
 ) -> CalibrationFound:
-    """Build the certificate's content: shares of the sealed split outward to the point."""
+    """The certificate's content: shares of the sealed split outward to the point."""
     reach = sum(not each.ruled for each in seen) / len(seen)
     most, least = MILLION, -MILLION
     if verdict.certified:
@@ -363,7 +362,7 @@ def _in_all(found: _V, reach: float) -> _V:
 
 
 def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
-    """Number of missing groups in words; "" where no number is known to help."""
+    """In words; "" where no number is known to help."""
     if needed is None or needed.likely <= subject.split.part.groups:
         return ""
     low = max(1, needed.low - subject.split.part.groups)

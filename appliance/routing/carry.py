@@ -47,7 +47,7 @@ class CarriedRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RouteCarry(CarryOver[CarriedRoute]):
-    """Has the engine that serves answer open items of a certificate of another engine.
+    """The job of a carry-over.
 
     Args:
         take_away: takes a certificate out of use.
@@ -75,9 +75,8 @@ class RouteCarry(CarryOver[CarriedRoute]):
         """The newest certificate of a route, and its first two stages.
 
         Raises:
-            PolicyRefused: what `RouteCertificates.carriable` raises, `route_change_unbounded`,
-                `specification_other`; what a check of the store finds.
-            StateRefused: `artifact_kind`.
+            Refused: as `RouteCertificates.carriable` and a check of the store;
+                `specification_other`, `route_change_unbounded`, `artifact_kind`.
         """
         parts, store, engine = self.parts, self.parts.store, self.parts.engine
         if store.inventory.record(name).kind != catalogue.KIND:
@@ -126,11 +125,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
 
 @dataclass(frozen=True)
 class OpenReplay:
-    """Answers to open items under the certificate's engine.
-
-    Attributes:
-        answers: by item, as `calibration.replayed` gives them.
-    """
+    """Answers to open items under the certificate's engine."""
 
     answers: Mapping[str, Sequence[str]]
     items: Mapping[str, Item]

@@ -39,7 +39,6 @@ class RouteStanding:
     """A route, and what lets its first stage answer.
 
     Attributes:
-        digest: of the signed route.
         policy: version of the verifying trust policy.
         certificate, function: None where nothing lets it answer.
         why: code of the reason for that; "" otherwise.
@@ -54,12 +53,12 @@ class RouteStanding:
 
 
 def read_artifact(artifact: Artifact) -> RouteDefinition:
-    """Read a route from an open directory. Raises TaskRefused (`route_invalid`)."""
+    """Raises TaskRefused (`route_invalid`)."""
     return definition.parse(artifact.prefix(definition.FILE, definition.MAX_BYTES + 1))
 
 
 def vet(artifact: Artifact) -> VettedWhole[RouteFacts]:
-    """Read a route and keep the facts of its record. Raises TaskRefused (`route_invalid`)."""
+    """The facts of a route's record; raises as `read_artifact`."""
     route = read_artifact(artifact)
     facts = RouteFacts(
         name=route.id,
@@ -88,7 +87,7 @@ def terms_of(terms: Terms) -> dict[str, int]:
 
 
 class ApprovedRoutes:
-    """The approved routes of the store.
+    """The approved routes.
 
     Args:
         covered: whether answers of a model have the same bits in any company, here and now.
@@ -142,7 +141,7 @@ class ApprovedRoutes:
         self._known.clear()
 
     def ending_with_drift(self, task_id: str) -> list[tuple[str, str]]:
-        """Certificates in use that an alarm of drift on a task ends, with their routes. Blocks.
+        """Certificates that an alarm on a task ends, with their routes. Blocks.
 
         Raises PolicyRefused: the trust policy cannot be read.
         """
@@ -156,7 +155,7 @@ class ApprovedRoutes:
         return found
 
     def holding(self, task_id: str) -> list[RouteCertificate]:
-        """Certificates that let a task answer first in approved routes now. Blocks."""
+        """Those in use whose first stage is the task. Blocks."""
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
             digest, terms = record.digest or "", record.facts.terms
@@ -215,11 +214,7 @@ class ApprovedRoutes:
         return RouteStanding(route, digest, policy.version, certificate, function)
 
     def _check_company(self, certificate: RouteCertificate) -> None:
-        """Refuse a certificate without room for other requests where they move its scores.
-
-        Its host computed the first stage's model to the same bits in any company; this one does
-        not.
-        """
+        """Refuse a certificate without room for other requests where they move its scores."""
         task = self._store.inventory.record_of(certificate.wanted.small, TaskFacts)
         if certificate.found.company or task is None or task.facts.candidate == "classifier":
             return

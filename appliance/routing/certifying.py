@@ -88,7 +88,6 @@ class Observed:
     """The stages' results on one item.
 
     Attributes:
-        time: ISO 8601; "" for none.
         features: of the first stage's answer; None where it gave none.
         small, larger: whether each was right; `larger` is None without a second stage.
         small_us, larger_us: microseconds of each.
@@ -123,7 +122,7 @@ class Observed:
         return not (self.ruled or self.unasked)
 
     def score(self, function: Confidence) -> int:
-        """In millionths; an item without an answer is below every threshold."""
+        """Millionths; below every threshold without an answer."""
         return -1 if self.features is None else function.score(self.features)
 
     def counted(self, function: Confidence, *, company: bool) -> Counted:
@@ -156,7 +155,6 @@ class CertificationPlan:
         doubtful: who answers in place of the first stage: the larger one, or people where it is not
             better on such items.
         error: of the first stage on all open items.
-        areas: of the ablation.
     """
 
     function: Confidence
@@ -181,7 +179,7 @@ class Uncertifiable:
 
 
 class Origin(NamedTuple):
-    """One origin of the backtest: the certificate of the past, and the time after.
+    """One origin of the backtest.
 
     Attributes:
         threshold: in millionths; None where the past certifies nothing.
@@ -209,7 +207,6 @@ class SealedVerdict:
         coverage: share of the groups that it accepts.
         limit: upper limit of the accepted error at the threshold, or at the first one that failed.
         difference: route minus second stage: value, lower and upper limit; None without one.
-        avoided: saved share of the second stage's seconds, with its interval.
         needed: groups in all that would be enough; None for no known number.
     """
 
@@ -300,7 +297,7 @@ def plan(
 
 
 class _Grid(NamedTuple):
-    """Thresholds, the most cautious first.
+    """Thresholds, most cautious first.
 
     Attributes:
         coverage, errors: of each threshold: accepted share, and its wrong share.
@@ -317,7 +314,6 @@ class _Grid(NamedTuple):
 def _grid(
     scores: np.ndarray, right: np.ndarray, error: float, weights: np.ndarray | None = None
 ) -> _Grid:
-    """Args: weights: of the items; None: all weigh the same."""
     held = np.ones(len(scores)) if weights is None else weights
     levels = {int(np.quantile(scores, 1 - c, method="higher")) for c in _COVERAGES}
     falling = sorted((level for level in levels if level >= 0), reverse=True)
@@ -338,10 +334,10 @@ def judge(
     terms: CertificationTerms,
     whole: float,
 ) -> SealedVerdict:
-    """Decide on sealed items, as `drawn` gives them.
+    """Decide on sealed items, drawn.
 
     Args:
-        dev: open items, drawn alike: the past of the backtest.
+        dev: open items, drawn: the past of the backtest.
         whole: delta over all looks, with which the backtest is made.
     """
     counted = [o.counted(plan.function, company=terms.company) for o in sealed]
@@ -384,8 +380,7 @@ def under_change(
 ) -> SealedVerdict | None:
     """The least cautious threshold that is certified still where answers may have changed.
 
-    The search is that of a calibration, with a tighter bound at each threshold. None: no threshold
-    bears the change.
+    None where no threshold bears the change.
 
     Args:
         terms: with the margin that the change leaves.
@@ -463,7 +458,6 @@ def _origin(
 
 
 def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.ChosenFunction | None:
-    """None where none has features."""
     answered = [o for o in seen if o.features is not None]
     if not answered:
         return None
@@ -478,7 +472,7 @@ def _fitted(seen: Sequence[Observed], *, company: bool) -> confidence.ChosenFunc
 def held(origins: Sequence[Origin], error: float) -> bool:
     """True if each past was certified, and the times after do not show more errors than the bound.
 
-    The times after are taken together and tested exactly at 10 %, one-sided.
+    They are tested together, exactly, at 10 %, one-sided.
     """
     if any(origin.threshold is None for origin in origins):
         return False
@@ -504,7 +498,7 @@ class Point(NamedTuple):
 def curve(
     function: Confidence, seen: Sequence[Observed], weight: Weight = "groups", most: int = 101
 ) -> list[Point]:
-    """Accepted error and coverage on open items at each threshold, the most cautious first."""
+    """Error and coverage on open items by threshold, the most cautious first."""
     mean = grouped.mean if weight == "groups" else grouped.mean_of_items
     names = [o.group for o in seen]
     scores = np.array([o.score(function) for o in seen])
@@ -537,10 +531,7 @@ def _not_worse(
     counted: Sequence[Counted],
     terms: CertificationTerms,
 ) -> tuple[ThresholdStep | None, tuple[float, float, float] | None]:
-    """The last certified step before the route is worse than its second stage, and the difference.
-
-    If the first step already is worse, its difference is returned.
-    """
+    """The last certified step before the route is worse than its second stage; the difference."""
     kept, difference = None, None
     for step in found.steps:
         if found.threshold is None or step.threshold < found.threshold:
@@ -560,7 +551,7 @@ def _unshown(
     terms: CertificationTerms,
     origins: tuple[Origin, ...],
 ) -> SealedVerdict:
-    """Nothing is certified, because of errors or too few groups.
+    """Nothing is certified: errors, or too few groups.
 
     Args:
         seen: open and sealed items, drawn; the sealed ones alone were unlucky.
@@ -616,7 +607,6 @@ def _difference(
 
 
 def _better(doubtful: Sequence[Observed]) -> Literal["larger", "people"]:
-    """The better stage on these items, at 5 %."""
     if not doubtful or any(o.larger is None for o in doubtful):
         return "people"
     found = grouped.paired_difference(

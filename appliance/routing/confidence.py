@@ -58,20 +58,20 @@ def features(about: TaskAnswer) -> Features | None:
     Of a distribution over labels:
 
     - `top`: log-odds of the likeliest label.
-    - `margin`: logarithm of how many times the second label's probability it has.
+    - `margin`: logarithm of its probability over the second label's.
     - `entropy`: of the distribution, as a share of the largest there is.
-    - `mass`: logarithm of the raw probability that all labels have together; the rest is masked.
+    - `mass`: logarithm of all labels' raw probability; the rest is masked.
 
-    Of fields, each that of the field which is worst:
+    Of fields, the worst one's:
 
     - `least`, `mean`, `quantile`: of the logarithms of its tokens' probabilities; the quantile at
       25 %.
-    - `closest`: the smallest margin between the two likeliest tokens, as a logarithm.
+    - `closest`: the smallest margin of the two likeliest tokens, as a logarithm.
     - `widest`: the largest entropy at a choice of a token, in nats.
     - `masked`: the smallest log-probability that the schema's allowed tokens had together.
     - `agreement`: logarithm of the probability that a sample at temperature 1 is the same in all
-      fields together: what the share of equal samples approaches the more there are.
-    - `length`: logarithm of the number of tokens that were chosen in all fields together.
+      fields together.
+    - `length`: logarithm of the number of tokens chosen in all fields together.
 
     Of both, where the model was asked whether its answer is right:
 
@@ -115,7 +115,7 @@ def _log_odds(share: float) -> float:
 
 
 def names_of(found: Features) -> tuple[str, ...]:
-    """Names of its features; empty where no form has such."""
+    """Empty where no form has such features."""
     return _FORMS.get(len(found), ())
 
 
@@ -138,7 +138,7 @@ def moved(name: str, value: float) -> tuple[float, float]:
 
 
 def may_turn(found: Features) -> bool:
-    """True if company can make it another answer: two choices are too close."""
+    """True if company can make it another answer."""
     names = names_of(found)
     name = "margin" if "margin" in names else "closest"
     return moved(name, found[names.index(name)])[0] <= 0
@@ -152,11 +152,9 @@ class Logistic:
     fitted: Fitted
 
     def score(self, found: Features) -> int:
-        """In millionths."""
         return round(MILLION * self.fitted.apply(_chosen(found, self.names)))
 
     def range(self, found: Features) -> tuple[int, int]:
-        """Lowest and highest score that company can give, in millionths."""
         sides = [
             sorted(moved(name, value), key=lambda end, w=weight: w * end)  # type: ignore[misc]
             for name, value, weight in zip(
@@ -201,7 +199,7 @@ class Counted(NamedTuple):
 
 
 def counted(function: Confidence, found: Features, *, right: bool, company: bool) -> Counted:
-    """Count an answer: as it was measured, or at the worst that company makes of it.
+    """Count an answer as measured, or at the worst that company makes of it.
 
     Of the answers above a threshold, in any company, at most the share of wrong ones so counted is
     wrong: W / (W + C) grows with W and falls with C.
@@ -218,8 +216,7 @@ class ChosenFunction:
     """A fitted function.
 
     Attributes:
-        areas: under each candidate's risk-coverage curve, on items that it was not fitted to;
-            smaller is better.
+        areas: of the candidates, cross-validated; smaller is better.
     """
 
     function: Confidence
@@ -299,7 +296,6 @@ def _crossed(
     *,
     company: bool,
 ) -> float:
-    """Area on items whose groups the function has not seen."""
     found = [Counted(0, right=False)] * len(rows)
     for fold in set(folds):
         inside = [n for n, other in enumerate(folds) if other != fold] or range(len(rows))

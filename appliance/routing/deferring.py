@@ -27,7 +27,7 @@ class Deferring:
     async def __call__(
         self, caller: Caller, request: GenerationRequest, route: RouteDefinition, why: str
     ) -> Deferred:
-        """Keep a request and return the error for the app.
+        """Keep a request.
 
         Returns:
             `task_queued` with the item; `task_deferred` while no task of the route is here.
@@ -52,7 +52,7 @@ class Deferring:
 
 
 async def first_task(route: RouteDefinition, tasks: Tasks) -> LoadedTask | None:
-    """The task of the first stage whose task is here and passes its checks."""
+    """Of the first stage whose task is here and passes its checks."""
     names: Iterable[str] = (stage.task for stage in route.stages if stage.task is not None)
     for name in names:
         if tasks.entry(name) is not None:

@@ -42,7 +42,7 @@ Script: TypeAlias = Literal[
 
 
 class RouteRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an input goes by what it is. All stated conditions must hold.
+    """All stated conditions must hold.
 
     Attributes:
         to: first stage that may answer; `defer` for none.
@@ -70,7 +70,7 @@ class StageDefinition(Struct, frozen=True, forbid_unknown_fields=True):
         task, digest: the task and its required digest; of a queue, none.
         upstream, model: of an upstream, its name in the configuration and the model's name there.
         p_true: of the first stage: a second call asks its model whether its answer is right.
-        seconds: how long an answer may take before the next stage is asked.
+        seconds: longest answer before the next stage is asked.
         at_once: concurrent requests of this route; more go to the next stage.
         hours: of a queue, how long an item waits for a person.
     """
@@ -105,7 +105,6 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
     """One route.
 
     Attributes:
-        stages: in the order in which they are asked.
         rules: the first that holds decides.
         on_defer: what an app gets for an input that no stage may answer: `error` (422
             `task_deferred`) or `queue` (422 `task_queued` with an id, from the stage of kind
@@ -132,7 +131,6 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def small(self) -> StageDefinition:
-        """Answers only what a certificate lets it answer."""
         return self.stages[0]
 
     @property
@@ -210,5 +208,5 @@ def _check_rule(rule: RouteRule, names: list[str]) -> None:
 
 
 def invalid(reason: str) -> TaskRefused:
-    """The refusal of a route."""
+    """`route_invalid`."""
     return TaskRefused("route_invalid", f"{FILE} cannot be used: {reason}.")

@@ -4,8 +4,8 @@ Rules:
 - A secret uniform sample of the accepted answers waits for labels; the text stays in the log,
   encrypted, and only answers whose texts the log keeps are drawn.
 - Answers of later stages, and labels of deferred inputs, never count.
-- One bet a day, on the weighted share of wrong labels (`weighing`), once each label of the day is
-  given or overdue. An overdue label counts neither way.
+- One bet a day, on the weighted share of wrong labels (`weighing`), once all are given or overdue.
+  An overdue label counts neither way.
 - Up to ten overdue answers of each fortnight are drawn and asked again: labels may be missing where
   answers are wrong.
 - Evidence of 1 / delta, or too many labels missing for too long, ends the certificate: recorded
@@ -137,7 +137,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to people about the answers of a route."""
+    """A message to people about a route."""
 
     route: str
     code: Literal["route_unwatched", "route_missing_wrong", "route_weights"]
@@ -145,7 +145,7 @@ class Notice:
 
 
 class Monitors:
-    """The samples and the evidence of all certificates.
+    """Samples and evidence of all certificates.
 
     Args:
         secret: keeps the drawn answers unpredictable.
@@ -352,7 +352,7 @@ class Monitors:
         )
 
     def notices(self) -> list[Notice]:
-        """Routes with too few labels, or with missing ones that are wrong more often."""
+        """Of too few labels, or missing ones that are wrong more often."""
         now, found = self._clock.wall_us(), []
         recent = (_SAMPLES.c.due_us > now - 2 * self._grace_days() * _DAY_US,)
         with self._database.begin() as connection:
@@ -393,7 +393,7 @@ class Monitors:
             _log.warning("a sample of %s is lost: %s", row["route"], error)
 
     def _keep_counts(self, now: int) -> None:
-        """Keep the counts; those that cannot be kept now count next time."""
+        """Those that cannot be kept now are kept next time."""
         with self._counting:
             counted, self._answers = self._answers, Counter()
         try:
@@ -433,7 +433,6 @@ class Monitors:
         _keep_monitor(connection, certificate, monitor, unwatched, heaviest)
 
     def _compared(self, certificate: str, answers: Counter[str]) -> Traffic | None:
-        """None while too little is known."""
         if certificate not in self._bases:
             found = self._basis(certificate)
             if found is not None:
@@ -487,7 +486,7 @@ def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
 
 
 def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], now: int) -> None:
-    """Add answers by group; groups beyond `MOST_GROUPS` are counted without one."""
+    """Groups beyond `MOST_GROUPS` are counted without one."""
     connection.execute(sa.delete(_TRAFFIC).where(_TRAFFIC.c.week < now // _WEEK_US - WEEKS))
     known: dict[tuple[str, int], set[str]] = {}
     for (certificate, route, week, mark), count in counted.items():
@@ -507,7 +506,7 @@ def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], 
 
 
 def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[str]]:
-    """Answers of the last weeks by group, where there were groups for so long."""
+    """Of certificates that had groups for so long."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     before = set()
     for row in connection.execute(sa.select(_TRAFFIC)):
@@ -590,7 +589,7 @@ def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, st
 
 
 def _monitor(connection: Connection, certificate: str, bound: float) -> tuple[Monitor, int, float]:
-    """The bets, since when too many labels are missing, and the heaviest day; 0 for none."""
+    """The bets, since when too many labels are missing, the heaviest day; 0: none."""
     known = connection.execute(
         sa.select(_MONITORS).where(_MONITORS.c.certificate == certificate)
     ).first()

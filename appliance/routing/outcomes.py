@@ -20,7 +20,7 @@ from appliance.trust.statements.route import RouteCertificate
 
 
 def read(directory: Path, look: LedgerLook, kek: bytes) -> list[Observed]:
-    """The outcomes of a look of a calibration, in the order of their items.
+    """A look's outcomes, in the order of their items.
 
     Args:
         directory: `DATA/evaluations`.
@@ -47,7 +47,7 @@ def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> li
 
 
 def basis(parts: CalibrationParts, origin: str) -> Basis | None:
-    """Sealed answers of the newest certificate of an origin; None where they are not here."""
+    """Of the newest certificate of an origin; None where the outcomes are not here."""
     envelope, policy = parts.certificates.envelope(origin), parts.look.policy()
     try:
         first = statements.verify(envelope or b"", policy)

@@ -87,7 +87,7 @@ State: TypeAlias = Literal["waiting", "answered", "expired"]
 
 @dataclass(frozen=True)
 class Form:
-    """Form of an answer: one of labels, an object of a schema, or else text."""
+    """One of labels, an object of a schema, or else text."""
 
     labels: tuple[str, ...] = ()
     schema: Mapping[str, JsonValue] | None = None
@@ -108,7 +108,7 @@ class Form:
 
 @dataclass(frozen=True)
 class DeferredItem:
-    """An item of the queue; times in microseconds since the epoch.
+    """Times in microseconds since the epoch.
 
     Attributes:
         answer, actor: a person's; None before.
@@ -132,7 +132,7 @@ class DeferredItem:
     same: str | None = None
 
     def document(self) -> dict[str, JsonValue]:
-        """The item as its app may read it; times in seconds."""
+        """For its app; times in seconds."""
         return {
             "id": self.id,
             "task": self.task,
@@ -165,7 +165,6 @@ class People:
     Args:
         content: retention of texts of keys without a rule of their own.
         secret: key of the digests of requests.
-        most: items that wait at once.
     """
 
     def __init__(
@@ -192,13 +191,10 @@ class People:
         hours: float,
         reason: str,
     ) -> DeferredItem:
-        """Let a request wait for a person; recorded before it does.
+        """Queue a request; recorded before.
 
         Returns:
-            The item; the existing one, answered or not, for the same request within a day.
-
-        Args:
-            hours: how long it waits.
+            The existing item, answered or not, for the same request within a day.
 
         Raises:
             Forbidden: `queue_retention` for a key whose texts are not kept.
@@ -254,15 +250,14 @@ class People:
         task: str | None = None,
         limit: int = MOST_SHOWN,
     ) -> Sequence[DeferredItem]:
-        """Items with the nearest deadline first."""
         wanted = {"state": state, "key_id": key_id, "task": task}
         where = [_ITEMS.c[name] == value for name, value in wanted.items() if value is not None]
         return self._found(where, limit)
 
     def seen_by(self, who: Principal) -> Sequence[DeferredItem]:
-        """Items that a key may see: its own; if it answers, those waiting under its tasks, too.
+        """Its own; if it answers, those waiting under its tasks, too.
 
-        Items that it may not see take no place in the limit.
+        Others take no place in the limit.
         """
         own = _ITEMS.c.key_id == who.key_id
         if not who.answers:
@@ -273,11 +268,10 @@ class People:
     def note_reading(
         self, actor: str, items: Sequence[DeferredItem], *, again: bool = False
     ) -> None:
-        """Record a reading of items' texts, before they leave.
+        """Record a reading, before texts leave.
 
         Args:
-            again: also items that were read lately since the server started; a screen that
-                refreshes a list every few seconds is one reading.
+            again: also items that were read lately; a screen that refreshes is one reading.
 
         Raises:
             AuditUnavailable: it cannot be recorded.
@@ -390,7 +384,7 @@ class People:
 
 
 def may_see(who: Principal, item: DeferredItem) -> bool:
-    """True if a key may see an item: its own, or one of its tasks if it answers."""
+    """True for its own item, or one of its tasks if it answers."""
     return item.key_id == who.key_id or (who.answers and who.may_use(item.task))
 
 

@@ -47,7 +47,7 @@ class RoutePageFacts:
 
 
 def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
-    """Figures of a verdict, as a clause."""
+    """A clause."""
     if verdict.certified:
         return (
             f"{verdict.coverage:.0%} of the {weight} are accepted at confidence "
@@ -75,7 +75,7 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
 
 
 def page(told: RoutePageFacts) -> ReportPage:
-    """The report."""
+    """The page."""
     wanted, result = told.wanted, told.result
     certified = result.verdict == "certified"
     avoided = result.avoided

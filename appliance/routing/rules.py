@@ -20,7 +20,7 @@ _LOOKED_AT = 4_000
 def stages_for(
     route: RouteDefinition, sent: Mapping[str, str], key: str
 ) -> tuple[StageDefinition, ...]:
-    """The stages that may answer an input, in their order; none when a rule defers it.
+    """None when a rule defers the input.
 
     Args:
         key: name of the app's key.
@@ -40,7 +40,7 @@ def reaches(route: RouteDefinition, sent: Mapping[str, str]) -> bool:
 
 
 def unclaimed(route: RouteDefinition) -> frozenset[str]:
-    """The keys for which nothing is certified: a rule looks at them and at something else."""
+    """Keys for which nothing is certified."""
     return frozenset(
         key
         for rule in route.rules
@@ -50,7 +50,7 @@ def unclaimed(route: RouteDefinition) -> frozenset[str]:
 
 
 def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
-    """True if all stated conditions hold."""
+    """All stated conditions."""
     text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
     folded = text.casefold()
     return all(

@@ -46,7 +46,6 @@ class CalibrationParts:
     """Services that a calibration needs.
 
     Attributes:
-        changed: called when a certificate was kept.
         upstream: raises Unavailable while a stage's engine on another host is away.
     """
 
@@ -58,11 +57,11 @@ class CalibrationParts:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteSubject(LookSubject[RouteSpecification]):
-    """The calibrated route, before the split is opened.
+    """The calibrated route.
 
     Attributes:
         small, larger: tasks of the first two stages; `larger` is None without a second.
-        covered: whether the first one's model answers with the same bits in any company.
+        covered: as `ApprovedRoutes` has it.
     """
 
     route: RouteDefinition
@@ -72,7 +71,6 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
     @property
     def company(self) -> bool:
-        """True if other requests in a batch move the first stage's confidence."""
         return self.small.task.candidate.kind != "classifier" and not self.covered
 
     @property
@@ -86,7 +84,7 @@ class RouteSubject(LookSubject[RouteSpecification]):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Items drawn of a sealed split, and how many items each of its groups has."""
+    """Drawn items, and the sizes of groups."""
 
     items: tuple[Item, ...]
     sizes: Mapping[str, int]
@@ -96,7 +94,7 @@ class Drawn:
 
 
 def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
-    """Check everything before the look, from the stored bytes; nothing is opened.
+    """Check everything before the look.
 
     Raises:
         Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
@@ -125,7 +123,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
 
 
 def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) -> RouteDefinition:
-    """Its stages and terms are those of the specification."""
+    """With the specification's stages and terms."""
     record = parts.store.inventory.record(wanted.route)
     if record.kind != catalogue.KIND or record.state not in _USABLE:
         raise other(f"{wanted.route} is {record.state} and no route that can be calibrated")
@@ -195,9 +193,9 @@ def opened(parts: LookParts, subject: RouteSubject) -> Drawn:
 def open_answers(
     items: Iterable[Item], told: Mapping[str, Sequence[str]], wanted: RouteSpecification
 ) -> list[Item]:
-    """The open items whose answers bound a change of engine; those that are accepted are a stratum.
+    """Open items whose answers bound a change of engine; the accepted are a stratum.
 
-    Where answers count alike they are drawn as the sealed ones are.
+    Where answers count alike, drawn as sealed ones are.
 
     Args:
         told: results of `calibration.replayed`, by item.
@@ -210,12 +208,12 @@ def open_answers(
 
 
 def reaches(subject: RouteSubject, item: Item) -> bool:
-    """True if the rules of the route let an item reach its first stage."""
+    """True if the rules let an item reach the first stage."""
     return rules.reaches(subject.route, scoring.input_of(subject.small.task, item))
 
 
 def check_sealed(parts: LookParts, subject: RouteSubject) -> Drawn:
-    """Check the split's items against the stages before the look; reveal nothing of one.
+    """Check sealed items against the stages; reveal nothing of one.
 
     Raises:
         DatasetRefused: as `sealing.open_part`.

@@ -21,7 +21,7 @@ Start = Callable[[Caller, GenerationRequest], Awaitable[Generation]]
 
 
 class Local(Protocol):
-    """Starts a request of this appliance: `Inference.begin`."""
+    """`Inference.begin`."""
 
     async def __call__(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
@@ -43,7 +43,7 @@ Enqueue = Callable[[Caller, GenerationRequest, RouteDefinition, str], Awaitable[
 
 
 class Targets:
-    """Targets of the stages of any route.
+    """Resolves stages.
 
     Args:
         upstream: engines on other hosts; None where there are none.

@@ -36,7 +36,7 @@ class SealedAnswer:
 
 @dataclass(frozen=True)
 class Basis:
-    """Sealed answers that a certificate rests on, and the delta and the limit of its look."""
+    """Sealed answers of a certificate, and the delta and limit of its look."""
 
     weight: str
     bound: float
@@ -52,10 +52,9 @@ def bet(
     answers: Mapping[str, int],
     heaviest: float,
 ) -> float:
-    """Settle a day: whether each label says that the answer was wrong, and the answer's group.
+    """Settle a day of labels: wrong or not, and the answer's group.
 
     Args:
-        answers: that each group got lately.
         heaviest: day so far; 0 before the first.
 
     Returns:
@@ -73,10 +72,9 @@ def bet(
 
 
 def compared(basis: Basis, answers: Mapping[str, int], nameless: int = 0) -> Traffic:
-    """Compare the weights of these answers with those of a certificate.
+    """Compare answers' weights with a certificate's.
 
     Args:
-        answers: that each group got; at least one.
         nameless: answers whose group is not reported.
     """
     alike = basis.weight != "answers"

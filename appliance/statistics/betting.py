@@ -3,9 +3,8 @@
 Rules: one bet a group, with its share of wrong items; every stake is fixed before the group is
 seen; half of the capital bets from the first group on, and of the other half one part in `STARTS`
 begins at each group, so that losses of good months do not hide a rate that rises later; a group's
-weight does not depend on its labels; the evidence is the mean of the capital over all stakes; under
-a true rate of at most `bound` it reaches 1 / delta with probability at most delta, however often it
-is looked at.
+weight does not depend on its labels; under a true rate of at most `bound` the evidence, the mean
+capital over stakes, reaches 1 / delta with probability at most delta, ever.
 Sources: Ville 1939; Waudby-Smith & Ramdas, J. R. Stat. Soc. B 86, 2024, "Estimating means of
 bounded random variables by betting"; Shafer, J. R. Stat. Soc. A 184, 2021; Shin, Ramdas & Rinaldo,
 "E-detectors", arXiv 2203.03532, for the restarts, here with a finite capital.
@@ -52,7 +51,7 @@ class Monitor:
             raise ValueError("a bound is strictly between 0 and 1")
 
     def observe(self, wrong: float, weight: float = 1.0) -> float:
-        """Settle the bets on one group, and return the evidence.
+        """Settle one group's bets; returns the evidence.
 
         Args:
             wrong: share of the group's labelled items that were wrong.
@@ -74,7 +73,6 @@ class Monitor:
 
     @property
     def evidence(self) -> float:
-        """The e-value: the factor by which the bets have multiplied the stakes."""
         return math.exp(min(self._log(), 700.0))
 
     def alarm(self, delta: float) -> bool:
@@ -106,11 +104,7 @@ def _sum(logarithms: Sequence[float]) -> float:
 
 
 def read(value: object) -> Monitor:
-    """A monitor from its state; one of an earlier version begins to restart now.
-
-    Raises:
-        Refused: `coefficients_invalid`.
-    """
+    """Of an earlier version, it begins to restart now. Raises Refused (`coefficients_invalid`)."""
     try:
         monitor = msgspec.convert(value, Monitor)
     except msgspec.ValidationError as error:

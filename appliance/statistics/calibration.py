@@ -67,7 +67,7 @@ def fit_isotonic(scores: Sequence[float], right: Sequence[bool]) -> Isotonic:
 
 
 def read(value: object) -> Isotonic:
-    """Read coefficients from outside. Raises Refused (`coefficients_invalid`)."""
+    """Raises Refused (`coefficients_invalid`)."""
     table = value if isinstance(value, dict) else {}
     if table.get("kind") == "isotonic" and set(table) == {"kind", "scores", "probabilities"}:
         x, y = _numbers(table["scores"]), _numbers(table["probabilities"])

@@ -64,7 +64,6 @@ class WindowLook:
 
     @property
     def e_value(self) -> float:
-        """1 / level at an alarm, else 0: its mean is at most 1."""
         return 1 / self.level if self.alarm else 0.0
 
     @property
@@ -132,7 +131,6 @@ def _smallest(count: int, window: int) -> float:
 
 
 def _differences(values: Floats, chosen: Floats) -> Floats:
-    """Per column, for each chosen set of rows."""
     count, window = len(values), int(chosen[0].sum())
     total, squares = chosen @ values, chosen @ np.square(values)
     rest = count - window
@@ -144,7 +142,7 @@ def _differences(values: Floats, chosen: Floats) -> Floats:
 
 @lru_cache(maxsize=4)
 def _sets(count: int, window: int, seed: int) -> Floats:
-    """All sets of so many rows, or a fixed draw of them: a row of zeros and ones each."""
+    """All, or a fixed draw: rows of zeros and ones."""
     if math.comb(count, window) <= _MOST:
         rows = np.array(list(itertools.combinations(range(count), window)), dtype=np.intp)
     else:

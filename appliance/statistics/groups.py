@@ -31,7 +31,7 @@ class GroupMean(NamedTuple):
 
 
 def group_means(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
-    """Means of the groups in the order of their first items."""
+    """In the order of first items."""
     if len(values) != len(groups) or not len(values):
         raise ValueError("every value needs its group, and at least one value")
     collected: dict[Hashable, list[float]] = defaultdict(list)
@@ -77,7 +77,7 @@ def uncorrected_mean(
 
 
 def effective_size(found: GroupMean, items: int) -> float:
-    """Effective size behind a result of `mean` from so many items."""
+    """Behind a result of `mean`."""
     n = found.groups
     squares = found.spread * found.spread * (n - 1) + n * found.value * found.value
     return _with_two_more(n, found.value * n, squares, items)
@@ -97,7 +97,6 @@ def _as_they_vary(value: float, variance: float, groups: int, items: int) -> flo
 
 
 def _with_two_more(groups: int, total: float, squares: float, items: int) -> float:
-    """With two more groups, one wholly right and one wholly wrong."""
     middle = (total + 1) / (groups + 2)
     spread = (squares + 1) / (groups + 2) - middle * middle
     return min(groups * middle * (1 - middle) / spread, float(items))
@@ -142,7 +141,7 @@ def paired_difference(
     groups: Sequence[Hashable],
     confidence: float = 0.90,
 ) -> GroupMean:
-    """The first's group-weighted mean minus the second's, item by item on the same items.
+    """The first's mean minus the second's.
 
     The interval is the one that `method_of` names. Each limit of the default confidence leaves 5 %
     beyond it, as a one-sided test at 5 % does. By exact enumeration and simulation at 50 to 2,000
@@ -237,7 +236,7 @@ def ratio(parts: Sequence[float], wholes: Sequence[float], confidence: float = 0
 
 
 def mean_rows(rows: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """Mean rows of the groups in the order of their first items."""
+    """As `group_means`."""
     place = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     at = np.array([place[name] for name in groups])
     total = np.zeros((len(place), *rows.shape[1:]))
@@ -247,7 +246,7 @@ def mean_rows(rows: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def draw_one_each(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[int]:
-    """Index of one item of each group, independent of the order of the items.
+    """One item of each group, whatever the order of items.
 
     The item with the smallest SHA-256 over seed, group and id is drawn, so that an announced draw
     can be checked without this program. Indices come in the order of the items.
@@ -279,7 +278,7 @@ def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[i
 
 
 def drawn_by_size(seed: str, group: str, size: int, most: int) -> bool:
-    """True for a group that is drawn; `most` is the size of the largest."""
+    """`most` is the largest group's size."""
     ticket = hashlib.sha256("\0".join((seed, group)).encode()).digest()
     return int.from_bytes(ticket) * most < size << 256
 

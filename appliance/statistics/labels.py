@@ -14,11 +14,7 @@ _LEAST: Final = 1e-12
 
 
 def distribution(logs: Sequence[float]) -> list[float]:
-    """The softmax, without overflow.
-
-    Args:
-        logs: logarithm of each label's weight; at least one.
-    """
+    """Softmax of logarithms, without overflow."""
     highest = max(logs)
     weights = [math.exp(value - highest) for value in logs]
     total = sum(weights)
@@ -26,7 +22,7 @@ def distribution(logs: Sequence[float]) -> list[float]:
 
 
 def total(logs: Sequence[float]) -> float:
-    """The logarithm of the sum of exponentials, without overflow; at least one is needed."""
+    """Log-sum-exp, without overflow."""
     highest = max(logs)
     return highest + math.log(math.fsum(math.exp(value - highest) for value in logs))
 
@@ -46,7 +42,7 @@ def blended(one: Sequence[float], other: Sequence[float], weight: float) -> list
 
 
 def prior(other: Sequence[float], weight: float) -> tuple[float, ...]:
-    """A blend's summand of the other distribution for weight * log(one), label by label."""
+    """A blend's summand next to weight * log(one), by label."""
     return tuple((1 - weight) * math.log(max(b, _LEAST)) for b in other)
 
 

@@ -88,7 +88,7 @@ def groups_for_bound(
 
 
 class GroupsNeeded(NamedTuple):
-    """Range of the number of groups; `high` is None where none is known to be enough."""
+    """`high` is None where no number is known to be enough."""
 
     low: int
     likely: int
@@ -187,7 +187,7 @@ def groups_for_floor(
 
 
 def chance_for_bound(bound: float, rate: float, groups: int, delta: float = ALPHA) -> float:
-    """The probability that so many groups certify `bound` where `rate` is true."""
+    """That so many groups certify `bound`."""
     return _power(bound, rate, delta, groups) if groups else 0.0
 
 

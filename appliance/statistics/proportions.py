@@ -45,7 +45,7 @@ def corrected(k: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def trials(value: float, limit: float, confidence: float = 0.95) -> float:
-    """The number of trials with this proportion and this limit of `corrected` next to it."""
+    """The trials behind this limit of `corrected`."""
     if not (0 <= value <= 1 and 0 <= limit <= 1) or value == limit:
         raise ValueError("a proportion and a limit next to it are needed")
     if limit > value:

@@ -20,7 +20,7 @@ def calibration_error(
     groups: Sequence[Hashable],
     bins: int = 10,
 ) -> GroupMean:
-    """Expected calibration error of probabilities over bins of one width, each group alike.
+    """Over bins of one width, each group alike.
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).
     Chance's part of each gap is taken off (Kumar, Liang & Ma, NeurIPS 2019).
@@ -40,7 +40,7 @@ def calibration_error(
 
 
 def _without_chance(sums: _Numbers, *, sure: bool) -> _Numbers:
-    """The sum of the gaps of the bins, from sums of gaps and of their squares, and from counts.
+    """From sums of gaps and of squares, and counts.
 
     Args:
         sure: take each gap as the true one, else its likely part.

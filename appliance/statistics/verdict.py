@@ -29,10 +29,9 @@ class Verdict(NamedTuple):
 
 
 def not_worse(estimate: GroupMean, margin: float, alpha: float = ALPHA) -> Verdict:
-    """Judge a paired difference, candidate minus incumbent, against a margin.
+    """`estimate` is candidate minus incumbent.
 
     Args:
-        estimate: of `groups.paired_difference`.
         alpha: of the needed groups.
     """
     if margin < 0:
@@ -57,7 +56,7 @@ def at_least_fewest(needed: GroupsNeeded | None) -> GroupsNeeded | None:
 
 
 def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
-    """Judge the interval of one mean against a floor that it must reach."""
+    """An interval against a floor."""
     if groups >= FEWEST:
         if low >= floor:
             return "pass"
@@ -67,7 +66,7 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
 
 
 def side_of(estimate: GroupMean) -> Side:
-    """The side that a difference is shown to be on; few groups show none."""
+    """Few groups show none."""
     if estimate.groups >= FEWEST:
         if estimate.interval.low > 0:
             return "better"
@@ -77,7 +76,7 @@ def side_of(estimate: GroupMean) -> Side:
 
 
 def too_few(groups: int) -> str:
-    """The sentence about too few groups to decide anything; "" where they are enough."""
+    """A sentence; "" where there are enough."""
     if groups >= FEWEST:
         return ""
     return (

@@ -72,11 +72,7 @@ class TaskBackend:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Raises as `Backend.prepare`.
-
-        Raises:
-            BadRequest: `task_input_invalid`, `task_parameter`.
-        """
+        """Raises as `Backend.prepare`; BadRequest (`task_input_invalid`, `task_parameter`)."""
         sent = values_of(self.loaded.task, content_of(request))
         asked_for, other = self._asked(request, sent), await self._other(sent)
         if other is not None and asked_for.task.unscored is not None:
@@ -157,7 +153,6 @@ class TaskBackend:
             await prepared.judging.cancel()
 
     def _read(self, output: Output, text: str) -> str:
-        """Raises TaskRefused (`task_answer_invalid`)."""
         if isinstance(output, JsonForm) and output.encoding == "values":
             return json.dumps(values.read(self.loaded.schema, text), ensure_ascii=False)
         return text
@@ -181,7 +176,6 @@ class TaskBackend:
 
 
 async def _judged(prepared: PreparedRequest, last: Delta, written: str) -> Delta:
-    """With the model's judgement if requested; `written` is the answer as the model wrote it."""
     judging = prepared.judging if isinstance(prepared, PreparedTask) else None
     if judging is None or last.about is None:
         return last

@@ -44,7 +44,6 @@ class TaskBackends:
         self._names = names
 
     def cards(self) -> list[ModelCard]:
-        """Available tasks, by id and by name, then the models."""
         models = {card.id: card for card in self._models.cards()}
         entries = self._tasks.entries()
         if self._names is not None:
@@ -86,7 +85,6 @@ class TaskBackends:
         """Raises as `Backends.open`.
 
         Raises:
-            Refused: a check of the task fails.
             Unavailable: `task_model_changed` over another model than the task names.
         """
         if self._tasks.entry(model_id) is None:
@@ -122,7 +120,6 @@ class TaskBackends:
 
 
 def _card(entry: CatalogueEntry, model: ModelCard | None) -> ModelCard:
-    """Its model's card under its own name, or one of its own."""
     if model is None:
         return ModelCard(entry.id, entry.digest, 0, entry.created, form=entry.form)
     return replace(

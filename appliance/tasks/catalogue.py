@@ -28,7 +28,7 @@ KIND = "task"
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """Known facts of a task before it is opened.
+    """A task before it is opened.
 
     Attributes:
         model: "" for a classifier that needs none.
@@ -59,7 +59,7 @@ class Tasks(Protocol):
 
 
 class Drafts:
-    """Tasks that are held in memory, unsigned."""
+    """Unsigned, in memory."""
 
     def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
         self._tasks = tasks
@@ -120,12 +120,12 @@ class Policy(Protocol):
 
 
 def read_artifact(artifact: Artifact) -> LoadedTask:
-    """Read a task from an open directory, without its digest; raises as `loaded.load`."""
+    """Without a digest; raises as `loaded.load`."""
     return load(artifact.prefix, "")
 
 
 def vet(artifact: Artifact) -> VettedWhole[TaskFacts]:
-    """Read a task and keep the facts of its record; raises as `loaded.load`."""
+    """Raises as `loaded.load`."""
     loaded = read_artifact(artifact)
     task, told, objection = loaded.task, labelled.about(loaded), None
     try:

@@ -1,13 +1,13 @@
 """A task whose answers cite the customer's documents, as a backend.
 
 Rules:
-- Passages are searched under the rights of the app that asks, for each request; the first input
-  field is the question. Without a passage the model does not run and the answer is a refusal.
-- An answer leaves whole: a quotation in no passage of this request is removed and counted; an
-  answer without one left is replaced by the refusal.
+- Passages are searched under the app's rights, for each request, by the first input field. Without
+  a passage the model does not run and the answer is a refusal.
+- An answer leaves whole: a quotation in no passage of this request is removed and counted; without
+  one left it is the refusal.
 - With `quotes` the model can write only one sentence of a passage with its number, or the refusal.
 - A passage never begins a line of the prompt, has no mark that looks like ours, and its control
-  tokens are text, so that it cannot pass for the task's own words or for another passage.
+  tokens are text: it cannot pass for the task's words or another passage.
 - The log never has a passage's text, so that removal from a collection is complete. Computed
   prompts are reused under the same rights only.
 """
@@ -86,7 +86,7 @@ class CitedBackend:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Find passages, and render them and the input into the prompt; raises as `TaskBackend`.
+        """Raises as `TaskBackend`.
 
         Raises:
             NotFound: `collection_not_found`, also where the key may read nothing in it.
@@ -170,7 +170,7 @@ class CitedBackend:
 
 
 def packed(passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
-    """The best passages that fit, best first; a longer one is left out, not cut.
+    """The best first; a longer one is left out, not cut.
 
     Args:
         room: tokens, by estimate.
@@ -185,7 +185,7 @@ def packed(passages: Sequence[Passage], room: int) -> tuple[Passage, ...]:
 
 
 def quotations(passages: Sequence[Passage]) -> list[str]:
-    """Each sentence of the passages as an answer quotes it, with the passage's number."""
+    """Sentences as answers quote them, with the passage's number."""
     found: dict[str, None] = {}  # in order, each once
     for number, passage in enumerate(passages, 1):
         for sentence in _SENTENCE_ENDS.split(neutral(passage.text)):
@@ -196,7 +196,7 @@ def quotations(passages: Sequence[Passage]) -> list[str]:
 
 
 def shown(passages: Sequence[Passage]) -> str:
-    """Passages as the model reads them, numbered from 1."""
+    """As the model reads them, numbered from 1."""
     blocks = (_block(number, passage) for number, passage in enumerate(passages, 1))
     return "\n\n".join([_HEAD, *blocks])
 
@@ -211,7 +211,6 @@ def _block(number: int, passage: Passage) -> str:
 def _shown(
     turns: Sequence[Mapping[str, JsonValue]], passages: Sequence[Passage]
 ) -> tuple[dict[str, JsonValue], ...]:
-    """Before the words of the last turn."""
     *before, last = map(dict, turns)
     if passages:
         last = {**last, "content": f"{shown(passages)}\n\n{last['content']}"}

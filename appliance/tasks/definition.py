@@ -43,7 +43,6 @@ class InputField(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         max_chars: longest value; a longer one is refused, never cut.
-        required: whether an app must send it; a missing field is the empty text.
     """
 
     name: _FieldName
@@ -91,7 +90,6 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True, tag_field="form", ta
     Attributes:
         grammar: name of a grammar that was signed with the model.
         collection: documents that the answer must cite; the first input field is the question.
-        passages: most for the model.
         quotes: the answer is only one sentence of a passage with its number, or the refusal.
         refusal: the answer where the documents prove none.
     """
@@ -188,7 +186,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def form_of(task: Task) -> Form:
-    """The form of its answers."""
+    """Of its answers."""
     output = task.output
     match output:
         case LabelForm():
@@ -285,13 +283,13 @@ def check_metric(task: Task) -> None:
 
 
 def prefixes(words: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Pairs of which the first is a prefix of the second, equal ones among them."""
+    """Pairs, the first a prefix of the second, or equal."""
     ordered = sorted(words)
     return [(a, b) for a, b in itertools.pairwise(ordered) if b.startswith(a)]
 
 
 def parse_schema(data: bytes) -> ObjectSchema:
-    """Read the schema of a `fields` task: an object with named properties, and no others.
+    """An object with named properties only.
 
     Keywords that the engine's grammars lack are refused by `enforced.check_form` for an author, and
     as `invalid_schema` for a request.

@@ -84,7 +84,7 @@ def files(
 
 
 def write(directory: Path, made: Mapping[str, bytes]) -> None:
-    """Write a new directory. Raises UsageError: `data_exists` when something is there."""
+    """Raises UsageError (`data_exists`)."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError("data_exists", f"{directory} is there already.")
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def write(directory: Path, made: Mapping[str, bytes]) -> None:
 
 
 def form_of(train: Sequence[Item]) -> Form:
-    """The form of the items' answers: objects are fields, repeated texts are labels."""
+    """Objects are fields, repeated texts are labels."""
     if any(isinstance(item.expected, Mapping) for item in train):
         return "fields"
     found = {item.label for item in train}
@@ -101,7 +101,7 @@ def form_of(train: Sequence[Item]) -> Form:
 
 
 def schema_of(train: Sequence[Item]) -> dict[str, Any]:
-    """The JSON schema of the items' answers: types, short lists of values, lengths."""
+    """Types, short lists of values, lengths."""
     objects = [item.expected for item in train if isinstance(item.expected, Mapping)]
     names = list(dict.fromkeys(name for each in objects for name in each))
     properties = {
@@ -300,7 +300,6 @@ def _system(form: Form, train: Sequence[Item]) -> str:
 
 
 def _text(value: str) -> str:
-    """JSON's escapes are among those of TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -21,7 +21,7 @@ _LINE: Final = 64
 
 
 def constraint(output: JsonForm, schema: ObjectSchema) -> Constraint:
-    """Build the constraint that holds a model to the fields."""
+    """Holds a model to the fields."""
     if output.encoding == "values":
         return Constraint("regex", values.expression(schema))
     return Constraint("json_schema", json.dumps(schema.document))
@@ -35,11 +35,7 @@ def most_tokens(task: Task, schema: ObjectSchema) -> int | None:
 
 
 def check_form(loaded: LoadedTask) -> None:
-    """Refuse a schema with an unenforceable keyword, and a metric of another form.
-
-    Raises:
-        TaskRefused: `task_schema_invalid`, `task_metric_unfit`.
-    """
+    """Raises TaskRefused (`task_schema_invalid`, `task_metric_unfit`)."""
     check_metric(loaded.task)
     output = loaded.task.output
     if not isinstance(output, JsonForm):

@@ -30,7 +30,7 @@ Ends: TypeAlias = Sequence[tuple[str, int]]
 def decided(
     output: JsonForm, schema: ObjectSchema, text: str, decisions: Sequence[Decision]
 ) -> tuple[Decided, ...]:
-    """Decisions of each field that had any, in the order of the text.
+    """In the order of the text.
 
     Args:
         text: of the model, as `decisions` count its bytes; an incomplete text reports nothing.
@@ -66,7 +66,6 @@ def _field(name: str, decisions: Sequence[Decision]) -> Decided:
 
 
 def _finite(value: float, worst: float = FLOOR) -> float:
-    """Within the engine's range; the worst for what is no number."""
     return min(max(value, FLOOR), -FLOOR) if math.isfinite(value) else worst
 
 

@@ -38,11 +38,7 @@ class Example:
 
 
 def values_of(task: Task, content: str) -> dict[str, str]:
-    """The input fields of a user's message.
-
-    Raises:
-        BadRequest: `task_input_invalid`, naming the field.
-    """
+    """Raises BadRequest (`task_input_invalid`), naming the field."""
     sent = object_of(content)
     if sent is None:
         required = [field.name for field in task.input if field.required]
@@ -53,7 +49,7 @@ def values_of(task: Task, content: str) -> dict[str, str]:
 
 
 def checked(task: Task, sent: Mapping[str, JsonValue]) -> dict[str, str]:
-    """The input fields, each within its limit; raises as `values_of`."""
+    """Raises as `values_of`."""
     for name in sent:
         if name not in task.fields:
             raise _refused(task, f"it has no field {name!r}; {_expected(task)}")

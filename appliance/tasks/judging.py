@@ -68,7 +68,6 @@ class Judging:
         return Judged(yes, tokens, cached, self._asked.prompt_tokens)
 
     async def cancel(self) -> None:
-        """End it, or do not begin it."""
         self._cancelled = True
         if self._asked is not None:
             await self.model.cancel(self._asked)

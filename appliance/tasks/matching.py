@@ -60,12 +60,12 @@ class Compare(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def same(expected: str, answer: Answer) -> float:
-    """1 where the answer is the expected text, blanks at its ends aside."""
+    """1 or 0; blanks at the ends aside."""
     return float(answer is not None and nfc(answer).strip() == nfc(expected).strip())
 
 
 def alike(expected: str, answer: Answer) -> float:
-    """1 where both are alike without case, punctuation, English articles and runs of blanks."""
+    """1 or 0; as `normalised`."""
     return float(answer is not None and normalised(answer) == normalised(expected))
 
 
@@ -84,7 +84,7 @@ def pattern(expected: str, answer: Answer) -> float:
     """1 where a regular expression matches the whole answer, in time linear in its length.
 
     Raises:
-        ValueError: it is no regular expression, or takes more than linear time.
+        ValueError: no regular expression, or more than linear time.
     """
     held = _pattern(expected)
     return float(answer is not None and held.is_valid(answer))
@@ -136,7 +136,7 @@ def normalised(text: str) -> str:
 
 
 def nfc(text: str) -> str:
-    """A text in Unicode form NFC."""
+    """Unicode form NFC."""
     return unicodedata.normalize("NFC", text)
 
 

@@ -56,7 +56,7 @@ class TaskNames:
         return None if found is None else (signed.id, found)
 
     def pointer(self, name: str) -> Signed[TaskPointer] | None:
-        """Under the policy in force; None where none holds."""
+        """None where none holds under the policy in force."""
         newest = self._pointers.newest(name)
         if newest is None:
             return None
@@ -78,7 +78,7 @@ class TaskNames:
 
 
 def in_share(pointer: TaskPointer, app: str) -> bool:
-    """True if an app belongs to the share of a canary: by a hash of the app and the canary."""
+    """By a hash of the app and the canary."""
     canary = pointer.canary.digest if pointer.canary else ""
     drawn = hashlib.sha256(f"{pointer.name}/{canary}/{app}".encode()).digest()
     return int.from_bytes(drawn[:8], "big") % 100 < pointer.percent

@@ -14,7 +14,7 @@ SYSTEM: Final = "system"
 
 
 def content_of(request: GenerationRequest) -> str:
-    """The app's input: its one message besides system messages, or its prompt.
+    """The one message besides system messages, or the prompt.
 
     Raises:
         BadRequest: `task_input_invalid`; `task_parameter`, naming the field.
@@ -37,13 +37,12 @@ def content_of(request: GenerationRequest) -> str:
 
 
 def unused(request: GenerationRequest) -> tuple[str, ...]:
-    """Fields besides its input that an app sent and the task does not use."""
+    """Fields that an app sent and the task does not use."""
     given = any(turn.get("role") == SYSTEM for turn in request.messages or ())
     return (SYSTEM,) if given else ()
 
 
 def _check_parameters(request: GenerationRequest) -> None:
-    """`task_parameter` names the field."""
     brought = {
         "tools": request.tools,
         "response_format": request.constraint,

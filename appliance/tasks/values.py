@@ -29,11 +29,7 @@ _MAX_TEXT: Final = 2_000
 
 
 def check(schema: ObjectSchema) -> None:
-    """Check that answers to a schema can be written as values.
-
-    Raises:
-        TaskRefused: `task_schema_invalid`, naming the property.
-    """
+    """Raises TaskRefused (`task_schema_invalid`), naming the property."""
     for name in schema.names:
         try:
             found = schema.of(name)
@@ -62,10 +58,10 @@ def expression(schema: ObjectSchema) -> str:
 
 
 def write(schema: ObjectSchema, answer: Mapping[str, JsonValue]) -> str:
-    """The values of an answer, one a line.
+    """One value a line.
 
     Raises:
-        TaskRefused: `task_answer_unfit` when the lines would not give the answer again.
+        TaskRefused: `task_answer_unfit`: the lines would not give the answer again.
     """
     text = "\n".join(_written(answer.get(name)) for name in schema.names)
     if not re.fullmatch(expression(schema), text) or read(schema, text) != dict(answer):
@@ -77,11 +73,7 @@ def write(schema: ObjectSchema, answer: Mapping[str, JsonValue]) -> str:
 
 
 def read(schema: ObjectSchema, text: str) -> dict[str, Scalar]:
-    """The answer of lines of values.
-
-    Raises:
-        TaskRefused: `task_answer_invalid` when they do not match `expression`.
-    """
+    """Raises TaskRefused (`task_answer_invalid`): the lines do not match `expression`."""
     lines, names = text.split("\n"), schema.names
     if len(lines) != len(names):
         raise _unread(f"{len(lines)} lines for {len(names)} fields")

@@ -45,7 +45,6 @@ class TaskWriter:
         """None where the task is not here or took more than the pieces.
 
         Raises:
-            Refused: a check of the task fails.
             TaskRefused: `task_answer_invalid`.
         """
         entry = next((entry for entry in self.tasks.entries() if entry.digest == digest), None)

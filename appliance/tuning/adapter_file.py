@@ -31,7 +31,7 @@ Matrices = Mapping[str, NDArray[np.float32]]
 
 
 def zeros(facts: GgufFacts, rank: int) -> Matrices:
-    """Matrices of an adapter that changes nothing, at the cost of any of its rank."""
+    """An adapter that changes nothing, as costly as any."""
     found = {}
     for name, tensor in facts.tensors.items():
         if name.startswith("blk.") and name.split(".")[2] in LINEAR and name.endswith(".weight"):
@@ -42,7 +42,7 @@ def zeros(facts: GgufFacts, rank: int) -> Matrices:
 
 
 def write(matrices: Matrices, *, architecture: str, name: str, alpha: float) -> bytes:
-    """The file's bytes. Raises TuningRefused: `tuning_not_finite` for a number beyond 16 bits."""
+    """Raises TuningRefused: `tuning_not_finite` for a number beyond 16 bits."""
     pairs = {
         "general.type": _text("adapter"),
         "general.architecture": _text(architecture),

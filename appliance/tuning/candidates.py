@@ -45,7 +45,7 @@ class DevCandidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates.
+    """All candidates.
 
     Attributes:
         found: the simplest first.
@@ -63,10 +63,9 @@ class Candidates:
         return max(each, key=lambda kind: (each[kind], -ORDER.index(kind)))
 
     def told(self) -> list[TunedCandidate]:
-        """Each with its interval, and compared with the first.
+        """Each, compared with the first.
 
-        The first is the untuned model where it was measured, else the simplest candidate. Beside
-        the metric is the plain mean over items.
+        The first is the untuned model where measured, else the simplest candidate.
         """
         named = [(one.kind, one.outcomes, one.weight) for one in self.found]
         every = [(UNTUNED, self.untuned, None), *named] if self.untuned else named
@@ -102,13 +101,12 @@ def candidates(
     shares: Sequence[Sequence[float]],
     untuned: Sequence[Outcome] = (),
 ) -> Candidates:
-    """The candidates of a task.
+    """Outcomes are on `dev`.
 
     Args:
         learned: items that the model was tuned to.
-        model: its outcomes on `dev`, as it serves.
+        model: its outcomes as it serves.
         shares: its distributions there; empty for another form.
-        untuned: outcomes of the untuned model, for another form.
     """
     tuned = DevCandidate("model", tuple(model))
     task, output = loaded.task, loaded.task.output
@@ -140,11 +138,7 @@ def best_label(output: LabelForm, shares: Sequence[float]) -> str:
 def outcome(
     task: Task, item: Item, answer: str | None, shares: Sequence[tuple[str, float]] = ()
 ) -> Outcome:
-    """Score an answer.
-
-    Args:
-        shares: labels with their probabilities.
-    """
+    """Score an answer; `shares` are labels' probabilities."""
     return asking.outcome(task, item, answer, CandidateReply(answer, "", 0.0, shares=shares))
 
 

@@ -48,7 +48,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Gap:
-    """Mean loss a token of both sides; `error` is the difference's standard error, in pairs."""
+    """Mean losses a token; `error`: the paired difference's standard error."""
 
     trained: float
     served: float
@@ -64,11 +64,9 @@ class Gap:
 
 
 def check_tokens(trained: Sequence[TokenRow], rendered: Sequence[TokenRow], reported: str) -> None:
-    """Refuse rows that the server would render another way.
+    """Refuse rows that the server would render differently.
 
     Args:
-        trained: as the trainer got them.
-        rendered: by the server, again.
         reported: digest of the rows that the trainer read.
 
     Raises:
@@ -98,7 +96,7 @@ def check_base(trained: str, served: str) -> None:
 
 
 def gap(trained: Sequence[Scored], served: Sequence[Scored]) -> Gap:
-    """Means over all tokens; different numbers of them raise `tuning_tokens_differ`."""
+    """Different numbers of tokens raise `tuning_tokens_differ`."""
     ours, theirs = (np.array([n for one in side for n in one.nats]) for side in (trained, served))
     if ours.shape != theirs.shape:
         message = f"The trainer scored {len(ours)} tokens, and the server {len(theirs)}."
@@ -110,11 +108,7 @@ def gap(trained: Sequence[Scored], served: Sequence[Scored]) -> Gap:
 
 
 def check_gap(found: Gap, what: str) -> None:
-    """Refuse two sides that do not compute the same.
-
-    Raises:
-        TuningRefused: `tuning_nll_gap`; a loss that is no number is one, too.
-    """
+    """Refuse another computation, or a loss that is no number: TuningRefused (`tuning_nll_gap`)."""
     if not found.nats <= found.most:
         raise TuningRefused(
             "tuning_nll_gap",
@@ -126,10 +120,7 @@ def check_gap(found: Gap, what: str) -> None:
 def check_greedy(
     rows: Sequence[TokenRow], trained: Sequence[Scored], served: Sequence[Scored]
 ) -> int:
-    """Refuse a server that prefers another token where the trainer is sure.
-
-    Returns:
-        Number of sure places.
+    """Returns the number of sure places.
 
     Raises:
         TuningRefused: `tuning_greedy_differs`, naming the row and the place.
@@ -152,9 +143,6 @@ def check_greedy(
 
 def check_stops(ends: Sequence[tuple[str, bool]]) -> float:
     """Refuse an adapter whose answers do not end; returns the share that does.
-
-    Args:
-        ends: each item's id, and whether its answer ended by itself.
 
     Raises:
         TuningRefused: `tuning_not_stopping`.

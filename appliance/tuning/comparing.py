@@ -20,7 +20,7 @@ _DIGITS: Final = 12
 
 @dataclass(frozen=True)
 class TuningDifference:
-    """A difference, with its value in each tuning."""
+    """A difference: its value in each tuning."""
 
     name: str
     values: tuple[str, ...]
@@ -46,7 +46,6 @@ class PairedTunings:
 
     Attributes:
         reason: why they are not comparable; "" where they are.
-        left_out: items that only one answered.
         found: comparisons by subject: the tuned models; the best candidates, where one is of
             another kind; each field of the tuned models.
     """
@@ -71,12 +70,12 @@ def differing(results: Sequence[TrainingRecord]) -> list[TuningDifference]:
 
 
 def same_dev(results: Sequence[TrainingRecord]) -> bool:
-    """True if all were measured on as many items of dev of one dataset, so on the same."""
+    """True for as many items of one dataset: the same."""
     return len({(each.data.digest, each.data.dev) for each in results}) == 1
 
 
 def paired(sides: Sequence[ComparedTuning]) -> list[PairedTunings]:
-    """Each tuning minus the first one."""
+    """Each minus the first."""
     first, *others = sides
     confidence = 1 - 0.05 / len(others)
     return [_pair(one, first, confidence) for one in others]
@@ -113,7 +112,7 @@ def _pair(one: ComparedTuning, first: ComparedTuning, confidence: float) -> Pair
 
 
 def _apart(ours: DevOutcomes, theirs: DevOutcomes) -> str:
-    """The reason why two were not measured on the same; empty where they were."""
+    """Empty where both were measured on the same."""
     if (ours.data, ours.split) != (theirs.data, theirs.split):
         return f"their datasets differ: {ours.data[:_DIGITS]} and {theirs.data[:_DIGITS]}"
     if (ours.task, ours.rules) != (theirs.task, theirs.rules):

@@ -48,10 +48,9 @@ def part(rows: Sequence[TokenRow], share: float) -> tuple[TokenRow, ...]:
 
 
 def more_helps(points: Sequence[LearningPoint]) -> tuple[Help, RowsDoubled]:
-    """Judge whether more rows would help, and by which evidence.
+    """Judge by the last doubling.
 
-    Half of the rows to all of them is one doubling; a curve gains less with each, so this one's
-    gain bounds the next one's.
+    A curve gains less with each, so this one's gain bounds the next one's.
     """
     by_share = {point.share: point for point in points}
     if not {0.5, 1.0} <= by_share.keys():

@@ -46,7 +46,7 @@ class DevOutcomes(msgspec.Struct, frozen=True):
     fields: dict[str, dict[str, str]] = {}
 
     def outcomes(self, kind: str, items: Collection[str], field: str = "") -> list[Outcome]:
-        """Outcomes on these items, for comparison; their names stand for them.
+        """For comparison; items are named by digests.
 
         Args:
             field: of the answer; "" for the metric of the whole.
@@ -64,7 +64,7 @@ class DevOutcomes(msgspec.Struct, frozen=True):
 
 
 def kept(loaded: LoadedTask, data: str, made: Candidates) -> DevOutcomes:
-    """Outcomes that a tuning measured on dev, of a dataset by its digest."""
+    """`data` is the dataset's digest."""
     every: dict[str, tuple[Outcome, ...]] = {one.kind: one.outcomes for one in made.found}
     if made.untuned:
         every[UNTUNED] = made.untuned
@@ -92,7 +92,7 @@ def kept(loaded: LoadedTask, data: str, made: Candidates) -> DevOutcomes:
 
 
 def read(directory: Path, sha256: str | None) -> DevOutcomes | str:
-    """The outcomes of a tuning, or why there are none, as the rest of a sentence about it.
+    """Or why there are none, as the rest of a sentence.
 
     Args:
         directory: `DATA/tuning/JOB`.

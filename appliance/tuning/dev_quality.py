@@ -24,7 +24,7 @@ from appliance.tuning.served import Served
 
 @dataclass(frozen=True)
 class DevMeasured:
-    """Answers to the items of dev.
+    """Answers on dev.
 
     Attributes:
         shares: distributions over the labels; empty for another form.
@@ -43,10 +43,10 @@ async def measured(
     items: Sequence[Item],
     rows: Sequence[TokenRow],
 ) -> DevMeasured:
-    """Answer items, whose `rows` these are.
+    """Measure `rows` of items.
 
     Args:
-        adapter: its digest, loaded in the worker; "" for the untuned model.
+        adapter: digest of the loaded one; "" for the untuned model.
     """
     output, form = loaded.task.output, form_of(loaded)
     if isinstance(output, LabelForm):
@@ -63,7 +63,7 @@ async def measured(
 
 
 def form_of(loaded: LoadedTask) -> AdapterForm | None:
-    """Form that holds the answers of a task of fields; None for another form."""
+    """None unless answers are fields."""
     output = loaded.task.output
     if not isinstance(output, JsonForm):
         return None
@@ -73,7 +73,7 @@ def form_of(loaded: LoadedTask) -> AdapterForm | None:
 async def rehearsal(
     served: Served, adapter: str, loaded: LoadedTask, rows: Sequence[TokenRow]
 ) -> None:
-    """Repeat a measurement's requests to the engine, to time them.
+    """Time a measurement's requests.
 
     Fields get as many tokens as they should have, for both models.
     """

@@ -18,11 +18,7 @@ from appliance.tuning.served import Served
 
 
 async def stop_token(served: Served) -> int:
-    """The token that the chat template puts after an answer.
-
-    Raises:
-        TuningRefused: `tuning_tokens_differ` when the template writes an answer differently.
-    """
+    """Raises TuningRefused (`tuning_tokens_differ`): the template writes an answer differently."""
     turns = ({"role": "user", "content": "a"},)
     prompt, answer = await served.conversation(turns), await served.text("b")
     whole = await served.conversation((*turns, {"role": "assistant", "content": "b"}))

@@ -52,13 +52,10 @@ def export(
     files: Mapping[str, bytes],
     outcomes: bytes,
 ) -> Path:
-    """Write adapter, task and outcomes, all or nothing; returns the adapter's directory.
+    """Write all or nothing; returns the adapter's directory.
 
     Args:
         directory: `DATA/tuning/JOB`.
-        data: the adapter's file.
-        files: of its task.
-        outcomes: `dev_outcomes.FILE`.
 
     Raises:
         TuningRefused: `tuning_checkpoint` when the disk refuses.
@@ -105,11 +102,7 @@ def quality(task: definition.Task, outcomes: Sequence[Outcome]) -> DevQuality:
 
 
 def checks(proof: AdapterProof, base_gap: float, lost: Forgotten, most: float) -> TuningChecks:
-    """Collect the proof's measurements.
-
-    Args:
-        most: allowed loss on texts besides the task, in nats a token.
-    """
+    """Collect measurements; `most` is the allowed loss besides the task, in nats a token."""
     return TuningChecks(
         token_ids=True,
         nll_gap=proof.gap.nats,
@@ -137,7 +130,7 @@ def sources(
     model: VerifiedModel,
     judged: int,
 ) -> TrainingSources:
-    """All that the adapter follows from: base, task, data, settings, and each seed's losses.
+    """All that the adapter follows from.
 
     Args:
         judged: learned groups that judge later under another name.

@@ -37,7 +37,7 @@ class Forgotten:
 
 
 async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenRow, ...]:
-    """The texts in tokens, without those of a single token.
+    """Without texts of a single token.
 
     Args:
         begin: the token that begins a text, None where the model has none.
@@ -53,7 +53,7 @@ async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenR
 
 
 async def forgotten(served: Served, adapter: str, rows: Sequence[TokenRow]) -> Forgotten:
-    """Measure the loss of the texts by a loaded adapter, named by its digest."""
+    """By a loaded adapter, named by its digest."""
     return compared(await served.scores(rows), await served.scores(rows, adapter))
 
 

@@ -55,13 +55,10 @@ def texts(rows: Sequence[TokenRow]) -> list[list[int]]:
 async def learning(
     served: Served, subject: EvaluationSubject, stop: int, dev: Sequence[TokenRow]
 ) -> tuple[TokenRow, ...]:
-    """The rows of train that a matrix is made of; none where train has none.
+    """Rows for a matrix; raises as `examples.rows`.
 
     Args:
         dev: rows that choose among files; none of them may be here.
-
-    Raises:
-        EvaluationRefused, TaskRefused: as `examples.rows`.
     """
     asked = {row.prompt for row in dev}
     found: list[TokenRow] = []

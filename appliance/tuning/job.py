@@ -56,7 +56,7 @@ _SLACK: Final = 3 << 30  # address space that is mapped and never touched
 
 
 class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
-    """Trains adapters."""
+    """The job."""
 
     name: ClassVar[str] = "tune"
     form = TuneWanted
@@ -194,7 +194,6 @@ class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
         return AdapterTuned.model_validate({"answer": answer, **said, "adapter": str(path)})
 
     def _order(self, read: TrainingItems, facts: GgufFacts, chosen: TuneSettings) -> TrainingOrder:
-        """Raises TuningRefused for rows that would teach otherwise."""
         read.check(chosen.longest)
         return TrainingOrder(
             settings=chosen,

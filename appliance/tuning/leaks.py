@@ -14,7 +14,7 @@ from appliance.datasets.sealing import SEALED
 
 
 def groups_seen(data: Dataset, learned: Sequence[Item]) -> int:
-    """Count the groups of learned items that hold the very texts of a group that judges later."""
+    """Learned groups with the very texts of a group that judges later."""
     name = data.manifest.name
     parts = list(data.seal.parts.values()) if data.seal else []
     parts += [sealing.describe(name, data.splits.get(split, ())) for split in SEALED]

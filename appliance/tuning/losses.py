@@ -34,7 +34,7 @@ class RunLosses:
 
 
 def write(path: Path, points: Sequence[LossAt], *, again: bool = False) -> None:
-    """Add steps to the file of a run. Raises OSError.
+    """Add steps. Raises OSError.
 
     Args:
         again: replace the file's content.
@@ -45,13 +45,13 @@ def write(path: Path, points: Sequence[LossAt], *, again: bool = False) -> None:
 
 
 def read(directory: Path) -> list[RunLosses]:
-    """The runs of a tuning, the last one written at the end; empty without any."""
+    """Runs, the last written at the end."""
     found = sorted(directory.glob(f"*{SUFFIX}"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     return [RunLosses(path.name.removesuffix(SUFFIX), _points(path.read_bytes())) for path in found]
 
 
 def thinned(points: Sequence[LossAt], most: int = SHOWN) -> tuple[LossAt, ...]:
-    """At most about so many steps, evenly apart: the last one, and all that measured dev, stay."""
+    """About `most` steps; the last one, and all that measured dev, stay."""
     apart = max(1, -(-len(points) // most))
     last = len(points) - 1
     return tuple(

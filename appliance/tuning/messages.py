@@ -79,7 +79,7 @@ class TrainingStep(msgspec.Struct, tag="step", frozen=True):
 
 
 class TrainerCheckpoint(msgspec.Struct, tag="checkpoint", frozen=True):
-    """All state to resume after this step."""
+    """State to resume after this step."""
 
     step: int
     data: bytes
@@ -93,7 +93,7 @@ class FloatMatrix(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, tag="done", frozen=True):
-    """The best matrices on dev, and their scores there as they are exported.
+    """The best matrices, and their scores as exported.
 
     Attributes:
         best: the step after which they were taken.

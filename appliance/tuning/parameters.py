@@ -50,18 +50,13 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Evaluated(self.task, self.data, name, limit=limit)
 
     def base_of(self, task: definition.Task) -> str:
-        """The named base, or else the task's model. Raises TuningRefused (`tuning_invalid`)."""
+        """The named base, or the task's model. Raises TuningRefused (`tuning_invalid`)."""
         if not self.base and task.candidate.kind == "classifier":
             raise TuningRefused("tuning_invalid", "A classifier answers for the task: name a base.")
         return self.base or task.candidate.model
 
     def definition(self) -> definition.Task:
-        """Read only the definition of the task.
-
-        Raises:
-            TaskRefused: it cannot be read as one.
-            TuningRefused: `tuning_invalid` where there is none.
-        """
+        """Raises TaskRefused; TuningRefused (`tuning_invalid`) where there is none."""
         try:
             text = at_rest.read(Path(self.task) / definition.FILE)
         except OSError as error:
@@ -71,7 +66,7 @@ class TuneWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(wanted: TuneWanted) -> None:
-    """Check counts. Raises TuningRefused (`tuning_invalid`)."""
+    """Raises TuningRefused (`tuning_invalid`)."""
     counts = 1 <= wanted.seeds <= 16 and wanted.limit >= 0 and wanted.dev >= 1
     if not (counts and 0 < wanted.most_forgotten < math.inf):
         raise TuningRefused(

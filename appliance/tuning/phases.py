@@ -65,7 +65,7 @@ class Proved:
 
 
 async def proved(run: TuningRun, served: Served) -> Proved:
-    """Train each seed, and prove that the best one serves as it was trained.
+    """Train each seed, and prove the best.
 
     Args:
         served: reproducible.
@@ -95,7 +95,7 @@ async def proved(run: TuningRun, served: Served) -> Proved:
 async def on_dev(
     run: TuningRun, served: Served, data: bytes, *, beside: bool = True
 ) -> DevMeasured:
-    """Measure an adapter on dev.
+    """Measure an adapter.
 
     Args:
         served: as for apps.
@@ -114,7 +114,7 @@ async def on_dev(
 async def fewer_rows(
     run: TuningRun, served: Served, untrained: Sequence[Scored]
 ) -> list[curve.LearningPoint]:
-    """Measure shares of the rows on dev, as they serve, with the first seed."""
+    """With the first seed, as served."""
     if not run.wanted.curve:
         return []
     points = []

@@ -62,7 +62,7 @@ class MemoryPlan:
 
 
 def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
-    """Numbers of an adapter's matrices."""
+    """Of its matrices."""
     heads, shared = facts.n_head * facts.head_dim_k, facts.n_head_kv * facts.head_dim_k
     width, inner = facts.n_embd, _inner(facts)
     sums = (width + heads) + 2 * (width + shared) + (heads + width) + 3 * (width + inner)
@@ -70,7 +70,7 @@ def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
 
 
 def memory(facts: GgufFacts, settings: TuneSettings, server: int) -> MemoryPlan:
-    """Estimate the memory of a tuning, next to the bytes of the worker."""
+    """`server`: bytes of the worker."""
     sizes = {name: math.prod(tensor.shape) for name, tensor in facts.tensors.items()}
     linear = sum(size for name, size in sizes.items() if name.startswith("blk."))
     pairs = adapter_numbers(facts, settings)
@@ -140,7 +140,7 @@ class MeasuredPace:
 def work(
     rows: Sequence[TokenRow], dev: Sequence[TokenRow], settings: TuneSettings, seeds: int = 1
 ) -> Work:
-    """The work of these rows if training does not stop early."""
+    """If training does not stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)
     each = batches.computed(rows, prefix, settings.tokens, settings.batch, settings.seed)

@@ -25,7 +25,7 @@ _SAMPLE: Final = 12
 
 @dataclass(frozen=True)
 class Tried:
-    """Measurements of the first phase, in seconds.
+    """First phase, in seconds.
 
     Attributes:
         read: of the rows and the scores of the untrained model and the other texts.
@@ -38,7 +38,7 @@ class Tried:
 
 
 async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
-    """Time a few rows of the whole work, except the measurement on dev.
+    """Time a few rows of all but the measurement on dev.
 
     Args:
         served: reproducible.
@@ -64,12 +64,7 @@ async def tried(run: TuningRun, served: Served, begun: float) -> Tried:
 
 
 async def planned(run: TuningRun, served: Served, before: Tried) -> TuningPlanned:
-    """Estimate work and memory.
-
-    Args:
-        served: as for apps.
-        before: result of the first phase.
-    """
+    """Estimate work and memory; `served` is as for apps."""
     order, found = run.order, before.trial
     computed = plan.work(order.rows, order.dev, order.settings, run.wanted.seeds)
     needs = run.parts.memory(run.model.facts, order.settings)

@@ -29,7 +29,7 @@ Busy = Callable[[], bool]
 
 
 def check_set(directory: Path) -> None:
-    """Refuse to train without the tuning set: TuningRefused (`tuning_set_missing`)."""
+    """Without the set: TuningRefused (`tuning_set_missing`)."""
     if not (directory / PACKAGE / "version.py").is_file():
         raise TuningRefused(
             "tuning_set_missing", f"There is no tuning set in {directory}: tuning needs it."
@@ -40,7 +40,7 @@ def check_set(directory: Path) -> None:
 async def trainer(
     base: Sealed, order: messages.TrainingOrder, directory: Path, busy: Busy = lambda: False
 ) -> AsyncIterator[AsyncIterator[messages.FromTrainer]]:
-    """A trainer, and its messages up to the last.
+    """A trainer's messages.
 
     Args:
         directory: of the tuning set.

@@ -54,12 +54,11 @@ async def prove(
     trained: Sequence[Score],
     form: AdapterForm | None = None,
 ) -> AdapterProof:
-    """Compare the served adapter with the trainer.
+    """Compare with the trainer.
 
     Args:
         served: reproducible.
         adapter: its digest, loaded in the worker.
-        rows: of dev, which the trainer scored.
         form: of the answers; None for free text.
 
     Raises:
@@ -85,7 +84,7 @@ async def ends(
     scored: Sequence[Scored],
     form: AdapterForm | None = None,
 ) -> list[tuple[str, bool]]:
-    """For each row its item, and whether the model's answer ends."""
+    """By row, its item and whether its answer ends."""
     others = [row for row, score in zip(rows, scored, strict=True) if not score.written]
     if form is None:
         ended = [end for _, end in await served.answers(others, adapter)]
@@ -97,6 +96,6 @@ async def ends(
 
 
 async def rehearsed(served: Served, adapter: str, rows: Sequence[TokenRow]) -> None:
-    """Repeat the requests of `prove` to the engine, to time them."""
+    """Time the requests of `prove`."""
     await served.scores(rows, adapter)
     await served.answers(rows[::_WRITTEN], adapter, slack=0)  # a tuned model ends by itself

@@ -80,7 +80,6 @@ class _Answered:
     """A model's results on dev.
 
     Attributes:
-        tokens_s: of prompts and answers.
         learning: rows of train for an importance matrix, if requested.
     """
 
@@ -92,8 +91,6 @@ class _Answered:
 
 @dataclass(frozen=True)
 class _QuantizedFile:
-    """A made file, as a worker takes it."""
-
     sealed: SealedFile
     facts: GgufFacts
 
@@ -231,7 +228,7 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     async def _answers(
         self, weights: Weights, subject: EvaluationSubject, learning: bool = False
     ) -> _Answered:
-        """`learning`: with the rows of train that a matrix is made of."""
+        """`learning`: with rows for a matrix."""
         parts = self._parts
         async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
             stop = await examples.stop_token(served)
@@ -337,7 +334,6 @@ def _mapped(sealed: Sealed) -> Iterator[mmap.mmap]:
 
 
 def _keep(directory: Path, sealed: SealedFile) -> None:
-    """Raises TuningRefused (`tuning_checkpoint`) when the disk refuses."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         fd = sealed.reopen()

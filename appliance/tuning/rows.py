@@ -41,7 +41,7 @@ class TokenRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 def digest(rows: Sequence[TokenRow]) -> str:
-    """SHA-256 over the ids of all rows, in their order, and over which of them are learned."""
+    """SHA-256 of all ids in order, and which are learned."""
     hashed = hashlib.sha256()
     for row in rows:
         for part in (row.prompt, row.answer):
@@ -51,7 +51,7 @@ def digest(rows: Sequence[TokenRow]) -> str:
 
 
 def common_prefix(rows: Sequence[TokenRow]) -> int:
-    """Leading tokens that all prompts share; at least one token of each is left."""
+    """At least one token of each prompt is left."""
     if not rows:
         return 0
     shortest = min((row.prompt for row in rows), key=len)

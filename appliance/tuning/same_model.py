@@ -17,7 +17,7 @@ OF_THE_TYPE: Final = frozenset({"general.file_type", "general.quantization_versi
 
 
 def identity(data: bytes | mmap.mmap) -> dict[str, str]:
-    """Digests of each header pair, and of the tensors' names and shapes. Raises GgufRejected."""
+    """Digests of header pairs, and of tensors' names and shapes. Raises GgufRejected."""
     reader = Reader(data, len(data))
     header = read_header(reader)
     tensors = read_tensors(reader, header)
@@ -29,11 +29,7 @@ def identity(data: bytes | mmap.mmap) -> dict[str, str]:
 
 
 def check(source: dict[str, str], made: dict[str, str]) -> str:
-    """Refuse a file that differs in more than its weights; returns one digest of the rest.
-
-    Raises:
-        TuningRefused: `quantize_changed`, naming the first pair.
-    """
+    """Return one digest of all but the weights, or raise TuningRefused (`quantize_changed`)."""
     changed = sorted(k for k in source.keys() | made.keys() if source.get(k) != made.get(k))
     if changed:
         raise TuningRefused("quantize_changed", f"The new file differs in {changed[0][:100]}.")

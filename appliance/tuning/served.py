@@ -49,7 +49,7 @@ class Weights(Protocol):
 
 
 def settings(longest: int, *, reproducible: bool) -> ModelConfig:
-    """Settings that load the base for rows of at most this many tokens."""
+    """`longest`: most tokens of a row."""
     each = longest + 2 * SLACK
     if reproducible:
         return ModelConfig(n_ctx=each, slots=_SLOTS, reproducible=True, kept_prefixes=0)
@@ -57,7 +57,7 @@ def settings(longest: int, *, reproducible: bool) -> ModelConfig:
 
 
 def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
-    """Memory of the worker with an adapter of this many bytes, in its larger mode."""
+    """Of a worker in its larger mode, with an adapter."""
     modes = (settings(longest, reproducible=mode) for mode in (True, False))
     found = (estimate(model, config, variant.name, variant.wrong) for config in modes)
     return replace(max(found, key=lambda one: one.total), adapters=2 * adapter_bytes)
@@ -91,7 +91,7 @@ class Served:
         """Ready for the next answer.
 
         Args:
-            constrained: for an answer that follows a grammar, without room for reasoning.
+            constrained: a grammar follows, without room for reasoning.
         """
         talk = tuple(map(dict, turns))
         asked = _asked(messages=talk, thinking=False if constrained else None)
@@ -143,11 +143,7 @@ class Served:
     async def formed(
         self, rows: Sequence[TokenRow], form: Constraint, most: int | None, adapter: str = ""
     ) -> list[str | None]:
-        """Generate in a form, as an app gets it; None where the answer does not end.
-
-        Args:
-            most: tokens of an answer; None for the rest of the context.
-        """
+        """As an app gets it; None where the answer does not end."""
         whole = self._worker.ready.n_ctx
 
         async def one(row: TokenRow) -> str | None:
@@ -195,10 +191,7 @@ class Served:
 async def serving(
     model: Weights, longest: int, variant: Variant, threads: int, *, reproducible: bool = True
 ) -> AsyncIterator[Served]:
-    """The base in a worker, until the block is left.
-
-    Args:
-        reproducible: for comparison with the trainer; else as for apps.
+    """The base in a worker.
 
     Raises:
         StateRefused: the worker's code when the model does not load.

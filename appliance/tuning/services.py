@@ -23,7 +23,6 @@ class TuningParts:
 
     Attributes:
         seal: verifies a model and holds it in sealed memory.
-        busy: whether requests run; the trainer waits for them.
     """
 
     directory: Path

@@ -46,10 +46,9 @@ class Taught:
 def taught(
     loaded: LoadedTask, data: Dataset, answers: Mapping[str, Outcome], teacher: str
 ) -> Taught:
-    """The unlabelled items that a teacher answered, and what is dropped.
+    """Items from a teacher's answers by item id.
 
     Args:
-        answers: by item id.
         teacher: its digest, or the identity of an engine elsewhere.
     """
     form = _Form(loaded)
@@ -83,7 +82,7 @@ def taught(
 
 
 def with_taught(data: Dataset, found: Taught, said: str) -> Dataset:
-    """The next version of a dataset, with these items in `train`.
+    """The dataset's next version.
 
     Args:
         said: appended to its manifest's description of items.

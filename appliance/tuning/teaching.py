@@ -85,15 +85,13 @@ class TeachWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class _Teacher:
-    """The teacher and its items."""
-
     loaded: LoadedTask
     held: tuple[Item, ...]
     unlabelled: tuple[Item, ...]
 
 
 class Teaching(JobKind[TeachWanted, DatasetTaught]):
-    """Lets a model answer unlabelled items.
+    """The job.
 
     Args:
         parts: with `DATA/teaching` as `directory`.
@@ -180,7 +178,6 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
         one: _Teacher,
         items: Sequence[Item],
     ) -> list[Outcome]:
-        """Kept as they come."""
         task = one.loaded.task
         tasks = TaskBackends(self._parts.backends, Drafts({task.id: one.loaded}))
         inference, slots = self._parts.inference(tasks), tasks.slots(task.id)

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """A kept step: its loss, and the loss on dev where it was measured."""
+    """A kept step."""
 
     step: int
     loss: float
@@ -77,42 +77,29 @@ class _CheckpointMeta(msgspec.Struct):
 
 @dataclass(frozen=True)
 class SeedFiles:
-    """The files of one seed, in the directory of the job.
-
-    Attributes:
-        of: distinguishes it from another run of the seed.
-    """
+    """One seed's files."""
 
     directory: Path
     seed: int
     of: str = ""
 
     def done(self) -> Trained | None:
-        """None unless trained to the end. Raises TuningRefused (`tuning_checkpoint`)."""
+        """None unless trained to the end; TuningRefused (`tuning_checkpoint`), as all here."""
         return self._read(_DONE, Trained)
 
     def keep_done(self, trained: Trained) -> None:
-        """Keep the result, and drop the checkpoint."""
+        """Drops the checkpoint."""
         self._write(_DONE, msgspec.msgpack.encode(trained))
         self._path(_CHECKPOINT).unlink(missing_ok=True)
 
     def kept(self) -> "_CheckpointMeta | None":
-        """The last checkpoint. Raises TuningRefused (`tuning_checkpoint`)."""
         return self._read(_CHECKPOINT, _CheckpointMeta)
 
     def keep(self, kept: "_CheckpointMeta") -> None:
-        """Replace the last checkpoint. Raises TuningRefused (`tuning_checkpoint`)."""
         self._write(_CHECKPOINT, msgspec.msgpack.encode(kept))
 
     def tell(self, steps: Sequence[Curve], *, again: bool = False) -> None:
-        """Add the losses of steps to those that people watch.
-
-        Args:
-            again: remove the earlier ones first.
-
-        Raises:
-            TuningRefused: `tuning_checkpoint` when the disk refuses.
-        """
+        """Add losses for people; `again` replaces earlier ones."""
         points = [losses.LossAt(one.step, one.loss, one.dev) for one in steps]
         with self._on_disk("losses"):
             losses.write(self._path(_LOSSES), points, again=again)
@@ -142,7 +129,7 @@ class SeedFiles:
 
 
 def held(scores: Sequence[messages.Score]) -> list[Scored]:
-    """The trainer's scores, without the tokens that it prefers."""
+    """Without the preferred tokens."""
     return [Scored(score.nats, ()) for score in scores]
 
 
@@ -156,12 +143,11 @@ async def train(
     report: Report,
     busy: Busy = lambda: False,
 ) -> Trained:
-    """Train one seed, or take up where it was.
+    """Train one seed, or resume.
 
     Args:
         directory: of the tuning set.
         untrained: the server's scores of `order.frozen`.
-        busy: whether requests run, for which the trainer waits.
 
     Raises:
         TuningRefused: the trainer's code; `tuning_base_differs`, `tuning_tokens_differ`,
@@ -222,7 +208,7 @@ class Trial:
 
 
 async def trial(base: Sealed, order: TrainingOrder, directory: Path, report: Report) -> Trial:
-    """Take a few real steps, and keep nothing."""
+    """A few real steps; keeps nothing."""
     report(_READING, 0, 0)
     steps: list[TrainingStep] = []
     begun, begin, peak = time.monotonic(), 0.0, 0

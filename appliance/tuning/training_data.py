@@ -40,7 +40,7 @@ class TrainingItems:
         rows.check(every, stop=self.stop, begin=self.begin, longest=longest)
 
     def frozen(self) -> tuple[TokenRow, ...]:
-        """Text that rows do not share, of which each token is scored: `_FROZEN` tokens or all.
+        """`_FROZEN` tokens of text, or all.
 
         Text that rows share would count once for each row.
         """
@@ -55,11 +55,7 @@ class TrainingItems:
 
 
 async def read(served: Served, subject: EvaluationSubject, dev: tuple[Item, ...]) -> TrainingItems:
-    """The rows of both splits; the subject has the items of train.
-
-    Raises:
-        TuningRefused: `tuning_rows` when there are too few.
-    """
+    """Rows of both splits, `train` from the subject. Raises TuningRefused (`tuning_rows`)."""
     stop, begin = await examples.stop_token(served), await served.begin()
     learned = await examples.rows(served, subject.loaded, subject.items, stop)
     chosen = await examples.rows(served, subject.loaded, dev, stop)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AccessRoom:
-    """Puts the parts together; `standing` is None without peers."""
+    """`standing` is None without peers."""
 
     def __init__(self, log: LogRoom) -> None:
         held = log.held

@@ -92,10 +92,9 @@ def initialise(
         evaluated: of a lab, every task needs an evaluation; a site's policy says it.
 
     Raises:
-        UsageError: `profile_unsupported` for a profile that is not there, `certificate_unusable`
-            for a name that cannot be one; nothing is in the directory then.
-        StateRefused: `data_exists` when the directory holds anything.
-        PolicyRefused: what `metadata.begin` raises; nothing was made then.
+        UsageError: `profile_unsupported`, `certificate_unusable` for a name; nothing was made.
+        StateRefused: `data_exists`.
+        PolicyRefused: as `metadata.begin`; nothing was made.
     """
     if profile not in PROFILES:
         raise UsageError("profile_unsupported", f"There is no profile {profile!r}.")

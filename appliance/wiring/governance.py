@@ -27,7 +27,7 @@ from appliance.wiring.trust import TrustRoom
 
 
 class GovernanceRoom:
-    """Puts the parts together, and continues with what an earlier process left under way."""
+    """Continues what an earlier process left under way."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class GovernanceRoom:
 
 
 def _datasets_with(models: ModelStore, ids: Collection[str]) -> list[str]:
-    """The stored datasets in whose open splits an item has one of these ids."""
+    """By ids of items in open splits."""
     found = []
     for record in models.inventory.records():
         if record.kind != "dataset":

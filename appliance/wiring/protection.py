@@ -1,9 +1,8 @@
 """The appliance's own key files: under a host key or in plain, changed while no server runs.
 
-Rules: the log says it before it is done; a change that a crash cut short is finished by the same
-command; what encrypts texts, signs the log and evidence, speaks TLS, and each secret that the
-configuration names is covered, if it lies in the data directory. Texts that an older release left
-in plain are encrypted first.
+Rules: the log says it before it is done; the same command finishes a change that a crash cut short;
+covered is what encrypts texts, signs the log and evidence, speaks TLS, and each secret of the
+configuration in the data directory. Texts left in plain are encrypted first.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ _MOST: Final = 1 << 16
 
 
 def key_files(data: Path, config: Config) -> list[Path]:
-    """The key files that are there, and the secrets of the configuration among them."""
+    """Existing ones, the configuration's secrets among them."""
     log, whole = LogFiles(data / "audit"), data.resolve()
     own = [log.kek, log.signing, log.signing_next, evidence.path(data), evidence.next_path(data)]
     waiting = (data / config.tls.key).parent / certificates.NEXT / "server.key"
@@ -85,7 +84,6 @@ def protect(data: Path, passphrase: str) -> list[Path]:
 
 
 def _encrypt_texts(data: Path, *, anew: bool) -> None:
-    """Encrypt texts, wherever they lie: those in plain, or also those under an older key."""
     with _database(data / "appliance.db", MIGRATIONS) as database:
         seal(database, at_rest.cipher_of(data, at_rest.DATABASE), SEALED, anew=anew)
     library = CollectionLibrary(data / collections.DIRECTORY)

@@ -52,7 +52,7 @@ _OUTCOME = (
 
 
 def build(directory: Path, rows: int) -> Path:
-    """Make a log of about so many entries, open epochs and all."""
+    """About so many entries, open epochs and all."""
     AuditLog.create(directory, origin=ORIGIN, profile="lab", clock=FixedClock())
     files = LogFiles(directory)
     database = pysqlite3.dbapi2.connect(str(files.segment(0)), isolation_level=None)

@@ -16,7 +16,7 @@ from benchmarks.audit.large import APPS, BASE_US, CODES, MODELS, STEP_US
 
 
 def queries(rows: int) -> Iterator[tuple[str, Query]]:
-    """Queries of an operator, and the worst that we could think of, at random places."""
+    """An operator's, and the worst that we could think of."""
     dice = random.Random(1)
     for newest in (False, True):
         for _ in range(8):

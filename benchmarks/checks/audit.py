@@ -28,7 +28,6 @@ class _Load:
     """Requests of 16 words and 16 tokens.
 
     Attributes:
-        at_once: clients, and slots of the server.
         sides: the two servers, each with its module and arguments.
         what: is compared.
         config: for the first server's `appliance.toml`.
@@ -70,7 +69,7 @@ def forwarded(session: Session) -> list[Figure]:
 
 @contextlib.contextmanager
 def _receiver() -> Iterator[tuple[int, list[int]]]:
-    """Throws everything away; its port, and how many bytes came at a time."""
+    """Its port, and how many bytes came at a time."""
     taken: list[int] = []
 
     class Sink(socketserver.BaseRequestHandler):

@@ -1,6 +1,4 @@
-"""The screens beside a busy server: their own processor time, and the bytes that they send. The
-overview is in front, which changes with each poll.
-"""
+"""The screens beside a busy server: processor time and bytes sent, with the overview in front."""
 
 import contextlib
 import fcntl

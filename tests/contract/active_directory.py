@@ -1,7 +1,6 @@
 """A domain controller of Samba, asked by the product; run in namespaces of its own, as root.
 
-Prints as JSON: groups by name, the codes of refusals, and those of a person who was disabled
-meanwhile. The ports of a directory are fixed, so it has a network of its own.
+The ports of a directory are fixed, so it has a network of its own.
 
 usage: unshare --net --uts --mount --pid --fork --kill-child --mount-proc   python -m
 tests.contract.active_directory DIRECTORY

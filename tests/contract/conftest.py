@@ -119,7 +119,6 @@ class Live:
 def live_server(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
 ) -> Iterator[Live]:
-    """The real thing: signed, approved, served from another process."""
     with live(tmp_path_factory.mktemp("live"), default_model_path) as server:
         yield server
 
@@ -167,10 +166,8 @@ def live(
 
     Args:
         config: added to `appliance.toml`.
-        others: more models by their ids.
         listener: added to its table `[server]`.
         program: what Python runs as the server; tests spoil it.
-        method: approve tasks and a route, too.
     """
     lab = make_lab(directory)
     file = lab.data / "appliance.toml"
@@ -210,8 +207,6 @@ def live(
 
 
 def add_method(lab: LabData, run: Callable[..., Done]) -> None:
-    """Two tasks of the default model, one of a classifier, and a route over them; approved."""
-
     def approved(kind: str, name: str, text: str, **files: str) -> str:
         path = orders.write_task(lab.data.parent / name, text, **files)
         if kind == "route":
@@ -268,13 +263,11 @@ def record(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    """The interpreter that has the clients; rouge-score, of lm-eval, has no wheel."""
     return oracle.environment(LOCKS / "lock-clients.txt", "--no-deps", "--prefer-binary")
 
 
 @pytest.fixture(scope="session")
 def inspect_python() -> Path:
-    """The interpreter that has inspect-ai, which wants a newer `openai` than others allow."""
     return oracle.environment(LOCKS / "lock-inspect.txt", "--no-deps", "--prefer-binary")
 
 
@@ -312,5 +305,4 @@ def npm_packages(source: Path) -> Path:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """They run the whole product."""
     item.add_marker("model")

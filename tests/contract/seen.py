@@ -20,7 +20,7 @@ _PASSED: Final = re.compile(r"^ok \d+ - (.+)$", re.MULTILINE)
 
 
 class SeenClients(msgspec.Struct):
-    """One file of tests; `passed` has the tests that passed, in words."""
+    """One file of tests, in words."""
 
     clients: dict[str, str]
     passed: list[str]

@@ -130,7 +130,6 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Desk]:
-    """Tasks, documents, items to label and requests that wait for a person."""
     need_tool("chromium")
     directory = tmp_path_factory.mktemp("people")
     with live(directory, default_model_path, CONFIG, {}, "people = true\n", method=True) as server:
@@ -156,7 +155,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
 
 
 def deferring(server: Live, directory: Path) -> None:
-    """A route whose first stage has no certificate, so that a person answers everything."""
     lab = LabData(server.data)
     digest = str(server.run("model", "show", SMALL, "--json").document["digest"])
     text = world.ROUTE.format(more="", small=digest, large="")
@@ -410,8 +408,6 @@ def test_each_field_has_a_name_and_what_happens_is_said(tab: Tab, desk: Desk) ->
 
 
 class _Hostile(FakeInference):
-    """A model and an answer that would like to be script."""
-
     passage = ""
 
     def cards(self, principal: object) -> list[ModelCard]:
@@ -431,7 +427,6 @@ class _Hostile(FakeInference):
 
 @pytest.fixture
 def hostile(contract_services: Services) -> Iterator[tuple[str, str]]:
-    """A page whose texts are all of somebody who means harm; its address, and a key."""
     inference = _Hostile(contract_services.audit, (Delta(BAD, 1, "stop"),))
     config = contract_services.config
     services = replace(

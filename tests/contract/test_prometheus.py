@@ -66,7 +66,6 @@ def program(*command: str | Path) -> Iterator[None]:
 
 
 def told(got: list[bytes]) -> set[tuple[str, str]]:
-    """What Alertmanager told: status and code of each alert."""
     alerts = [one for body in got for one in json.loads(body)["alerts"]]
     return {(one["status"], one["labels"]["code"]) for one in alerts}
 

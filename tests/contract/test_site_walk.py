@@ -70,7 +70,6 @@ PLAIN = re.compile(
 
 
 def disks(root: Path) -> Iterator[tuple[Path, bytes]]:
-    """Each file of the site, but for the token, the login service and the directory."""
     for path in root.rglob("*"):
         top = path.relative_to(root).parts[0]
         if path.is_file() and top not in ("hsm", "login", "ldap") and path.suffix != ".gguf":
@@ -139,7 +138,6 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
             )  # fmt: skip
 
             async def ask(name: str) -> tuple[int | str, set[str]]:
-                """The status or code of an answer, and the documents that are cited."""
                 head = {"x-end-user-token": log_in(issuer, name)} if name else {}
                 chat = {"model": "any", "max_tokens": 8,
                         "messages": [{"role": "user", "content": "Count to three."}]}  # fmt: skip

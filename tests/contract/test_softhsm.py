@@ -25,8 +25,6 @@ OFFICERS = {"Ada": ("root",), "Bea": ("root",), "Dan": ("targets", "snapshot", "
 
 
 class TokenSite:
-    """The site's people: each key on the token, its public half in a file."""
-
     def __init__(self, root: Path, token: SoftToken) -> None:
         self.root, self.token, self.pin = root, token, root / "pin"
         self.pin.write_text(PIN)
@@ -66,7 +64,6 @@ class TokenSite:
         return path
 
     def published(self) -> Path:
-        """A ceremony of three people, none of whose keys is in a file."""
         path, stick, step = self.root / "officer", self.root / "stick", ("trust", "ceremony")
         roots = [word for name in ("Ada", "Bea") for word in ("--root", name)]
         plan = ("--org", "Example", *roots, "--targets", "Dan")
@@ -118,7 +115,6 @@ def test_ceremony_publisher_and_approvers_by_token(
 
 
 def test_a_bundle_is_signed_by_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The PIN is typed on a terminal; the check is the command that a bundle's README names."""
     need_tool("openssl")
     site = TokenSite(tmp_path, soft_token(tmp_path / "hsm", monkeypatch))
     site.public("vendor")

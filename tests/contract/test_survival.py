@@ -77,7 +77,6 @@ def test_a_killed_worker_ends_its_stream_with_an_error_and_serves_again(live_ser
 
 
 def wait_until_ready(live: Live) -> None:
-    """Ask until a model can answer; the suite's own limit ends a server that never can."""
     ready = live.base_url.removesuffix("v1") + "readyz"
     while httpx.get(ready).status_code != httpx.codes.OK:
         pass

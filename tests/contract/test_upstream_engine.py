@@ -28,7 +28,6 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.skipif(_DOES != "generate", reason="the engine writes no text")
 async def test_the_engine_answers_as_an_upstream(tmp_path: Path) -> None:
-    """Learnt, approved, probed twice; requests with whole answers and a record of each."""
     upstream = UpstreamConfig(_GIVEN["KIND"], (_GIVEN["URL"],), _GIVEN["MODEL"], n_ctx=512, slots=4)
     wanted = Config(audit=AuditConfig(ballast_mib=0), upstreams={"engine": upstream})
     async with ready(tmp_path / "d", wanted) as services:
@@ -42,7 +41,6 @@ async def test_the_engine_answers_as_an_upstream(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(_DOES == "generate", reason="the engine writes text")
 async def test_its_vectors_and_scores_belong_to_their_texts(tmp_path: Path) -> None:
-    """Equal texts have equal results, others do not; each answer is whole and in the log."""
     upstream = UpstreamConfig(
         _GIVEN["KIND"], (_GIVEN["URL"],), _GIVEN["MODEL"], n_ctx=512, slots=4, does=_DOES
     )

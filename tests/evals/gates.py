@@ -87,7 +87,6 @@ def certificate(
     key: ecdsa.PrivateKey = EVALUATOR,
     person: ecdsa.PrivateKey = policies.PUBLISHER,
 ) -> bytes:
-    """Of a pass, unless the outcomes differ."""
     terms = terms or wanted()
     packs = {name: PACKS[name] for name in terms.packs}
     found = judging.judge(terms, pairs(400, gained=20) if outcomes is None else outcomes, packs)
@@ -99,7 +98,6 @@ def forged(
     change: Callable[[dict[str, Any]], object],
     key: ecdsa.PrivateKey = EVALUATOR,
 ) -> bytes:
-    """With a changed statement, signed again."""
     statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
     change(statement)
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
@@ -107,7 +105,6 @@ def forged(
 
 
 def edited(envelope: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """With a changed statement under its old signature."""
     outer = json.loads(envelope)
     statement = json.loads(base64.b64decode(outer["payload"]))
     change(statement)

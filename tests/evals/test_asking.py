@@ -90,7 +90,6 @@ async def test_an_answer_is_scored_with_its_confidence_and_time() -> None:
 
 
 async def test_the_likeliest_labels_are_kept_and_a_metric_may_ask_for_them() -> None:
-    """The control asks for no odds."""
     shares = (("hydraulics", 0.5), ("engine", 0.2), ("electrical", 0.3))
     for metric, score in (("exact_match", 0), ("top_3", 1)):
         told = Answer(Delta("hydraulics", 1, "stop", about=replace(ABOUT, distribution=shares)))
@@ -151,7 +150,6 @@ async def test_what_is_lost_is_asked_again_three_times_in_all(
 async def test_waiting_for_a_place_is_no_time_of_the_candidate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Waiting is our failure, never the candidate's time-out."""
     monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
     monkeypatch.setattr("appliance.evals.asking.PATIENCE_S", 0.01)
     kept = [Answer(Delta("engine", 1, "stop")) for _ in range(TRIES)]
@@ -164,7 +162,6 @@ async def test_waiting_for_a_place_is_no_time_of_the_candidate(
 
 @pytest.mark.parametrize("code", ["upstream_unavailable", "model_suspended"])
 async def test_a_patient_one_tells_what_is_away(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that died too often is suspended while a gate asks."""
     monkeypatch.setattr("appliance.evals.asking._RETRY_S", 0)
     over, _ = asking(*(Unavailable(code, "It is away.") for _ in range(TRIES)))
     assert (await replace(over, patient=True).outcome(ITEM)).failure == code

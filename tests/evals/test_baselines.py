@@ -38,7 +38,6 @@ def test_majority_answers_the_commonest_label_and_says_how_common() -> None:
 
 
 def test_a_label_comes_with_all_others_from_the_likeliest_on() -> None:
-    """For an honest baseline of a metric of the first three; objects have none."""
     some = train(11)
     ((majority, _),) = battery(some)[0].answers(["anything"])
     assert majority.shares == [("hydraulics", 6 / 11), ("engine", 5 / 11)]

@@ -101,8 +101,6 @@ async def test_other_answers_suspend_the_task_with_the_items(
 async def test_what_we_could_not_ask_differs_from_nothing(
     lab: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine is lost at each try; the task stays, and the next carry is whole."""
-
     async def lost(*more: Any) -> asking.CandidateReply:
         return asking.CandidateReply(None, "worker_lost", 0.0)
 

@@ -46,7 +46,6 @@ BLIND: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lab with a classifier's task, and one dataset with and one without labels."""
     root = tmp_path_factory.mktemp("differing")
     initialise(root / "data", "lab", evaluated=True)
     with open_services(root / "data", config=SMALL) as services:

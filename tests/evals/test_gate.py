@@ -248,7 +248,7 @@ async def test_a_model_that_does_not_answer_takes_no_look(lab: Services, tmp_pat
 
 
 class Killed(BaseException):
-    """Stands for kill -9: no part of the product handles it."""
+    pass
 
 
 class Job:

@@ -35,7 +35,6 @@ pytestmark = pytest.mark.slow
 
 
 def told(figures: str) -> None:
-    """Figures for the page of the gate; `pytest -s` shows them."""
     print(figures)  # noqa: T201
 
 

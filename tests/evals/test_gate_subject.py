@@ -134,7 +134,6 @@ async def test_the_control_gets_as_far_as_its_model(lab: Services) -> None:
 async def test_a_metric_of_another_form_that_an_older_version_let_in(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays, and no certificate carries its name."""
     text = TASK.split("[output]")[0] + '[output]\nform = "text"\n[gate]' + TASK.split("[gate]")[1]
     text = text.replace("exact_match", "field_accuracy")
     with monkeypatch.context() as older:
@@ -149,7 +148,6 @@ async def test_a_metric_of_another_form_that_an_older_version_let_in(
 async def test_both_sides_are_measured_by_the_metric_of_the_specification(
     lab: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The incumbent's own metric is looser or stricter."""
     add_task(lab, tmp_path / "loose", TASK.replace("exact_match", "normalised_match"))
     given = terms(lab, "orders", "untouched")
     digest = lab.store.inventory.record("loose").digest
@@ -168,7 +166,6 @@ async def test_both_sides_are_measured_by_the_metric_of_the_specification(
 async def test_an_item_that_does_not_fit_takes_no_look_and_is_not_told(
     lab: Services, tmp_path: Path
 ) -> None:
-    """Viewers and the log get the number of unfit items only."""
     path = tmp_path / "secret-set"
     write_dataset(path)
     lines = (path / "test.jsonl").read_text().splitlines()

@@ -295,7 +295,6 @@ async def test_an_evaluation_that_resumes_on_another_dataset_is_refused(
 async def test_nearest_neighbours_by_a_real_embedding_model(
     tmp_path: Path, data: Path, embedder_path: Path
 ) -> None:
-    """The task is a classifier's, and the embedder is loaded on demand."""
     task = write_task(tmp_path / "task", FITTED, classifier_json=coefficients("electrical"))
     home = make_models(tmp_path / "home", {"minilm": embedder_path})
     with open_services(home, config=config()) as services:

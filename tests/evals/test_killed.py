@@ -26,7 +26,6 @@ CONFIG = "\n[engine]\nthreads = 1\n[models.default]\nreproducible = true\nn_ctx 
 
 @pytest.fixture
 def lab(tmp_path: Path, default_model_path: Path) -> LabData:
-    """With the approved default model, whose answers repeat."""
     made = make_lab(tmp_path)
     with (made.data / "appliance.toml").open("a", encoding="utf-8") as file:
         file.write(CONFIG)

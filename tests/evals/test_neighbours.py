@@ -71,7 +71,6 @@ async def test_of_a_large_split_the_smallest_digests_are_learned(
 
 
 async def test_what_was_learned_can_be_a_tasks_classifier() -> None:
-    """The same answers from the file; none for objects; unfit items are not learned."""
     found = await learn(
         train(12), Embedder(), "d" * 64, lambda _: None,
         lambda item: None if item.id == "t0" else item.text,

@@ -184,7 +184,7 @@ class Carried(NamedTuple):
     groups: int
 
     def wrong(self, changed: float) -> float:
-        """Chance that more is wrong than the bound though no open answer differs.
+        """Chance that too much is wrong though no open answer differs.
 
         Args:
             changed: share of the accepted answers that the other engine turns wrong.

@@ -41,7 +41,7 @@ class Driver(Protocol):
     """A person at a terminal."""
 
     async def press(self, *keys: str) -> None:
-        """By Textual's names."""
+        pass
 
     async def type(self, text: str) -> None:
         pass

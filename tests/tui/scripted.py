@@ -177,7 +177,6 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 def status(**changes: object) -> Status:
-    """A small appliance; the caller is an admin."""
     return Status.model_validate({**PLAIN, "role": "admin", **changes})
 
 
@@ -202,7 +201,6 @@ def request(number: int, **changes: object) -> RunningRequest:
 
 
 def job(number: int, **changes: object) -> Job:
-    """By default an import that runs."""
     plain: dict[str, object] = {
         "id": number, "kind": "import", "title": f"/media/stick/model-{number}",
         "state": "running", "actor": "uid:1000", "actions": ["pause", "cancel"],
@@ -216,7 +214,6 @@ def job(number: int, **changes: object) -> Job:
 
 
 def evaluation(number: int, **changes: object) -> Job:
-    """A job that measures; by default one that is done, with its result."""
     plain: dict[str, object] = {
         "kind": "evaluation", "title": "excavator-system on orders", "state": "done",
         "actions": [], "ended": "2026-11-18T12:25:10Z", "heavy": True, "progress": {},
@@ -243,7 +240,6 @@ def evaluation(number: int, **changes: object) -> Job:
 
 
 def tuning(number: int, **changes: object) -> Job:
-    """By default one that is done, with its result."""
     plain: dict[str, object] = {
         "kind": "tune", "title": "licences from notices", "state": "done", "actions": [],
         "ended": "2026-11-18T12:25:10Z", "heavy": True, "progress": {}, "params": {"plan": False},
@@ -253,7 +249,6 @@ def tuning(number: int, **changes: object) -> Job:
 
 
 def losses(name: str = "seed-0") -> LossRun:
-    """Of a run so far."""
     points = [(p["step"], p["loss"], p["dev"]) for p in example.record()["seeds"][0]["losses"]]
     return LossRun(name=name, points=points[:40])
 
@@ -327,7 +322,6 @@ def advice(task: str, **changes: object) -> Advice:
 
 
 def queue(name: str, **changes: object) -> LabelQueue:
-    """By default both people are at work."""
     plain: dict[str, object] = {
         "name": name, "data": f"/srv/data/{name}", "created": "2026-11-18T09:26:40Z", "items": 40,
         "labels": ["hydraulics", "engine", "electrical"], "raters": ["anna", "ben"],
@@ -337,7 +331,6 @@ def queue(name: str, **changes: object) -> LabelQueue:
 
 
 def shelf(name: str, **changes: object) -> Shown:
-    """A collection with two documents."""
     one: dict[str, object] = {
         "name": name, "embedder": "multilingual-e5-small", "ranking": "vectors", "documents": 2,
         "chunks": 1_204, "size": 9 << 20, "generation": 7, **changes,
@@ -894,20 +887,17 @@ class Terminal:
         return text_of(self.app)
 
     async def polled(self) -> str:
-        """The screen after the next poll."""
         await asyncio.wait_for(self.app.polled.get(), 30)
         await self.pilot.pause()
         return self.text
 
     async def refresh(self) -> str:
-        """Look again; the screen when the poll has ended."""
         while not self.app.polled.empty():
             self.app.polled.get_nowait()
         self.app.action_refresh()
         return await self.polled()
 
     async def press(self, *keys: str) -> str:
-        """The screen after the keys."""
         await self.pilot.press(*keys)
         await self.pilot.pause()
         return self.text
@@ -916,7 +906,6 @@ class Terminal:
         return await self.press(*(_KEYS.get(character, character) for character in text))
 
     async def wait(self, words: str, seconds: float = 30) -> str:
-        """The screen as soon as it has these words."""
         shown = ""
         async with asyncio.timeout(seconds):
             while words not in (shown := self.text):

@@ -32,7 +32,6 @@ def serving(lab: LabData) -> Iterator[None]:
 
 @pytest.fixture
 def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
-    """With a short path, for the socket."""
     return make_lab(tmp_path_factory.mktemp("tui"))
 
 

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> LabData:
-    """With an approved model, a key and entries; no server runs."""
     made = make_lab(tmp_path_factory.mktemp("tui"))
     assert run_command("model", "import", made.artifact("tiny"), data=made.data).status == 0
     for name in APPROVERS:
@@ -107,7 +106,6 @@ async def test_a_list_that_is_empty_says_how_to_fill_it() -> None:
 
 
 def greens(opened: Terminal) -> list[str]:
-    """The texts that are green."""
     return [
         segment.text
         for strip in opened.app.screen._compositor.render_strips()

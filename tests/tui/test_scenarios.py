@@ -63,8 +63,6 @@ everywhere = pytest.mark.parametrize(("driver", "size"), cases())
 
 @dataclass
 class Site:
-    """The real server, and a stick with two signed artifacts."""
-
     server: Server
     stick: Path
 
@@ -326,7 +324,6 @@ async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, 
 async def test_import_approve_and_serve_from_a_stick(
     site: Site, driver: str, size: tuple[int, int]
 ) -> None:
-    """Only with what is on the screen."""
     name = f"pump-{driver}-{size[0]}"
     lab = site.server.data / "keys" / "lab"
     async with sitting(site, driver, size) as at:

@@ -40,8 +40,6 @@ RENAME = "\x1b]2;owned\x07"
 
 @dataclass
 class Telling:
-    """A scripted server that counts its questions."""
-
     script: Script
     polls: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -175,7 +173,6 @@ async def test_a_terminal_that_disappears_ends_the_command_under_way(tmux: TmuxD
 
 @contextmanager
 def on_a_line(data: Path, environment: dict[str, str], *options: str) -> Iterator[int]:
-    """On a pseudo-terminal; the end that reads its output."""
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(CHECKOUT)
@@ -192,7 +189,6 @@ def on_a_line(data: Path, environment: dict[str, str], *options: str) -> Iterato
 
 
 def read(fd: int, until: bytes = b"", seconds: float = 60) -> bytes:
-    """Until these bytes came, or what there is now."""
     sent, end = b"", time.monotonic() + seconds
     while time.monotonic() < end:
         if not select.select([fd], [], [], 0.05 if until and until not in sent else 0)[0]:

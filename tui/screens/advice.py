@@ -50,6 +50,6 @@ class AdvicePage(DetailPage[Advice]):
 
 
 def report(advice: Advice) -> Change:
-    """The change that writes an advice's page."""
+    """Write an advice's page."""
     what, request = f"the advice on {advice.task}", f"GET /admin/advice/{advice.task}"
     return report_to_file(what, request, f"advice-{advice.task}.html", lambda: advice.html)

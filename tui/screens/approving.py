@@ -17,7 +17,7 @@ _MOST: Final = 50
 def approval(
     desk: Desk, model_id: str, digest: str, name: str = "", people: tuple[str, ...] = ()
 ) -> Change:
-    """The change that adds one approval.
+    """Add one approval.
 
     Args:
         digest: for the person to compare.

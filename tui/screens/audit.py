@@ -99,7 +99,6 @@ class AuditPage(ListPage[Entry]):
         self._place.say(lines([place, *(view.replays(head) if head else [])]))
 
     def on_input_changed(self, message: Any) -> None:
-        """Wait until the search is complete."""
         message.stop()
 
     def searched(self) -> None:

@@ -64,7 +64,6 @@ class CollectionsPage(DetailPage[Collection]):
         return Question(f"collections {name}", lambda client: self._ask(client, name))
 
     def _ask(self, client: AdminClient, name: str | None) -> CollectionsFound:
-        """Called in the poller's thread."""
         found = client.call(wire.COLLECTIONS).collections
         jobs: dict[str, Job] = {}
         for job in client.call(JOBS, count=_NEWEST).jobs:

@@ -95,6 +95,5 @@ def drift_of(client: AdminClient, task: str) -> wire.Drift | None:
 
 
 def _ask(client: AdminClient) -> DriftFound:
-    """Called in the poller's thread."""
     tasks = [model.id for model in client.call(MODELS).models if model.kind in ("task", "route")]
     return DriftFound([found for task in tasks if (found := drift_of(client, task)) is not None])

@@ -34,9 +34,7 @@ _AT_ONCE: Final = 20  # results that are asked for with a poll
 
 
 class EvaluationsFound(NamedTuple):
-    """The newest evaluations, results that were not known, the ledger where it may have changed,
-    and the requested items.
-    """
+    """The newest evaluations, and what was not known of them."""
 
     jobs: list[Job]
     whole: list[Job]
@@ -74,7 +72,6 @@ class EvaluationsPage(DetailPage[Job]):
     def _ask(
         self, client: AdminClient, number: int | None, wanted: tuple[str, int] | None
     ) -> EvaluationsFound:
-        """Called in the poller's thread."""
         jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         ledger = None if _gates(jobs) == self._gates else _ledgers(client)
@@ -119,7 +116,7 @@ class EvaluationsPage(DetailPage[Job]):
         self.app.push_screen(EvaluationScreen(self.desk, self._whole.get(item.id, item)))
 
     def refuses(self, act: str, item: Job | None) -> str:
-        """Only what is done has a report, and items unless they are sealed; the server has both."""
+        """Reports of what is done; items unless sealed."""
         item = self.rows.current if item is None else item
         if act == "ledger":
             return ""
@@ -257,7 +254,7 @@ def _gates(jobs: list[Job]) -> list[tuple[int, str]]:
 
 
 def report(desk: Desk, number: int) -> Change:
-    """The change that writes an evaluation's page."""
+    """Write an evaluation's page."""
     request = f"GET /admin/evaluations/{number}/report"
     return report_to_file(
         f"evaluation {number}", request, f"evaluation-{number}.html",

@@ -128,7 +128,6 @@ class LabellingScreen(ModalScreen[None]):
             self._item.say(lines(view.item(shown.input, width) if shown.item else done))
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Enter: the label under the cursor is the item's."""
         message.stop()
         item, label = self._current(), self._rows.current
         if item is None or label is None or self._waits:
@@ -152,7 +151,6 @@ class LabellingScreen(ModalScreen[None]):
                 self._rows.move_to(number - 1)
 
     def action_before(self) -> None:
-        """To label it again."""
         if self._labelled and not self._waits and not self._together:
             self._shown = self._labelled.pop()
             self._rows.show(self._labels)

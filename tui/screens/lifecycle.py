@@ -97,8 +97,8 @@ class ArtifactsPage(ListPage[wire.Model]):
 
 
 class KindPage(ArtifactsPage):
-    """The artifacts of one kind. Details are asked for once for each state, those of the one under
-    the cursor with each poll.
+    """The artifacts of one kind. Details are asked for once a state, with each poll under the
+    cursor.
     """
 
     KIND: ClassVar[str] = ""
@@ -125,7 +125,6 @@ class KindPage(ArtifactsPage):
     def _ask(
         self, client: AdminClient, current: str | None
     ) -> tuple[dict[str, wire.ModelDetail], object]:
-        """Called in the poller's thread."""
         known = dict(self.details)
         wanted = [
             one.id for one in self.items() if one.id == current or not _same(one, known.get(one.id))

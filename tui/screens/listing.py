@@ -60,11 +60,9 @@ class ListPage(Page, Generic[T]):
             yield from self.compose_below()
 
     def compose_above(self) -> ComposeResult:
-        """The part above the list."""
         yield from ()
 
     def compose_below(self) -> ComposeResult:
-        """The part below the list, or beside it."""
         yield from ()
 
     @property
@@ -85,7 +83,6 @@ class ListPage(Page, Generic[T]):
         return ()
 
     def words(self, item: T) -> str:
-        """Text that the filter searches."""
         told = [cell(each).plain for each in self.rows.told(item)]
         return " ".join([self.rows.key_of(item), str(getattr(item, "digest", "")), *told])
 
@@ -116,7 +113,6 @@ class ListPage(Page, Generic[T]):
         return all(word in words for word in wanted)
 
     def on_rows_moved(self, message: Rows.Moved) -> None:
-        """Once for each item that the cursor comes to."""
         message.stop()
         current = self.rows.current
         name = "" if current is None else self.rows.key_of(current)
@@ -139,13 +135,12 @@ class ListPage(Page, Generic[T]):
             self.first_step()
 
     def open(self, item: T) -> None:
-        """Open an item."""
+        pass
 
     def beyond(self) -> None:
         """Go on from where the filter finds nothing."""
 
     def first_step(self) -> None:
-        """Do the first step of an empty list."""
         line = first_step(self.rows.empty)
         if any(act.name == self.FIRST for act in self.ACTS):
             self.do(self.FIRST)
@@ -236,11 +231,9 @@ class DetailPage(ListPage[T]):
         return self.found
 
     def summed(self) -> Content:
-        """All items in a line."""
         return Content("")
 
     def said(self, item: T, width: int) -> list[Content]:
-        """The item under the cursor."""
         return []
 
     def draw(self) -> None:

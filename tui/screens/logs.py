@@ -85,11 +85,9 @@ class LogsPage(ListPage[LogLine]):
         return self._found.lines
 
     def words(self, item: LogLine) -> str:
-        """The server has searched already."""
         return f"{item.message} {item.logger} {' '.join(item.fields.values())}"
 
     def draw(self) -> None:
-        """Without a server read the file."""
         if self.desk.state is LinkState.DOWN:
             self._read_file()
         super().draw()
@@ -132,7 +130,6 @@ class LogsPage(ListPage[LogLine]):
         self.draw()
 
     def enter(self) -> None:
-        """Read the file again."""
         self._reading = False
         super().enter()
 
@@ -147,7 +144,6 @@ class LogsPage(ListPage[LogLine]):
         """Following ends where a person begins to read."""
 
     def action_follow(self) -> None:
-        """Go with the newest line, or hold still."""
         self._follows = not self._follows
         self.draw()
 

@@ -78,7 +78,6 @@ class MediaPage(ListPage[view.Found]):
 
     @property
     def step(self) -> str:
-        """The step that comes next."""
         if self._model is not None:
             may = self._model.actions
             after = {"unload": "done", "load": "load", "approve": "approve"}
@@ -215,7 +214,6 @@ class MediaPage(ListPage[view.Found]):
     # changes
 
     def _importing(self) -> Change | None:
-        """Copy the artifact into the store, vet and verify it."""
         plan = self._plan
         if plan is None:
             return None
@@ -283,7 +281,7 @@ class MediaPage(ListPage[view.Found]):
 
 
 def parsed(kind: Any, document: Any) -> object:
-    """A document of a command as its struct, or the refusal that it is."""
+    """A command's struct, or the refusal."""
     try:
         return kind.model_validate(document)
     except ValidationError:

@@ -77,7 +77,7 @@ class OverviewPage(Page):
         return Question("overview", self._ask)
 
     def _ask(self, client: AdminClient) -> view.PeopleWanted:
-        """Called in the poller's thread; no command is run for it while no server runs."""
+        """No command is run for it while no server runs."""
         if client is self.desk.offline:
             return view.PeopleWanted()
         return self._seldom.get("", lambda: waits_of(client, self.desk.wall()))

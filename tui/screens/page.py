@@ -59,7 +59,7 @@ class Page(Acting, Vertical):
         return "Not known yet." if self.desk.link.error is None else "Not known: no server answers."
 
     def question(self) -> Question | None:
-        """Asked with each poll while this screen is in front."""
+        """Asked with each poll in front; `ask` runs in the poller's thread."""
         return None
 
     def take(self, topic: str, answer: Any) -> None:

@@ -90,7 +90,6 @@ class ReceiptScreen(WholeScreen):
         ]
 
     def refuses(self, act: str, item: AnswerRecord) -> str:
-        """Only a record with its proof can be checked."""
         if act == "check" and isinstance(item.proof, ApplianceError):
             return "there is no proof"
         return ""
@@ -102,7 +101,6 @@ class ReceiptScreen(WholeScreen):
 
 
 def _record(client: AdminClient, entry: Entry) -> AnswerRecord:
-    """Called in a thread."""
     request = str(entry.body.get("request_id", ""))
     query = EntryQuery.of(request_id=request, limit=_MOST)
     found = AnswerRecord.of(client.call(AUDIT_ENTRIES, query).entries, entry.seq)
@@ -116,7 +114,7 @@ def _record(client: AdminClient, entry: Entry) -> AnswerRecord:
 
 
 def proof(desk: Desk, seq: int) -> Change:
-    """The change that writes the proof of an entry."""
+    """Write the proof of an entry."""
     return to_new_file(
         f"Write a proof of entry {seq}", AUDIT_PROOF.said(seq=seq),
         f"proof of entry {seq}", f"entry-{seq}.proof",
@@ -125,7 +123,7 @@ def proof(desk: Desk, seq: int) -> Change:
 
 
 def checked(desk: Desk, found: AnswerRecord) -> Change:
-    """The change that has the proof checked on this host, by the command."""
+    """Check the proof on this host, by the command."""
     genesis = desk.data / "audit" / "genesis.pub"
 
     def work(_answers: Answers, report: Report) -> str:
@@ -155,7 +153,7 @@ def no_replay(entry: Entry) -> str:
 
 
 def replay(desk: Desk, entry: Entry) -> Change:
-    """The change that computes an answer again."""
+    """Compute an answer again."""
 
     def work(_answers: Answers, report: Report) -> str:
         done = desk.commands.run(

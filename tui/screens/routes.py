@@ -45,7 +45,6 @@ class RoutesPage(DetailPage[Route]):
         return Question("routes", self._ask)
 
     def _ask(self, client: AdminClient) -> RoutesFound:
-        """Called in the poller's thread."""
         done = [
             j for j in client.call(JOBS, count=_NEWEST).jobs if (j.kind, j.state) == (_KIND, "done")
         ]

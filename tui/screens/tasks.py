@@ -52,7 +52,6 @@ class TasksPage(KindPage):
         return self._seldom.get(names, lambda: self._lives(client, names))
 
     def _lives(self, client: AdminClient, names: frozenset[str]) -> life.Lives:
-        """Called in the poller's thread."""
         jobs = [j for j in client.call(JOBS, count=_NEWEST).jobs if j.kind == "evaluation"]
         for job in jobs:
             if job.state == "done" and job.id not in self._measured:
@@ -84,7 +83,6 @@ class TasksPage(KindPage):
         return view.summary(self.items(), self.rows.count)
 
     def said(self, known: ModelDetail, width: int) -> list[Content]:
-        """The life first, then the facts."""
         told = life.whole(
             known, self._known_life, self.desk.wall(), width, ascii_only=self.desk.basic
         )

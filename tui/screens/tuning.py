@@ -66,7 +66,6 @@ class TuningPage(DetailPage[Job]):
     def _ask(
         self, client: AdminClient, number: int | None, marked: tuple[int, ...]
     ) -> TuningsFound:
-        """Called in the poller's thread."""
         jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind == _KIND]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
         whole, runs = None, None
@@ -127,7 +126,7 @@ class TuningPage(DetailPage[Job]):
         self.app.push_screen(TuningScreen(self.desk, whole, self._losses()))
 
     def refuses(self, act: str, item: object) -> str:
-        """A report and a comparison are there for what trained an adapter, from a server."""
+        """Only for what trained an adapter, from a server."""
         if act == "write":
             current = self.rows.current
             trained = current is not None and _trained(current)
@@ -210,7 +209,7 @@ def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared 
 
 
 def report(desk: Desk, number: int) -> Change:
-    """The change that writes a tuning's page."""
+    """Write a tuning's page."""
     request = f"GET /admin/tunings/{number}/report"
     return report_to_file(
         f"tuning {number}", request, f"tuning-{number}.html",

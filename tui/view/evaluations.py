@@ -158,9 +158,7 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
 
 
 def errors(found: Errors, kept: int, width: int) -> list[Content]:
-    """A candidate's errors: the commonest cells, then the items of the cell `kept` (from 1 on; 0
-    for all), the surest wrong first.
-    """
+    """The commonest cells, then the items of cell `kept` (from 1; 0: all), the surest first."""
     wrong = f"{count(found.wrong)} of {many(found.items, 'item')} of {found.split} wrong"
     said = [line(cell(found.candidate, "bold"), wrong), Content("")]
     cells = found.confused[:_KEYS]

@@ -33,8 +33,8 @@ def top(
     readonly: bool = False,
     files: Files | None = None,
 ) -> Content:
-    """The first line of every screen; the connection comes first unless all is well. `now` is in
-    monotonic seconds, `wall` in seconds since the epoch.
+    """The connection comes first unless all is well. `now`: monotonic seconds, `wall`: since the
+    epoch.
     """
     if link.state(now) not in (LinkState.LIVE, LinkState.CONNECTING):
         return _in_trouble(link, now, wall, width, files)
@@ -123,9 +123,7 @@ def worst(status: Status | None, width: int) -> Content:
 
 
 def navigation(title: str, width: int) -> Content:
-    """The places of the lit level, the lit one (`title`) in brackets; the other levels if they have
-    room.
-    """
+    """The lit level's places, `title` in brackets; other levels if they have room."""
     help_ = cell(_HELP, QUIET) + " "
     room = width - help_.cell_length - len(GAP) - 1
     lit = next((place.level for place in PLACES if place.title == title), Level.SERVICE)

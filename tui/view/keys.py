@@ -48,9 +48,7 @@ def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -> list[Content]:
-    """Everything about one key; `minute`: requests and tokens of the last minute, as far as this
-    program saw them.
-    """
+    """`minute`: requests and tokens of the last minute, as far as this program saw them."""
     limits = key.limits
     said = labelled("key", line(key.id, state(key.state), quiet(f"role {key.role}")), width)
     said += labelled("models", allowed_models(key), width)

@@ -198,7 +198,7 @@ def _ending(one: Ending, now: float) -> Cell:
 
 
 def models(status: Status, width: int) -> list[Content]:
-    """The models, and why each refused one was refused."""
+    """The models, and why each was refused."""
     if not status.models:
         return [quiet("No models. Press 0 to import one from a stick.")]
     engines = {worker.model: worker for worker in status.workers}
@@ -254,7 +254,7 @@ def _app_row(one: UsageRow, most: int, *, ascii_only: bool) -> Sequence[Cell]:
 
 
 def audit(status: Status, width: int) -> list[Content]:
-    """The log: writable or not, its head, a witness's last look, answers done again."""
+    """Writable or not, head, witness, answers done again."""
     head = status.audit
     writable = (
         line(state("refusing"), head.latched) if head.latched else line(state("ok"), "writable")

@@ -100,5 +100,4 @@ class Ask(ModalScreen[dict[str, str] | None]):
             self.dismiss(answers)
 
     def action_no(self) -> None:
-        """Leave everything as it is."""
         self.dismiss(None)

@@ -1,9 +1,8 @@
 """A line to type in.
 
 Rules: typed or pasted text loses controls and invisible characters; the cursor does not blink,
-since blinking sends bytes; a secret path is still a path, so nothing is hidden. Keys have their
-effect in the order in which they came: over a slow line, or on a busy host, the next line's text is
-there before this one's enter was seen.
+since blinking sends bytes; nothing is hidden. Keys have their effect in the order in which they
+came, also over a slow line.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,6 @@
 """The keys that work now, on the last line.
 
-Rules: they are replaced when other keys work, and only then, since Textual lays the screen out and
-sends the line again each time.
+Rules: they are replaced only when other keys work, since Textual sends the line again each time.
 """
 
 from textual.message import Message

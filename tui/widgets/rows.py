@@ -86,7 +86,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     @property
     def empty(self) -> str:
-        """Said when there is no item."""
         return self._empty
 
     def told(self, item: T) -> Sequence[Cell]:
@@ -114,7 +113,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return had
 
     def sort(self, column: int | None) -> None:
-        """By a column; by the same again, the other way round."""
+        """The same column again turns the order."""
         if column is None:
             self._sorted_by = None
         else:
@@ -189,7 +188,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self.post_message(self.Chosen(self))
 
     def action_mark(self) -> None:
-        """Mark the item under the cursor, or take its mark away, and go on."""
         if self.current is not None:
             self._marked ^= {self._key(self.current)}
             self.action_move(1)

@@ -64,7 +64,7 @@ def items(pack: str) -> tuple[PackItem, ...]:
 
 
 def sentences() -> tuple[PackItem, ...]:
-    """Short texts outside any task, for losses by a tuning. Raises as `items`."""
+    """For losses by a tuning; raises as `items`."""
     return tuple(
         PackItem(f"beside-{language}-{number:03}", language, "text", line, "")
         for language in ("en", "de")

@@ -76,7 +76,7 @@ class _Begun(Exception):
 
 
 def _check_prolog(part: bytes) -> None:
-    """Refuse a document type declaration, by the parser itself, so in any encoding that it reads.
+    """By the parser itself, so in any encoding that it reads.
 
     Raises:
         CollectionRefused: `document_unreadable`.

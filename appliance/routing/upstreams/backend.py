@@ -65,14 +65,10 @@ Record = Callable[[Mapping[str, Json]], Awaitable[object]]
 
 @dataclass(frozen=True)
 class _Prepared(PreparedRequest):
-    """A request that is ready to be sent."""
-
     asked: Asked = _NOTHING
 
 
 class _Exchange:
-    """A request under way."""
-
     def __init__(self) -> None:
         self.cancelled = False
         self.begun = False
@@ -84,7 +80,7 @@ class _Exchange:
             self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self, ask: Callable[[], Awaitable[T]], until: float) -> T:
-        """Raises TimeoutError: it is late, or the call was cancelled."""
+        """Raises TimeoutError: late, or cancelled."""
         if self.cancelled:
             raise TimeoutError
         async with asyncio.timeout_at(until) as self._waiting:
@@ -129,7 +125,7 @@ class UpstreamBackend:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Check and measure a request, whose prompt's length is an estimate.
+        """The prompt's length is an estimate.
 
         Raises:
             Forbidden: as `check`.
@@ -219,7 +215,7 @@ class UpstreamBackend:
         failed: list[ApplianceError],
         meant: UpstreamPeer | None,
     ) -> UpstreamPeer | None:
-        """The host to ask; None if the call was cancelled before there was one.
+        """None if the call was cancelled before there was a host.
 
         Raises:
             ApplianceError: as those that were asked failed.
@@ -416,20 +412,20 @@ def _about(host: UpstreamPeer) -> dict[str, Json]:
 
 
 def _recorded(prepared: PreparedRequest, host: UpstreamPeer, number: int) -> FirstHop | None:
-    """None where the hop needs entries of its own."""
+    """None: the hop has entries of its own."""
     first = prepared.first
     same = number == 1 and first is not None and first.recorded and first.sent == _about(host)
     return first if same else None
 
 
 def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
-    """True if a request may go to one more host: it was not sent, or once with no piece back."""
+    """True if a request may go to one more host."""
     sent = [error for error in failed if not isinstance(error, NotSent)]
     return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
 
 
 def _name(prepared: _Prepared) -> str:
-    """Unique for each answer of a request: engines make the answer's id of it."""
+    """Engines make the answer's id of it."""
     return f"{prepared.request.request_id or 'call'}-{prepared.number}"
 
 
@@ -439,7 +435,7 @@ def _late(whole: bool) -> UpstreamLost:
 
 
 def estimate(request: GenerationRequest) -> int:
-    """Estimated tokens of a prompt, rather more: its bytes by three, and some a message."""
+    """Estimated tokens, rather more: bytes by three, and some a message."""
     if request.tokens is not None:
         return len(request.tokens)
     if request.texts is not None:
@@ -484,7 +480,7 @@ def _said(answer: StreamedAnswer | PooledReply) -> dict[str, Json]:
 
 
 def surprised(error: Exception) -> ApplianceError:
-    """The error for one that nobody expected."""
+    """For an unexpected one."""
     return ApplianceError("internal_error", f"Its answer led to a {type(error).__name__} here.")
 
 

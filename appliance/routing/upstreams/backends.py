@@ -47,10 +47,8 @@ class UpstreamBackends:
         return self._models.slots(model_id) if found is None else found.slots
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
-        """Raises as `Backends.open`.
-
-        Raises:
-            Unavailable: `upstream_unavailable` when no host can be asked now.
+        """Raises as `Backends.open`; Unavailable (`upstream_unavailable`) when no host can be asked
+        now.
         """
         found = self.upstream(model_id)
         if found is None:

@@ -25,7 +25,7 @@ _OUT, _IN = math.log(CHANGED / USUAL), math.log((1 - CHANGED) / (1 - USUAL))
 
 
 class Company:
-    """Effect of company on the answers of one host."""
+    """Company's effect on one host."""
 
     def __init__(self) -> None:
         self._cleared: list[deque[int]] = []
@@ -33,7 +33,7 @@ class Company:
         self._evidence = 0.0
 
     def observe(self, distances: Sequence[int], tolerance: int) -> None:
-        """One probe during requests; each prompt's distance is in millionths."""
+        """A probe during requests; distances in millionths."""
         while len(self._cleared) < len(distances):
             self._cleared.append(deque(maxlen=_NEWEST))
         for distance, cleared in zip(distances, self._cleared, strict=False):
@@ -46,13 +46,13 @@ class Company:
         return self._evidence >= -math.log(ERROR)
 
     def clear(self) -> None:
-        """The host answered as what was learnt: company alone made the distances so far."""
+        """Company alone made the distances so far."""
         for distances in self._waiting:
             for distance, cleared in zip(distances, self._cleared, strict=False):
                 cleared.append(distance)
         self.forget()
 
     def forget(self) -> None:
-        """The host differed at a quiet moment: the distances since mean nothing."""
+        """The distances so far mean nothing."""
         self._waiting.clear()
         self._evidence = 0.0

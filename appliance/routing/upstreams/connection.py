@@ -53,11 +53,11 @@ class NotSent(Unavailable):
 
 
 class DocumentTooLarge(UpstreamLost):
-    """A document has more bytes than are allowed here."""
+    """More bytes than are allowed."""
 
 
 def tls_context(config: UpstreamConfig, data: Path) -> ssl.SSLContext | None:
-    """The TLS context; None without TLS. Raises UsageError (`certificate_unusable`)."""
+    """None without TLS. Raises UsageError (`certificate_unusable`)."""
     if not config.ca:
         return None
     return certificates.pinned(data, config.ca, config.certificate, config.key)
@@ -92,7 +92,7 @@ class Connection:
     async def stream(
         self, path: str, body: bytes, call: str
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a request once; the bytes of its answer as they come.
+        """Send a request once.
 
         Args:
             call: our name for it, the host's only information on who asked.
@@ -112,7 +112,7 @@ class Connection:
             yield exchange.body()
 
     async def ask(self, path: str, body: Mapping[str, JsonValue] | None, form: type[T]) -> T:
-        """Send a probe and read its answer, a JSON document of a form; raises as `stream`.
+        """Send a probe and read its answer; raises as `stream`.
 
         Args:
             body: None for a GET.
@@ -133,11 +133,9 @@ class Connection:
         call: str = "",
         most: int = _MOST_PROBE,
     ) -> tuple[T, Mapping[bytes, bytes]]:
-        """Send a request once; raises as `stream`.
+        """As `ask`.
 
         Args:
-            body: None for a GET.
-            call: as in `stream`; "" for none.
             most: bytes of the answer.
         """
         method = "GET" if body is None else "POST"
@@ -153,7 +151,7 @@ class Connection:
         """Identify the process behind a host; raises as `stream`.
 
         Args:
-            path: of Prometheus metrics with its start time; "" where its kind has none.
+            path: of Prometheus metrics; "" where its kind has none.
 
         Returns:
             Its certificate, and its start time if known.
@@ -182,7 +180,7 @@ class Connection:
     async def _sent(
         self, path: str, body: bytes, more: dict[str, str], method: str = "POST"
     ) -> AsyncIterator[Exchange]:
-        """Once the head of the answer is there."""
+        """Yields once the answer's head is there."""
         lines = {**self._headers, **more, "content-length": str(len(body))}
         head = f"{method} {self._root}{path} HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -61,7 +61,7 @@ class EventLogprobs(Struct):
     ) = None
 
     def read(self, offset: int = 0) -> tuple[TokenLogprob, ...]:
-        """Tokens, from an offset in characters of the answer.
+        """The offset is in characters.
 
         Raises:
             UpstreamLost: `upstream_invalid` for lists that do not belong together.
@@ -198,14 +198,14 @@ class Spelt(Struct):
 
 
 async def decoded(data: bytes, form: type[T]) -> T:
-    """Decode in a thread if it is large. Raises UpstreamLost (`upstream_invalid`)."""
+    """In a thread if large. Raises UpstreamLost (`upstream_invalid`)."""
     if len(data) > _LARGE:
         return await asyncio.to_thread(decode, data, form)
     return decode(data, form)
 
 
 def decode(data: bytes, form: type[T]) -> T:
-    """A document of a form; raises as `decoded`."""
+    """Raises as `decoded`."""
     try:
         decoder = _DECODERS.get(form) or _DECODERS.setdefault(form, Decoder(form))
         found: T = decoder.decode(data)

@@ -26,12 +26,12 @@ _OK: Final = 200
 
 
 def invalid(what: str) -> UpstreamLost:
-    """The error for something that is no answer."""
+    """`upstream_invalid`."""
     return UpstreamLost("upstream_invalid", f"The upstream was not understood: {what}.")
 
 
 class Exchange(asyncio.Protocol):
-    """The protocol of one connection.
+    """One connection.
 
     Attributes:
         headers: of the answer; of repeated ones the last.
@@ -64,7 +64,7 @@ class Exchange(asyncio.Protocol):
             raise self._why
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The bytes of the answer as they come, at most 64 KiB at once.
+        """At most 64 KiB at once.
 
         Raises:
             UpstreamLost: as `answered`; also after the last byte, for anything behind it.
@@ -177,7 +177,7 @@ class Exchange(asyncio.Protocol):
 
 
 def lost(error: Exception | None) -> UpstreamLost:
-    """The error for a connection that ended too early."""
+    """For a connection that ended too early."""
     refused = isinstance(error, ssl.SSLError) and "ALERT" in str(error).upper()
     code = "upstream_certificate" if refused else "upstream_lost"
     return UpstreamLost(code, f"The upstream is lost: {told(error)}.")

@@ -60,7 +60,7 @@ Row = tuple[tuple[str, int], ...]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """An upstream's results on the texts.
+    """Results on the texts.
 
     Attributes:
         ids: of each text; empty where the engine gives none.
@@ -94,7 +94,7 @@ class Fingerprint:
 
 
 def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, JsonValue]:
-    """The body that asks for one token after a prompt."""
+    """Asks for one token after a prompt."""
     body: dict[str, JsonValue] = {
         "model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, "seed": 0,
         **kind.probe,
@@ -103,7 +103,7 @@ def probe_body(kind: EngineKind, model: str, prompt: str) -> dict[str, JsonValue
 
 
 def read_row(kind: EngineKind, answer: Probed) -> Row:
-    """The likeliest tokens of a probe's answer. Raises UpstreamLost (`upstream_invalid`)."""
+    """Raises UpstreamLost (`upstream_invalid`)."""
     choice = answer.choices[0] if len(answer.choices) == 1 else ChoiceDelta()
     if not kind.logprobs:
         if not choice.text:
@@ -119,7 +119,7 @@ def read_row(kind: EngineKind, answer: Probed) -> Row:
 
 
 def probe_texts(model: str, does: ModelKind, prompt: str) -> GenerationRequest:
-    """The request for the vector of a prompt, or for its scores with itself and another one."""
+    """For a prompt's vector, or its scores with itself and another one."""
     if does == "embed":
         return GenerationRequest(model, texts=(prompt,))
     return GenerationRequest(model, texts=(prompt, ALL[ALL.index(prompt) - 1]), query=prompt)
@@ -156,7 +156,7 @@ def learnt(
 
 
 def compare(known: Fingerprint, seen: Fingerprint) -> HostProbe:
-    """Compare the answers to the first prompts, or to all, with the known ones."""
+    """`seen` may have the first prompts only."""
     if not _begins(known.ids, seen.ids):
         return HostProbe(
             ProbeVerdict.OTHER, "its tokeniser makes other ids of the same text", exact=True

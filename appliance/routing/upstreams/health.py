@@ -2,8 +2,8 @@
 
 Rules:
 - A second difference trips a host; one makes it suspect: still asked, for a limited time.
-- Company moves log-probabilities by as much as other weights do. So a difference counts only when
-  nothing of ours ran there during the probe; differences during requests call for such a moment.
+- Company moves log-probabilities as other weights do, so a difference counts only when nothing of
+  ours ran there during the probe; others call for such a moment.
 - Only a probe, never a request, takes back a host that failed; the time until the next one doubles
   up to a limit. One probe at a time.
 - Slowness during running answers is no failure, nor is a failed probe of a host that sent a piece
@@ -45,7 +45,7 @@ class ProbeVerdict(Enum):
 
 @dataclass(frozen=True)
 class HostProbe:
-    """Finding of a probe.
+    """A probe's finding.
 
     Attributes:
         exact: whether the difference is one that company cannot make.
@@ -126,7 +126,6 @@ class HostHealth:
 
     @property
     def probed_ago(self) -> float | None:
-        """None before a probe ended."""
         return None if self._probed == -math.inf else self._now() - self._probed
 
     @property
@@ -144,7 +143,6 @@ class HostHealth:
 
     @property
     def wants_quiet(self) -> bool:
-        """True if the next probe needs a moment without our requests."""
         if self.suspect or self._beside.calls:
             return True
         newest = max(self._sought, -math.inf if self.agreed is None else self.agreed)
@@ -171,7 +169,6 @@ class HostHealth:
 
         Args:
             gone: nothing listens there, or its certificate is another.
-            last: no other host can be asked.
         """
         self.problem = why
         if not gone:
@@ -201,11 +198,7 @@ class HostHealth:
         self.company = self.running > 0
 
     def probed(self, found: HostProbe, *, last: bool) -> None:
-        """A probe ended.
-
-        Args:
-            last: no other host can be asked.
-        """
+        """`last`: no other host can be asked."""
         self._probing, self._probed = False, self._now()
         self._busy = False
         match found.verdict:
@@ -224,7 +217,7 @@ class HostHealth:
                 assert_never(found.verdict)
 
     def _alive(self, verdict: ProbeVerdict) -> bool:
-        """True if a failed probe means nothing: the host answers, or works."""
+        """True if a failed probe means nothing."""
         beside = verdict is ProbeVerdict.SLOW and self.company
         return beside or self._now() - self._heard < self.times.idle
 

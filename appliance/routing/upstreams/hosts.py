@@ -75,7 +75,7 @@ class UpstreamPeer:
 
 
 class ConfiguredUpstream:
-    """One upstream.
+    """An upstream.
 
     Args:
         genesis: first keys of other appliances' logs, for their receipts.
@@ -115,7 +115,7 @@ class ConfiguredUpstream:
 
     @property
     def fresh_us(self) -> int:
-        """Greatest age of an agreement at the start, in microseconds."""
+        """Greatest age of an agreement at the start."""
         return 2_000_000 * self.config.probe_seconds
 
     def take(self, made: "ConfiguredUpstream") -> list[UpstreamPeer]:
@@ -143,7 +143,7 @@ class ConfiguredUpstream:
         tried: Collection[UpstreamPeer] = (),
         meant: UpstreamPeer | None = None,
     ) -> UpstreamPeer | None:
-        """The host to ask; None where there is none.
+        """None where there is none.
 
         Args:
             meant: overrides the host for its beginning.
@@ -162,7 +162,7 @@ class ConfiguredUpstream:
         tried: Collection[UpstreamPeer] = (),
         meant: UpstreamPeer | None = None,
     ) -> UpstreamPeer | None:
-        """As soon as one is not held; None where none can be asked."""
+        """As `choose`, once a host is not held."""
         while (host := self.choose(prefix, tried, meant)) is None and self._left(tried):
             await self._changed.wait()
         return host
@@ -185,9 +185,7 @@ class ConfiguredUpstream:
         return host.approved and host.health.due
 
     async def probe(self, host: UpstreamPeer) -> HostProbe:
-        """Check that a host is there and answers as what was learnt.
-
-        At a quiet moment, if one is due and the requests that run there end soon enough.
+        """At a quiet moment, if one is due and the host's requests end soon enough.
 
         Raises:
             StateRefused: `upstream_unlearnt`.
@@ -286,7 +284,6 @@ def _words(error: ApplianceError) -> str:
 
 
 def _gone(error: ApplianceError) -> bool:
-    """True if nothing listens there, or its certificate is another."""
     return error.code == "upstream_certificate" or (isinstance(error, NotSent) and error.gone)
 
 

@@ -24,7 +24,7 @@ ALTERNATIVES: Final = 20
 
 @dataclass(frozen=True)
 class EngineFeature:
-    """A feature that a request may want and not every engine has.
+    """A feature that not every engine has.
 
     Attributes:
         name: as a refusal names it.
@@ -171,7 +171,7 @@ class Asked:
 
 
 def check(kind: EngineKind, request: GenerationRequest) -> None:
-    """Refuse what an engine cannot honour; raises as `asked`."""
+    """Raises as `asked`."""
     for feature in FEATURES:
         if feature.wanted(request) and not feature.done(kind):
             raise _unsupported(kind, feature.name)
@@ -180,7 +180,7 @@ def check(kind: EngineKind, request: GenerationRequest) -> None:
 def asked(
     kind: EngineKind, model: str, request: GenerationRequest, seed: int, max_tokens: int
 ) -> Asked:
-    """The request as an engine of this kind takes it.
+    """The request as an engine takes it.
 
     Args:
         model: its name there.
@@ -232,11 +232,10 @@ def _pooled(model: str, request: GenerationRequest, texts: tuple[str, ...]) -> A
 def tokenized(
     kind: EngineKind, model: str, request: GenerationRequest, *, special: bool, strings: bool
 ) -> Fields:
-    """The body that asks for the tokens of a prompt, or of messages.
+    """Asks for the tokens of a prompt or messages.
 
     Args:
         special: whether a prompt gets the begin token where the model wants one.
-        strings: whether the text of each token is wanted.
     """
     if kind.tokenize == "content":
         asked = {"content": request.prompt, "add_special": special, "with_pieces": strings}

@@ -17,13 +17,10 @@ _LEAST = 1e-12
 
 
 def vector(labels: Sequence[str], text: str, tokens: Sequence[TokenLogprob]) -> bytes:
-    """The logarithms of the labels' shares as little-endian 32-bit floats.
-
-    Args:
-        text: the written label.
+    """Logarithms of shares, little-endian 32-bit floats.
 
     Raises:
-        UpstreamLost: `upstream_invalid` when that is no label.
+        UpstreamLost: `upstream_invalid`: the text is no label.
     """
     if text not in labels:
         raise invalid("its answer is none of the labels")
@@ -32,11 +29,7 @@ def vector(labels: Sequence[str], text: str, tokens: Sequence[TokenLogprob]) -> 
 
 
 def shares(labels: Sequence[str], written: int, tokens: Sequence[TokenLogprob]) -> list[float]:
-    """The share of each label; they add up to one.
-
-    Args:
-        written: index of the written one.
-    """
+    """The shares add up to one; `written` is the index of the written label."""
     found = [0.0] * len(labels)
     alive, left, at = list(range(len(labels))), 1.0, 0
     for token in tokens:

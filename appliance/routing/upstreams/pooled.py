@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 
 class ToldVector(Struct):
-    """The vector of one text: numbers, or little-endian 32-bit floats in base64."""
+    """Numbers, or little-endian 32-bit floats in base64."""
 
     index: Count
     embedding: Numbers | Base64
@@ -53,7 +53,7 @@ class ToldScore(Struct):
 
 
 class PooledForm(Struct, kw_only=True):
-    """Common part of both replies."""
+    """Of both replies."""
 
     id: Name = ""
     model: Name | None = None
@@ -76,22 +76,18 @@ Told = ToldVectors | ToldScores
 
 
 def form(request: GenerationRequest) -> type[Told]:
-    """Form that the answer to a request has to have."""
+    """Of the answer to a request."""
     return ToldVectors if request.query is None else ToldScores
 
 
 def most(request: GenerationRequest, width: int, least: int) -> int:
-    """Most bytes of the answer: `least`, or the size of that many vectors.
-
-    Args:
-        width: as of `rows`.
-    """
+    """Most bytes of the answer; `width` as of `rows`."""
     count = len(request.texts or ()) if request.query is None else 0
     return max(least, count * (width * _NUMBER_BYTES + _ROW_BYTES))
 
 
 def rows(told: Told, count: int, width: int, *, logistic: bool) -> Floats:
-    """Each text's result, one a row: its vector of length 1, or its score.
+    """One row a text: its vector of length 1, or its score.
 
     Args:
         count: of texts.
@@ -171,11 +167,7 @@ class PooledReply:
         return self._told is not None and not fits(self._told, self._ours)
 
     def read(self, told: Told, headers: Mapping[bytes, bytes]) -> list[Delta]:
-        """Results of texts, the last with the finish reason; blocks for a moment.
-
-        Raises:
-            UpstreamLost: `upstream_invalid`.
-        """
+        """Results of texts, the last with the finish reason; blocks. Raises as `rows`."""
         found = rows(told, self._count, self._width, logistic=self._kind.logistic)
         self._told = None if told.usage is None else told.usage.prompt_tokens
         self.id, self.model = told.id, told.model or ""
@@ -191,7 +183,7 @@ class PooledReply:
 
 
 def too_long(kind: EngineKind, error: ApplianceError) -> ApplianceError:
-    """The error, with its own code where a text is too long; some engines call that a fault."""
+    """A code of its own where a text is too long; some engines call that a fault."""
     if kind.too_long in error.message:
         message = f"A text has more tokens than the model takes there: {error.message}"
         return BadRequest("context_length_exceeded", message, param="input")

@@ -33,7 +33,7 @@ class _Evidence(Struct):
 
 
 def read(line: bytes) -> PeerReceipt:
-    """A receipt as it comes with an answer. Raises UpstreamLost (`upstream_invalid`)."""
+    """Raises UpstreamLost (`upstream_invalid`)."""
     found = _FORM.fullmatch(line.strip())
     if found is None or int(found[3]) <= int(found[1]):
         raise invalid("its receipt is malformed")
@@ -41,7 +41,7 @@ def read(line: bytes) -> PeerReceipt:
 
 
 def keys(paths: Sequence[str], data: Path) -> tuple[bytes, ...]:
-    """The first keys of logs. Raises UsageError (`key_unreadable`)."""
+    """Raises UsageError (`key_unreadable`)."""
     found = []
     for path in paths:
         try:
@@ -59,7 +59,6 @@ async def checked(
     """A receipt with the origin of its log, if the log proves it; unchanged where nobody knows.
 
     Args:
-        answer: the host's id for its answer.
         genesis: first keys of logs, one of which it must be in; none: nothing is checked.
 
     Raises:

@@ -131,7 +131,7 @@ class Upstreams:
         return self._records.approvals(host.record, self._policy())
 
     async def learn(self, actor: str, name: str) -> ConfiguredUpstream:
-        """Learn from the first host that answers; earlier approvals are of other records.
+        """Learn from the first host that answers.
 
         Raises:
             StateRefused: `upstream_unknown`, `upstream_unstable`.
@@ -219,7 +219,7 @@ class Upstreams:
         return upstream
 
     async def drain(self, actor: str, name: str, url: str, *, drained: bool) -> ConfiguredUpstream:
-        """Keep new requests from a host, or admit them again; those under way end as they do."""
+        """Requests under way end as they do."""
         upstream = self.get(name)
         host = upstream.host(url)
         fields: dict[str, Json] = {"host": url, "drained": drained}
@@ -229,11 +229,10 @@ class Upstreams:
         return upstream
 
     async def reload(self, actor: str) -> None:
-        """Read the upstreams of the configuration again.
+        """Read the configuration's upstreams again.
 
         Raises:
-            UsageError: one of them cannot be used so; nothing changed.
-            AuditUnavailable: nothing changed.
+            UsageError, AuditUnavailable: nothing changed.
         """
         async with self._reading:
             try:
@@ -282,7 +281,6 @@ class Upstreams:
         self.all = made
 
     async def run(self) -> None:
-        """Probe hosts when they are due, forever."""
         for upstream in self.all.values():
             await asyncio.to_thread(self.refresh, upstream)
         while True:
@@ -350,10 +348,7 @@ class Upstreams:
         await asyncio.to_thread(self._records.agree, host.record.digest, agreed)
 
     async def probe_host(self, upstream: ConfiguredUpstream, host: UpstreamPeer) -> None:
-        """Probe a host and apply the finding.
-
-        A change of its state is recorded; it takes effect even if that fails.
-        """
+        """A change of state is recorded; it takes effect even if that fails."""
         health = host.health
         before, known = (health.suspect, health.tripped), health.problem
         try:
@@ -449,7 +444,7 @@ def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
 def _changes(
     before: Mapping[str, UpstreamConfig], after: Mapping[str, UpstreamConfig]
 ) -> Iterator[dict[str, Json]]:
-    """For each changed upstream, added and removed hosts, and names of other settings."""
+    """Hosts added and removed, and names of other settings, by upstream."""
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         urls, kept = (old.urls if old else ()), (new.urls if new else ())
@@ -468,7 +463,7 @@ def _changes(
 
 
 def learnt_record(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamRecord:
-    """The record of a host for approvals. Raises StateRefused (`upstream_unlearnt`)."""
+    """Raises StateRefused (`upstream_unlearnt`)."""
     if host.record is None:
         raise StateRefused("upstream_unlearnt", f"Nothing was learnt of {upstream.name}.")
     return host.record
@@ -482,7 +477,7 @@ def _other(record: UpstreamRecord) -> StateRefused:
 
 
 def subject_of(upstream: ConfiguredUpstream, host: UpstreamPeer) -> UpstreamSubject:
-    """Build the subject that an approver of a host signs; raises as `learnt_record`."""
+    """An approver signs it; raises as `learnt_record`."""
     return UpstreamSubject.of(learnt_record(upstream, host))
 
 

@@ -57,8 +57,8 @@ class StageBackends:
 
         Raises:
             Refused: a check of the task fails.
-            Unavailable: `route_stage_away` for a task that is another one now, or answers by more
-                than its prompt; `upstream_unavailable`.
+            Unavailable: `route_stage_away` the task is another one now, or answers by more than its
+                prompt.
         """
         loaded = await self.tasks.open(self.stage.task or "")
         _check_task(loaded, self.stage)
@@ -71,7 +71,7 @@ class StageBackends:
 
 
 def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[StageDefinition], Backends]:
-    """Build the backends of stages on other hosts."""
+    """Of stages on other hosts."""
 
     def backends(stage: StageDefinition) -> Backends:
         found = hosts.upstream(stage.upstream or "")

@@ -47,7 +47,7 @@ _COUNT_SLACK: Final = 64
 
 
 class SeenIds:
-    """Ids of the newest answers of a host."""
+    """Of a host's newest answers."""
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()
@@ -68,7 +68,7 @@ class _Lines:
         self.rest = bytearray()
 
     def take(self, data: bytes) -> list[bytes]:
-        """Lines completed by these bytes, without empty ones.
+        """Lines completed by these bytes, none empty.
 
         Raises:
             UpstreamLost: `upstream_invalid` for one that is too long.
@@ -85,7 +85,7 @@ class _Lines:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Form that an answer must have.
+    """Requirements on an answer.
 
     Attributes:
         prompt: estimated tokens.
@@ -112,7 +112,7 @@ class _ToolCall:
 
 
 class _StreamedChoice:
-    """One choice as it comes in; calls and reasoning become text as our models write them.
+    """One choice as it comes in.
 
     Attributes:
         pieces, size: events with a part of it, and bytes of these parts.
@@ -133,7 +133,7 @@ class _StreamedChoice:
         return min(self._wanted.most_tokens, most)
 
     def take(self, choice: ChoiceDelta) -> Delta | None:
-        """Add an event's part; return the piece that may leave."""
+        """Returns the piece that may leave."""
         message = choice.delta or MessageDelta(choice.text)
         thought, content = message.reasoning_content or message.reasoning or "", message.content
         calls, logprobs = message.tool_calls or [], self._logprobs(choice)
@@ -213,7 +213,6 @@ class StreamedAnswer:
         seen: ids of earlier answers; None where ids mean nothing.
 
     Attributes:
-        id: the upstream's.
         model, fingerprint: its claims, untrusted.
         ended: whether the end was announced.
     """
@@ -234,7 +233,7 @@ class StreamedAnswer:
 
     @property
     def finish(self) -> str | None:
-        """None until all are there."""
+        """None until all choices have ended."""
         found = [choice.finish for choice in self._choices if choice.finish is not None]
         return ",".join(found) if len(found) == len(self._choices) else None
 
@@ -268,10 +267,7 @@ class StreamedAnswer:
         return sum(choice.tokens for choice in self._choices)
 
     async def feed(self, data: bytes) -> tuple[list[Delta], bool]:
-        """Read incoming bytes.
-
-        Returns:
-            The pieces, none of them with a finish reason, and whether there was an event.
+        """Return pieces, none with a finish reason, and whether there was an event.
 
         Raises:
             UpstreamLost: `upstream_invalid`, `upstream_incomplete`.
@@ -294,10 +290,8 @@ class StreamedAnswer:
         return found, live
 
     def last(self) -> list[Delta]:
-        """The last piece of each choice, after the last byte.
-
-        Raises:
-            UpstreamLost: `upstream_incomplete` for an answer that has no finish reason.
+        """The last piece of each choice; UpstreamLost (`upstream_incomplete`) without a finish
+        reason.
         """
         if self._lines.rest.strip() or self.finish is None:
             raise UpstreamLost(

@@ -34,9 +34,7 @@ class UpstreamTokenizers:
         """Tokens of a prompt or of messages, or the text of tokens.
 
         Raises:
-            Forbidden: `upstream_forbidden`, `upstream_retention`.
-            BadRequest: `upstream_unsupported`, `upstream_rejected`.
-            Unavailable: as `UpstreamBackend.run`.
+            BadRequest: `upstream_unsupported`, `upstream_rejected`; else as `UpstreamBackend`.
         """
         backend = self._backends.backend(request.model)
         upstream = backend.upstream

@@ -36,7 +36,7 @@ class Linear:
     intercepts: NDArray[np.float32]
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        """A row for each text, a column for each label."""
+        """(texts, labels)."""
         if not texts:
             return np.empty((0, len(self.labels)))
         matrix = self.vocabulary.matrix(texts)
@@ -44,7 +44,7 @@ class Linear:
 
 
 def fit_linear(texts: Sequence[str], labels: Sequence[str], strength: float = STRENGTH) -> Linear:
-    """Fit to labelled texts. Raises ValueError: other numbers, or fewer than two labels."""
+    """Raises ValueError: other numbers, or fewer than two labels."""
     names = tuple(sorted(set(labels)))
     if len(texts) != len(labels) or len(names) < 2:
         raise ValueError("a regression needs a label for each text, and two labels")

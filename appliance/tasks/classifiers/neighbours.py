@@ -25,7 +25,6 @@ class NeighbourModel:
 
     Attributes:
         embedder: digest of the vectors' model.
-        places: index of each vector's label.
     """
 
     labels: tuple[str, ...]
@@ -35,7 +34,7 @@ class NeighbourModel:
     nearest: int = NEAREST
 
     def probabilities(self, vectors: ArrayLike) -> NDArray[np.float64]:
-        """A row for each vector, a column for each label."""
+        """(vectors, labels)."""
         asked = _unit(vectors)
         if asked.shape[1] != self.vectors.shape[1]:
             raise ValueError("vectors of another model have another length")
@@ -55,11 +54,7 @@ class NeighbourModel:
 def fit_neighbours(
     vectors: ArrayLike, labels: Sequence[str], embedder: str, nearest: int = NEAREST
 ) -> NeighbourModel:
-    """Keep labelled vectors, sorted by label and then by their numbers.
-
-    Raises:
-        ValueError: numbers differ, or there are fewer than two labels.
-    """
+    """Sorted by label, then by numbers. Raises ValueError as `fit_linear`."""
     names = tuple(sorted(set(labels)))
     units = _unit(vectors)
     if len(units) != len(labels) or len(names) < 2:

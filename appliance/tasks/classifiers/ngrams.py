@@ -65,7 +65,7 @@ class Block:
 
 
 def fit_block(texts: Sequence[Sequence[str]], least: int) -> Block:
-    """The features that at least `least` texts have, in order, weighted by their rarity."""
+    """Features of at least `least` texts, weighted by rarity."""
     seen: Counter[str] = Counter()
     for features in texts:
         seen.update(set(features))
@@ -99,7 +99,7 @@ class NgramVocabulary:
 
 
 def fit_vocabulary(texts: Sequence[str]) -> NgramVocabulary:
-    """The vocabulary of training texts."""
+    """Of training texts."""
     return NgramVocabulary(
         fit_block([list(words(text)) for text in texts], 1),
         fit_block([list(characters(text)) for text in texts], 2),

@@ -43,7 +43,7 @@ _PIECE: Final = 1 << 30  # most that one system call reads
 
 
 def convert(order: ConversionOrder, out: int) -> ConversionResult:
-    """Write the file. Raises TuningRefused."""
+    """Raises TuningRefused."""
     table = documents.parse(_whole(order, CONFIG), CONFIG)
     model = config.read(table)
     stored = _stored(order)

@@ -67,9 +67,7 @@ class DecoderConfig:
 
 
 def read(table: Members) -> DecoderConfig:
-    """The decoder of a config.json. Raises TuningRefused (`convert_architecture`,
-    `convert_source`).
-    """
+    """Raises TuningRefused (`convert_architecture`, `convert_source`)."""
     refuse_code(table)
     named = table.get("architectures")
     found = [ours for theirs, ours in ARCHITECTURES.items() if named == [theirs]]
@@ -107,7 +105,7 @@ def read(table: Members) -> DecoderConfig:
 
 
 def refuse_code(table: Members) -> None:
-    """Refuse a model with code of its own. Raises TuningRefused (`convert_source`)."""
+    """Raises TuningRefused (`convert_source`)."""
     if table.get("auto_map"):
         raise documents.source(table.file, "names code of its own (auto_map), which is never run")
 

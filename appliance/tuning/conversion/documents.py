@@ -56,7 +56,7 @@ class Members:
 
 
 def parse(data: bytes, name: str) -> Members:
-    """Read a file's object. Raises TuningRefused (`convert_source`)."""
+    """Raises TuningRefused (`convert_source`)."""
     if len(data) > LARGEST:
         raise source(name, f"has more than {LARGEST >> 20} MiB")
     try:

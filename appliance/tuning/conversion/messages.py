@@ -13,7 +13,6 @@ class ConversionOrder(msgspec.Struct, frozen=True):
     """A conversion to do.
 
     Attributes:
-        files: descriptors by file name.
         memory_bytes: address space that may be mapped beyond what is mapped at the drop.
         most_bytes: limit of the new file.
     """

@@ -45,7 +45,7 @@ _NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Converted:
-    """A file that was made.
+    """A made file.
 
     Attributes:
         sources: hex SHA-256 of the source files, by name.
@@ -64,9 +64,7 @@ def convert(source: Path, target: Path) -> Converted:
     Raises:
         TuningRefused: `convert_source`, `convert_architecture`, `convert_tokenizer`,
             `convert_tensors`, `convert_failed`.
-        SignatureRefused: as `sealed.open_regular`.
-        GgufRejected: as the vetting of an import.
-        UsageError: `data_exists`.
+        ApplianceError: `data_exists`; as `sealed.open_regular` and the vetting of an import.
     """
     if target.exists() or target.is_symlink():
         raise UsageError("data_exists", f"{visible(str(target), limit=200)} is there already.")

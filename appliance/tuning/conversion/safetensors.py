@@ -40,15 +40,7 @@ class Stored:
 
 
 def table_size(first: bytes, file: str, size: int) -> int:
-    """Bytes of the table.
-
-    Args:
-        first: first `LENGTH` bytes of the file.
-        size: of the whole file.
-
-    Raises:
-        TuningRefused: `convert_tensors`.
-    """
+    """Bytes of the table, by a file's first `LENGTH`. Raises TuningRefused (`convert_tensors`)."""
     found = int.from_bytes(first, "little")
     if len(first) < LENGTH or not 2 <= found <= min(size - LENGTH, documents.LARGEST):
         raise _refused(file, f"claims a table of {found} bytes in a file of {size}")
@@ -56,14 +48,11 @@ def table_size(first: bytes, file: str, size: int) -> int:
 
 
 def read(table: bytes, file: str, size: int) -> dict[str, Stored]:
-    """The tensors of a file, by name.
+    """Tensors by name. Raises TuningRefused (`convert_tensors`, `convert_source`).
 
     Args:
         table: without the number before it.
         size: of the whole file.
-
-    Raises:
-        TuningRefused: `convert_tensors`, `convert_source` where it is not JSON.
     """
     entries, start = documents.parse(table, file).members.items(), LENGTH + len(table)
     found = [_entry(name, e, file, start) for name, e in entries if name != "__metadata__"]

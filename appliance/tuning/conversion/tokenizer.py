@@ -44,11 +44,9 @@ _IDS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 def pairs(
     tokenizer: Members, given: Members, config: Members, vocabulary: int, template: str | None
 ) -> tuple[str, dict[str, bytes]]:
-    """The name of the way of cutting, and the pairs.
+    """The way of cutting, and the pairs.
 
     Args:
-        tokenizer, given, config: tokenizer.json, tokenizer_config.json and config.json.
-        vocabulary: number of tokens of the weights.
         template: newer models' separate file; None without one.
 
     Raises:
@@ -132,7 +130,7 @@ def _added(tokenizer: Members, ids: dict[str, int]) -> dict[int, tuple[str, int]
 
 
 def _looks_special(content: str) -> bool:
-    """As llama.cpp's converter judges a token that its publisher did not mark."""
+    """As llama.cpp's converter judges an unmarked token."""
     return content in ("<pad>", "<mask>") or (content.startswith("<|") and content.endswith("|>"))
 
 
@@ -178,7 +176,7 @@ def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, 
 
 
 def _begins(tokenizer: Members, given: Members, tokens: list[str], bos: int | None) -> bool:
-    """True if a text begins with a token of its own, by the tokenizer's last step."""
+    """By the tokenizer's last step."""
     last = tokenizer.get("post_processor")
     given_steps = last.get("processors", [last]) if isinstance(last, dict) else []
     begins = False

@@ -52,7 +52,7 @@ class Planned:
 
 
 def plan(config: DecoderConfig, stored: Mapping[str, Stored]) -> list[Planned]:
-    """The tensors of the new file, in order. Raises TuningRefused (`convert_tensors`)."""
+    """In file order. Raises TuningRefused (`convert_tensors`)."""
     wanted = _wanted(config)
     left = {name for name in stored if not name.endswith(_UNUSED)}
     if config.tied:

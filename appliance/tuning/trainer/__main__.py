@@ -55,7 +55,7 @@ class Pipe:
 
 
 def rehearse() -> None:
-    """Train a tiny network, so that nothing is imported later."""
+    """So that nothing is imported later."""
     shape = Shape("llama", 1, 8, 2, 1, 4, 1e-5, 10_000.0, pairs=True)
     sizes = {
         "token_embd": (16, 8), "output_norm": (8,), "blk.0.attn_norm": (8,), "blk.0.ffn_norm": (8,),
@@ -78,7 +78,7 @@ def _tried(message: messages.FromTrainer) -> None:
 
 
 def main(base: int, given: int, pipe: Pipe, unpack: Unpack) -> None:
-    """Read, train and write the result."""
+    """The whole process."""
     with mmap.mmap(given, 0, access=mmap.ACCESS_READ) as text:
         order = messages.decode_order(text[:])
     keep = {0, 1, 2, *(int(fd) for fd in sys.argv[1:4])}

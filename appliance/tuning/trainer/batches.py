@@ -18,7 +18,7 @@ def steps(rows: int, batch: int, epochs: float) -> int:
 
 
 def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
-    """Indices of the rows of one step."""
+    """Rows' indices."""
     each = math.ceil(rows / batch)
     epoch, place = divmod(step, each)
     order = np.random.default_rng([seed, epoch]).permutation(rows)
@@ -28,11 +28,11 @@ def step_rows(rows: int, batch: int, seed: int, step: int) -> list[int]:
 def parts(
     rows: Sequence[TokenRow], numbers: Sequence[int], prefix: int, most: int
 ) -> list[list[int]]:
-    """Cut a step's rows into parts of at most `most` tokens each, padding to the longest included.
+    """Cut a step's rows into parts, padding included.
 
     Args:
-        prefix: tokens that all rows share and that a part computes once.
-        most: tokens; a single row may have more.
+        prefix: shared tokens, which a part computes once.
+        most: tokens of a part; a single row may have more.
     """
     found: list[list[int]] = []
     for number in sorted(numbers, key=lambda n: (len(rows[n].tokens), n)):

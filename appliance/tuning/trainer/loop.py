@@ -59,7 +59,7 @@ class SavedTensors(msgspec.Struct):
 
 @dataclass
 class TrainingState:
-    """Where training is.
+    """State after a step.
 
     Attributes:
         moments: the optimiser's two running means, shaped as the parameters.
@@ -109,7 +109,7 @@ class TrainingState:
 
 
 class Training:
-    """One run; `send` takes the messages to the job."""
+    """One run."""
 
     def __init__(
         self, network: Network, order: TrainingOrder, base_sha256: str, send: Send

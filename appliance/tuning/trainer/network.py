@@ -248,7 +248,6 @@ class Network:
         return x + down(Gated.apply(gate_up(self._normed(x, between))))
 
     def _attention(self, qkv: Tensor, places: Places) -> Tensor:
-        """Rows attend to the beginning and to themselves."""
         heads, shared, head = self._shape.heads, self._shape.heads_kv, self._shape.head
         begun, count, length = places.begun, places.count, places.length
         q, k, v = qkv.split([heads * head, shared * head, shared * head], -1)
@@ -277,7 +276,7 @@ class Network:
         return found.reshape(count * length, -1)
 
     def _turned(self, x: Tensor, turn: Tensor) -> Tensor:
-        """Shape (tokens, heads, head)."""
+        """(tokens, heads, head)."""
         if self._shape.pairs:
             pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
             return torch.view_as_real(pairs * turn).flatten(-2)

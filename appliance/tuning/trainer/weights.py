@@ -83,7 +83,7 @@ def unpacker(library: Path) -> Unpack:
 
 
 def read(data: mmap.mmap, unpack: Unpack) -> tuple[Shape, dict[str, Matrix]]:
-    """Shape and weights of a base; matrices are (outputs, inputs).
+    """Matrices are (outputs, inputs).
 
     Raises:
         GgufRejected: the file is no GGUF.
@@ -103,13 +103,13 @@ def read(data: mmap.mmap, unpack: Unpack) -> tuple[Shape, dict[str, Matrix]]:
 
 
 def check_architecture(name: str) -> None:
-    """Refuse a base that the network does not compute: TuningRefused (`tuning_architecture`)."""
+    """Raises TuningRefused (`tuning_architecture`)."""
     if name not in ARCHITECTURES:
         raise _refused(f"{name[:40]!r} cannot be trained here; {' and '.join(ARCHITECTURES)} can")
 
 
 def shape_of(metadata: dict[str, int | float | str]) -> Shape:
-    """Shape from the header's single values. Raises TuningRefused (`tuning_architecture`)."""
+    """Raises TuningRefused (`tuning_architecture`)."""
     name = str(metadata.get("general.architecture", ""))
     check_architecture(name)
     if str(metadata.get(f"{name}.rope.scaling.type", "none")) != "none":

@@ -24,7 +24,7 @@ class AdviceWanted(Request):
 
 
 class CostTold(Verbatim):
-    """A cost a month."""
+    """Monthly."""
 
     p10: float
     p50: float
@@ -62,7 +62,7 @@ class FlipTold(Verbatim):
 
 
 class SwingTold(Verbatim):
-    """The cost where one uncertain answer is at its P10, and at its P90."""
+    """The cost at one answer's P10 and P90."""
 
     name: str
     at_p10: float

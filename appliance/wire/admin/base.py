@@ -34,7 +34,7 @@ class Reply(BaseModel):
 
 
 class Verbatim(Reply):
-    """A part of an answer that is written as it was given, so that its digest stays the same."""
+    """A part of an answer, written as it was given, so that its digest stays."""
 
     _given: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -56,7 +56,6 @@ class Verbatim(Reply):
         return self.model_dump(mode="json")
 
     def having(self, **more: Any) -> Self:
-        """A copy with other values of some fields."""
         return self.model_validate({**self._given, **more})
 
 
@@ -67,11 +66,7 @@ class Request(BaseModel):
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
-        """A checked request.
-
-        Raises:
-            BadRequest: `invalid_value` naming the field.
-        """
+        """Raises BadRequest: `invalid_value` naming the field."""
         try:
             return cls(**fields)
         except ValidationError as error:

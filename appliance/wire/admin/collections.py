@@ -17,8 +17,8 @@ Ranking: TypeAlias = Literal["bm25", "vectors", "fusion"]
 class CollectionNew(Request):
     """A collection to make.
 
-    Missing prefixes follow from the embedder's id. The ranking is by vectors where there is an
-    embedder, otherwise by bm25. The budget is then larger: a vector of more text finds more.
+    Missing prefixes follow from the embedder's id. Without an embedder the ranking is by bm25, and
+    the budget smaller.
     """
 
     name: Name
@@ -31,7 +31,7 @@ class CollectionNew(Request):
 
 
 class Collection(Reply):
-    """A collection in a list; `size` counts the bytes of its file, `memory` those of its index."""
+    """`size`: bytes of the file; `memory`: of the index."""
 
     name: str
     embedder: str
@@ -140,7 +140,7 @@ class ReportList(Reply):
 
 
 class GroupChange(Request):
-    """Ids of keys to put into a group and to take out."""
+    """Ids of keys to put in and to take out."""
 
     name: Name
     add: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=400)

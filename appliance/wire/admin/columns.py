@@ -1,7 +1,6 @@
 """The columns of each list, said once for the tables of commands and the rows of the terminal.
 
-Rules: a column says what it shows and of what kind; each program shows each kind in one way. An
-empty list says how to fill it.
+Rules: each program shows each kind of column in one way; an empty list says how to fill it.
 """
 
 import enum

@@ -14,7 +14,6 @@ class Capture(Request):
     Attributes:
         after: only entries with higher numbers.
         mask: replace personal data by its kind.
-        answers: tell what was answered, too.
     """
 
     key_id: str = Field(min_length=1, max_length=100)
@@ -28,7 +27,7 @@ class Capture(Request):
 
 
 class SeenWanted(Request):
-    """Ids of items, the directory of their dataset, and those of them in its split `train`."""
+    """`trained`: the ids in the split `train`."""
 
     ids: list[str] = Field(min_length=1, max_length=10_000)
     data: str = Field(max_length=4_096)

@@ -70,17 +70,15 @@ class Endpoint(Generic[Q, R]):
 
     @property
     def query(self) -> frozenset[str]:
-        """The names of the query."""
         return frozenset(re.findall(r"\w+", self.path.partition("{?")[2]))
 
     @property
     def unknown(self) -> str:
-        """The code for a name that can name nothing."""
         found = (code for under, code in _UNKNOWN.items() if self.route.startswith(under))
         return next(found, "not_found")
 
     def filled(self, given: Mapping[str, Named]) -> tuple[str, dict[str, Named]]:
-        """The path with its names, and the query.
+        """Fill the path, and return it with the query.
 
         Raises:
             Refused: a name is not valid.
@@ -93,7 +91,7 @@ class Endpoint(Generic[Q, R]):
         return path, {n: v for n, v in given.items() if n in self.query and v is not None}
 
     def said(self, **names: Named) -> str:
-        """The request as a person reads it."""
+        """For a person."""
         return f"{self.method} {self.route.format_map(names)}"
 
     def _part(self, value: Named) -> str:

@@ -13,9 +13,7 @@ class Report(Reply):
 
 
 class Neighbours(Reply):
-    """The nearest neighbours that an evaluation learned, as a classifier's file; `model` and
-    `digest` are the embedding model's.
-    """
+    """Learned neighbours as a classifier's file; `model`, `digest`: of the embedding model."""
 
     document: str
     model: str

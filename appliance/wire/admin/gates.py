@@ -11,7 +11,7 @@ ArtifactId = Annotated[str, Field(min_length=1, max_length=129)]
 
 
 class SealingKey(Reply):
-    """A fresh key for one seal, also as it is stored, and the site's key of marks; in base64."""
+    """A fresh key for one seal, and as it is stored, and the site's key of marks; base64."""
 
     id: str
     key: str
@@ -36,7 +36,7 @@ class Known(Reply):
 
 
 class PlanWanted(Request):
-    """A comparison to plan; `incumbent` is a baseline or a task's id, by default the task's own."""
+    """`incumbent`: a baseline or a task's id; by default the task's own."""
 
     task: ArtifactId
     dataset: ArtifactId
@@ -121,7 +121,7 @@ class CertificateUpload(Request):
 
 
 class Certificate(Reply):
-    """A certificate that is kept here, and whether it lets its task be approved now.
+    """A certificate, and whether its task may be approved now.
 
     Attributes:
         interval: how that of its difference was made; "" for the one of older versions, which is

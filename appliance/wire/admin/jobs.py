@@ -29,11 +29,10 @@ class JobProgress(Reply):
 class Job(Reply):
     """One job.
 
-    `state` is "queued", "running", "pausing", "paused", "cancelling", "done", "failed",
-    "cancelled" or "interrupted"; `actions` are what it allows now: "pause", "resume", "cancel".
-    A `heavy` job waits for its turn: those that need an engine run one at a time, and so do those
-    that need none. `code`, `message` and `hint` say why it failed or stopped. `result` has the
-    form of the `kind`; a list has none.
+    `state` is "queued", "running", "pausing", "paused", "cancelling", "done", "failed", "cancelled"
+    or "interrupted"; `actions` are what it allows now: "pause", "resume", "cancel". Of `heavy` jobs
+    one with an engine and one without run at a time. `code`, `message` and `hint` say why it failed
+    or stopped. `result` has the form of the `kind`; a list has none.
     """
 
     id: int
@@ -91,7 +90,7 @@ class LoadRequest(Request):
 
 
 class Export(Request):
-    """Have the server write all entries of the log to a new file or directory of its host.
+    """Write all entries to a new file or directory of the server's host.
 
     `format` is "ocsf", "cef", "rfc5424", "csv" or "tiles".
     """
@@ -101,7 +100,7 @@ class Export(Request):
 
 
 class ReplayWanted(Request):
-    """Have the server compute recorded answers again, named in one of these ways.
+    """Compute recorded answers again, named in one of these ways.
 
     Attributes:
         seqs: intents or outcomes of answers.

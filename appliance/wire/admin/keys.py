@@ -93,7 +93,7 @@ class KeyRotate(Request):
 
 
 def allowed_models(key: Key) -> str:
-    """The models that a key may use."""
+    """As a person reads it."""
     return ", ".join(key.models) or ("all tasks" if key.tasks_only else "all")
 
 

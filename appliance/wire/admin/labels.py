@@ -11,7 +11,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class LabelsNew(Request):
-    """Have people label the unlabelled items of a dataset's directory on the server's host.
+    """Label unlabelled items of a directory on the server's host.
 
     Attributes:
         limit: the first so many in the queue's order; 0 for all.
@@ -65,7 +65,7 @@ class LabelQueueList(Reply):
 
 
 class LabelNext(Reply):
-    """The item to label next; null where this person has labelled all that is theirs.
+    """The next item; null where this person has labelled all.
 
     Attributes:
         rater: the user on the server's host.

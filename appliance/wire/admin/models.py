@@ -21,7 +21,7 @@ from appliance.wire.admin.model_texts import Grammar
 
 
 class ErrorBody(_Reply):
-    """One error: what happened, its stable code, and what to do next."""
+    """One error, with its stable code and next step."""
 
     message: str
     type: str = ""
@@ -142,11 +142,10 @@ class Model(_Reply):
     """One artifact in the store. `code` says why it was refused.
 
     `kind` is "generate", "embed", "rerank" or "adapter" once the file was vetted. `activity` is
-    "loading" (with `progress`), "busy", "idle", "waiting" (requests want it, and there is no
-    memory yet), or "" when it is not in memory; `unloaded` says why not. `needs_mib` is what it
-    takes of the budget, `waiting` counts the requests for it, `last_used` is when the last one
-    came or left. `actions` are what people may do now: "load", "unload", "approve", "suspend",
-    "retire", "revoke".
+    "loading" (with `progress`), "busy", "idle", "waiting" (for memory), or "" when it is not in
+    memory; `unloaded` says why not. `needs_mib` is its part of the budget, `waiting` counts
+    requests for it, `last_used` is when the last one came or left. `actions` now: "load", "unload",
+    "approve", "suspend", "retire", "revoke".
     """
 
     id: str
@@ -216,8 +215,8 @@ class Approval(_Reply):
 
 
 class ImportedFile(_Reply):
-    """One file of an import: its bytes, and how many came from the medium this time; the others
-    were there from an interrupted import.
+    """One file: its bytes, and how many came this time; others were there from an interrupted
+    import.
     """
 
     name: str
@@ -255,9 +254,8 @@ class ModelImport(_Request):
 
 
 class Subject(_Reply):
-    """Statement that an approver signs: digests of the artifact, its signature file and the
-    certificate that the approval rests on, and the round of approvals, which a suspension counts
-    up.
+    """Statement that an approver signs: digests of artifact, signature file and certificate, and
+    the round of approvals, which a suspension counts up.
     """
 
     id: str
@@ -274,11 +272,7 @@ class ApprovalUpload(_Request):
 
     @classmethod
     def holding(cls, envelope: bytes) -> Self:
-        """Wrap a signed envelope.
-
-        Raises:
-            Refused: `approval_malformed`.
-        """
+        """Wrap a signed envelope. Raises Refused (`approval_malformed`)."""
         try:
             return cls.of(envelope=envelope.decode("ascii"))
         except UnicodeDecodeError as error:
@@ -386,8 +380,8 @@ class Erased(_Reply):
 class EntryList(_Reply):
     """One page of entries, in the wanted order.
 
-    A page may be short, or even empty, before the search is over: continue with `after` set to
-    `next_after`, newest first with `before` set to `next_before`, until it is null.
+    A page may be short, or empty, before the search is over: continue with `after` set to
+    `next_after`, newest first `before` to `next_before`, until it is null.
     """
 
     entries: list[Entry]
@@ -456,7 +450,7 @@ class RequestList(_Reply):
 
 
 class StreamLine(_Reply):
-    """One line of an `application/x-ndjson` answer: one of `progress`, `result` and `error` is set.
+    """A line of `application/x-ndjson`: one of `progress`, `result` and `error` is set.
 
     The last line has `result` or `error`. `job` is the job's number, where the work is one.
     """
@@ -468,7 +462,7 @@ class StreamLine(_Reply):
 
 
 def use_of(model: Model) -> str:
-    """Loading, busy, idle or waiting, and pinned or not; "-" when it is not in memory."""
+    """The activity, and pinned or not; "-" when it is not in memory."""
     words = [model.activity] if model.activity else []
     if model.progress is not None:
         total = model.progress.total

@@ -10,8 +10,8 @@ from appliance.wire.admin.endpoint import viewers
 class LogReceiver(Reply):
     """One receiver: it has the entries before `next`, and may lack `behind` of them.
 
-    `oldest` is the time of the first that was not sent; `problem` is why nothing is sent now, or
-    "", and `since` its time. `repeats` were sent more than once since the start.
+    `oldest` is the time of the first unsent; `problem` is why nothing is sent, or "", since
+    `since`. `repeats` were sent again since the start.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Results of jobs, one form for each kind: made by the job, kept in its row, read by people.
 
-Rules: a result is written as it was given, since the log names its digest; a field that came later
-has a default, so that older rows are read; what has none of these forms is an `UnknownResult`.
+Rules: a result is written as it was given, since the log names its digest; a later field has a
+default; what has none of these forms is an `UnknownResult`.
 """
 
 from typing import Any, Final, TypeAlias
@@ -301,8 +301,8 @@ class GateResult(LookJudged):
 class CertificateCarried(Verbatim):
     """A certificate that was carried over to this engine, or the items that differ.
 
-    `coverage` and `coverage_before` are the shares that a route's first stage answers from now on
-    and until now; null for a task.
+    `coverage`, `coverage_before`: shares that a route's first stage answers now and before; null
+    for a task.
     """
 
     task: str = ""
@@ -436,7 +436,7 @@ class DevQuality(Verbatim):
 
 
 class FieldRight(Verbatim):
-    """A field of an answer: how often it is right, on all items and on those that state it."""
+    """A field's share right, on all items and on those that state it."""
 
     field: str
     value: float
@@ -485,7 +485,7 @@ class RowsDoubled(Verbatim):
 
 
 class TunedCandidate(Verbatim):
-    """One that may answer after a tuning; the first is held against nothing."""
+    """A candidate; the first is compared with nothing."""
 
     kind: str
     value: float

@@ -90,12 +90,12 @@ class CalibrationCertificate(Reply):
 
 
 class Traffic(Reply):
-    """The groups whose answers a first stage gave in the last weeks, next to the sealed ones.
+    """Groups of a first stage's answers of the last weeks, next to the sealed ones.
 
     Attributes:
         effective: groups of one size that weigh as these do.
         unknown: share of the weight on groups that the certificate has not seen.
-        apart: share of the rest that other groups would have to have for the certificate's weights.
+        apart: share of the rest that would have to move for the certificate's weights.
         error: the certified limit with these weights.
         beyond: it is more than the bound.
     """
@@ -120,8 +120,8 @@ class Watched(Reply):
             lower and with the higher confidence.
         asked_again, asked_again_wrong: overdue answers labelled after all, and how many are wrong.
         unwatched: since when more than a fifth of the labels are missing, or "".
-        traffic: how far the weights of the last weeks' answers are from the certificate's; None
-            where the route does not say where a group comes from, or too little was seen.
+        traffic: weights of the last weeks' answers next to the certificate's; null without
+            `group_from`, or where too little was seen.
     """
 
     waiting: int

@@ -12,8 +12,8 @@ class StateDifference(Reply):
     """A row that its entries do not prove.
 
     `what` is "unlogged" (no entry permits it), "revived" (it was withdrawn), "edited" (`names` are
-    the fields), "lost" (the row of a withdrawal is missing) or "absent" (only the log permits it).
-    All but the last are held back. `entry` is the newest one about it, null without one.
+    the fields), "lost" (a withdrawal's row) or "absent" (only the log permits it; not held back).
+    `entry` is the newest, null without one.
     """
 
     table: str

@@ -80,7 +80,7 @@ class DevDifference(Reply):
 
     Attributes:
         what: the tuned models, the best candidates, a field of the tuned models.
-        value, interval: weighted by group; the intervals of several tunings hold together at 95 %.
+        value, interval: weighted by group; several intervals hold together at 95 %.
         p_value: McNemar's exact test, which counts items.
         gained, lost: items that only the one, or only the other, has wholly right.
     """
@@ -114,8 +114,7 @@ class TuningsCompared(Reply):
     """Tunings side by side, in the order in which they were named.
 
     Attributes:
-        same_dev: all were measured on the same items of dev; else their single figures cannot be
-            held against each other.
+        same_dev: all were measured on the same items of dev; else single figures do not compare.
         paired: each but the first against the first; an older server says nothing.
     """
 

@@ -137,7 +137,7 @@ class Turn(BaseModel):
         return self
 
     def spoken(self) -> list[dict[str, Any]]:
-        """The message as chat templates take it: results are own messages, and come first."""
+        """For chat templates: results are own messages, and come first."""
         said: list[dict[str, Any]] = [
             {
                 "role": "tool",

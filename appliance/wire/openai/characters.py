@@ -15,20 +15,16 @@ _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 def characters(text: Any) -> Any:
-    """Pass on a text of whole characters.
-
-    Raises:
-        ValueError: the text has half of a surrogate pair.
-    """
+    """Raises ValueError: the text has half of a surrogate pair."""
     if isinstance(text, str) and _HALF_PAIR.search(text):
         raise ValueError("the text has half of a surrogate pair")
     return text
 
 
 def half_pair(value: Any) -> JsonPath | None:
-    """Place in a JSON value of a text or key with half of a surrogate pair, if any.
+    """Place of half of a surrogate pair, if any.
 
-    A key is named by the object that it is in.
+    A key is named by its object.
     """
     if isinstance(value, str):
         return () if _HALF_PAIR.search(value) else None
@@ -53,5 +49,5 @@ def half_pair(value: Any) -> JsonPath | None:
 
 
 def may_spell_half(text: str) -> bool:
-    """True if a JSON text could have half of a surrogate pair: it would be an escape."""
+    """It would be an escape."""
     return _ESCAPED.search(text) is not None

@@ -175,7 +175,6 @@ class ChatRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Log-probabilities to return besides each token's own; None returns nothing."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

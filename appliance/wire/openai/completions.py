@@ -94,7 +94,6 @@ class CompletionRequest(GenerationFields):
 
     @property
     def alternatives(self) -> int | None:
-        """Log-probabilities to return besides each token's own; None returns nothing."""
         return self.logprobs
 
 

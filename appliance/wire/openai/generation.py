@@ -42,7 +42,7 @@ def example(**body: Any) -> ConfigDict:
 def at_most(entries: int) -> BeforeValidator:
     """Refuse a table of more entries before they are looked at.
 
-    Each wrong one would be a refusal of its own, and a body has room for a million.
+    Each wrong one would be a refusal of its own.
     """
 
     def check(table: Any) -> Any:

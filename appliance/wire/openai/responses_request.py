@@ -80,9 +80,7 @@ Text: TypeAlias = Annotated[
 
 
 class Item(BaseModel):
-    """One item of the input: a message, a call, its output, the name of an earlier item, or
-    reasoning, which is read over.
-    """
+    """A message, call or output, the name of an earlier item, or reasoning, which is skipped."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -124,7 +122,6 @@ class Item(BaseModel):
         return self
 
     def listed(self, name: str) -> dict[str, Any]:
-        """The item as it is listed; `name` is its id where it has none."""
         shown = {"id": name, **self.model_dump(exclude_none=True)}
         if self.type == "message":
             kind = "output_text" if self.role == "assistant" else "input_text"

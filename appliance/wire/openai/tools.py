@@ -59,7 +59,7 @@ def only_functions(kind: Any, field: str = "") -> Any:
         field: the name of the type below the value being validated.
 
     Raises:
-        PydanticCustomError: `unsupported_parameter` for tools that run elsewhere.
+        PydanticCustomError: `unsupported_parameter`.
     """
     if isinstance(kind, str) and kind != "function":
         raise field_refused("unsupported_parameter", field, f"{kind}: only functions can be called")
@@ -134,8 +134,7 @@ class AllowedTools(BaseModel):
 
 
 def one_choice(named: type[BaseModel], allowed: type[BaseModel]) -> Callable[[Any], Any]:
-    """A reader of `tool_choice`: a mode, a `named` for the function that must be called, or an
-    `allowed` for those that may be.
+    """A reader of `tool_choice`: a mode, a `named` or an `allowed`.
 
     It tells them apart itself: a union would name its own branches to the client.
     """
@@ -178,11 +177,7 @@ class ToolCall(BaseModel):
     function: CalledFunction
 
     def spoken(self) -> dict[str, Any]:
-        """The call as templates take it: arguments as an object.
-
-        Raises:
-            PydanticCustomError: `invalid_value` when the arguments are no JSON object.
-        """
+        """Arguments become an object. Raises PydanticCustomError (`invalid_value`)."""
         function = {"name": self.function.name, "arguments": self._arguments()}
         return {"id": self.id, "type": "function", "function": function}
 
@@ -208,7 +203,7 @@ class ToolCall(BaseModel):
 
 
 def _cut_off(text: str) -> Any:
-    """The beginning of a JSON text as a value; None where no text continues like that."""
+    """None where no JSON text continues like that."""
     try:
         return from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
     except (ValueError, TypeError):  # the latter where the text has no UTF-8
@@ -222,13 +217,13 @@ def chosen(
     parallel: bool | None,
     allowed: Collection[str] | None = None,
 ) -> Tools | None:
-    """Choose the tools that the engine offers; None for nothing.
+    """None where nothing is offered.
 
     Args:
         choice: none, auto or required; None is auto.
         name: the one function that must be called, once.
-        parallel: an answer may hold several calls. A demand that leaves one function to call is met
-            by one call, unless this is true: apps run every call that they get.
+        parallel: an answer may hold several calls. None: a demand for one function is met by one
+            call.
         allowed: names of the functions that are left; None leaves all.
 
     Raises:

@@ -18,7 +18,7 @@ class Unsupported(NamedTuple):
 
 
 def absent(*defaults: Any) -> Callable[[Any], bool]:
-    """Null and the defaults ask for nothing; true is no 1, although it equals it in Python."""
+    """True is no 1, although it equals it in Python."""
     return lambda value: value is None or any(_same(value, default) for default in defaults)
 
 
@@ -42,11 +42,7 @@ def refuse_unsupported(data: Any, table: Mapping[str, Unsupported]) -> Any:
 
 
 def refuse_spellings(data: Any, fields: Iterable[str], table: Mapping[str, Unsupported]) -> Any:
-    """Pass `data` on if no field of it is a known one in another spelling, as `maxTokens` is.
-
-    Args:
-        fields: those that are honoured.
-        table: those that are not.
+    """Refuse known fields in another spelling, as `maxTokens` is.
 
     Raises:
         PydanticCustomError: `unsupported_parameter` with the field, and what to use instead.

@@ -58,6 +58,5 @@ def test_typed_answers_by_a_schema(server: Any) -> None:
 
 
 def test_a_task_is_asked_without_a_signature(server: Any) -> None:
-    """A signature writes a prompt around the input, and the prompt of a task is its own."""
     (label,) = model(server, server.task)("replace hose")
     assert label in ("hydraulics", "engine")

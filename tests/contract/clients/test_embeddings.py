@@ -27,7 +27,6 @@ def vectors(server: Any) -> list[list[float]]:
 
 
 def same(found: list[list[float]], vectors: list[list[float]]) -> None:
-    """The control is in it: another text's vector is further away."""
     assert [len(one) for one in found] == [WIDTH] * len(vectors)
     for number, one in enumerate(found):
         assert likeness(one, vectors[number]) > 0.9999

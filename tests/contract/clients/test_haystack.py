@@ -66,7 +66,6 @@ def test_a_demanded_function_is_called(server: Any) -> None:
 
 
 def test_an_agent_runs_a_function_and_tells_its_result(server: Any) -> None:
-    """Whether a model this small calls is its own choice; each request is answered."""
     agent = Agent(
         chat_generator=chat(server),
         tools=[create_tool_from_function(pressure)],
@@ -84,7 +83,6 @@ def test_a_vector(server: Any) -> None:
 
 
 def test_a_task_answers_and_what_it_sets_is_refused(server: Any) -> None:
-    """The generator sends settings with each request; a task takes those that change nothing."""
     key = Secret.from_token(server.api_key)
     task = OpenAIChatGenerator(key, server.task, api_base_url=server.base_url, max_retries=0)
     (reply,) = task.run([ChatMessage.from_user("replace hose")])["replies"]

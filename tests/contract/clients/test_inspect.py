@@ -72,7 +72,6 @@ def test_a_demanded_function_and_a_schema(server: Any) -> None:
 
 
 def test_a_task_is_evaluated_by_its_name(server: Any, tmp_path: Path) -> None:
-    """Fields as JSON or plain text; every answer is one of the task's labels."""
     samples = [
         Sample(input="replace hose", target="hydraulics"),
         Sample(input=json.dumps({"text": "replace turbo"}), target="engine"),

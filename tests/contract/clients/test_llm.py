@@ -48,7 +48,6 @@ def test_an_answer_to_a_schema(home: Path) -> None:
 
 
 def test_a_function_that_is_offered_is_taken(home: Path) -> None:
-    """Whether a model this small calls it is its own choice; each request is answered."""
     function = (
         "def pressure(valve: str) -> str:\n    'The pressure at a valve.'\n    return '2.5'\n"
     )

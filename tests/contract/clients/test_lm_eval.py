@@ -87,7 +87,6 @@ ORDERS = [("replace hose", "hydraulics"), ("replace turbo", "engine"), ("pump le
 
 
 def test_a_task_is_asked_by_its_name(server: Any, tmp_path: Path) -> None:
-    """A task's prompt and form are its own, so the harness sends the input and no stop text."""
     data = tmp_path / "orders.jsonl"
     data.write_text("\n".join(json.dumps({"text": t, "label": label}) for t, label in ORDERS))
     made = {

@@ -41,7 +41,6 @@ def test_the_output_is_a_model_at_the_first_try(server: Any, kind: Any, output: 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("output", [ToolOutput, NativeOutput])
 def test_functions_beside_an_output_are_taken(server: Any, kind: Any, output: Any) -> None:
-    """A model this small may call for ever; what matters is that each request is answered."""
     asked: list[str] = []
     agent = Agent(
         model(server, kind),

@@ -37,7 +37,6 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def report(server: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What schemathesis recorded of each operation; the run itself found nothing."""
     root, key = server.base_url.removesuffix("/v1"), f"Bearer {server.api_key}"
     asked = httpx.post(
         f"{server.base_url}/completions", headers={"authorization": key}, timeout=60,

@@ -50,7 +50,6 @@ def test_an_answer_of_a_class(server: Any) -> None:
 
 
 def test_a_tool_is_demanded_and_called(server: Any) -> None:
-    """The package demands a call whenever it has tools."""
     answer = model(server).generate(TALK, tools_to_call_from=[pressure])
     assert answer.tool_calls
     first = answer.tool_calls[0].function
@@ -60,7 +59,6 @@ def test_a_tool_is_demanded_and_called(server: Any) -> None:
 
 
 def test_an_agent_that_calls_tools_is_answered_at_each_step(server: Any) -> None:
-    """A model this small seldom comes to `final_answer`; no step fails at the server."""
     agent = ToolCallingAgent(tools=[pressure], model=model(server), max_steps=2, verbosity_level=0)
     agent.prompt_templates["system_prompt"] = "Call tools, then final_answer."
     agent.run("What is the pressure at V7?")

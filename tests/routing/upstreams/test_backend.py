@@ -109,7 +109,6 @@ PIECES_CAME = {
 
 
 async def test_what_is_no_whole_answer_is_none(tmp_path: Path) -> None:
-    """With its code; sent to the second host, too, if no piece of an answer came."""
     found, sent = {}, {}
     async with Engine().serve() as one, Engine().serve() as two:
         settings = config(one.url, two.url, answer_kib=64, idle_seconds=1)
@@ -241,7 +240,6 @@ async def test_no_way_around_the_rights_of_a_key(tmp_path: Path) -> None:
 
 
 async def test_the_right_is_asked_again_at_the_target(tmp_path: Path) -> None:
-    """As when a stage of a task opens it for a key that may use the task alone."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         who = caller("k", "orders")
         place = services.shares.admit(who.principal, BIG, 1)
@@ -277,7 +275,6 @@ async def test_no_hop_without_a_record(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_request_goes_to_another_host_than_it_was_meant_for(tmp_path: Path) -> None:
-    """The outcome shows that nothing was sent to the first; the second has entries of its own."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,
@@ -310,7 +307,6 @@ async def test_a_request_goes_to_another_host_than_it_was_meant_for(tmp_path: Pa
 
 
 async def test_requests_that_wait_are_meant_for_all_hosts_alike(tmp_path: Path) -> None:
-    """They begin alike, and none runs yet when they are prepared."""
     async with (
         Engine().serve() as one,
         Engine().serve() as two,
@@ -353,7 +349,6 @@ TOOL = {"name": "order", "description": "Order a part.", "parameters": {"type": 
 
 
 async def test_calls_and_reasoning_of_another_host(tmp_path: Path) -> None:
-    """Read as those of a model here, and logged so."""
     async with (
         Engine(mode="calls").serve() as engine,
         ready(tmp_path / "d", config(engine.url)) as services,

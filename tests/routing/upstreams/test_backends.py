@@ -42,7 +42,6 @@ async def test_an_upstream_is_a_model_of_its_name(
 
 
 async def test_apps_get_calls_and_choices(tmp_path: Path) -> None:
-    """Over HTTP, whole and streamed."""
     async with Engine().serve() as engine, ready(tmp_path / "d", config(engine.url)) as services:
         _, secret = services.keys.create("app")
         transport = httpx.ASGITransport(create_lan_app(services))

@@ -95,12 +95,7 @@ async def under_load(services: Services, victim: Process, label: str) -> dict[st
 
 
 def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> list[int]:
-    """Each request has an end, none a second intent, and only those at the victim are lost.
-
-    Returns:
-        For each request that a second host took, the microseconds from the entry before the first
-        try to the entry before the second.
-    """
+    """Returns, for each request that a second host took, the microseconds between the tries."""
     lasted = []
     assert len(ended) == REQUESTS
     executed = Counter(request for process in (one, two) for request in process.received())

@@ -110,7 +110,6 @@ EVERYTHING: dict[str, GenerationRequest] = {
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.about)
 def test_each_cell_of_the_table(feature: EngineFeature) -> None:
-    """In a kind's body, or refused by its name."""
     what = EVERYTHING[feature.about]
     usual = request() if what.messages else request(messages=None, prompt="x")
     assert feature.wanted(what) and not feature.wanted(usual)

@@ -302,7 +302,6 @@ async def test_rights_are_those_of_any_request(tmp_path: Path) -> None:
 
 
 async def test_a_collection_may_have_such_a_model(tmp_path: Path) -> None:
-    """Its host keeps no texts, so that removal from a collection is complete."""
     async with served(tmp_path / "d", keeps_content=False) as (_, services):
         wanted = CollectionNew.of(name="c", embedder=BIG)
         with client_of(services) as client:

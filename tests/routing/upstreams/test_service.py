@@ -128,7 +128,6 @@ BUSY_CLIENTS = 11
 
 
 async def test_a_probe_that_queues_behind_answers_takes_no_host_out(tmp_path: Path) -> None:
-    """The probe times out, the host is busy, and then all eleven clients have their answers."""
     long = ("word",) * 150
     async with (
         Engine(queues=True, words=long, delay=0.01).serve() as engine,
@@ -229,7 +228,6 @@ async def test_a_host_is_drained_for_an_upgrade(tmp_path: Path) -> None:
 async def test_no_connection_goes_anywhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Including proxies of the environment and redirects; the interpreter counts sockets."""
     connected: list[object] = []
     watching = True
 

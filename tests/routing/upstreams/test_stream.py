@@ -192,7 +192,6 @@ def test_counts_that_are_like_ours_are_the_hosts(prompt: int, tokens: int) -> No
 
 
 def test_nothing_beyond_max_tokens_leaves() -> None:
-    """Neither a piece too many nor one long piece; tokens with the finish reason may."""
     answer = StreamedAnswer(Wanted(8 << 20, 4, 20), None)
     assert asyncio.run(fed(answer, piece("x") * 4 + piece("y", "length"), 99)) == "xxxxy"
     assert answer.tokens == 4
@@ -204,7 +203,6 @@ def test_nothing_beyond_max_tokens_leaves() -> None:
 
 
 def test_a_line_is_looked_at_once() -> None:
-    """A MiB in chunks of one byte: kept bytes never move."""
     lines, line = _Lines(), b"data: " + b"x" * ((1 << 20) - 7)
     kept = lines.rest
     for at in range(len(line)):

@@ -75,7 +75,6 @@ async def test_an_engine_that_renders_a_chat_elsewhere(tmp_path: Path) -> None:
 
 
 async def test_what_is_refused_sends_nothing(tmp_path: Path) -> None:
-    """An engine without tokenisation, and a key whose texts may not be kept there."""
     for kind in ("ollama", "sglang", "openai"):
         async with asking(tmp_path / kind, kind) as (engine, services, client):
             for path, wanted in (("/tokenize", {"prompt": "Hi"}), ("/detokenize", {"tokens": [1]})):
