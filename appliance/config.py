@@ -760,7 +760,7 @@ class Config:
                 )
 
     def url(self, host: str | None = None, port: int | None = None) -> str:
-        """Of the LAN listener; host and port in place of the file's."""
+        """The LAN listener's address; host and port in place of the file's."""
         host, port = host or self.server.host, self.server.port if port is None else port
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.tls.enabled else 'http'}://{shown}:{port}"

@@ -250,7 +250,7 @@ def check_pragma(statements: Any, name: str, value: str | int) -> None:
 
 
 def schema_of(connection: Connection, path: Path, known: int) -> int:
-    """Migrations that ran; `known` are this release's.
+    """Count the migrations that ran; `known` are this release's.
 
     Raises:
         StateRefused: `database_newer` when it had more, with the release that ran them.

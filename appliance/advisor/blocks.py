@@ -117,7 +117,7 @@ class WeekBlock:
 
 
 def week_of(time_us: int) -> int:
-    """Since the epoch."""
+    """Weeks since the epoch."""
     return time_us // WEEK_US
 
 

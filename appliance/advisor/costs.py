@@ -174,14 +174,14 @@ def requests_day(questions: Questions, facts: MeasuredFacts) -> Range | None:
 
 @lru_cache(maxsize=256)
 def groups_to_certify(bound: float, wrong: float, delta: float) -> int | None:
-    """With power 0.8; None: no number."""
+    """Groups for a certificate, with power 0.8; None: no number."""
     if wrong <= 0:
         return power.groups_without_error(bound, delta)
     return power.groups_for_bound(bound, wrong, delta)
 
 
 def utilisation_of(busy_hours: Value, machines: Value) -> Value:
-    """Share of a month."""
+    """The computing share of a month."""
     return np.minimum(1.0, busy_hours / (HOURS_MONTH * machines))
 
 
@@ -212,7 +212,7 @@ def retraining(questions: Questions) -> Percentiles:
 
 
 def tornado(case: Case) -> list[Swing]:
-    """The largest effect first, without those of none."""
+    """Effects on the cost, the largest first, without zeros."""
     if case.missing:
         return []
     ranges = _ranges(case.questions, case.facts)

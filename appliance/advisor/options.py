@@ -166,7 +166,7 @@ def _best(option: str, rows: Sequence[Contender]) -> OptionMeasured | None:
 
 
 def candidate(option: str, row: Contender) -> OptionMeasured:
-    """As measured."""
+    """An option as measured."""
     return OptionMeasured(
         option,
         row.name,
@@ -246,7 +246,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def told(questions: Questions) -> list[OptionMeasured]:
-    """Measured elsewhere."""
+    """Options measured elsewhere."""
     return [
         OptionMeasured(
             each.option,

@@ -230,7 +230,7 @@ class Questions:
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
-        """By name in the file."""
+        """Answers that are ranges, by name in the file."""
         found: dict[str, Range] = {}
         parts: dict[str, Domain | Data | ExpectedLoad | Costs | Price] = {
             "domain": self.domain, "data": self.data, "load": self.load, "costs": self.costs,

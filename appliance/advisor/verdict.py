@@ -161,7 +161,7 @@ def document(advice: Recommendation) -> AdviceDocument:
 
 
 def parts(case: Case) -> dict[str, float]:
-    """At P50; empty where something is missing."""
+    """Costs at P50, by part; empty where something is missing."""
     if case.missing:
         return {}
     found = case.parts(costs.middle(case.questions, case.facts))
@@ -169,7 +169,7 @@ def parts(case: Case) -> dict[str, float]:
 
 
 def utilisation(case: Case) -> float | None:
-    """Of an option's machine."""
+    """The computing share of an option's machine."""
     volume, speed = costs.requests_day(case.questions, case.facts), case.candidate.documents_s
     if volume is None or speed is None or case.price is not None:
         return None
@@ -258,7 +258,7 @@ def _options(questions: Questions, facts: MeasuredFacts, *, shared: bool) -> lis
 
 
 def agreement(questions: Questions, facts: MeasuredFacts) -> float | None:
-    """As answered, else by the labels."""
+    """People's agreement: as answered, else by the labels."""
     told = questions.data.agreement
     return facts.agreement if told is None else told
 

@@ -390,7 +390,7 @@ def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:
 
 
 def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
-    """Of a kind; `none` says how to bring in the first."""
+    """Artifacts of a kind; `none` says how to bring in the first."""
     with admin_client(data) as client:
         found = [shown for shown in client.call(wire.MODELS).models if shown.kind == kind]
     document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}

@@ -63,7 +63,7 @@ def _opened(stack: contextlib.ExitStack, data: Path) -> "Services | None":
 
 @contextlib.contextmanager
 def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminClient]:
-    """Of the running server, or of the app in this process.
+    """A client of the running server, or of the app in this process.
 
     Raises:
         ServerUnreachable: `server_required` when it takes a server and there is none.

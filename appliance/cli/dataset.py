@@ -408,7 +408,7 @@ def _taken_out(part: str, ids: list[str], why: str) -> list[str]:
 
 
 def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
-    """Known to a labelled split, by group or text."""
+    """Items known to a labelled split, by group or text."""
     known = [item for name in LABELLED for item in found.splits.get(name, ())]
     groups, texts = {item.group for item in known}, {plain(item.text) for item in known}
     return [item.id for item in items if item.group in groups or plain(item.text) in texts]

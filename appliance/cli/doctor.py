@@ -110,7 +110,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
 def find_problems(
     data: Path, facts: hardware.HostFacts, gpu: GpuReport | None = None
 ) -> Iterator[DoctorProblem]:
-    """Of host and data directory.
+    """Problems of host and data directory.
 
     The table of alarms comes from the server; without one, from what the files say.
     """

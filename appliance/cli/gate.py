@@ -168,7 +168,7 @@ def _specification(
 
 
 def declared(plan: Plan, person: str) -> Specification:
-    """For a person to sign."""
+    """The declared terms, for a person to sign."""
     left_out = {"floor_micros", "looks_left", "groups", "items"}
     return Specification(
         **(plan.model_dump(exclude=left_out) | {"schedule": tuple(plan.schedule)}),

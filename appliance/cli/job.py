@@ -143,7 +143,7 @@ def watched(client: AdminClient, job_id: int) -> Job:
 
 
 def result_of(ctx: click.Context, output: Output, found: Job, form: type[R]) -> R:
-    """Without one the command says why and ends with 1."""
+    """The result; without one the command says why and ends with 1."""
     result = found.came_to(form)
     if result is None:
         lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]

@@ -56,7 +56,7 @@ def logs(output: Output, /, data: Path, follow: bool, **conditions: str | int | 
 
 
 def page(data: Path, query: LogQuery) -> LogPage:
-    """From the server, or the file."""
+    """Lines of the server, or of the file."""
     if server_answers(data):
         try:
             with AdminClient(socket_path(data)) as client:

@@ -41,7 +41,7 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
 
 
 def rates(point: RatePoint, load: CurrentLoad, seconds: float) -> Rates:
-    """As `--json` prints them."""
+    """The rates, as `--json` prints them."""
     return Rates(
         seconds=seconds,
         tokens_per_second=round(point.tokens, 2),

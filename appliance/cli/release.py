@@ -427,7 +427,7 @@ def _looks_at(job: Job) -> tuple[str, str, str, str]:
 
 
 def _gave(held: ModelDetail, person: str) -> frozenset[str]:
-    """Roles used up, by an approval that counts."""
+    """Roles that a person has used up, by an approval that counts."""
     return frozenset({APPROVER}) if person in {a.name for a in held.approvals} else frozenset()
 
 

@@ -89,7 +89,7 @@ def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
 
 
 def fitted(task: Task, items: Sequence[Item]) -> bytes:
-    """Of logistic regression.
+    """The coefficients of logistic regression.
 
     Raises:
         TaskRefused: `task_invalid` for another form than labels.

@@ -68,7 +68,7 @@ def report(
 
 
 def losses(found: Losses) -> list[str]:
-    """Of the last run: some steps, and all that measured dev."""
+    """Losses of the last run: some steps, and all that measured dev."""
     if not found.runs or not found.runs[-1].points:
         return []
     run = found.runs[-1]

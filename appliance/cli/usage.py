@@ -73,7 +73,7 @@ def csv_lines(found: UsageReport) -> Iterator[str]:
 def bars(
     rows: Sequence[UsageRow], shown: Callable[[UsageRow], float], columns: int
 ) -> Iterator[str]:
-    """The longest as wide as the words leave."""
+    """Bars, the longest as wide as the words leave."""
     words = [f"{row.period}  {safe(row.name) or '-'}" for row in rows]
     values = [f"{shown(row):,.0f}" for row in rows]
     left, right = max(map(len, words)), max(map(len, values))

@@ -31,7 +31,7 @@ def without(dataset: Dataset, ids: Sequence[str]) -> Dataset:
 
 
 def masked(dataset: Dataset) -> Dataset:
-    """With personal data in inputs replaced by their kind."""
+    """Replace personal data in inputs by their kind."""
     return _next(
         dataset,
         {name: tuple(_masked(item) for item in dataset.splits.get(name, ())) for name in SPLITS},

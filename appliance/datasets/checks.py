@@ -74,7 +74,7 @@ class SplitFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DuplicateFacts(msgspec.Struct, frozen=True):
-    """Distinct texts, and exact and near repeats."""
+    """Counts of distinct texts, and of exact and near repeats."""
 
     texts: int
     exact: int

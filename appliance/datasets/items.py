@@ -125,7 +125,7 @@ def parse_line(line: bytes, where: str) -> Item:
 
 
 def build(value: object, where: str) -> Item:
-    """From plain values.
+    """An item from plain values.
 
     Raises:
         DatasetRefused: `item_invalid`, `group_missing`, `item_too_large`.

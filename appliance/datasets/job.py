@@ -93,5 +93,5 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
 
 
 def bounded(found: DatasetChecked) -> DatasetChecked:
-    """With at most `MOST` examples of each problem."""
+    """Keep at most `MOST` examples of each problem."""
     return found.having(problems=[p.having(examples=p.examples[:MOST]) for p in found.problems])

@@ -182,7 +182,7 @@ class LookLedger:
             return _select(connection, _LOOKS.c.id == look.id)[0], number
 
     def note(self, look: LedgerLook, marks: SplitMarks) -> None:
-        """Of a known look, only its end."""
+        """Keep a look; of a known one, only its end."""
         with self._database.begin() as connection:
             known = next(iter(_select(connection, _LOOKS.c.id == look.id)), None)
             if known is None:
@@ -291,7 +291,7 @@ def marks_digest(marks: SplitMarks) -> str:
 
 
 def spent(looks: Sequence[LedgerLook]) -> list[LedgerLook]:
-    """All but those in which nothing was answered."""
+    """The looks that count: all in which something was answered."""
     return [look for look in looks if look.verdict != UNSPENT]
 
 

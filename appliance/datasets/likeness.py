@@ -11,7 +11,7 @@ from appliance.datasets.personal_data import mask
 
 
 class Likeness:
-    """Near-duplicates."""
+    """Near-duplicates among texts."""
 
     def __init__(self, texts: Sequence[str], threshold: float = THRESHOLD) -> None:
         self.texts = [plain(text) for text in texts]

@@ -53,7 +53,7 @@ def of_item(key: bytes, text: str) -> str:
 
 
 def whole(marks: str) -> str:
-    """Without bands."""
+    """The mark without its bands."""
     return marks.partition(":")[0]
 
 

@@ -62,7 +62,7 @@ def mask(text: str) -> str:
 
 
 def hint(text: str, found: PersonalDataFound) -> str:
-    """All but the first and last two characters hidden."""
+    """A find with only its first and last two characters."""
     shown = text[found.start : found.end]
     return f"{shown[:2]}{'*' * max(1, len(shown) - 4)}{shown[-2:]}"
 
@@ -267,7 +267,7 @@ KINDS: Final = (*dict.fromkeys(kind for kind, _, _ in _PATTERNS), NAME)
 
 
 def finds(texts: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """By kind, names and hidden forms."""
+    """Names and hidden forms of finds, by kind."""
     collected: dict[str, list[tuple[str, str]]] = {}
     for name, text in texts:
         for found in find(text):

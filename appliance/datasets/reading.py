@@ -47,7 +47,7 @@ class Columns:
 
 
 def read_items(path: Path) -> list[Item]:
-    """JSON lines in our own form.
+    """Read JSON lines in our own form.
 
     Raises:
         DatasetRefused: `dataset_unreadable`, `dataset_too_large`, `item_duplicate`, or as
@@ -63,7 +63,7 @@ def parse_lines(file: BinaryIO, name: str) -> list[Item]:
 
 
 def read_json_lines(path: Path, columns: Columns) -> list[Item]:
-    """Flat JSON objects, one a line.
+    """Read flat JSON objects, one a line.
 
     Raises:
         DatasetRefused: as `read_items`; `item_invalid` for a missing column.
@@ -83,7 +83,7 @@ def read_json_lines(path: Path, columns: Columns) -> list[Item]:
 def read_csv(
     path: Path, columns: Columns, *, delimiter: str = ",", formulas_are_text: bool = False
 ) -> list[Item]:
-    """CSV (RFC 4180); the first row names the columns.
+    """Read CSV (RFC 4180), whose first row names the columns.
 
     Args:
         formulas_are_text: take a cell that looks like a formula as text.

@@ -123,7 +123,7 @@ def name_mark(dataset: str, group: str) -> str:
 
 
 def describe(dataset: str, items: Sequence[Item], key: bytes | None = None) -> SealedPart:
-    """With items' marks where the site has a key of marks."""
+    """A split's facts; items have marks where the site has a key of marks."""
     texts: dict[str, list[str]] = defaultdict(list)
     for item in items:
         texts[item.group].append(plain(item.text))

@@ -18,7 +18,7 @@ _ABSENT: Final = ""
 
 
 def parts(items: Sequence[Item]) -> dict[str, list[str]]:
-    """By part, each item's label."""
+    """Labels by part, one an item."""
     if not any(isinstance(item.expected, Mapping) for item in items):
         return {WHOLE: [item.label for item in items]}
     objects = [item.expected if isinstance(item.expected, Mapping) else {} for item in items]

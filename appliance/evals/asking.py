@@ -45,7 +45,7 @@ PADDED: Final = replace(ASKER, padded=True)
 
 
 def as_it_is(text: str) -> str:
-    """Needs no reading."""
+    """An answer that needs no reading."""
     return text
 
 
@@ -187,7 +187,7 @@ async def asked(
 async def started(
     inference: Inference, label: str, request: GenerationRequest, asker: Principal = ASKER
 ) -> tuple[float, Generation]:
-    """Returns when there was a place."""
+    """Start a request; also returns when there was a place for it."""
     caller = Caller(asker, label[:128], "", EVALUATION)
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -204,7 +204,7 @@ async def started(
 
 
 def outcome(task: Task, item: Item, answer: str | None, told: CandidateReply) -> Outcome:
-    """Of an answered or failed item."""
+    """The outcome of an answered or failed item."""
     expected = scoring.expected_of(task, item)
     confidence = told.confidence
     cited = None if told.about is None else told.about.cited

@@ -95,14 +95,14 @@ def learnable(train: Sequence[Item]) -> bool:
 
 
 def combined(answer: Mapping[str, Classify], text: str) -> Guess:
-    """As confident as the weakest part."""
+    """The whole answer, as confident as its weakest part."""
     found = {name: classify(text) for name, classify in answer.items()}
     whole = joined({name: shares[0][0] for name, shares in found.items()})
     return Guess(whole, min(shares[0][1] for shares in found.values()), found.get(WHOLE, ()))
 
 
 def commonest(labels: Sequence[str]) -> Classify:
-    """Of equals the one that sorts first."""
+    """The commonest label; of equals the one that sorts first."""
     counts = Counter(labels)
     ordered = sorted(counts, key=lambda name: (-counts[name], name))
     shares = [(name, counts[name] / len(labels)) for name in ordered]

@@ -47,7 +47,7 @@ class CandidateDetails:
 
 
 def details(loaded: LoadedTask, outcomes: Sequence[Outcome]) -> CandidateDetails:
-    """One candidate's."""
+    """Details of one candidate."""
 
     def mean(score: Callable[[Outcome], float]) -> GroupMean:
         return groups.mean([score(o) for o in outcomes], [o.group for o in outcomes])
@@ -124,7 +124,7 @@ def field_names(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
-    """An unexpected field is right when left out."""
+    """1 or 0; an unexpected field is right when left out."""
     wanted, given = json.loads(outcome.expected), object_of(outcome.answer)
     if name not in wanted:
         return float(given is not None and name not in given)
@@ -132,7 +132,7 @@ def field_right(loaded: LoadedTask, name: str, outcome: Outcome) -> float:
 
 
 def told(estimate: GroupMean) -> Estimated:
-    """As in a result."""
+    """An estimate as in a result."""
     return (estimate.value, *estimate.interval)
 
 

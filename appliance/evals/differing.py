@@ -62,7 +62,7 @@ def _offered(subject: GateSubject) -> list[str]:
 
 
 def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> list[str]:
-    """Answered by both sides, differently."""
+    """Items that both sides answer, differently."""
     others = {outcome.item: outcome for outcome in incumbent}
     return [
         one.item
@@ -75,7 +75,7 @@ def differing(candidate: Sequence[Outcome], incumbent: Sequence[Outcome]) -> lis
 def labelled(
     task: Task, outcomes: Sequence[Outcome], labels: Mapping[str, str], gone: Collection[str]
 ) -> tuple[Outcome, ...]:
-    """With these labels, without gone items."""
+    """Outcomes with these labels, without gone items."""
     return tuple(
         replace(one, answer=None, micros=0, failure=ERASED)
         if one.item in gone

@@ -71,7 +71,7 @@ class Contender(msgspec.Struct, frozen=True):
 
 
 class TaskEvidence(msgspec.Struct, frozen=True):
-    """Of a task.
+    """Evaluations and gates of a task.
 
     Attributes:
         candidate: name of the task's own candidate; None where it was not measured.
@@ -107,7 +107,7 @@ class TaskEvidence(msgspec.Struct, frozen=True):
 
 
 def of_evaluation(result: EvaluationResult) -> TaskEvidence:
-    """Of one evaluation."""
+    """The evidence of one evaluation."""
     return msgspec.convert(result.document, TaskEvidence)
 
 
@@ -159,7 +159,7 @@ class CertifiedRoute:
 
 
 def of_route(signed: route.RouteCertificate) -> CertifiedRoute:
-    """Of a certificate."""
+    """Read a route's certificate."""
     wanted, found = signed.wanted, signed.found
     return CertifiedRoute(
         route=wanted.route,

@@ -23,7 +23,7 @@ _FIELD_TOKENS: Final = 256
 
 
 def forced(loaded: LoadedTask) -> str | None:
-    """Name labels, schema or grammar; None without one."""
+    """The constraint: labels, schema or grammar; None without one."""
     output = loaded.task.output
     match output:
         case LabelForm():

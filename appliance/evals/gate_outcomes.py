@@ -56,7 +56,7 @@ def write_pairs(files: LookFiles, found: Sequence[pairs.ItemPair]) -> None:
 
 
 def read_pairs(directory: Path, job_id: int, kek: bytes) -> list[pairs.ItemPair]:
-    """Of a finished gate.
+    """The outcomes of a finished gate.
 
     Raises:
         EvaluationRefused: `report_missing`, `outcomes_invalid`.
@@ -83,7 +83,7 @@ def packed(name: str, outcomes: Sequence[Outcome]) -> Pack:
 
 
 def unanswered(subject: GateSubject, item: Item) -> Outcome:
-    """For an incumbent that answers nothing."""
+    """The outcome of an incumbent that answers nothing."""
     expected = scoring.expected_of(subject.loaded.task, item)
     stratum = item.stratum or ""
     return Outcome(item.id, item.group, expected, None, 0, 1, stratum=stratum, failure=NONE)

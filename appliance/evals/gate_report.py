@@ -50,7 +50,7 @@ class GatePageFacts:
 
 
 def called(incumbent: str) -> str:
-    """A baseline by its rule."""
+    """An incumbent's name; a baseline's is its rule."""
     return _CALLED.get(incumbent, incumbent)
 
 

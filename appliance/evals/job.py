@@ -310,7 +310,7 @@ class _Round:
 
 
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:
-    """With another model."""
+    """The task with another model."""
     task = loaded.task
     candidate = TaskAnswerer(kind="model", model=model, digest=model_digest)
     return replace(loaded, task=msgspec.structs.replace(task, candidate=candidate), classifier=None)

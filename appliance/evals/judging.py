@@ -35,7 +35,7 @@ class Coarse(NamedTuple):
 
 
 def coarse(estimate: GroupMean) -> Coarse:
-    """To the point."""
+    """An estimate rounded to the point."""
     points = MILLION // COARSE
     return Coarse(
         round(estimate.value * points) * COARSE,

@@ -52,7 +52,7 @@ def mistakes(
 
 
 def inputs(evaluations: Path, number: int, read: Read) -> tuple[Mapping[str, str], str]:
-    """By item, or the reason for none."""
+    """Inputs by item, or the reason for none."""
     result = read_result(evaluations, number)
     if not result.data:
         return {}, "the evaluation was made by a version that did not name its dataset"

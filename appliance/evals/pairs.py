@@ -58,7 +58,7 @@ def pair(
     incumbent: Sequence[Outcome],
     agreed: Collection[str] = frozenset(),
 ) -> list[ItemPair]:
-    """In the order of ids.
+    """Pairs in the order of ids.
 
     Args:
         agreed: items without a label because both sides agree.

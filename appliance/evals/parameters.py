@@ -48,5 +48,5 @@ def check(wanted: EvaluationWanted) -> None:
 
 
 def is_path(name: str) -> bool:
-    """An id holds no slash."""
+    """True for a directory: an id holds no slash."""
     return "/" in name

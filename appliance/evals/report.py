@@ -128,7 +128,7 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
 def flips(
     comparisons: Sequence[Comparison], outcomes: Mapping[str, Sequence[Outcome]]
 ) -> list[ItemFlip]:
-    """The baseline's and the best other candidate's."""
+    """Flips of the baseline and the best other candidate."""
     if not comparisons:
         return []
     best = max(comparisons, key=lambda c: c.difference.value)
@@ -138,7 +138,7 @@ def flips(
 def flips_of(
     comparison: Comparison, ones: Sequence[Outcome], others: Sequence[Outcome]
 ) -> list[ItemFlip]:
-    """The first side's first."""
+    """Flips of both sides, the first side's first."""
     one, other = ({o.item: o for o in side} for side in (ones, others))
     sides = [
         *((item, comparison.first) for item in comparison.gained),

@@ -44,7 +44,7 @@ def text_of(task: Task, item: Item) -> str | None:
 
 
 def expected_of(task: Task, item: Item) -> str:
-    """As one text: a label, canonical JSON, or text.
+    """The expected answer as a label, canonical JSON, or text.
 
     "" without a label; that is no label of a task.
 
@@ -74,7 +74,7 @@ def expected_of(task: Task, item: Item) -> str:
 
 
 def score(task: Task, expected: str, answer: str | None, likeliest: Sequence[str] = ()) -> float:
-    """Between 0 and 1.
+    """The metric, between 0 and 1.
 
     Args:
         likeliest: labels, the likeliest first; () where a candidate names only one.

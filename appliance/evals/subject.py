@@ -115,7 +115,7 @@ def needs_engine(store: Store, task: str) -> bool:
 
 
 def read_data(store: Store, name: str) -> tuple[str, Dataset]:
-    """With its digest; raises as `read_subject`."""
+    """A dataset and its digest; raises as `read_subject`."""
     try:
         return _read(store, name, "dataset", datasets.read_artifact)
     except SignatureRefused as error:
@@ -134,7 +134,7 @@ def check_examples(loaded: LoadedTask, train: tuple[Item, ...]) -> None:
 
 
 def some(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
-    """The first by digest; 0 is all, as they are."""
+    """The first items by digest; a limit of 0 is all, as they are."""
     if not limit:
         return tuple(items)
     ordered = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())

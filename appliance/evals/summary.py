@@ -130,7 +130,7 @@ def compare(
 def compare_all(
     baseline: str, candidates: Mapping[str, Outcomes], confidence: float = 0.95
 ) -> list[Comparison]:
-    """All intervals hold together."""
+    """Compare all with the baseline; the intervals hold together."""
     others = [name for name in candidates if name != baseline]
     each = 1 - (1 - confidence) / max(1, len(others))
     theirs = candidates[baseline]

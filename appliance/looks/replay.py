@@ -73,14 +73,14 @@ def digest(outcome: Answered) -> str:
 
 
 async def answers(ask: Ask[Answered], items: Sequence[Item]) -> bytes:
-    """JSON, from id to digest."""
+    """Answers as JSON, from id to digest."""
     told = {item.id: await ask(item) for item in items}
     found = {name: digest(one) for name, one in told.items() if one.failure not in OURS}
     return json.dumps(found, sort_keys=True, separators=(",", ":")).encode()
 
 
 def read(data: bytes) -> dict[str, Json]:
-    """By id, as `answers` or a calibration wrote it."""
+    """Records by id, as `answers` or a calibration wrote them."""
     return dict(json.loads(data))
 
 

@@ -44,7 +44,7 @@ def key_of(directory: Path, kek: bytes) -> bytes:
 
 
 def rewrap(directory: Path, kek: bytes) -> None:
-    """Under the newest key-encryption key."""
+    """Put a directory's key under the newest key-encryption key."""
     file = directory / KEY_FILE
     if file.exists():
         name = f"gate-{directory.name}"

@@ -186,7 +186,7 @@ def _read_split(name: str, artifact: Artifact) -> SealedSplit:
 
 
 def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -> LoadedTask:
-    """Approved or not yet, with the signed files.
+    """A stored task with the signed files, approved or not yet.
 
     Raises:
         Refused: as a check of the store; `specification_other` for another digest.
@@ -200,7 +200,7 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
 
 
 def needs_engine(parts: LookParts, *tasks: str) -> bool:
-    """True also if a task is not here."""
+    """True if a model answers one of them, or one is not here."""
     try:
         found = [parts.store.inventory.record(task).facts for task in tasks]
     except StateRefused:
@@ -209,5 +209,5 @@ def needs_engine(parts: LookParts, *tasks: str) -> bool:
 
 
 def other(problem: str) -> PolicyRefused:
-    """`specification_other`."""
+    """The refusal `specification_other`."""
     return PolicyRefused("specification_other", f"Specification: {problem}.")

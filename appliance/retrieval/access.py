@@ -37,7 +37,7 @@ ADMIN: Final = AccessSet(frozenset(), all=True)
 
 
 def of_key(key_id: str, groups: Iterable[str], people: Iterable[str] = ()) -> AccessSet:
-    """Groups are those of now.
+    """A key's access; its groups are those of now.
 
     Args:
         people: groups of the verified person for whom it asks.

@@ -13,7 +13,7 @@ from appliance.wire.admin.collections import VerifiedCollection
 
 
 def verify(collection: OpenCollection) -> VerifiedCollection:
-    """Blocks while it reads all."""
+    """Check a collection; blocks while it reads all."""
     problems: list[str] = []
     with collection.reading() as connection:
         problems += [

@@ -80,7 +80,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document."""
+    """A stored document."""
 
     name: str
     version: int
@@ -478,7 +478,7 @@ class OpenCollection:
 
 
 def generation(connection: Connection) -> int:
-    """Of the state that a connection reads."""
+    """The generation that a connection reads."""
     row = connection.exec_driver_sql("SELECT value FROM settings WHERE name = 'generation'")
     return int(row.scalar_one())
 

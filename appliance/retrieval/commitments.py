@@ -38,7 +38,7 @@ def citation(nonce: str, cited: Citation) -> str:
 
 
 def passages(nonce: str, found: Iterable[Passage]) -> list[Json]:
-    """In order."""
+    """Commit to passages, in order."""
     return [{"commitment": passage(nonce, one.id, one.sha256)} for one in found]
 
 

@@ -30,7 +30,7 @@ PREFIXES: Final = {"e5": ("query: ", "passage: ")}
 
 
 def prefixes(model_id: str) -> tuple[str, str]:
-    """Before a query and a passage, as far as the id shows."""
+    """Prefixes of a query and a passage, as far as the id shows."""
     found = (pair for part, pair in PREFIXES.items() if part in model_id.lower().split("-"))
     return next(found, ("", ""))
 

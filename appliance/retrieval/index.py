@@ -71,7 +71,7 @@ EMPTY = ChunkIndex(
 
 
 def renewed(connection: Connection, before: ChunkIndex) -> ChunkIndex:
-    """From an earlier index."""
+    """The index of a state, made from an earlier one."""
     now = generation(connection)
     if before.generation == now:
         return before

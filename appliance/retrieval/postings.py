@@ -132,7 +132,7 @@ class Layered:
 
 
 def written(texts: Iterable[tuple[int, str]], ids: Ints) -> Postings:
-    """Of chunks.
+    """The postings of chunks.
 
     Args:
         texts: id and text of each.

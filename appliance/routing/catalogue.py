@@ -155,7 +155,7 @@ class ApprovedRoutes:
         return found
 
     def holding(self, task_id: str) -> list[RouteCertificate]:
-        """Those in use whose first stage is the task. Blocks."""
+        """Certificates in use whose first stage is the task. Blocks."""
         policy, found = self._policy(), []
         for record in self._beginning_with(task_id):
             digest, terms = record.digest or "", record.facts.terms

@@ -52,7 +52,7 @@ class Deferring:
 
 
 async def first_task(route: RouteDefinition, tasks: Tasks) -> LoadedTask | None:
-    """Of the first stage whose task is here and passes its checks."""
+    """The first stage's task that is here and passes its checks."""
     names: Iterable[str] = (stage.task for stage in route.stages if stage.task is not None)
     for name in names:
         if tasks.entry(name) is not None:

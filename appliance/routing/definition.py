@@ -208,5 +208,5 @@ def _check_rule(rule: RouteRule, names: list[str]) -> None:
 
 
 def invalid(reason: str) -> TaskRefused:
-    """`route_invalid`."""
+    """The refusal `route_invalid`."""
     return TaskRefused("route_invalid", f"{FILE} cannot be used: {reason}.")

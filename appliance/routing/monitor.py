@@ -352,7 +352,7 @@ class Monitors:
         )
 
     def notices(self) -> list[Notice]:
-        """Of too few labels, or missing ones that are wrong more often."""
+        """Notices of too few labels, or of missing ones that are wrong more often."""
         now, found = self._clock.wall_us(), []
         recent = (_SAMPLES.c.due_us > now - 2 * self._grace_days() * _DAY_US,)
         with self._database.begin() as connection:

@@ -47,7 +47,7 @@ def of_certificate(parts: CalibrationParts, certificate: RouteCertificate) -> li
 
 
 def basis(parts: CalibrationParts, origin: str) -> Basis | None:
-    """Of the newest certificate of an origin; None where the outcomes are not here."""
+    """The sealed answers behind an origin's newest certificate; None without outcomes."""
     envelope, policy = parts.certificates.envelope(origin), parts.look.policy()
     try:
         first = statements.verify(envelope or b"", policy)

@@ -47,7 +47,7 @@ class RoutePageFacts:
 
 
 def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
-    """A clause."""
+    """A verdict's figures, as a clause."""
     if verdict.certified:
         return (
             f"{verdict.coverage:.0%} of the {weight} are accepted at confidence "

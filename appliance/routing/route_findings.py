@@ -26,7 +26,7 @@ from appliance.trust.statements.route import (
 
 
 def terms_of(wanted: RouteSpecification, number: int, *, company: bool) -> CertificationTerms:
-    """Of one look."""
+    """The terms of one look."""
     return CertificationTerms(
         wanted.error_micros / MILLION,
         wanted.delta_micros / MILLION * wanted.share(number),

@@ -50,7 +50,7 @@ def unclaimed(route: RouteDefinition) -> frozenset[str]:
 
 
 def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
-    """All stated conditions."""
+    """True if all stated conditions hold."""
     text = sent.get(rule.field, "") if rule.field else "\n".join(sent.values())
     folded = text.casefold()
     return all(

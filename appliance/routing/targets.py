@@ -21,7 +21,7 @@ Start = Callable[[Caller, GenerationRequest], Awaitable[Generation]]
 
 
 class Local(Protocol):
-    """`Inference.begin`."""
+    """Starts a request here: `Inference.begin`."""
 
     async def __call__(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None

@@ -34,7 +34,7 @@ class Repeats(NamedTuple):
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
-    """Beyond chance (Cohen, Educ. Psychol. Meas. 20, 1960).
+    """Agreement beyond chance (Cohen, Educ. Psychol. Meas. 20, 1960).
 
     The standard error is that of Fleiss, Cohen & Everitt (Psychol. Bull. 72, 1969). Raters that use
     one and the same label throughout have kappa 0.
@@ -62,7 +62,7 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> Kappa:
 
 
 def repeated_labels(pairs: Iterable[tuple[Hashable, Hashable]]) -> Repeats:
-    """From (text, label) pairs.
+    """Agreement of labels of one text, from (text, label) pairs.
 
     Every pair of labels of one text counts once (observed agreement as in Fleiss, Psychol. Bull.
     76, 1971, pooled over texts). Without any repeated text both shares are 1.

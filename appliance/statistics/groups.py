@@ -31,7 +31,7 @@ class GroupMean(NamedTuple):
 
 
 def group_means(values: Sequence[float], groups: Sequence[Hashable]) -> np.ndarray:
-    """In the order of first items."""
+    """Means of groups, in the order of first items."""
     if len(values) != len(groups) or not len(values):
         raise ValueError("every value needs its group, and at least one value")
     collected: dict[Hashable, list[float]] = defaultdict(list)
@@ -77,7 +77,7 @@ def uncorrected_mean(
 
 
 def effective_size(found: GroupMean, items: int) -> float:
-    """Behind a result of `mean`."""
+    """The effective size behind a result of `mean`."""
     n = found.groups
     squares = found.spread * found.spread * (n - 1) + n * found.value * found.value
     return _with_two_more(n, found.value * n, squares, items)
@@ -278,7 +278,7 @@ def draw_by_size(ids: Sequence[str], groups: Sequence[str], seed: str) -> list[i
 
 
 def drawn_by_size(seed: str, group: str, size: int, most: int) -> bool:
-    """`most` is the largest group's size."""
+    """True for a drawn group; `most` is the largest one's size."""
     ticket = hashlib.sha256("\0".join((seed, group)).encode()).digest()
     return int.from_bytes(ticket) * most < size << 256
 

@@ -187,7 +187,7 @@ def groups_for_floor(
 
 
 def chance_for_bound(bound: float, rate: float, groups: int, delta: float = ALPHA) -> float:
-    """That so many groups certify `bound`."""
+    """The chance that so many groups certify `bound`."""
     return _power(bound, rate, delta, groups) if groups else 0.0
 
 

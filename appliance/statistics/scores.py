@@ -20,7 +20,7 @@ def calibration_error(
     groups: Sequence[Hashable],
     bins: int = 10,
 ) -> GroupMean:
-    """Over bins of one width, each group alike.
+    """Expected calibration error over bins of one width, each group alike.
 
     Bins are closed on the right (Naeini, Cooper & Hauskrecht, AAAI 2015; Guo et al., ICML 2017).
     Chance's part of each gap is taken off (Kumar, Liang & Ma, NeurIPS 2019).

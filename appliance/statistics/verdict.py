@@ -56,7 +56,7 @@ def at_least_fewest(needed: GroupsNeeded | None) -> GroupsNeeded | None:
 
 
 def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
-    """An interval against a floor."""
+    """Judge an interval against a floor."""
     if groups >= FEWEST:
         if low >= floor:
             return "pass"
@@ -66,7 +66,7 @@ def at_least(low: float, high: float, groups: int, floor: float) -> Outcome:
 
 
 def side_of(estimate: GroupMean) -> Side:
-    """Few groups show none."""
+    """The side that a difference is shown to be on; few groups show none."""
     if estimate.groups >= FEWEST:
         if estimate.interval.low > 0:
             return "better"

@@ -59,7 +59,7 @@ class Tasks(Protocol):
 
 
 class Drafts:
-    """Unsigned, in memory."""
+    """Unsigned tasks, in memory."""
 
     def __init__(self, tasks: Mapping[str, LoadedTask]) -> None:
         self._tasks = tasks
@@ -120,7 +120,7 @@ class Policy(Protocol):
 
 
 def read_artifact(artifact: Artifact) -> LoadedTask:
-    """Without a digest; raises as `loaded.load`."""
+    """A task without a digest; raises as `loaded.load`."""
     return load(artifact.prefix, "")
 
 

@@ -196,7 +196,7 @@ def quotations(passages: Sequence[Passage]) -> list[str]:
 
 
 def shown(passages: Sequence[Passage]) -> str:
-    """As the model reads them, numbered from 1."""
+    """Passages as the model reads them, numbered from 1."""
     blocks = (_block(number, passage) for number, passage in enumerate(passages, 1))
     return "\n\n".join([_HEAD, *blocks])
 

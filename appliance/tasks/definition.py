@@ -186,7 +186,7 @@ class Task(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def form_of(task: Task) -> Form:
-    """Of its answers."""
+    """The form of its answers."""
     output = task.output
     match output:
         case LabelForm():

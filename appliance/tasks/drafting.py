@@ -93,7 +93,7 @@ def write(directory: Path, made: Mapping[str, bytes]) -> None:
 
 
 def form_of(train: Sequence[Item]) -> Form:
-    """Objects are fields, repeated texts are labels."""
+    """The answers' form: objects are fields, repeated texts labels."""
     if any(isinstance(item.expected, Mapping) for item in train):
         return "fields"
     found = {item.label for item in train}
@@ -101,7 +101,7 @@ def form_of(train: Sequence[Item]) -> Form:
 
 
 def schema_of(train: Sequence[Item]) -> dict[str, Any]:
-    """Types, short lists of values, lengths."""
+    """The answers' schema: types, short lists of values, lengths."""
     objects = [item.expected for item in train if isinstance(item.expected, Mapping)]
     names = list(dict.fromkeys(name for each in objects for name in each))
     properties = {

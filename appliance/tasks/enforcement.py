@@ -21,7 +21,7 @@ _LINE: Final = 64
 
 
 def constraint(output: JsonForm, schema: ObjectSchema) -> Constraint:
-    """Holds a model to the fields."""
+    """A constraint that holds a model to the fields."""
     if output.encoding == "values":
         return Constraint("regex", values.expression(schema))
     return Constraint("json_schema", json.dumps(schema.document))

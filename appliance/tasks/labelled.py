@@ -25,7 +25,7 @@ def text_of(task: Task, values: Mapping[str, str]) -> str:
 def judged(
     classifier: Classifier, output: LabelForm, text: str, vector: NDArray[np.float32] | None = None
 ) -> list[float]:
-    """In the task's order.
+    """Probabilities of labels, in the task's order.
 
     Args:
         vector: of the text, for nearest neighbours, which raise ValueError without one.
@@ -57,7 +57,7 @@ def about(loaded: LoadedTask) -> TaskAnswer:
 def answer(
     loaded: LoadedTask, output: LabelForm, shares: Sequence[float]
 ) -> tuple[str, TaskAnswer]:
-    """The first of equals."""
+    """The likeliest label, the first of equals, and its facts."""
     best = max(range(len(shares)), key=lambda n: (shares[n], -n))
     named = tuple(zip(output.labels, shares, strict=True))
     told = replace(about(loaded), confidence=shares[best], distribution=named)

@@ -136,7 +136,7 @@ def normalised(text: str) -> str:
 
 
 def nfc(text: str) -> str:
-    """Unicode form NFC."""
+    """A text in Unicode form NFC."""
     return unicodedata.normalize("NFC", text)
 
 

@@ -118,5 +118,5 @@ def usual(form: Form) -> Metric:
 
 
 def that_fit(form: Form) -> list[str]:
-    """By name."""
+    """The names of those that measure a form."""
     return [each.name for each in METRICS.values() if form in each.forms]

@@ -78,7 +78,7 @@ class TaskNames:
 
 
 def in_share(pointer: TaskPointer, app: str) -> bool:
-    """By a hash of the app and the canary."""
+    """True if an app has the canary, by a hash of both."""
     canary = pointer.canary.digest if pointer.canary else ""
     drawn = hashlib.sha256(f"{pointer.name}/{canary}/{app}".encode()).digest()
     return int.from_bytes(drawn[:8], "big") % 100 < pointer.percent

@@ -14,7 +14,7 @@ SYSTEM: Final = "system"
 
 
 def content_of(request: GenerationRequest) -> str:
-    """The one message besides system messages, or the prompt.
+    """The app's one message besides system messages, or its prompt.
 
     Raises:
         BadRequest: `task_input_invalid`; `task_parameter`, naming the field.

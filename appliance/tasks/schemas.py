@@ -13,7 +13,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 class PropertySchema(Struct, frozen=True, omit_defaults=True):
-    """As far as a line of text can express it.
+    """A property, as far as a line of text can express it.
 
     Attributes:
         pattern, format: UNSET without one.

@@ -20,7 +20,7 @@ _DIGITS: Final = 12
 
 @dataclass(frozen=True)
 class TuningDifference:
-    """A difference: its value in each tuning."""
+    """A differing choice or result: its value in each tuning."""
 
     name: str
     values: tuple[str, ...]
@@ -75,7 +75,7 @@ def same_dev(results: Sequence[TrainingRecord]) -> bool:
 
 
 def paired(sides: Sequence[ComparedTuning]) -> list[PairedTunings]:
-    """Each minus the first."""
+    """Each tuning minus the first."""
     first, *others = sides
     confidence = 1 - 0.05 / len(others)
     return [_pair(one, first, confidence) for one in others]

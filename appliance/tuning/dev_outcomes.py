@@ -92,7 +92,7 @@ def kept(loaded: LoadedTask, data: str, made: Candidates) -> DevOutcomes:
 
 
 def read(directory: Path, sha256: str | None) -> DevOutcomes | str:
-    """Or why there are none, as the rest of a sentence.
+    """The outcomes, or why there are none, as the rest of a sentence.
 
     Args:
         directory: `DATA/tuning/JOB`.

@@ -63,7 +63,7 @@ async def measured(
 
 
 def form_of(loaded: LoadedTask) -> AdapterForm | None:
-    """None unless answers are fields."""
+    """The form of answers; None unless they are fields."""
     output = loaded.task.output
     if not isinstance(output, JsonForm):
         return None

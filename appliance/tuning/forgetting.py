@@ -37,7 +37,7 @@ class Forgotten:
 
 
 async def texts(served: Served, begin: int | None, longest: int) -> tuple[TokenRow, ...]:
-    """Without texts of a single token.
+    """The texts in tokens, without those of a single token.
 
     Args:
         begin: the token that begins a text, None where the model has none.

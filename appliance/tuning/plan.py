@@ -62,7 +62,7 @@ class MemoryPlan:
 
 
 def adapter_numbers(facts: GgufFacts, settings: TuneSettings) -> int:
-    """Of its matrices."""
+    """The numbers of an adapter's matrices."""
     heads, shared = facts.n_head * facts.head_dim_k, facts.n_head_kv * facts.head_dim_k
     width, inner = facts.n_embd, _inner(facts)
     sums = (width + heads) + 2 * (width + shared) + (heads + width) + 3 * (width + inner)
@@ -140,7 +140,7 @@ class MeasuredPace:
 def work(
     rows: Sequence[TokenRow], dev: Sequence[TokenRow], settings: TuneSettings, seeds: int = 1
 ) -> Work:
-    """If training does not stop early."""
+    """The work, if training does not stop early."""
     prefix = common_prefix([*rows, *dev])
     steps = batches.steps(len(rows), settings.batch, settings.epochs)
     each = batches.computed(rows, prefix, settings.tokens, settings.batch, settings.seed)

@@ -25,7 +25,7 @@ _SAMPLE: Final = 12
 
 @dataclass(frozen=True)
 class Tried:
-    """First phase, in seconds.
+    """Seconds of the first phase.
 
     Attributes:
         read: of the rows and the scores of the untrained model and the other texts.

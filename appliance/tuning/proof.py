@@ -84,7 +84,7 @@ async def ends(
     scored: Sequence[Scored],
     form: AdapterForm | None = None,
 ) -> list[tuple[str, bool]]:
-    """By row, its item and whether its answer ends."""
+    """Each row's item, and whether the answer ends."""
     others = [row for row, score in zip(rows, scored, strict=True) if not score.written]
     if form is None:
         ended = [end for _, end in await served.answers(others, adapter)]

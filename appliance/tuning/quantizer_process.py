@@ -19,7 +19,7 @@ from appliance.workers.process import Sealed
 
 
 async def collected_by_child(source: Sealed, order: Collect, variant: Path) -> dict[str, bytes]:
-    """By weight. Raises as `made_by_child`."""
+    """The importance matrix, by weight. Raises as `made_by_child`."""
     out, _ = await made_by_child(source, order, variant)
     with os.fdopen(out, "rb") as file:
         file.seek(0)

@@ -82,7 +82,7 @@ def page(told: TuningPageFacts) -> ReportPage:
 
 
 def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
-    """A sentence or two."""
+    """The result in a sentence or two."""
     rows = facts.candidates
     best = facts.chosen
     name = NAMES[best.kind]
@@ -107,7 +107,7 @@ def conclusion(facts: TrainingRecord) -> tuple[str, Tone]:
 def next_commands(
     number: int, adapter: str, base: str, task: str, *, signed: bool = False
 ) -> tuple[str, ...]:
-    """From an adapter to a task that the gate can judge."""
+    """Commands from an adapter to a task that the gate can judge."""
     name = f"{base}:{task}"
     return (
         *(() if signed else (f"appliance artifact sign {adapter} --key KEY",)),

@@ -63,7 +63,7 @@ class PickVerdict:
 
 
 def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float) -> PickVerdict:
-    """Item by item."""
+    """Compare a file with its source, item by item."""
     pairs = list(zip(made.outcomes, source, strict=True))
     flips = sum(one.answer != other.answer for one, other in pairs) / len(pairs)
     found = groups.paired_difference(

@@ -49,7 +49,7 @@ class Weights(Protocol):
 
 
 def settings(longest: int, *, reproducible: bool) -> ModelConfig:
-    """`longest`: most tokens of a row."""
+    """Settings to load the base; `longest`: most tokens of a row."""
     each = longest + 2 * SLACK
     if reproducible:
         return ModelConfig(n_ctx=each, slots=_SLOTS, reproducible=True, kept_prefixes=0)
@@ -57,7 +57,7 @@ def settings(longest: int, *, reproducible: bool) -> ModelConfig:
 
 
 def memory(model: Any, longest: int, variant: Variant, adapter_bytes: int) -> Estimate:
-    """Of a worker in its larger mode, with an adapter."""
+    """The memory of a worker in its larger mode, with an adapter."""
     modes = (settings(longest, reproducible=mode) for mode in (True, False))
     found = (estimate(model, config, variant.name, variant.wrong) for config in modes)
     return replace(max(found, key=lambda one: one.total), adapters=2 * adapter_bytes)

@@ -64,7 +64,7 @@ def items(pack: str) -> tuple[PackItem, ...]:
 
 
 def sentences() -> tuple[PackItem, ...]:
-    """For losses by a tuning; raises as `items`."""
+    """Texts for losses by a tuning; raises as `items`."""
     return tuple(
         PackItem(f"beside-{language}-{number:03}", language, "text", line, "")
         for language in ("en", "de")

@@ -480,7 +480,7 @@ def _said(answer: StreamedAnswer | PooledReply) -> dict[str, Json]:
 
 
 def surprised(error: Exception) -> ApplianceError:
-    """For an unexpected one."""
+    """The error for an unexpected one."""
     return ApplianceError("internal_error", f"Its answer led to a {type(error).__name__} here.")
 
 

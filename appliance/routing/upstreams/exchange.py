@@ -26,7 +26,7 @@ _OK: Final = 200
 
 
 def invalid(what: str) -> UpstreamLost:
-    """`upstream_invalid`."""
+    """The error `upstream_invalid`."""
     return UpstreamLost("upstream_invalid", f"The upstream was not understood: {what}.")
 
 
@@ -177,7 +177,7 @@ class Exchange(asyncio.Protocol):
 
 
 def lost(error: Exception | None) -> UpstreamLost:
-    """For a connection that ended too early."""
+    """The error of a connection that ended too early."""
     refused = isinstance(error, ssl.SSLError) and "ALERT" in str(error).upper()
     code = "upstream_certificate" if refused else "upstream_lost"
     return UpstreamLost(code, f"The upstream is lost: {told(error)}.")

@@ -119,7 +119,7 @@ def read_row(kind: EngineKind, answer: Probed) -> Row:
 
 
 def probe_texts(model: str, does: ModelKind, prompt: str) -> GenerationRequest:
-    """For a prompt's vector, or its scores with itself and another one."""
+    """A request for a prompt's vector, or its scores with itself and another one."""
     if does == "embed":
         return GenerationRequest(model, texts=(prompt,))
     return GenerationRequest(model, texts=(prompt, ALL[ALL.index(prompt) - 1]), query=prompt)

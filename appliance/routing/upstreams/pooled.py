@@ -53,7 +53,7 @@ class ToldScore(Struct):
 
 
 class PooledForm(Struct, kw_only=True):
-    """Of both replies."""
+    """Common part of both replies."""
 
     id: Name = ""
     model: Name | None = None
@@ -76,7 +76,7 @@ Told = ToldVectors | ToldScores
 
 
 def form(request: GenerationRequest) -> type[Told]:
-    """Of the answer to a request."""
+    """The form of the answer to a request."""
     return ToldVectors if request.query is None else ToldScores
 
 

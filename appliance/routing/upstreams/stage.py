@@ -57,7 +57,7 @@ class StageBackends:
 
         Raises:
             Refused: a check of the task fails.
-            Unavailable: `route_stage_away` the task is another one now, or answers by more than its
+            Unavailable: `route_stage_away`: the task is another one now, or answers by more than its
                 prompt.
         """
         loaded = await self.tasks.open(self.stage.task or "")
@@ -71,7 +71,7 @@ class StageBackends:
 
 
 def stages_of(hosts: UpstreamBackends, tasks: Tasks) -> Callable[[StageDefinition], Backends]:
-    """Of stages on other hosts."""
+    """The backends of stages on other hosts."""
 
     def backends(stage: StageDefinition) -> Backends:
         found = hosts.upstream(stage.upstream or "")

@@ -47,7 +47,7 @@ _COUNT_SLACK: Final = 64
 
 
 class SeenIds:
-    """Of a host's newest answers."""
+    """Ids of a host's newest answers."""
 
     def __init__(self) -> None:
         self._order: deque[str] = deque()

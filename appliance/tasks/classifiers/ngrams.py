@@ -99,7 +99,7 @@ class NgramVocabulary:
 
 
 def fit_vocabulary(texts: Sequence[str]) -> NgramVocabulary:
-    """Of training texts."""
+    """The vocabulary of training texts."""
     return NgramVocabulary(
         fit_block([list(words(text)) for text in texts], 1),
         fit_block([list(characters(text)) for text in texts], 2),

@@ -36,7 +36,7 @@ class LabelDecision:
 
 
 def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
-    """Raises ValueError for another label."""
+    """Features with the highest weights; ValueError for another label."""
     place = model.labels.index(label)
     others = [n for n in range(len(model.labels)) if n != place]
     scores = model.weights[:, place] - model.weights[:, others].mean(axis=1)
@@ -46,7 +46,7 @@ def strongest(model: Linear, label: str, most: int) -> tuple[Feature, ...]:
 
 
 def decided(model: Linear, text: str) -> LabelDecision:
-    """The strongest first."""
+    """Features that decided over the next label, the strongest first."""
     shares = model.probabilities([text])[0]
     order = np.argsort(-shares, kind="stable")
     first, second = int(order[0]), int(order[1])

@@ -44,7 +44,7 @@ _IDS: Final = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
 def pairs(
     tokenizer: Members, given: Members, config: Members, vocabulary: int, template: str | None
 ) -> tuple[str, dict[str, bytes]]:
-    """The way of cutting, and the pairs.
+    """The name of the way of cutting texts, and the header pairs.
 
     Args:
         template: newer models' separate file; None without one.
