@@ -57,8 +57,8 @@ class StageBackends:
 
         Raises:
             Refused: a check of the task fails.
-            Unavailable: `route_stage_away`: the task is another one now, or answers by more than its
-                prompt.
+            Unavailable: `route_stage_away`: the task is another one now, or answers by more than
+                its prompt.
         """
         loaded = await self.tasks.open(self.stage.task or "")
         _check_task(loaded, self.stage)
