@@ -53,6 +53,10 @@ def usage(
     answers have no tokens. A cost centre is that of a person's group in appliance.toml.
     """
     found = client.call(USAGE, by=by, per=per, since=since, until=until)
+    if found.left:
+        output.note(f"{found.left} entries of the log are counted first.")
+    while found.left:
+        found = client.call(USAGE, by=by, per=per, since=since, until=until)
     if as_csv:
         output.data(found, csv_lines(found))
     elif chart is not None and found.rows:

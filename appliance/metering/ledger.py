@@ -1,13 +1,16 @@
 """The sums of usage, kept in `appliance.db` next to how far the log was read.
 
 Rules:
-- The log is the source: each question reads the entries since the one before, none twice. Sums and
+- The log is the source: each `follow` reads the entries since the one before, none twice. Sums and
   place are written together, so a crash counts nothing twice.
+- Counting a whole log, as after a restore, takes minutes: `follow` takes a limit of time.
 - A log without the place's entry is another log, as after a restore: the sums begin again.
 - Pruned entries stay counted.
 """
 
+import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Final
@@ -102,6 +105,19 @@ class UsagePlace:
     known_us: int
 
 
+@dataclass(frozen=True)
+class UsageProgress:
+    """Progress of the count.
+
+    Attributes:
+        known_us: time from which on nothing is missing.
+        left: entries that are not counted yet.
+    """
+
+    known_us: int
+    left: int
+
+
 class UsageLedger:
     """Answers who used what; callable from any thread.
 
@@ -113,19 +129,28 @@ class UsageLedger:
         self._database, self._reader = database, reader
         self._lock = threading.Lock()
 
-    def follow(self) -> UsagePlace:
-        """Count the new entries; raises as `LogReader.entry`."""
-        with self._lock:
-            place, size = self._place(), self._reader.size
-            while place.next < size:
-                end = min(place.next + _BATCH, size)
-                count = UsageCount(self._reader.entry)
-                count.add(self._reader.since(place.next, end, KINDS))
-                place = UsagePlace(end, self._reader.entry(end - 1).leaf, place.known_us)
-                with self._database.begin() as connection:
-                    _add(connection, count.sums)
-                    _keep(connection, place)
+    def follow(self, seconds: float = math.inf) -> UsageProgress:
+        """Count the new entries, for about so long; raises as `LogReader.entry`."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._lock:
+                place = self._counted(self._place())
+            left = self._reader.size - place.next
+            if left <= 0 or time.monotonic() >= end:
+                return UsageProgress(place.known_us, max(0, left))
+
+    def _counted(self, place: UsagePlace) -> UsagePlace:
+        """The place after the next batch of entries."""
+        end = min(place.next + _BATCH, self._reader.size)
+        if end <= place.next:
             return place
+        count = UsageCount(self._reader.entry)
+        count.add(self._reader.since(place.next, end, KINDS))
+        after = UsagePlace(end, self._reader.entry(end - 1).leaf, place.known_us)
+        with self._database.begin() as connection:
+            _add(connection, count.sums)
+            _keep(connection, after)
+        return after
 
     def used(
         self,

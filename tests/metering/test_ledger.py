@@ -38,6 +38,17 @@ def site(tmp_path: Path) -> Iterator[Metered]:
     database.dispose()
 
 
+def test_a_count_in_portions_misses_nothing(site: Metered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 3)
+    for number in range(5):
+        ask(site.log, f"r{number}")
+    ledger, left = UsageLedger(site.database, site.reader), list[int]()
+    while not left or left[-1]:
+        left.append(ledger.follow(seconds=0).left)
+    assert left == [8, 5, 2, 0]
+    assert site.requests() == {"m1": 5}
+
+
 def test_each_entry_is_read_once(site: Metered, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BATCH", 3)  # pairs are torn apart by the batches
     for number in range(5):

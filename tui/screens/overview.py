@@ -166,12 +166,14 @@ def waits_of(client: AdminClient, wall: float) -> view.PeopleWanted:
         jobs = client.call(JOBS, count=_NEWEST).jobs
         return sum(j.state == "failed" and since(j.created, wall) < _DAY for j in jobs)
 
-    def usage() -> tuple[UsageRow, ...]:
-        rows = client.call(USAGE, by="app", per="hour", since=iso(wall - _HOUR)).rows
-        latest = max((row.period for row in rows), default="")
-        return tuple(row for row in rows if row.period == latest)
+    def usage() -> tuple[tuple[UsageRow, ...], int]:
+        found = client.call(USAGE, by="app", per="hour", since=iso(wall - _HOUR))
+        latest = max((row.period for row in found.rows), default="")
+        return tuple(row for row in found.rows if row.period == latest), found.left
 
     nothing: list[Waiting] = []
+    none: tuple[UsageRow, ...] = ()
+    apps, uncounted = asked(usage, (none, 0))
     queue = asked(lambda: client.call(QUEUE).items, nothing)
     unlabelled: list[LabelQueue] = []
     labels = asked(lambda: client.call(LABEL_QUEUES).queues, unlabelled)
@@ -181,5 +183,6 @@ def waits_of(client: AdminClient, wall: float) -> view.PeopleWanted:
         labels=sum(not one.finished for one in labels),
         failed=asked(failed, 0),
         endings=tuple(asked(lambda: trust_asked(client).endings, [])),
-        apps=asked(usage, ()),
+        apps=apps,
+        uncounted=uncounted,
     )

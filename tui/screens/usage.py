@@ -44,6 +44,7 @@ class UsagePage(DetailPage[UsageRow]):
         super().__init__(desk, rows, Part("use", "OVER TIME"))
         self._by: UsedBy = "app"
         self._per: UsedPer = "hour"
+        self._left = 0
         self._seldom: Seldom[UsageReport] = Seldom(_SECONDS, desk.clock)
 
     def question(self) -> Question | None:
@@ -59,6 +60,7 @@ class UsagePage(DetailPage[UsageRow]):
 
     def came(self, answer: UsageReport) -> None:
         self.found = list(reversed(answer.rows))
+        self._left = answer.left
 
     def action_span(self, step: int) -> None:
         at = max(0, min(len(_ORDER) - 1, _ORDER.index(self._per) + step))
@@ -74,7 +76,7 @@ class UsagePage(DetailPage[UsageRow]):
             self.post_message(self.Go("Audit", f"{self._by}={item.name}"))
 
     def summed(self) -> Content:
-        return view.summary(self.found, str(self._by), str(self._per))
+        return view.summary(self.found, str(self._by), str(self._per), self._left)
 
     def said(self, item: UsageRow, width: int) -> list[Content]:
         return view.over_time(self.found, item.name, width, ascii_only=self.desk.basic)

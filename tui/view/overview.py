@@ -71,6 +71,7 @@ class PeopleWanted:
     Attributes:
         people: answers that wait for a person; `oldest` in seconds.
         apps: use of the last hour.
+        uncounted: the newest entries of the log, which `apps` lacks.
     """
 
     people: int = 0
@@ -79,6 +80,7 @@ class PeopleWanted:
     failed: int = 0
     endings: tuple[Ending, ...] = ()
     apps: tuple[UsageRow, ...] = ()
+    uncounted: int = 0
 
 
 def serving(
@@ -237,6 +239,8 @@ def why(model: Model) -> str:
 
 def apps(waits: PeopleWanted, width: int, *, ascii_only: bool) -> list[Content]:
     """The apps of the last hour by their requests."""
+    if waits.uncounted:
+        return [quiet(f"{count(waits.uncounted)} entries of the log are counted first.")]
     if not waits.apps:
         return [quiet("No requests in the last hour.")]
     found = sorted(waits.apps, key=lambda one: -one.requests)

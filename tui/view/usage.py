@@ -35,10 +35,11 @@ def row(one: UsageRow) -> Sequence[Cell]:
     return cells(COLUMNS, one, {"PERIOD": clock(one.period)[:16], "SECONDS": seconds})
 
 
-def summary(found: Sequence[UsageRow], by: str, per: str) -> Content:
-    """Write what is summed."""
-    asked = sum(one.requests for one in found)
-    return line(f"by {by}, per {per}", quiet(many(asked, "request")), quiet("[ ] changes the time"))
+def summary(found: Sequence[UsageRow], by: str, per: str, left: int = 0) -> Content:
+    """The sums' kind; `left`: entries of the log that are not counted yet."""
+    asked = many(sum(one.requests for one in found), "request")
+    waits = f"{count(left)} entries are not counted yet" if left else "[ ] changes the time"
+    return line(f"by {by}, per {per}", quiet(asked), quiet(waits))
 
 
 def over_time(

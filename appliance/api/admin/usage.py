@@ -7,6 +7,7 @@ from appliance.types import UsedBy, UsedPer
 from appliance.wire.admin import metering as wire
 
 router = Routes()
+_ANSWER_S = 1.0
 
 
 @router.serves(wire.USAGE)
@@ -18,14 +19,15 @@ def show_usage(
     until: str | None = None,
 ) -> wire.UsageReport:
     """Sums by period and name."""
-    place = services.usage.follow()
+    counted = services.usage.follow(_ANSWER_S)
     since_us = 0 if since is None else microseconds(since, "since")
     until_us = None if until is None else microseconds(until, "until")
     found = services.usage.used(by, per, since_us, until_us)
     return wire.UsageReport(
         by=by,
         per=per,
-        known=iso(place.known_us),
+        known=iso(counted.known_us),
+        left=counted.left,
         rows=[
             wire.UsageRow.told_by(sums, period=period, name=name, seconds=sums.busy_us / 1e6)
             for (period, name), sums in found.items()

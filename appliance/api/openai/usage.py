@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from appliance.app import Services
 
 router = APIRouter(tags=["usage"])
+_ANSWER_S = 1.0
 
 
 @router.get("/v1/usage")
 async def usage(request: Request, caller: CallerDep, per: UsedPer | None = None) -> KeyUsageReply:
     """The key's own use, and what is left of its quotas; with `per` by hour, day or month."""
     services = services_of(request)
+    counted = None
+    if per is not None:
+        counted = await asyncio.to_thread(services.usage.follow, _ANSWER_S)
     periods = None if per is None else await asyncio.to_thread(_periods, services, caller, per)
     key = services.keys.get(caller.principal.key_id)
     requests, tokens = services.shares.left(caller.principal)
@@ -39,11 +43,11 @@ async def usage(request: Request, caller: CallerDep, per: UsedPer | None = None)
         request_quota=_quota(requests),
         token_quota=_quota(tokens),
         periods=periods,
+        uncounted=0 if counted is None else counted.left,
     )
 
 
 def _periods(services: "Services", caller: Caller, per: UsedPer) -> list[UsedInPeriod]:
-    services.usage.follow()
     found = services.usage.used("app", per, key_id=caller.principal.key_id)
     return [
         UsedInPeriod(

@@ -33,12 +33,14 @@ class UsageRow(Reply):
 class UsageReport(Reply):
     """Sums by period and name, the oldest first.
 
-    Nothing is missing from `known` on; what came before was pruned uncounted.
+    Nothing is missing from `known` on; what came before was pruned uncounted. The newest `left`
+    entries of the log are not counted yet: ask again.
     """
 
     by: UsedBy
     per: UsedPer
     known: str
+    left: int = 0
     rows: list[UsageRow] = Field(default=[])
 
 

@@ -45,3 +45,6 @@ class KeyUsageReply(BaseModel):
     periods: list[UsedInPeriod] | None = Field(
         default=None, description="with `per`, the oldest first"
     )
+    uncounted: int = Field(
+        default=0, description="the newest entries of the log, which `periods` lack: ask again"
+    )

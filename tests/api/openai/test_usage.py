@@ -17,7 +17,7 @@ async def test_a_key_reads_its_own_use_and_no_other(lan: Lan) -> None:
         "expires": None, "requests": 1, "prompt_tokens": 7, "completion_tokens": 3,
         "total_tokens": 10, "models": ["a"], "concurrency": 3,
         "request_quota": {"limit_per_minute": 60, "remaining": 60, "reset_seconds": 0},
-        "token_quota": None, "periods": None,
+        "token_quota": None, "periods": None, "uncounted": 0,
     }  # fmt: skip
     (asked,) = lan.services.audit.append(intent("mine", key_id=key.id)).result()
     lan.services.audit.append(outcome(asked.seq, "mine")).result()
