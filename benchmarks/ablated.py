@@ -48,6 +48,9 @@ class MemoryLog(AuditLog):
         number = next(self._numbers)
         return Receipt(number, hashlib.sha256(str(number).encode()).digest(), number + 1)
 
+    def check(self) -> None:
+        """Work may begin."""
+
     @property
     def latched(self) -> str | None:
         return None
