@@ -60,9 +60,9 @@ def batch(server: Server, name: str) -> Iterator[None]:
         made = client.post("/batches", json=asked).json()["id"]
 
         def wait(*states: str) -> None:
-            while (found := client.get(f"/batches/{made}").json())["status"] not in states:
-                if found["status"] in ("failed", "completed"):
-                    raise BenchError(f"the batch is {found['status']}: {found['errors']}")
+            while (found := client.get(f"/batches/{made}").json()).get("status") not in states:
+                if found.get("status") in (None, "failed", "completed"):
+                    raise BenchError(f"the batch is not {' or '.join(states)}: {found}")
                 time.sleep(0.2)
 
         wait("in_progress")

@@ -184,7 +184,9 @@ async def _round(side: FrontSide, answers: int) -> None:
         pools = [
             await stack.enter_async_context(
                 httpcore.AsyncConnectionPool(
-                    max_connections=_CLIENTS, max_keepalive_connections=kept
+                    max_connections=_CLIENTS,
+                    max_keepalive_connections=kept,
+                    keepalive_expiry=4,  # before a server ends one
                 )
             )
             for kept in (_CLIENTS, 0)

@@ -104,7 +104,7 @@ def create_lan_app(services: "Services") -> FastAPI:
             Middleware(
                 BodyGate,
                 max_bytes=server.max_body_bytes,
-                there=lambda path: path != PATH and there(path),
+                there=lambda method, path: path != PATH and method in there.methods(path),
                 forms={files.UPLOAD: services.batches.policy.limits.file_bytes + files.FORM_BYTES},
             ),
         ],
@@ -199,10 +199,6 @@ class _Routes:
             if "{" not in str(one.path) and one.app is not None
             for method in one.methods or ()
         }
-
-    def __call__(self, path: str) -> bool:
-        """True of a route's path, by whatever method."""
-        return any(pattern.match(path) for pattern, _ in self._known)
 
     def methods(self, path: str) -> list[str]:
         return sorted({m for pattern, some in self._known if pattern.match(path) for m in some})

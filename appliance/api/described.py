@@ -62,6 +62,16 @@ KEYED: Final[Responses] = {
 }
 """Of every operation that needs a key."""
 
+_MESSAGE: Final = {"schema": {"type": "object", "required": ["error"]}}
+IN_MCP: Final[Responses] = {
+    status: {
+        "description": "A message that could not be taken, or an error before it was read.",
+        "headers": _REQUEST_ID,
+        "content": {"application/json": _MESSAGE},
+    }
+    for status in (400, 404)
+}
+
 
 def in_messages(responses: Responses) -> Responses:
     """The same with the error body of Anthropic's API."""

@@ -140,13 +140,13 @@ class BodyGate:
     """Refuses bodies that are too large or not JSON by their type.
 
     Args:
-        there: True of a path whose route takes JSON; elsewhere the type makes no difference.
+        there: True of a method and path that a route has; elsewhere the type makes no difference.
         forms: paths of POST that take a form in place of JSON, and its largest size.
     """
 
     app: ASGIApp
     max_bytes: int
-    there: Callable[[str], bool] = lambda path: True
+    there: Callable[[str, str], bool] = lambda method, path: True
     forms: Mapping[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,9 +158,9 @@ class BodyGate:
         if form is not None:
             most, kind = form, _FORM
         refused = self._refusal(Headers(scope=scope), most, kind)
-        typed = refused is not None and refused.code == "unsupported_media_type"
-        takes = scope["method"] in _WITH_BODY and self.there(scope["path"])
-        if refused is not None and (takes or not typed):
+        if refused is not None and (
+            refused.code != "unsupported_media_type" or self._takes(scope["method"], scope["path"])
+        ):
             await error_response(refused)(scope, receive, send)
             return
         received = 0
@@ -175,6 +175,9 @@ class BodyGate:
             return message
 
         await self.app(scope, limited, send)
+
+    def _takes(self, method: str, path: str) -> bool:
+        return method in _WITH_BODY and self.there(method, path)
 
     def _refusal(self, headers: Headers, most: int, expected: str) -> RequestRefused | None:
         length = headers.get("content-length", "0")

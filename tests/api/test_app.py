@@ -172,6 +172,11 @@ async def test_every_route_with_a_body_refuses_other_types_sizes_and_shapes(
     assert not lan.inference.requests
 
 
+async def test_a_method_that_a_route_has_not_is_405_whatever_the_body_is(lan: Lan) -> None:
+    reply = await lan.client.put("/v1/files", files={"file": b"{}"})
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST")
+
+
 async def test_a_wrong_key_is_refused_before_the_body_is_looked_at(lan: Lan) -> None:
     async with lan.anonymous(authorization="Bearer sk-wrong") as client:
         for body, kind in ((b"{", "application/json"), (b"x" * 99_999, "text/plain")):

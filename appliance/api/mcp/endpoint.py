@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 import appliance
 from appliance.api.deps import CallerDep, services_of
+from appliance.api.described import IN_MCP
 from appliance.api.errors import error_body, seconds_to_wait, status_of
 from appliance.api.json_body import JsonRoute, note_model
 from appliance.api.mcp.protocol import (
@@ -55,7 +56,7 @@ _CACHED: Final = {"ttlMs": 0, "cacheScope": "private"}
 _BODY: Final = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
-@router.post("/mcp", response_model=None, openapi_extra=_BODY)
+@router.post("/mcp", response_model=None, openapi_extra=_BODY, responses=IN_MCP)
 async def mcp(request: Request, caller: CallerDep) -> Response:
     """Take one message of the Model Context Protocol."""
     origin = request.headers.get("origin")
