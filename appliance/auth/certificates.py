@@ -112,7 +112,7 @@ def renew(directory: Path, clock: Clock, key: CaKey) -> datetime:
         raise Refused("key_unreadable", f"{key.path} is not the key of {directory / 'ca.pem'}.")
     names = _names(_read(directory / "server.pem"))
     if ca.not_valid_after_utc < now + timedelta(days=DAYS):
-        raise Refused("ca_ends", f"The CA itself ends at {ca.not_valid_after_utc:%Y-%m-%d}.")
+        raise Refused("ca_ends", f"The CA itself expires at {ca.not_valid_after_utc:%Y-%m-%d}.")
     leaf = ec.generate_private_key(ec.SECP256R1())
     server = _server(ca.subject, names, leaf.public_key(), signer, now)
     _write_leaf(directory, server, leaf)

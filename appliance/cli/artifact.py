@@ -184,7 +184,7 @@ def approve(
 ) -> None:
     """Sign one approval.
 
-    Enough different people make an artifact usable.
+    An artifact is usable once enough different people approved it.
     """
     approved = approved_by(output, client, model_id, name, key, meaning)
     output.data(approved, lines_of(approved))

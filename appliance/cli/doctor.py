@@ -78,7 +78,7 @@ class DoctorProblem:
 def doctor(ctx: click.Context, data: Path) -> None:
     """Report on host and data directory.
 
-    And on everything that is wrong with them.
+    It names everything that is wrong, and what to do.
     """
     output = ctx.ensure_object(Output)
     facts = hardware.host_facts(data)

@@ -21,10 +21,10 @@ from appliance.trust.policy.metadata import LIMITS
 @click.option(
     "--root",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of a site: its first trust root, 1.root.json.",
+    help="A site's first trust root, 1.root.json.",
 )
 @click.option(
-    "--fingerprint", metavar="HEX", help="Of a site: the root's. Type it from the record."
+    "--fingerprint", metavar="HEX", help="Fingerprint of --root. Type it from the record."
 )
 @click.option(
     "--name",
@@ -36,7 +36,7 @@ from appliance.trust.policy.metadata import LIMITS
 )
 @ca_key_option
 @passphrase_option
-@click.option("--evaluated", is_flag=True, help="Of a lab: tasks need a passed evaluation.")
+@click.option("--evaluated", is_flag=True, help="In a lab, tasks need a passed evaluation.")
 @prints
 def init(
     output: Output,

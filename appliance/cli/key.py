@@ -73,7 +73,7 @@ def key() -> None:
     "--certificate",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Client certificate (PEM), not a secret. Mutual TLS.",
+    help="Client certificate (PEM) in place of a secret.",
 )
 @click.option(
     "--content",

@@ -326,9 +326,7 @@ def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
     It must do the same with open items. After an upgrade the server does it by itself for every
     approved route.
     """
-    gate.carried_over(
-        ctx, data, wait, "route-carry", {"route": name}, "out of use: {} items differ"
-    )
+    gate.carried_over(ctx, data, wait, "route-carry", {"route": name}, "suspended: {} items differ")
 
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:

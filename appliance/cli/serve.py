@@ -17,7 +17,7 @@ from appliance.config import load_config
 )
 @click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it in the background, and return.")
-@click.option("--stop", is_flag=True, help="End the server that runs. Of a service: systemctl.")
+@click.option("--stop", is_flag=True, help="End the running server. For a service: systemctl.")
 @click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Its first line opens protected keys. By default a prompt asks.")  # fmt: skip
 @prints

@@ -15,7 +15,7 @@ from appliance.trust.policy import trusted_file
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 ca_key_option = click.option(
-    "--ca-key", type=_FILE, help="Where the CA's key is. Such as on a stick; by default DATA/tls."
+    "--ca-key", type=_FILE, help="Place of the CA's key, such as a stick. By default DATA/tls."
 )
 passphrase_option = click.option(
     "--passphrase-file",
@@ -94,7 +94,7 @@ def renew(
     """Renew the server's certificate.
 
     Clients notice nothing. A running server takes it within ten seconds. With --new-ca the change
-    comes in 30 days, or when the present certificate ends: give clients.pem to every client before,
+    comes in 30 days, or when the old certificate expires: give clients.pem to every client before,
     once.
     """
     config = load_config(data)
