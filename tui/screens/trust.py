@@ -37,7 +37,7 @@ class TrustPage(DetailPage[Ending]):
     TITLE: ClassVar[str] = "Trust"
 
     def __init__(self, desk: Desk) -> None:
-        rows = Rows("endings", expiry.COLUMNS, _key, self._cells, "Nothing ends by itself.")
+        rows = Rows("endings", expiry.COLUMNS, _key, self._cells, "Nothing expires.")
         super().__init__(desk, rows, Part("policy", "POLICY"))
         self._policy: Trust | None = None
 

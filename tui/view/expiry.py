@@ -67,5 +67,5 @@ def row(one: Ending, now: float) -> Sequence[Cell]:
     """One line."""
     left = until(one.ends, now)
     said = duration(left)
-    told: Cell = alarm("over") if left <= 0 else cell(said, "$text-warning" * (left <= SOON))
+    told: Cell = alarm("expired") if left <= 0 else cell(said, "$text-warning" * (left <= SOON))
     return clock(one.ends), told, one.kind, one.name

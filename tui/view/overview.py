@@ -161,7 +161,7 @@ def needs(status: Status, waits: PeopleWanted, now: float, width: int) -> list[C
         words = f"{many(waits.people, 'answer')} for a person, oldest {age(waits.oldest)}"
         told.append((alarm(words), "p"))
     if bad:
-        told.append((alarm(f"{many(len(bad), 'artifact')} out of use: {bad[0].id}"), "2"))
+        told.append((alarm(f"{many(len(bad), 'artifact')} unusable: {bad[0].id}"), "2"))
     if waits.failed:
         told.append((alarm(f"{many(waits.failed, 'job')} failed today"), "6"))
     told += [(_ending(one, now), "x") for one in soon(waits.endings, now)[:3]]
@@ -185,7 +185,7 @@ def ahead(status: Status, waits: PeopleWanted, now: float, width: int, room: int
         (f"{one.kind} {one.name}", duration(until(one.ends, now))) for one in waits.endings[near:]
     ]
     said: list[Content] = []
-    for head, told in (("wrong now: i", wrong), ("ends next: x", ends)):
+    for head, told in (("wrong now: i", wrong), ("expires next: x", ends)):
         most = room - len(said) - 2
         if told and most > 0:
             said += [Content(""), quiet(head)]
@@ -195,7 +195,7 @@ def ahead(status: Status, waits: PeopleWanted, now: float, width: int, room: int
 
 def _ending(one: Ending, now: float) -> Cell:
     left = until(one.ends, now)
-    said = f"{one.kind} {one.name} " + (f"ends in {duration(left)}" if left else "has ended")
+    said = f"{one.kind} {one.name} " + (f"expires in {duration(left)}" if left else "expired")
     return cell(f"! {said}", "$text-warning") if left else alarm(said)
 
 

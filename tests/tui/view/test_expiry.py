@@ -17,5 +17,5 @@ def test_all_that_ends_is_listed_and_what_ends_within_thirty_days_is_found() -> 
     ]  # fmt: skip
     assert [one.name for one in expiry.soon(found, WALL)] == ["a", "metadata"]
     assert line(*expiry.row(found[0], WALL)).plain == "2026-11-20 00:00:00  1 d 11 h  key  a"
-    assert "! over" in line(*expiry.row(found[0], WALL + 3 * 86_400)).plain
+    assert "! expired" in line(*expiry.row(found[0], WALL + 3 * 86_400)).plain
     assert expiry.endings(None, [], [], []) == []

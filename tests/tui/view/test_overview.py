@@ -85,9 +85,9 @@ def test_what_waits_for_a_person_has_the_key_that_leads_there() -> None:
     shown = [" ".join(row.plain.split()) for row in said]
     assert shown == [
         "! 3 answers for a person, oldest 12 min p",
-        "! 1 artifact out of use: valve 2",
+        "! 1 artifact unusable: valve 2",
         "! 1 job failed today 6",
-        "! key triage ends in 21 d x",
+        "! key triage expires in 21 d x",
         "1 artifact to approve: pump 2",
         "1 queue to label t",
     ]
