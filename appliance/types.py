@@ -162,7 +162,6 @@ class EndUser:
         return self.source != CLAIM
 
     def fields(self) -> dict[str, Json]:
-        """For an entry."""
         said: dict[str, Json] = {"end_user": self.alias, "end_user_from": self.source}
         if self.verified:
             said |= {"end_user_groups": [*sorted(self.groups)], "end_user_until_us": self.until_us}
@@ -220,7 +219,6 @@ class Principal:
 
     @property
     def accounts(self) -> tuple[tuple[str, Limits], ...]:
-        """The key's, and those of the verified person."""
         key, person = (self.key_id, self.limits), self.known
         if person is None:
             return (key,)
@@ -235,7 +233,6 @@ class Principal:
         return granted and (not self.models or model in self.models)
 
     def may_answer(self, card: "ModelCard") -> bool:
-        """True if the key allows this model or task."""
         return self.may_use(card.id) and (bool(card.form) or not self.tasks_only)
 
 
@@ -470,12 +467,10 @@ class GenerationRequest:
 
     @property
     def choices(self) -> int:
-        """Choices that the engine generates."""
         return self.best_of or self.n
 
     @property
     def kind(self) -> ModelKind:
-        """The kind that can answer."""
         if self.texts is None:
             return "generate"
         return "embed" if self.query is None else "rerank"
@@ -487,7 +482,6 @@ class Hop:
 
     Attributes:
         route, digest: of the route.
-        stage: its name in the route.
         number: of the hop in the request, from 1.
         certificate: what lets the first stage answer; "" where nothing does.
         before: why the stage before did not answer; "" for the first.
@@ -517,7 +511,6 @@ class ClientIds:
         return self.x_client_request_id or self.x_request_id
 
     def fields(self) -> dict[str, Json]:
-        """As the log keeps them."""
         return {name: value for name, value in vars(self).items() if value}
 
 
@@ -528,7 +521,6 @@ class Caller:
     Attributes:
         request_id: the id that the client sees as `x-request-id`.
         retry: value of `x-stainless-retry-count`, 0 when absent.
-        hop: of a route.
     """
 
     principal: Principal
@@ -540,11 +532,9 @@ class Caller:
     client: ClientIds = ClientIds()
 
     def named(self) -> dict[str, Json]:
-        """Fields of an entry about the end user; none where the app names none."""
         return {} if self.principal.person is None else self.principal.person.fields()
 
     def texts(self) -> dict[str, bytes]:
-        """Texts of an entry about the end user."""
         return {} if self.principal.person is None else self.principal.person.texts()
 
 
@@ -553,7 +543,6 @@ class Routed:
     """The route of an answer, for its app.
 
     Attributes:
-        route, version, digest: which route.
         certificate: what let the first stage answer; "" for a later one.
         hops: how many stages were asked.
     """
@@ -644,7 +633,6 @@ class TaskAnswer:
     """An answer's facts, for its app.
 
     Attributes:
-        task, version, digest: which task answered.
         kind: of the candidate: model, classifier or blend.
         candidate: digest of the model that answered, else of the classifier's coefficients.
         confidence: probability of the answer in the distribution; None where the form has none.
@@ -733,7 +721,6 @@ class Answerer:
     """A host on the network that answers.
 
     Attributes:
-        upstream: under whose name.
         host: its URL.
         receipt: of its own, where it is an appliance.
     """
@@ -744,7 +731,6 @@ class Answerer:
     receipt: PeerReceipt | None = None
 
     def fields(self) -> dict[str, Json]:
-        """For the log."""
         found: dict[str, Json] = {
             "upstream": self.upstream, "host": self.host, "digest": self.digest
         }  # fmt: skip

@@ -39,11 +39,7 @@ TARGETS: Final = {"waits": 1.1, "starves": 1.3}
 
 @contextlib.contextmanager
 def batch(server: Server, name: str) -> Iterator[None]:
-    """A batch of another app, cancelled at the end.
-
-    Raises:
-        BenchError: it ended before.
-    """
+    """A batch of another app, cancelled at the end."""
     bodies = [chat(MODEL, words(f"{name} {number}", 48), _ANSWER) for number in range(_LINES)]
     for body in bodies:
         del body["stream"], body["stream_options"]

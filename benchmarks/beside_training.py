@@ -129,11 +129,7 @@ def order(pair: int) -> tuple[bool, bool]:
 
 
 def during(samples: Sequence[Sample], begin: float, end: float, step_tokens: float) -> Training:
-    """The trainer between two moments; a sample holds until the next.
-
-    Raises:
-        BenchError: it was not there all the time.
-    """
+    """The trainer between two moments; a sample holds until the next."""
     within = [sample for sample in samples if begin <= sample.at <= end]
     if len(within) < 2 or within[0].at > begin + _UNSEEN_S or within[-1].at < end - _UNSEEN_S:
         raise BenchError("the trainer was not there during the whole window")
@@ -159,11 +155,7 @@ def position(samples: Sequence[Sample], at: Sample) -> float:
 
 
 def pooled(name: str, pairs: Sequence[Pair], of: Callable[[Answer], float], share: float) -> Figure:
-    """A quantile of all answers beside the training over that of all without it.
-
-    Raises:
-        BenchError: there are none.
-    """
+    """A quantile of all answers beside the training over that of all without it."""
     twins = [
         (of(beside) * 1000, of(alone) * 1000)
         for pair in pairs

@@ -134,11 +134,7 @@ def shown(items: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, A
 
 
 def judge(root: Path, data: str, name: str, *, one_per_group: bool) -> Row:
-    """Set up a lab, seal the data, and take one look at `test`.
-
-    Raises:
-        BenchError: a command failed.
-    """
+    """Set up a lab, seal the data, and take one look at `test`."""
     begun = time.monotonic()
     candidate = candidates(data)[name]
     gguf = obtain(cache_root() / "models", catalogued(MODELS[candidate.model or "smollm2"]))
@@ -213,7 +209,7 @@ def _approve(lab: Lab, artifact: str) -> None:
 
 
 def _call(lab: Lab, *arguments: str, allowed: tuple[int, ...] = (0,)) -> Any:
-    """A command's output, as JSON. Raises BenchError."""
+    """A command's output, as JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(lab.data), "PATH": os.defpath},

@@ -91,11 +91,7 @@ FIGURES: Final[dict[str, tuple[str, str, Literal["≥", "≤", ""]]]] = {
 
 
 def python_of(name: str, packages: tuple[str, ...]) -> Path:
-    """The Python of an environment, made if it is not there.
-
-    Raises:
-        BundleError: a wheel is not to be had for this machine.
-    """
+    """The Python of an environment, made if it is not there."""
     place = cache_root() / "league" / f"{name}-{packages[0].partition('==')[2]}"
     python, done = place / "bin" / "python", place / "complete"
     if not done.exists():
@@ -122,11 +118,7 @@ class Contest:
 
     @contextlib.contextmanager
     def server(self, engine: str) -> Iterator[Server]:
-        """An engine that answers.
-
-        Raises:
-            BenchError, BundleError: it cannot run the model here.
-        """
+        """An engine that answers."""
         if engine == "ours":
             with servers.ours(self.workshop.lab(self.model)) as server:
                 yield server
@@ -189,12 +181,7 @@ def _converted(model: str, python: Path) -> Path:
 
 
 def guided(server: Server, asks: list[Ask], place: Path) -> dict[str, float]:
-    """GuideLLM's figures of the same requests, `SLOTS` at once.
-
-    Raises:
-        BundleError: it failed.
-        BenchError: not all requests ended.
-    """
+    """GuideLLM's figures of the same requests, `SLOTS` at once."""
     python = python_of("guidellm", GUIDELLM)
     prompts, scenario, out = (place / name for name in ("asks.jsonl", "load.json", "out.json"))
     prompts.write_text("".join(json.dumps({"prompt": a.body["prompt"]}) + "\n" for a in asks))
@@ -239,11 +226,7 @@ def guided(server: Server, asks: list[Ask], place: Path) -> dict[str, float]:
 
 
 def measured(contest: Contest, engine: str, number: int) -> tuple[Found, str]:
-    """One engine in one round, and how it was started.
-
-    Raises:
-        BenchError, BundleError: it cannot run the model here, or did not answer.
-    """
+    """One engine in one round, and how it was started."""
     place = contest.workshop.root / "league"
     place.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()

@@ -52,11 +52,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def summarise(side: str, answers: Sequence[Answer], *, documents: bool = False) -> Run:
-    """The figures of a load.
-
-    Raises:
-        BenchError: no request ended.
-    """
+    """The figures of a load."""
     ended = [a for a in answers if a.ended and not a.error]
     errors = [a.error for a in answers if a.error]
     if not ended:
@@ -112,11 +108,7 @@ def start_generator(load: Load) -> subprocess.Popen[bytes]:
 
 
 def answers_of(process: subprocess.Popen[bytes]) -> list[Answer]:
-    """Wait for a generator.
-
-    Raises:
-        BenchError: it failed.
-    """
+    """Wait for a generator."""
     with process:
         output, _ = process.communicate()
     if process.returncode:
@@ -130,11 +122,7 @@ def drive(load: Load) -> list[Answer]:
 
 
 def warm_up(server: Server) -> None:
-    """Two small requests, so that both sides have made what is made at first use.
-
-    Raises:
-        BenchError: the server does not answer them.
-    """
+    """Two small requests, so that both sides have made what is made at first use."""
     constrained = completion("Yes or no", 16, json_schema=_WARM_SCHEMA)
     del constrained["ignore_eos"]
     asks = [Ask(completion("Hello there", 4)), Ask(constrained)]

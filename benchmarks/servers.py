@@ -58,11 +58,7 @@ class Lab:
 
 
 def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) -> Lab:
-    """A model approved, and API keys.
-
-    Raises:
-        BenchError: a command failed.
-    """
+    """A model approved, and API keys."""
     data = root / "data"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
@@ -75,11 +71,7 @@ def prepare_lab(root: Path, gguf: Path, *, keys: int = 2, slots: int = SLOTS) ->
 
 
 def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
-    """As a model or an adapter with the id `name`.
-
-    Raises:
-        BenchError: a command failed.
-    """
+    """As a model or an adapter with the id `name`."""
     place, lab = data.parent / "artifact", data / "keys" / "lab"
     place.mkdir()
     for file in files:
@@ -96,7 +88,7 @@ def add_artifact(data: Path, name: str, files: Iterable[Path]) -> None:
 
 
 def appliance(data: Path, *arguments: str) -> Any:
-    """A command's output, as JSON. Raises BenchError."""
+    """A command's output, as JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments, "--json"],
         env={"APPLIANCE_DATA": str(data), "PATH": os.defpath},
@@ -189,11 +181,7 @@ def _process(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Pop
 def wait_until_ready(
     server: Server, path: str, *, pause: float = 0.05, seconds: float = _START_S
 ) -> None:
-    """Ask until the answer is 200.
-
-    Raises:
-        BenchError: the server ended, or is not ready in time.
-    """
+    """Ask until the answer is 200."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.process.poll() is not None:

@@ -55,7 +55,6 @@ _OF_TESTS: Final = (
     "tests.routing.killed",
     "tests.routing.upstreams.engine",
     "tests.system.ingest_kills",
-    "tests.system.leaking",
     "tests.system.version_kills",
 )
 FORKED: Final = "# forked\n"

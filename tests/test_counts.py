@@ -27,6 +27,7 @@ CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
 WORDS_BY_HAND = 38_000
 QUESTIONING_DOCSTRINGS = 3
+WORDS_OF_DOCSTRINGS = 128190
 
 
 @functools.cache
@@ -51,10 +52,20 @@ def untyped(name: str, text: str) -> int:
     return 0 if "/wire/" in name else sum(map(bool, map(_UNTYPED.search, text.splitlines())))
 
 
+def docstrings(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED):
+            yield ast.get_docstring(node) or ""
+
+
 def questioning(tree: ast.AST) -> int:
     """Docstrings that begin with a question word, or with Tells, Says or Gives and one."""
-    said = (ast.get_docstring(n) for n in ast.walk(tree) if isinstance(n, _DOCUMENTED))
-    return sum(bool(_QUESTION.match(text or "")) for text in said)
+    return sum(bool(_QUESTION.match(text)) for text in docstrings(tree))
+
+
+def documented(tree: ast.AST) -> int:
+    """Words of docstrings."""
+    return sum(len(_WORD.findall(text)) for text in docstrings(tree))
 
 
 def twice(parsed: list[ast.Module]) -> int:
@@ -89,6 +100,10 @@ def test_docstrings_that_begin_with_a_question() -> None:
     assert sum(questioning(tree) for tree in trees()) <= QUESTIONING_DOCSTRINGS
 
 
+def test_words_of_docstrings() -> None:
+    assert sum(map(documented, trees())) <= WORDS_OF_DOCSTRINGS
+
+
 def test_words_of_the_guides_that_are_written_by_hand() -> None:
     pages = [p for p in (CHECKOUT / "docs").glob("*.md") if p.name not in _PAGES_MADE]
     assert sum(by_hand(p.read_text(encoding="utf-8")) for p in pages) <= WORDS_BY_HAND
@@ -99,6 +114,7 @@ def test_the_counts_see_what_they_count() -> None:
     tree = ast.parse(text)
     assert (untyped("a.py", text), untyped("a/wire/b.py", text)) == (1, 0)
     assert (twice([tree, tree]), twice([tree]), questioning(tree)) == (1, 0, 1)
+    assert documented(tree) == 1
     assert list(functions(tree)) == [2]
     made = "<!-- roles: made by docs/generate.py from x -->\n| a |\n<!-- end of roles -->"
     assert (by_hand("| one `two` |\n|---|\n"), by_hand(f"one {made} two")) == (2, 2)

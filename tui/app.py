@@ -206,7 +206,6 @@ class OperatorApp(Typing):
         self.post_message(Polled(link))  # may be called from any thread
 
     def on_polled(self, message: Polled) -> None:
-        """An answer to an earlier question is not shown."""
         link = message.link
         self._desk.link = link
         snapshot = link.snapshot
@@ -232,7 +231,6 @@ class OperatorApp(Typing):
                 ring.write(desk.ring, desk.ring_file)
 
     def _read_files(self) -> None:
-        """Have the commands answer the screen's question, once."""
         desk, question = self._desk, self._question
         topic = question.topic if question else ""
         gone = desk.link.error is not None and desk.link.error.code == "server_unreachable"

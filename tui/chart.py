@@ -128,7 +128,6 @@ def _cell(dots: int, *, ascii_only: bool) -> str:
 
 
 def _line(points: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Steep parts have no gap."""
     found = set(points[:1])
     for (x, y), (to_x, to_y) in pairwise(points):
         steps = max(abs(to_x - x), abs(to_y - y), 1)
@@ -178,7 +177,6 @@ def over_time(
 def _filled(
     values: Sequence[float | None], width: int, height: int, top: float, *, ascii_only: bool
 ) -> list[str]:
-    """Dots, two by four in a cell, or `#`."""
     across, down = (1, 1) if ascii_only else (2, 4)
     steps = width * across
     shown = [_mean_of(values, at, steps) for at in range(steps)]

@@ -82,7 +82,6 @@ class Commands:
         return process
 
     def _drain(self, process: "subprocess.Popen[str]", report: Report) -> tuple[str, str]:
-        """Standard output and the last words."""
         said: list[str] = []
         with process:
             if process.stdout is None or process.stderr is None:

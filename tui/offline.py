@@ -66,7 +66,6 @@ class Offline(AdminClient):
 
 
 def _options(request: BaseModel | None) -> list[str]:
-    """A query as the options of the command."""
     table = {} if request is None else request.model_dump(exclude_none=True)
     options = ["--newest"] if table.pop("order", "") == "newest" else []
     for name, value in table.items():

@@ -54,7 +54,6 @@ def run(
 
 
 def _ring_file(data: Path) -> Path:
-    """Among the person's own files."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     name = hashlib.sha256(str(data).encode()).hexdigest()[:16]
     return Path(state) / "appliance" / f"{name}.ring"

@@ -49,7 +49,6 @@ def _facts(watch: Watch) -> tuple[Fact, ...]:
 
 
 def _figure(watch: Watch) -> Figure | None:
-    """None without a look."""
     found = watch.alarm or max(watch.findings, key=lambda each: each.size, default=None)
     if found is None or len(watch.blocks) < 2:
         return None

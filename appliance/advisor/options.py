@@ -1,7 +1,7 @@
 """Measurements of this appliance: known options, arrivals of the log, the host.
 
 Rules: an unmeasured value is missing and never guessed; a cascade has at least the quality of its
-certificate; utilisation is the share of time in which something was answered, by the log.
+certificate.
 """
 
 import math

@@ -17,7 +17,7 @@ ANY: Final = "any"
 
 
 def keep(directory: Path, given: Advice) -> None:
-    """Keep an advice; it replaces the one before."""
+    """Keep an advice."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{given.task}.part"
     said = json.dumps(given.model_dump(mode="json")).encode()

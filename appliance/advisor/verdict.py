@@ -206,7 +206,6 @@ def _row(option: Option) -> OptionTold:
 
 
 def _blocked(questions: Questions, today: date) -> str:
-    """Empty where prices prevent nothing."""
     if not questions.regulation.data_may_leave:
         return ""
     for price in questions.prices:

@@ -140,7 +140,7 @@ def load(directory: Path, task: str) -> Watch:
 
 
 def keep(directory: Path, watch: Watch) -> None:
-    """Keep a watch; it replaces the one before."""
+    """Keep a watch."""
     directory.mkdir(mode=0o700, exist_ok=True)
     part = directory / f"{watch.task}.part"
     part.write_bytes(at_rest.sealed(part, msgspec.json.encode(watch)))

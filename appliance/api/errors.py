@@ -229,7 +229,7 @@ def status_of(error: ApplianceError) -> int:
 
 
 def error_body(error: ApplianceError) -> dict[str, JsonValue]:
-    """The inner object of an error answer: message, type, param, code; the item of what waits."""
+    """The inner object of an error answer."""
     status = status_of(error)
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
     body: dict[str, JsonValue] = {

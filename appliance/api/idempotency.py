@@ -62,8 +62,7 @@ async def once(request: Request, handle: Handler) -> Response:
 
     Raises:
         ApplianceError: `invalid_value`, `unsupported_parameter`, `idempotency_mismatch`,
-            `idempotency_retention`, `rate_limit_exceeded`, `kept_answers_full`,
-            `idempotency_running`, `erased`.
+            `idempotency_retention`, `idempotency_running`.
     """
     services, principal = services_of(request), request.scope["state"]["principal"]
     kept, running = services.kept, request.app.state.running

@@ -10,7 +10,7 @@ from appliance.datasets.labelling import Given, PutAside
 
 
 def keep_label(services: Services, queue: str, new: Given, actor: str) -> StoredLabelQueue:
-    """Keep a label; raises as `LabelQueues.set`."""
+    """Keep a label."""
     services.labels.get(queue).labelling.admit(new)
     services.audit.append(
         Draft.deed(
@@ -21,7 +21,7 @@ def keep_label(services: Services, queue: str, new: Given, actor: str) -> Stored
 
 
 def put_aside(services: Services, queue: str, new: PutAside, actor: str) -> StoredLabelQueue:
-    """Skip an item, with a reason; raises as `LabelQueues.put_aside`."""
+    """Skip an item, with a reason."""
     services.labels.get(queue).labelling.admit_aside(new)
     services.audit.append(
         Draft.deed("label_aside", actor, queue=queue, item=new.item, rater=new.rater)

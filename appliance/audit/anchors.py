@@ -96,7 +96,6 @@ def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
 
     Raises:
         NotFound: `not_found`: they were pruned, or the log is shorter.
-        AuditRefused: `audit_corrupt`.
     """
     note = prover.newest(log)
     first = parse(note).checkpoint.size if first is None else first
@@ -113,7 +112,7 @@ def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
 
 
 def read_request(request: bytes) -> WitnessRequest:
-    """Read what `witness_request` writes. Raises AuditRefused (`checkpoint_invalid`)."""
+    """Read a request that `witness_request` wrote (`checkpoint_invalid`)."""
     try:
         head, _, note = request.partition(b"\n\n")
         lines, handovers = head.decode().split("\n"), list[Handover]()

@@ -128,7 +128,7 @@ def signature_line(name: str, key_id: bytes, value: bytes) -> str:
 
 
 def parse(note: bytes) -> Note:
-    """Read a note, unverified. Raises AuditRefused (`checkpoint_invalid`)."""
+    """Read a note, unverified (`checkpoint_invalid`)."""
     try:
         return _parse(note)
     except (ValueError, AuditRefused) as error:
@@ -136,12 +136,7 @@ def parse(note: bytes) -> Note:
 
 
 def verify(note: bytes, key: VerifierKey) -> Checkpoint:
-    """The checkpoint of a note that this key signed.
-
-    Raises:
-        AuditRefused: `checkpoint_invalid` when the note is malformed, belongs to another log,
-            is not signed by the key, or a signature under the key's name and id does not hold.
-    """
+    """The checkpoint of a note that this key signed (`checkpoint_invalid`)."""
     parsed = parse(note)
     checkpoint = parsed.checkpoint
     if checkpoint.origin != key.name:

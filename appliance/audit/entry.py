@@ -303,7 +303,7 @@ def canonical(value: Mapping[str, Json]) -> bytes:
 
 
 def parse_canonical(raw: bytes) -> dict[str, Json]:
-    """Read a canonical object. Raises as `canonical`."""
+    """Read a canonical object."""
     try:
         value = cast(dict[str, Json], _DECODER.decode(raw))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -27,7 +27,6 @@ class EpochLimits:
 
     Attributes:
         seconds: at most so long, when there are entries.
-        rows: at most so many entries.
         idle_seconds: at most so long, when there are none.
     """
 
@@ -63,23 +62,21 @@ class EpochKeeper:
         return max(0.0, limit - age / _SECOND)
 
     def prepare(self) -> Ed25519PrivateKey:
-        """The next key, durable. Raises OSError."""
+        """The next key, durable."""
         key = Ed25519PrivateKey.generate()
         self._files.signing_next.unlink(missing_ok=True)
         write_secret(self._files.signing_next, private_pem(key))
         return key
 
     def advance(self, epoch: Epoch) -> None:
-        """Destroy the old key, once the handover is durable. Raises OSError."""
+        """Destroy the old key, once the handover is durable."""
         self._epoch, self._began = epoch, self._moments.now()
         destroy_old_key(self._files)
 
 
 def current_key(files: LogFiles, epoch: Epoch) -> Ed25519PrivateKey:
-    """The private key of the log's newest epoch; completes an interrupted change of keys.
-
-    Raises:
-        AuditRefused: `audit_corrupt` when no file has it, `audit_key_invalid`.
+    """The private key of the log's newest epoch; completes an interrupted change of keys
+    (`audit_corrupt` when no file has it).
     """
     for path in (files.signing, files.signing_next):
         try:

@@ -45,7 +45,7 @@ def destroy(log: Log, keyring: Keyring, entries: list[int]) -> None:
 
 
 def destroy_again(log: Log, keyring: Keyring) -> None:
-    """Destroy again every text whose erasure is on record, in case a crash came between."""
+    """Destroy every text whose erasure is on record."""
     entries = list(named(log))
     if entries:
         destroy(log, keyring, entries)

@@ -1,8 +1,7 @@
 """The entries whose texts were erased, according to the log.
 
 Rules: a content key that is gone without an `erase` entry for its entry, or a `prune` entry, is
-missing, not erased. An erasure is recorded before its key is destroyed, so a missing key is looked
-up again in newer entries.
+missing, not erased. A missing key is looked up again in newer entries.
 """
 
 from collections.abc import Iterator

@@ -5,7 +5,7 @@ Rules:
 - Texts (prompts and answers) never leave. A cell that a spreadsheet would take for a formula begins
   with an apostrophe; control characters are removed.
 
-Sources: c2sp.org/tlog-tiles, RFC 4180. OCSF is in ocsf.py, syslog and CEF in syslog.py.
+Sources: c2sp.org/tlog-tiles, RFC 4180.
 """
 
 import base64

@@ -117,11 +117,7 @@ class LogFiles:
                 raise AuditUnavailable("database_damaged", f"{path.name} is empty.")
 
     def lock(self) -> int:
-        """Become the one writer; closing the descriptor ends it.
-
-        Raises:
-            StateRefused: `data_locked` when another process is the writer, `data_missing`.
-        """
+        """Become the one writer; closing the descriptor ends it (`data_locked`, `data_missing`)."""
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -135,7 +131,6 @@ class LogFiles:
         return descriptor
 
     def verifier_key(self) -> VerifierKey:
-        """The key in genesis.pub."""
         return VerifierKey.parse(read_key(self.genesis))
 
     def key_encryption_key(self) -> bytes:

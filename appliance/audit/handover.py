@@ -47,7 +47,7 @@ class Handover:
 
     @classmethod
     def decode(cls, record: bytes) -> "Handover":
-        """Read 112 bytes. Raises AuditRefused (`handover_invalid`)."""
+        """Read 112 bytes (`handover_invalid`)."""
         if len(record) != RECORD_BYTES:
             raise _invalid("a record has another length")
         return cls(*_RECORD.unpack(record))

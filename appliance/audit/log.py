@@ -94,15 +94,11 @@ class AuditLog:
 
     @staticmethod
     def create(directory: Path, *, origin: str, profile: str, clock: Clock) -> None:
-        """Make a log with its keys, its first entry and the first signed head.
+        """Make a log with its keys, its first entry and the first signed head (`data_exists`).
 
         Args:
             origin: name of the log, like a URL without scheme; unique to this appliance.
             profile: `lab` or `site`; stays in entry 0.
-
-        Raises:
-            StateRefused: `data_exists` when the directory is not empty.
-            AuditRefused: `audit_origin_invalid`.
         """
         session.create(directory, origin=origin, profile=profile, clock=clock)
 
@@ -121,15 +117,8 @@ class AuditLog:
     ) -> Self:
         """Become the writer of a log; first closes open intents as `unknown`.
 
-        Args:
-            reserve_bytes: free disk space below which new work is refused.
-            ballast_bytes: disk space that the log holds for the ends of work on a full disk.
-
         Raises:
-            StateRefused: `data_missing`, `data_locked` when there is a writer already, or
-                `database_unusable`.
             AuditRefused: `audit_corrupt` when the log may not be continued, `audit_key_invalid`.
-            AuditUnavailable: when the disk refuses.
         """
         if content not in MODES:
             raise UsageError("config_invalid", f"Audit content mode {content!r} is unknown.")

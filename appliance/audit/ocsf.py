@@ -2,8 +2,7 @@
 
 Rules: the `attestation` is the SHA-256 of the event's canonical form (RFC 8785) without it, and
 `prev_event` names the event before, so that a change or a gap in the export shows. It is unsigned:
-an entry is proved by its leaf hash; both hashes of the log and the body are under `unmapped`. Texts
-never leave here.
+an entry is proved by its leaf hash; both hashes of the log and the body are under `unmapped`.
 
 Source: OCSF 1.9.0, class 6003, profiles/{ai_operation,record_integrity}.json, objects/{attestation,
 prev_event,fingerprint,message_context}.json.

@@ -100,14 +100,10 @@ class ProofResult:
 
 
 def check_proof(document: bytes, genesis: bytes, witness: bytes | None = None) -> ProofResult:
-    """Check a proof.
+    """Check a proof (`audit_key_invalid`, `proof_invalid`).
 
     Args:
         genesis: verifier key of the log (the content of genesis.pub).
-        witness: verifier key of a witness that the caller trusts.
-
-    Raises:
-        AuditRefused: `audit_key_invalid`, `proof_invalid`.
     """
     key = VerifierKey.parse(genesis)
     trusted = None if witness is None else witness_key(witness)
@@ -157,7 +153,7 @@ def _included(entry: LogEntry, index: int, path: Sequence[bytes], head: Checkpoi
 
 
 def parse_proof(document: bytes) -> Proof:
-    """Read a proof, unverified. Raises ValueError or AuditRefused."""
+    """Read a proof, unverified."""
     if len(document) > MAX_PROOF:
         raise ValueError("it is too long.")
     head, separator, note = document.partition(b"\n\n")

@@ -126,10 +126,7 @@ def least_witnessed(log: Log) -> int | None:
 
 
 def remove(files: LogFiles, log: Log, keyring: Keyring, before: int) -> list[Path]:
-    """Remove the segments wholly below an entry, their content keys first; the removed files.
-
-    After an error it may be called again.
-    """
+    """Remove the segments wholly below an entry, their content keys first; the removed files."""
     gone = [segment for segment in log.segments[:-1] if segment.end <= before]
     for segment in gone:
         _destroy_keys(segment, keyring)

@@ -129,7 +129,7 @@ class LogReader:
         return self._texts(self.entry(seq), [name])[1][name]
 
     def texts(self, seq: int) -> tuple[bytes, dict[str, bytes]]:
-        """The key and all texts of an entry, each checked. Raises as `content`."""
+        """The key and all texts of an entry, each checked."""
         entry = self.entry(seq)
         content = cast("dict[str, Json]", entry.body.get("content") or {})
         return self._texts(
@@ -185,7 +185,7 @@ class LogReader:
             return anchors.witness_request(log, witness, seen)
 
     def batch(self, first: int | None, known: int | None) -> LogBatch:
-        """The next entries for a mirror: `anchors.log_batch`. Raises as `entry`."""
+        """The next entries for a mirror: `anchors.log_batch`."""
         with self._opened() as log:
             return anchors.log_batch(log, first, known)
 

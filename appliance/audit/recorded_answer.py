@@ -59,11 +59,7 @@ class AnswerBodies:
 
 
 def bodies(reader: LogReader, seq: int) -> AnswerBodies:
-    """The answer that an intent or an outcome belongs to.
-
-    Raises:
-        NotFound: `not_found`, also where the entry is neither.
-    """
+    """The answer that an intent or an outcome belongs to (`not_found`, also for other entries)."""
     entry = reader.entry(seq)
     if entry.kind == "outcome" and isinstance(at := entry.body["intent"], int):
         entry = reader.entry(at)
@@ -97,7 +93,7 @@ def line_of(reader: LogReader, seqs: tuple[int, int]) -> bytes:
 def of_line(line: bytes, genesis: bytes) -> RecordedAnswer:
     """A recorded answer of another log.
 
-    `genesis` is that log's first key. Raises as `check_proof`; `content_unavailable`.
+    `genesis` is that log's first key.
     """
     try:
         read = msgspec.json.decode(line, type=_Line)

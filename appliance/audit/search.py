@@ -35,7 +35,6 @@ class Query:
     """Conditions that must all hold.
 
     Attributes:
-        kind, request_id, model, key_id, app, end_user: as in the body.
         code: a stable code, a finish reason or a status: the first that the body has.
         since_us, until_us: wall time, microseconds, the latter excluded.
         after, before: only entries with higher, lower numbers.

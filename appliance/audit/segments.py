@@ -23,7 +23,6 @@ class LogSegment:
     """One file.
 
     Attributes:
-        first: its first entry.
         end: the first entry of the next segment; beyond every entry in the last one.
     """
 

@@ -102,8 +102,7 @@ class Session:
         moments: Moments | None = None,
         ballast_bytes: int = 0,
     ) -> Self:
-        """Take the lock, check the end of the log, close what a crash left open. Raises as
-        `AuditLog.open`.
+        """Open the log as its one writer.
 
         The missing part of the ballast is not made yet.
         """
@@ -200,9 +199,7 @@ class Session:
         return rolling.room(first, self.newest.began_us, size, now_us, self.limits)
 
     def roll(self) -> None:
-        """Begin a new segment if one is due here; after an error the next opening finds where the
-        log continues.
-        """
+        """Begin a new segment if one is due here."""
         if self.room() != 0 or self.writer.cramped or self.missing_ballast:
             return
         first = self.writer.size

@@ -7,7 +7,7 @@ Rules:
 - Columns besides `body`, and `node` (inner nodes of the tree at levels 8, 16, …), are copies that
   the verifier compares.
 - Readers take a `Log` and get rows as tuples while SQLite steps through them. Inner nodes, spans
-  and earlier handovers are read from the newest segment, which carries those of all before it.
+  and earlier handovers are read from the newest segment.
 """
 
 import heapq
@@ -166,7 +166,7 @@ def full(error: BaseException | None) -> bool:
 
 
 def open_log(path: Path) -> Engine:
-    """Open or create a segment for the writer. Raises StateRefused (`database_unusable`)."""
+    """Open or create a segment for the writer."""
     return open_database(path, MIGRATIONS)
 
 

@@ -1,7 +1,7 @@
 """Entries as syslog messages (RFC 5424) and as CEF. Pure.
 
 Rules: HOSTNAME is the name of the log. Every message has the sequence number and the leaf hash, so
-that a receiver notices a repeat or a gap. Texts never leave here.
+that a receiver notices a repeat or a gap.
 
 Sources: RFC 5424; ArcSight Common Event Format, version 26.
 """

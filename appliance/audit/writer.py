@@ -7,7 +7,6 @@ Rules:
   cannot become an entry fails alone.
 - Within one boot the time since boot never falls, whatever the host reports.
 - A key handover is the last entry of its commit, whose head both keys sign.
-- On a full disk a commit writes into blocks that the WAL has ahead (ballast.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,9 +116,6 @@ class Writer:
 
         Returns:
             For each group its receipts, or why it cannot be recorded.
-
-        Raises:
-            Exception: of the driver or the file system; the state on disk is then unknown.
         """
         kept = [d for drafts in groups for d in drafts if d.contents and self._mode_of(d) != "off"]
         if kept:

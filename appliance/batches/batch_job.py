@@ -79,7 +79,6 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
         )
 
     async def _looked_at(self, job: Context[BatchWanted], batch: StoredBatch) -> StoredBatch:
-        """Check all lines; the batch runs then, or fails."""
         found, read_bytes = BatchCheck(batch.endpoint), 0
         size = (await job.in_thread(self._files.known, batch.input)).bytes
         parts = self._files.parts(batch.input)
@@ -94,7 +93,6 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
         return await job.in_thread(self._store.begin, batch.id, found.model, found.total)
 
     async def _ended(self, job: Context[BatchWanted], batch: StoredBatch) -> StoredBatch:
-        """Write the error of each line that is left, and end."""
         if batch.total and batch.becomes != "completed":
             await job.in_thread(self._tell_left, batch)
         return await job.in_thread(self._store.end, batch)

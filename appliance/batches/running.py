@@ -63,7 +63,6 @@ class LineCall:
 
     Attributes:
         principal: the key with its rights of this moment, at batch priority.
-        url: the address.
         body: the request, JSON.
         batch: the client's name of the request in the log.
     """
@@ -233,7 +232,6 @@ class BatchRunning:
             before.append(request)
 
     def _recorded(self, request: str, reply: LineReply) -> tuple[str | None, list[str]]:
-        """The receipts of an answer, and further ids."""
         reader = self._parts.reader
         receipt = reply.headers.get("x-appliance-receipt", "")
         if receipt:

@@ -96,7 +96,6 @@ def read(path: Path) -> Dataset:
 
     Raises:
         DatasetRefused: `dataset_unreadable`, `dataset_malformed`, or as for a wrong item or split.
-        SignatureRefused: as `open_artifact`, except for a missing directory.
     """
     try:
         with open_artifact(path) as artifact:
@@ -126,7 +125,6 @@ def read_artifact(artifact: Artifact) -> Dataset:
 
 
 def _seal(artifact: Artifact) -> Seal | None:
-    """Each sealed split has its one file."""
     seal = None
     if sealing.FILE in artifact.sizes:
         seal = sealing.parse(artifact.prefix(sealing.FILE, sealing.MAX_SEAL + 1))

@@ -1,7 +1,6 @@
 """The check of a dataset as a job: the findings of `dataset check`, with the tokens of a model.
 
-Rules: tokens are those of the model's own tokeniser, which runs where models run; a report keeps at
-most `MOST` examples of each problem, and the counts are whole.
+Rule: tokens are those of the model's own tokeniser, which runs where models run.
 """
 
 from collections.abc import Awaitable, Callable
@@ -93,5 +92,5 @@ class Checking(JobKind[CheckWanted, DatasetChecked]):
 
 
 def bounded(found: DatasetChecked) -> DatasetChecked:
-    """Keep at most `MOST` examples of each problem."""
+    """Keep at most `MOST` examples of each problem; its counts stay whole."""
     return found.having(problems=[p.having(examples=p.examples[:MOST]) for p in found.problems])

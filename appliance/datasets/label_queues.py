@@ -234,7 +234,6 @@ class LabelQueues:
             return _read(connection, name)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """By queue."""
         with self._database.begin() as connection:
             return _count(connection, ids)
 

@@ -59,7 +59,6 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _announced(words: list[str]) -> bool:
-    """Two words, or a known one."""
     known = _names()
     if any(word.casefold().rstrip(".") in _NEVER or _LOUD.search(word) for word in words):
         return False
@@ -80,7 +79,6 @@ def _listed(run: str, offset: int) -> Iterator[tuple[int, int]]:
 
 
 def _length(words: list[str], run: str, end: int) -> int:
-    """Words that form a name; 0 if none."""
     known = _names()
     first, following = _title(words[0]), words[1:]
     second = _title(following[0]) if following else ""

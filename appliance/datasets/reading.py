@@ -194,7 +194,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _lines(file: BinaryIO, name: str, keep_ends: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Lines with their names, each at most `MAX_LINE` long."""
     total = number = 0
     while line := file.readline(MAX_LINE + 2):
         number += 1

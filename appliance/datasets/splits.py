@@ -109,7 +109,6 @@ def _by_group(items: Sequence[Item], rule: SplitRule) -> list[str]:
 
 
 def _units(items: Sequence[Item], together: float | None) -> list[str]:
-    """With `together` all groups that near-duplicates connect."""
     if together is None:
         return [item.group for item in items]
     order = sorted(items, key=lambda item: item.id)

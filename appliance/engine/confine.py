@@ -68,9 +68,7 @@ _libc.syscall.restype = ctypes.c_long
 
 @dataclass(frozen=True)
 class GpuAccess:
-    """Devices that a worker with GPUs may reach, and `start` of its driver, called once files are
-    restricted, so that the restriction covers the driver's threads.
-    """
+    """Devices that a worker with GPUs may reach, and `start` of its driver."""
 
     devices: tuple[str, ...]
     start: Callable[[], None]
@@ -123,10 +121,7 @@ def drop(
 
 
 def forbid_programs() -> None:
-    """Give up starting programs and processes and reading other processes; all else stays.
-
-    Raises as `drop`.
-    """
+    """Give up starting programs and processes and reading other processes; all else stays."""
     try:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _install(_denying(_PROCESSES))

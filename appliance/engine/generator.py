@@ -63,7 +63,7 @@ class Generator:
         )
 
     def prepare(self, request: protocol.Prepare) -> tuple[protocol.Prepared, list[Sequence]]:
-        """Prepare a request. Raises as the preparer and the grammars; `adapter_unloaded`."""
+        """Prepare a request (`adapter_unloaded`)."""
         if request.adapter not in self.engine.adapters | {""}:
             raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
         asked = request.asked

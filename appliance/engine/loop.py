@@ -90,7 +90,6 @@ class Engine:
                 self._ending.setdefault(sequence, "cancelled")
 
     def attach(self, adapter: str, fd: int) -> None:
-        """Let sequences use an adapter; takes over its descriptor (`model_load_failed`)."""
         self.model.attach(adapter, fd)
         self.adapters |= {adapter}
 

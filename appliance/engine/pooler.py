@@ -30,7 +30,7 @@ _PAIRS: Final = (
 
 
 class Pooler:
-    """Runs a model that embeds or reranks; `load.n_ctx` is the longest text in tokens.
+    """Runs a model that embeds or reranks.
 
     Raises:
         StateRefused: `rerank_unusable`, `model_load_failed` when the self-test fails.

@@ -48,9 +48,7 @@ class Pooling:
 
     Args:
         batch_tokens: most tokens in one batch; at least `n_ctx`.
-        batch_texts: most texts in one batch.
         unit: scale each row to length 1.
-        threads: as of `loop.Engine`.
     """
 
     def __init__(
@@ -77,7 +75,6 @@ class Pooling:
         self._requests.append(texts)
 
     def cancel(self, request: int) -> None:
-        """As `loop.Engine.cancel`."""
         if any(r.id == request for r in self._requests):
             self._cancelled.add(request)
 

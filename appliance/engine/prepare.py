@@ -68,11 +68,8 @@ class Preparer:
         self.fewest = min(self._costs(), default=0)
 
     def tokens(self, asked: GenerationRequest) -> list[int]:
-        """The prompt's token ids.
-
-        Raises:
-            BadRequest: `template_failed`, `request_too_large`, `invalid_value`;
-                `context_length_exceeded` when it is far too long.
+        """The prompt's token ids (`invalid_value`; `context_length_exceeded` when it is far too
+        long).
         """
         if asked.messages is not None:
             check_count(len(asked.messages), self.fewest, self._n_ctx)
@@ -85,7 +82,7 @@ class Preparer:
         return tokens
 
     def tokenised(self, request: Tokenize) -> Tokens:
-        """Raises as `tokens`. An empty text has none."""
+        """An empty text has none."""
         tokens = self._given(request.asked, "tokens", special=request.special)
         text = ""
         if request.asked.tokens is not None:

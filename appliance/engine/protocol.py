@@ -44,7 +44,7 @@ class LoadOnGpu(msgspec.Struct, frozen=True):
 
 
 class Load(msgspec.Struct, tag="load", frozen=True):
-    """The first message: how to load the model whose descriptor the worker inherited.
+    """The first message: how to load the model whose descriptor comes on the second socket.
 
     Attributes:
         variant: absolute path of the CPU backend library.
@@ -55,11 +55,9 @@ class Load(msgspec.Struct, tag="load", frozen=True):
         gap_ms: target gap between two tokens of a running answer.
         kept: runs of tokens that the KV cache keeps for later requests.
         prefixes: texts of prompts that all apps may share the beginning of.
-        memory_bytes: address space that may be mapped beyond what is mapped at the drop.
-        on_disk: the descriptor is a file of the store that the worker cannot write, not sealed
-            memory.
+        memory_bytes: as of `confine.drop`.
+        on_disk: as of `sealed.SealedFile`.
         template: the chat template that was verified; "" leaves it to the model's file.
-        batch_after_s, batch_percent: as of `BatchTurns`.
         patience: how many times the usual limit a step may take before the worker is ended.
     """
 
@@ -203,7 +201,6 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
 
     Attributes:
         max_tokens: the limit in force: what was asked, or what the context leaves.
-        template_sha256: of the chat template that rendered the prompt, "" if none did.
         dialect: how the answer writes calls, "" when no functions are on offer.
         prompt: SHA-256 of its token ids, 32 bits each; of several texts, of all in turn.
     """
@@ -231,7 +228,7 @@ class Tokens(msgspec.Struct, tag="tokens", frozen=True):
 
 
 class Adapters(msgspec.Struct, tag="adapters", frozen=True):
-    """The answer to `Attach` and `Detach`: the adapters that are there now."""
+    """The adapters that are there now."""
 
     id: int
     adapters: list[str]

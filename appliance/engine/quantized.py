@@ -35,10 +35,7 @@ class Order(msgspec.Struct, frozen=True, tag=True):
 
 
 class Collect(msgspec.Struct, frozen=True, tag=True):
-    """An importance matrix to collect from texts, and to write where the file would go.
-
-    Attributes as of `Order`.
-    """
+    """An importance matrix to collect from texts, and to write where the file would go."""
 
     threads: int
     texts: list[list[int]]

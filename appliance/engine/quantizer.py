@@ -2,8 +2,7 @@
 
 Order: import everything, load the CPU variant, drop all rights, and only then read the first byte.
 Afterwards it can open only its own descriptors, by their names in /proc, since llama.cpp takes
-paths. The new weights are compared with the old ones over whole distributions; the old ones against
-themselves in smaller batches are the noise.
+paths.
 
 usage: python -I -m appliance.engine.quantizer SOURCE_FD OUT_FD ORDER_FD RESULT_FD VARIANT
 """

@@ -43,10 +43,8 @@ class RunnerConfig:
 
     Attributes:
         n_ctx: KV cells in tokens: of the cache (unified) or of each stream (reproducible).
-        kept: further sequence ids, for kept prefixes.
         pooled: one vector a text instead of logits; no cache is kept from step to step.
         mapped: weights that no kernel wants in another order stay pages of the file.
-        patience: how many times the usual limit a step may take (`watchdog`).
     """
 
     n_ctx: int
@@ -65,7 +63,6 @@ class Library:
     """llama.cpp, loaded with one CPU variant by absolute path, before anything else uses it.
 
     Args:
-        refused: as of `cpu_variants.Variant`.
         loading: gets the loaded share of a model, in percent.
     """
 
@@ -185,15 +182,11 @@ class ModelRunner:
     def tokenize(
         self, text: str, *, add_special: bool, parse_special: bool, most: int | None = None
     ) -> list[int]:
-        """Token ids of a text, in time linear in its length.
+        """Token ids of a text, in time linear in its length (`invalid_value`).
 
         Args:
             add_special: add the begin token where the model wants one, and likewise its end.
             parse_special: read control tokens in the text as such.
-            most: stop soon after so many tokens.
-
-        Raises:
-            BadRequest: `invalid_value`; `request_too_large` when it takes too long.
         """
         raw = text.encode("utf-8", "surrogatepass")
         begin, end = self._frame if add_special else ([], [])

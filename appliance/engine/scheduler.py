@@ -59,7 +59,6 @@ class Chunk:
 
     @property
     def scored(self) -> range:
-        """Positions before the last one whose logits are needed."""
         return self.sequence.scored(self.start, self.start + self.count)
 
     @property
@@ -98,10 +97,8 @@ class Scheduler:
     """The queue and the running set.
 
     Args:
-        cells: kept in step with its plans.
         budget: prompt tokens that one step may hold.
         pace: lowers the budget; None always allows it.
-        fixed_chunks: cut prompts only at multiples of the budget.
     """
 
     def __init__(
@@ -223,7 +220,6 @@ class Scheduler:
         return False
 
     def _victim(self) -> Sequence:
-        """The youngest of the app that has most, batch work first; never the oldest of all."""
         has = held(self.running)
         least = self._batch() or self.running[1:] or self.running
         return max(least, key=lambda s: (has[s.scope], s.arrival))
@@ -260,7 +256,6 @@ class Scheduler:
         self._lately.append(sequence.scope)
 
     def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
-        """Choose the first in line of the app that would then have least of its share."""
         has = held(self._stepping())
         first: dict[str, Sequence] = {}
         for sequence in self.waiting:
@@ -330,7 +325,6 @@ class Scheduler:
         return self._fits(sequence, plan)
 
     def _has_leader(self, sequence: Sequence) -> bool:
-        """True if a running sequence computes a prefix that this one can take over."""
         if sequence.scores_prompt:
             return False
         at_least = self.cells.match(sequence) + SHORTEST

@@ -23,7 +23,7 @@ class Sequence:
         slot: sequence id in the KV cache while it runs.
         scope, weight, batch, adapter: as of `protocol.Prepare`.
         readable: digest of the documents that the app may read, where its prompt holds passages of
-        them: what it computes is kept for this digest only, too.
+            them: its cells are kept for this digest only, too.
         shared: leading tokens that every app may share, since an admin registered them.
         reused: prompt tokens that the KV cache had when the request first ran.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.

@@ -44,7 +44,6 @@ class _Reason:
         self.due = now + self.wait
 
     def reset(self, now: float) -> None:
-        """Begin with the first wait again."""
         self.wait, self.due = 0.0, now + self.first
 
 

@@ -2,9 +2,9 @@
 
 Order: import everything, load the CPU variant, rehearse what loads lazily, check the seals, drop
 all rights, and only then read the first byte of the model. Four threads: this one reads the socket;
-two prepare requests, one small and one large at a time; the last one owns the llama.cpp context.
-The process ends when its socket does. The model comes with the first message, as a descriptor over
-a second socket; adapters come later in the same way, and must carry the seals too.
+two prepare requests, one small and one large at a time; the last one owns the llama.cpp context. A
+thread that fails ends the process. The process ends when its socket does. Adapters must carry the
+seals too.
 
 usage: python -I -m appliance.engine.worker SOCKET_FD DESCRIPTORS_FD
 """
@@ -69,11 +69,7 @@ class Service(Protocol):
 
 
 class ModelWorker:
-    """Requests of one model.
-
-    Args:
-        descriptors: the socket that brings the descriptors of adapters.
-    """
+    """Requests of one model."""
 
     def __init__(self, channel: Channel, service: Service, descriptors: socket.socket) -> None:
         self._channel = channel
@@ -121,7 +117,6 @@ class ModelWorker:
         self._prepare_forever(self._large)
 
     def _prepare_forever(self, requests: "queue.SimpleQueue[Preparable]") -> None:
-        """Prepare one after the other; if it fails the process ends."""
         try:
             while True:
                 message = requests.get()
@@ -157,7 +152,6 @@ class ModelWorker:
             self._channel.send(protocol.Adapters(message.id, sorted(self._engine.adapters)))
 
     def _decode_forever(self) -> None:
-        """The thread that owns the context; if it fails the process ends."""
         try:
             while True:
                 self._take_messages()

@@ -139,5 +139,4 @@ def _linear(train: Sequence[Item]) -> Learned:
 
 
 def _classes(labels: Sequence[str]) -> bool:
-    """True for two labels at least, and not one for each item."""
     return 2 <= len(set(labels)) <= min(MOST_CLASSES, max(2, len(labels) // 2))

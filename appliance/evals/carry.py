@@ -48,7 +48,7 @@ class Carry(CarryOver[CarriedTask]):
 
         Raises:
             PolicyRefused: `evaluation_no_replay`, `evaluation_change_unbounded`,
-                `evaluation_other_dataset`; what a check of the store finds.
+                `evaluation_other_dataset`.
         """
         parts, engine = self.parts, self.parts.engine
         loaded = task_of(parts.store, name, parts.store.inventory.record(name).digest or "", policy)

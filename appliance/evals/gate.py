@@ -1,8 +1,6 @@
 """The gate as a job: a look that compares a candidate with an incumbent.
 
 Rules:
-- Faults are found before the look; an item is opened in this job's memory only, and no message
-  reveals one.
 - Both sides answer the same items through the path of apps, at batch priority. An item that could
   not be asked counts on neither side.
 - While the split has looks left, only verdict and coarse intervals leave; items stay encrypted.
@@ -106,7 +104,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return {"statement.json": made.statement, REPLAY: made.answers or "{}"}
 
     def left(self, subject: GateSubject, shares: tuple[int, ...]) -> dict[str, float]:
-        """With the remaining alpha."""
         alpha = subject.signed.said.alpha_micros / MILLION * sum(shares) / MILLION
         return {**super().left(subject, shares), "alpha_left": alpha}
 
@@ -255,7 +252,6 @@ class GateJob(SealedLook[GateSubject, GateResult]):
 def _judged(
     subject: GateSubject, number: int, measured: GateMeasured, files: LookFiles
 ) -> GateFound:
-    """Its outcomes are kept."""
     every = pairs.pair(measured.candidate, measured.incumbent, measured.agreed)
     paired = [p for p in every if not {p.candidate_failure, p.incumbent_failure} & UNCOUNTED]
     write_pairs(files, paired)

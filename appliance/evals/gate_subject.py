@@ -56,7 +56,6 @@ def baseline_of(task: TaskFacts) -> str:
 
 
 def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy) -> None:
-    """The task's terms are those of its signed bytes."""
     task = store.inventory.record(wanted.task)
     if task.kind != catalogue.KIND or task.state not in _USABLE:
         raise other(f"{wanted.task} is {task.state} and no task that can be evaluated")
@@ -82,7 +81,6 @@ def _check_records(store: ModelStore, wanted: Specification, policy: TrustPolicy
 
 
 def _check_packs(wanted: Specification, kind: str | None) -> None:
-    """A pack of this version, and a model that writes."""
     unknown = sorted(set(wanted.packs) - set(FILES))
     if unknown:
         raise other(f"there is no pack {unknown[0]}, but {' and '.join(FILES)}")
@@ -123,8 +121,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> GateSubject:
     """Check everything before the look.
 
     Raises:
-        Refused: as `signed_terms` and `Specification.verify`; `specification_other`,
-            `dataset_not_sealed`, `task_metric_unfit`; what a check of the store finds.
+        Refused: `specification_other`, `dataset_not_sealed`, `task_metric_unfit`.
     """
     signed, policy = signed_terms(parts, envelope, Specification)
     wanted = signed.said
@@ -160,7 +157,6 @@ def check_items(parts: LookParts, subject: GateSubject) -> None:
     """Check sealed items against the task; reveal none.
 
     Raises:
-        DatasetRefused: as `sealing.open_part`.
         EvaluationRefused: `sealed_item_unfit`, with the number of such items.
     """
     tasks = [loaded.task for loaded in (subject.loaded, subject.incumbent) if loaded is not None]

@@ -193,7 +193,6 @@ class _Round:
         return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
-        """In one go; kept outcomes stay."""
         items = self._subject.items
         self._told(number, candidate.name, 0)
         (baseline,) = [one for one in battery(self._subject.train) if one.name == candidate.name]

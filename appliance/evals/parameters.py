@@ -1,7 +1,6 @@
 """Parameters of an evaluation, checked before a job is stored.
 
-Rules: a task and a dataset are named by the id of an approved artifact, or, as drafts, by an
-absolute path; a sealed split has no name here.
+Rules: a directory is named by an absolute path; a sealed split has no name here.
 """
 
 from pathlib import Path

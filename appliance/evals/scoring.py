@@ -92,7 +92,6 @@ def canonical(value: Any) -> str:
 
 
 def _check_values(task: Task, item: Item, expected: Mapping[str, JsonValue]) -> None:
-    """Refuse an expected text that must be a pattern and is none."""
     for name, compare in task.compare.items():
         value = expected.get(name)
         if compare.match == "pattern" and isinstance(value, str):

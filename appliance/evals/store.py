@@ -82,10 +82,7 @@ class OutcomeTexts:
         return dict(found)
 
     def erase(self, ids: Collection[str]) -> None:
-        """Erase inputs and answers of items; scores stay.
-
-        A page loses the section that shows items.
-        """
+        """The page of an evaluation loses the section that shows items."""
         for path in dict.fromkeys(path for path, _ in self._lines(ids)):
             with _WRITING:
                 lines = (_erased(line, ids) for line in at_rest.read_lines(path))

@@ -44,9 +44,7 @@ class Sweep:
         self._pool = pool
 
     async def run(self) -> list[ModelRecord]:
-        """Check once; the models with which something was wrong. Raises PolicyRefused if the policy
-        cannot be read.
-        """
+        """Check once; the models with which something was wrong."""
         return await self._all(self._problem, reads=True)
 
     async def ask(self) -> list[ModelRecord]:

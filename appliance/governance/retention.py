@@ -6,7 +6,7 @@ Rules:
 - An entry that a receiver of the log may lack goes only if the person says so, which is recorded.
 - Two people or more, approvers, sign the log, the first entry that stays and the root of what goes;
   their statements are verified again when the prune is carried out.
-- The prune entry is durable before the files go. A refusal is recorded and changes nothing.
+- A refusal is recorded and changes nothing.
 """
 
 from collections.abc import Callable
@@ -112,9 +112,7 @@ class Retention:
         return found
 
     def approve(self, actor: str, before: int, envelope: bytes) -> ValidApproval:
-        """Take one approval. Raises as `subject`; PolicyRefused, recorded, where the approval does
-        not hold.
-        """
+        """Take one approval."""
         try:
             self._fresh().check_change()
             subject = self.subject(before)
@@ -151,8 +149,8 @@ class Retention:
                 `before`, computed from its bodies.
 
         Raises:
-            StateRefused: as `subject`; `prune_not_exported`, `prune_unsent`.
-            PolicyRefused: `not_approved`, and as `check_change`.
+            StateRefused: `prune_not_exported`, `prune_unsent`.
+            PolicyRefused: `not_approved`.
         """
         try:
             self._fresh().check_change()

@@ -66,7 +66,7 @@ class TrustState:
         self._taken_last: Mapping[str, Json] = {}
 
     def trusted(self) -> Trusted | None:
-        """The verified metadata; None in a lab. Raises as `trusted_file.load`."""
+        """The verified metadata; None in a lab."""
         if not trusted_file.exists(self._directory):
             return None
         return trusted_file.load(self._directory)
@@ -149,8 +149,7 @@ class Renewal:
             serving: load models again that were unloaded since the metadata was too old.
 
         Raises:
-            PolicyRefused: the codes of `metadata.advance`, `clock_behind`, `trust_profile` in a
-                lab. Recorded once; nothing was changed.
+            PolicyRefused: `clock_behind`; `trust_profile` in a lab; recorded once.
             Refused: `file_unusable` when the disk refuses: recorded, and not in force.
         """
         async with self._lock:
@@ -214,10 +213,7 @@ class Renewal:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Report due warnings once; end models that may not be served any more.
-
-        Raises PolicyRefused if the metadata cannot be read.
-        """
+        """Report due warnings once; end models that may not be served any more."""
         fresh = await asyncio.to_thread(self._state.freshness)
         clock, undone = ("clock" if fresh.clock_behind else ""), ("undone" if fresh.undone else "")
         for due in filter(None, (fresh.due(), clock, undone)):

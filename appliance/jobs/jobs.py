@@ -121,7 +121,6 @@ class Jobs:
         return self._shown(await asyncio.to_thread(self._store.get, job_id))
 
     def live(self, job_id: int) -> Live | None:
-        """A job that this process queues or runs."""
         return self._live.get(job_id)
 
     async def pause(self, job_id: int, actor: str) -> ShownJob:

@@ -95,7 +95,6 @@ class JobKind(Generic[P, R]):
         return None
 
     def needs(self, params: P) -> int:
-        """Bytes that the job takes from the memory budget of the models."""
         return 0
 
     def engine(self, params: P) -> bool:
@@ -148,7 +147,6 @@ class Context(Generic[P]):
         self._check()
 
     def check(self) -> None:
-        """As `report`, without one."""
         self._check()
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:

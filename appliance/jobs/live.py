@@ -47,7 +47,6 @@ class Reports:
         self._trail: deque[tuple[int, Progress]] = deque(maxlen=_PHASES)
 
     def report(self, phase: str, done: int, total: int) -> None:
-        """Take a report; from any thread."""
         told = self._meter.note(time.monotonic(), phase, done, total, self._unit)
         number, before = self._trail[-1] if self._trail else (-1, None)
         if before is not None and before.phase == phase:

@@ -31,7 +31,6 @@ class Progress:
 
     @property
     def seconds_left(self) -> int | None:
-        """Seconds until the phase ends at this rate; None when unknown."""
         if not self.rate or self.total <= 0:
             return None
         return max(0, round((self.total - self.done) / self.rate))

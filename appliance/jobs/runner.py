@@ -148,7 +148,6 @@ class Runner:
         return ended
 
     def _event(self, live: Live, ended: Verbatim | BaseException) -> tuple[str, dict[str, Any]]:
-        """The work's end as an event of the table, and the data kept with it."""
         if not isinstance(ended, BaseException):
             return "finish", {"result": dumps(ended.document), "code": "", "message": ""}
         kept = columns(explained(ended))

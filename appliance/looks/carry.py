@@ -91,15 +91,13 @@ class CarryOver(JobKind[P, CertificateCarried]):
         return str(getattr(params, self.noun))
 
     def key(self, params: P) -> str | None:
-        """One job for one of them and an engine."""
         return f"{self.title(params)} {self.parts.engine}"
 
     async def run(self, job: Context[P]) -> CertificateCarried:
         """Ask the open items; sign, or take out of service.
 
         Raises:
-            PolicyRefused: nothing can be repeated, or the change is not bounded; as a check of
-                the store.
+            PolicyRefused: nothing can be repeated, or the change is not bounded.
             StateRefused: the dataset is not here.
             EvaluationRefused: `gate_interrupted`.
         """

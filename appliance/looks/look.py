@@ -120,7 +120,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
         return f"{getattr(wanted, self.noun)} on {wanted.dataset}"
 
     def key(self, params: Specified) -> str | None:
-        """One job for one specification."""
         return hashlib.sha256(envelope_of(params)).hexdigest()
 
     async def run(self, job: Context[Specified]) -> R:

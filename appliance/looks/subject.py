@@ -1,6 +1,6 @@
 """Signed terms and a sealed split: everything that a look works on, before the split is opened.
 
-Rules: faults are found here; only `SealedSplit.opened` opens the items of a split, into memory.
+Rule: only `SealedSplit.opened` opens the items of a split, into memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,7 +118,6 @@ class SealedSplit:
         return self.seal.parts[self.name]
 
     def opened(self, parts: LookParts) -> tuple[Item, ...]:
-        """Its items, in memory. Raises as `sealing.open_part`."""
         named, kek, marks = self.dataset.manifest.name, parts.kek(), parts.marks_key()
         return sealing.open_part(self.seal, self.name, named, self.data, kek, marks)
 
@@ -148,7 +147,7 @@ def signed_terms(
     """The specification, and the policy of its look.
 
     Raises:
-        Refused: `clock_behind`, `evaluator_not_allowed`; as `terms.verify`.
+        Refused: `clock_behind`, `evaluator_not_allowed`.
     """
     parts.fresh().check_change()
     policy = parts.policy()
@@ -165,7 +164,7 @@ def sealed_split(
     """The split that a specification names; its looks must spend alpha as it does.
 
     Raises:
-        Refused: `dataset_not_sealed`, `specification_other`; as a check of the store.
+        Refused: `dataset_not_sealed`, `specification_other`.
     """
     read = partial(_read_split, wanted.split)
     digest, split = parts.store.use(wanted.dataset, "dataset", policy, silent, read)
@@ -189,7 +188,7 @@ def task_of(store: ModelStore, task_id: str, digest: str, policy: TrustPolicy) -
     """A stored task with the signed files, approved or not yet.
 
     Raises:
-        Refused: as a check of the store; `specification_other` for another digest.
+        Refused: `specification_other` for another digest.
     """
     checked = store.check(task_id, policy, silent)
     if checked.digest != digest:

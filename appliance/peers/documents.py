@@ -1,7 +1,7 @@
 """Documents that travel between the appliances of a site, as they were signed, in `appliance.db`.
 
 Rules: the newest version of each document is kept, at the next place, from which another appliance
-continues reading. A document that cannot hold here yet waits, with the code of the reason.
+continues reading.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,6 @@ class TravellingDocument:
     """A verified document.
 
     Attributes:
-        id: of its subject.
-        version: counts up.
         final: nothing comes after it, whatever its version.
         digest: hex SHA-256 of the signed bytes.
     """
@@ -96,7 +94,6 @@ class TravelStore:
         self._database = database
 
     def get(self, kind: str, document_id: str) -> TravellingDocument | None:
-        """The newest version, if any."""
         about = (_DOCUMENTS.c.kind == kind) & (_DOCUMENTS.c.id == document_id)
         return next((kept.document for kept in self._read(about)), None)
 

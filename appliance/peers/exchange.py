@@ -212,7 +212,6 @@ class SiteExchange(Rounds):
         return msgspec.json.encode(page)
 
     def receipt_asked(self, body: bytes, signature: bytes) -> ReceiptAsked:
-        """Raises as `answer`."""
         return self._asked(body, signature, ReceiptAsked)
 
     def receipt(self, key_id: str, request_id: str) -> bytes | None:
@@ -227,12 +226,7 @@ class SiteExchange(Rounds):
         return None
 
     def vote(self, body: bytes, signature: bytes) -> bytes:
-        """The looks that are known here, after registering one if asked.
-
-        Raises:
-            PolicyRefused: as `answer`.
-            StateRefused: `looks_unagreed`.
-        """
+        """The looks that are known here, after registering one if asked (`looks_unagreed`)."""
         asked = self._asked(body, signature, LooksAsked)
         if asked.vote is None:
             return msgspec.json.encode(self._voter.tell())
@@ -240,7 +234,7 @@ class SiteExchange(Rounds):
             return msgspec.json.encode(self._voter.answer(asked.vote))
 
     def keep(self, body: bytes, signature: bytes) -> bytes:
-        """Keep entries of another appliance's log, and cosign. Raises as `answer`."""
+        """Keep entries of another appliance's log, and cosign."""
         asked = self._asked(body, signature, MirrorAsked)
         log_key = self._policy().site.members[asked.member].log_key
         known = [one for one in self.peers if one.address.log_key == log_key]
@@ -254,7 +248,6 @@ class SiteExchange(Rounds):
 
         Raises:
             OSError: it does not answer, or refuses.
-            PolicyRefused: `member_not_listed`, `travelling_malformed`.
         """
         member = self._listed(address)
         asked = MirrorAsked.of(self.hint, member.log, batch)
@@ -310,7 +303,6 @@ class SiteExchange(Rounds):
 
         Raises:
             OSError: it does not answer, or refuses.
-            PolicyRefused: `member_not_listed`, `travelling_malformed`.
         """
         member = self._listed(address)
         asked = DocumentsAsked(self.hint, member.log, run, place)

@@ -47,7 +47,6 @@ class KeptLooks:
         self._registered.note(one.look, one.marks)
 
     def all(self) -> Iterable[RegisteredLook]:
-        """Every look, each once."""
         found = {look.id: RegisteredLook(look, marks) for look, marks in self._registered.all()}
         for look, marks in self._own.all():
             mine = self._named(look)

@@ -119,7 +119,6 @@ class LookVoter:
         return LooksTold(self.listed, tuple(self._registry.all()))
 
     def hear(self, member: str, told: LooksTold) -> None:
-        """Take another member's looks."""
         for one in told.looks:
             self._registry.add(one)
         if told.listed == self.listed:

@@ -42,13 +42,11 @@ _Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
 class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Entries for a mirror.
+    """Entries for a mirror; `peaks` and `handovers` are as of `LogBatch`.
 
     Attributes:
         first: number of the first one.
-        peaks: roots of the complete subtrees over the entries before it, the widest first.
         note: signed head of the tree that ends with the last one; "" asks where to begin.
-        handovers: changes of the key before `first` that the mirror may not have seen.
     """
 
     member: str
@@ -93,7 +91,6 @@ class MirroredLogs(SeenLogs):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the file."""
         self._database.dispose()
 
     def keep(self, genesis: VerifierKey, asked: MirrorAsked) -> MirrorTold:

@@ -36,7 +36,6 @@ class MirrorLink:
         ask: sends a batch, or asks where to begin.
 
     Attributes:
-        first: number of the first entry that it keeps.
         size: entries of the head that it cosigned.
         problem: why it takes none now; "" where it does.
     """
@@ -108,7 +107,6 @@ class Mirroring:
         return any(link.has(seq) for link in self.links)
 
     def start(self) -> None:
-        """Begin to send."""
         for thread in self._threads:
             thread.start()
 

@@ -199,11 +199,7 @@ class Rounds:
 
 
 class PeerRing(Rounds):
-    """All peers of `[peers]`, and the witness for them.
-
-    Args:
-        record: makes an entry durable.
-    """
+    """All peers of `[peers]`, and the witness for them."""
 
     def __init__(
         self,

@@ -39,7 +39,6 @@ class SignedKey(Statement, frozen=True):
     """A key at one version.
 
     Attributes:
-        id: of the key.
         secret_sha256, old_sha256: hashes of its secret, and of the one before the last rotation.
         version: counts up with each change, on whatever appliance.
         site: `policy_file.site_id`.

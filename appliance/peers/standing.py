@@ -77,7 +77,7 @@ class SiteStanding:
             raise Unavailable("site_stale", message, retry_after=_RETRY_S)
 
     def share(self, limits: Limits) -> Limits:
-        """This appliance's part of a key's limits. Raises as `check`."""
+        """This appliance's part of a key's limits."""
         if self.place is None:
             return limits
         self.check()

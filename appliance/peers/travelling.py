@@ -83,8 +83,7 @@ class Travelling:
         """Verify a document, make it hold here and keep it; True if it is new.
 
         Raises:
-            PolicyRefused: `travelling_unknown_kind`, `travelling_older`, and as its kind;
-                nothing was changed.
+            PolicyRefused: `travelling_unknown_kind`, `travelling_older`.
         """
         with self._lock:
             kind = self._kinds.get(line.kind)

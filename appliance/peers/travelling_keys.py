@@ -30,7 +30,6 @@ class TravellingKeys:
 
     Args:
         site: of which the keys are.
-        key: signs.
     """
 
     name = "api-key"

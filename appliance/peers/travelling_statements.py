@@ -104,7 +104,6 @@ class TravellingPointers(_Statements):
         return self._document(TaskPointer.verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Follow it, if it is the last one of its name."""
         pointer = TaskPointer.verify(document.envelope, policy)
         newest = self._pointing.pointers.newest(pointer.said.name)
         last = self._last(pointer, policy)
@@ -158,7 +157,6 @@ class TravellingCertificates(_Statements):
         self.name, self._verify, self._envelopes, self._keep = name, verify, envelopes, keep
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
-        """Verify a certificate by itself."""
         return self._document(self._verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
@@ -167,7 +165,6 @@ class TravellingCertificates(_Statements):
             self._keep(ACTOR, document.envelope, policy)
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        """Certificates that were made here."""
         for envelope in self._fresh(self._envelopes()):
             with contextlib.suppress(Refused):
                 yield self.read(envelope, policy)
@@ -218,12 +215,10 @@ class TravellingHosts(_Statements):
         return self._document(approval.id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        """Give it to the host."""
         told = msgspec.json.decode(document.envelope, type=SignedHost)
         self._hosts.adopt(ACTOR, told.record, told.learnt, told.approval.encode())
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        """Approvals that were given here."""
         told = {
             msgspec.json.encode(SignedHost(record, learnt, approval.decode()))
             for record, learnt, approval in self._hosts.given()

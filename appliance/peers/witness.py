@@ -114,9 +114,6 @@ class Witness:
         Args:
             grown: the log with the head, of what was seen of it; raises NotCosigned.
             own: whether the log's appliance sent it: what does not go with what was seen is noted.
-
-        Raises:
-            NotCosigned: as `grown`.
         """
         with self._lock:
             seen, _ = self._seen.seen(genesis)
@@ -135,7 +132,6 @@ class Witness:
             return cosignature.cosigned(note, self.key, self._key, now_us // 1_000_000)
 
     def seen(self, genesis: VerifierKey) -> SeenLog:
-        """A log as it was seen."""
         return self._seen.seen(genesis)[0]
 
     def peer(self, name: str) -> SeenPeer:

@@ -52,7 +52,7 @@ class CodeFlow:
     async def sign_in(self, brought: BroughtCode, key_id: str) -> tuple[EndUser, str]:
         """The person who signed in, and their token.
 
-        `key_id` is of the page's key. Raises as `EndUsers.verified`; `queue_full`.
+        `key_id` is of the page's key. Raises `queue_full`.
         """
         config = self._logins.get(brought.login)
         if config is None:

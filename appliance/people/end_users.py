@@ -79,8 +79,6 @@ class EndUsers:
         Raises:
             Unauthenticated: `person_token_invalid`, `person_token_foreign`, `person_token_expired`,
                 `person_token_early`, `person_token_lifetime`, `person_token_replayed`.
-            Forbidden: `person_unknown`, `person_disabled`.
-            Unavailable: `people_unavailable`.
         """
         digest = sha256(token.encode("latin-1", "replace")).digest()
         known = self._known.get(digest)
@@ -97,13 +95,7 @@ class EndUsers:
         return await self._with_rights(known.person, known.directory)
 
     async def certified(self, der: bytes) -> EndUser | None:
-        """The person of a client certificate; None where it is not a person's.
-
-        Raises:
-            Unauthenticated: `person_certificate_invalid`, `person_certificate_expired`,
-                `person_certificate_revoked`.
-            Forbidden, Unavailable: as `verified`.
-        """
+        """The person of a client certificate; None where it is not a person's."""
         for name, config in self._config.certificates.items():
             found = await self._card(name).find(der)
             if found is not None:
@@ -131,7 +123,7 @@ class EndUsers:
                 yield name, f"The source of people {name} cannot be read: {one.problem}"
 
     def limited(self, principal: Principal, person: EndUser) -> Principal:
-        """The rights of an app while it asks for a person; a claim changes nothing."""
+        """The rights of an app while it asks for a person."""
         granted = None
         if self._given and person.verified:
             granted = frozenset[str]().union(*(self._given.get(g, ()) for g in person.groups))
@@ -238,7 +230,7 @@ class _Login:
     async def verify(
         self, token: "UnverifiedToken", now_us: int
     ) -> "tuple[VerifiedToken, PublicKey]":
-        """The person of a token, and the key that vouched; raises as `EndUsers.verified`."""
+        """The person of a token, and the key that vouched."""
         from appliance.people import tokens
 
         keys, rules = self._parts()

@@ -48,9 +48,7 @@ class LdapSession:
     async def search(
         self, base: str, wanted: bytes, attributes: Sequence[str], most: int
     ) -> list[DirectoryEntry]:
-        """Entries of all pages; the search ends one entry after `most`, which the list has, too.
-        Raises DirectoryError for a refusal or another answer; OSError.
-        """
+        """Entries of all pages; the search ends one entry after `most`, which the list has, too."""
         found: list[DirectoryEntry] = []
         cookie, pages = b"", 0
         while pages == 0 or (cookie and len(found) <= most):
@@ -87,7 +85,7 @@ class LdapSession:
 async def session(
     host: str, port: int, tls: ssl.SSLContext, account: ServiceAccount, seconds: float
 ) -> AsyncIterator[LdapSession]:
-    """Connect and log in; after so many seconds all ends. Raises DirectoryError, OSError."""
+    """Connect and log in; after so many seconds all ends."""
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_connection(
             host, port, ssl=tls, server_hostname=host, ssl_handshake_timeout=seconds

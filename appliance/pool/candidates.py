@@ -43,7 +43,6 @@ class Catalogue:
         return any(r.state == "approved" and self._store.inventory.missing(r) for r in found)
 
     def suspended(self, artifact_id: str) -> str | None:
-        """The reason of a suspension; None for none."""
         for record in self._store.inventory.records():
             if record.id == artifact_id and record.state == "suspended":
                 return record.message

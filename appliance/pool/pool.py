@@ -83,7 +83,6 @@ class Pool:
         jobs.lend(self)
 
     def model(self, model_id: str) -> PooledModel:
-        """A model or an adapter while the server runs."""
         found = self._models.get(model_id)
         if found is None:
             found = self._models[model_id] = PooledModel(
@@ -236,7 +235,6 @@ class Pool:
     async def _ending(
         self, model_id: str, change: Coroutine[Any, Any, ModelRecord], why: str
     ) -> ModelRecord:
-        """Carry out a change that ends a model in memory."""
         model = self.model(model_id)
         was_in_memory = model.in_memory
         record = await self._whole(change)
@@ -281,7 +279,6 @@ class Pool:
         self.budget.hold(job, size)
 
     def free(self, job: str) -> None:
-        """Give a job's memory back, and decide again."""
         self.budget.free(job)
         self.look_soon()
 
@@ -360,7 +357,6 @@ class Pool:
         self.look_soon()
 
     def _fail(self, model: PooledModel) -> None:
-        """Reject what waits, and block requests from loading it for a while."""
         model.failed_until = time.monotonic() + _AGAIN_S
         model.waiters.reject(_unavailable(model.id, int(_AGAIN_S)))
 
@@ -392,7 +388,6 @@ class Pool:
             self._alarm = loop.call_later(max(0.0, min(moments) - now) + 0.01, self.look_soon)
 
     def _admit(self) -> None:
-        """Let requests into the models that can answer; reject those whose model has gone."""
         for model in self._wanted():
             if model.attempt or model.eviction:
                 continue
@@ -429,7 +424,6 @@ class Pool:
         return sorted(wanted, key=lambda model: model.wanted_since)
 
     def _occupants(self) -> list[PooledModel]:
-        """The models that take memory, or are about to."""
         taken = [model_id for model_id, _ in self.budget]
         loading = [model.id for model in self._models.values() if model.attempt]
         return [self.model(model_id) for model_id in dict.fromkeys((*taken, *loading))]

@@ -155,7 +155,6 @@ class _Source:
 
 
 def _cited(claim: _Claim, sources: Sequence[_Source], at: int, until: int) -> Citation | None:
-    """None for a quotation that does not verify."""
     words = [] if claim.quote is None else neutral(claim.quote).split()
     if not SHORTEST <= sum(map(len, words)) <= LONGEST:
         return None

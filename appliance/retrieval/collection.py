@@ -176,7 +176,6 @@ class OpenCollection:
             return Counts(int(documents), int(chunks), generation(connection))
 
     def generation(self) -> int:
-        """Number of the collection's state; it only rises."""
         with self.reading() as connection:
             return generation(connection)
 

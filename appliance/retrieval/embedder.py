@@ -43,12 +43,7 @@ class Embedder:
     settings: Settings
 
     async def query(self, caller: Caller, text: str) -> Floats:
-        """As the app's request.
-
-        Raises:
-            CollectionRefused: `embedder_changed`.
-            ApplianceError: as `Inference.start`.
-        """
+        """As the app's request. Raises CollectionRefused (`embedder_changed`)."""
         # The key may search, whatever models it may use by itself.
         allowed = replace(
             caller.principal, models=frozenset({self.settings.embedder}), tasks_only=False

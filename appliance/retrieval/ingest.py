@@ -105,7 +105,6 @@ class Ingest(JobKind[IngestWanted, Ingested]):
         return f"{Path(params.path).name} into {params.collection}"
 
     async def run(self, job: Context[IngestWanted]) -> Ingested:
-        """Returns the numbers of added, changed, unchanged and refused documents."""
         wanted = job.params
         shelf = self._library.get(wanted.collection)
         if wanted.kept is not None:

@@ -31,7 +31,6 @@ class Shelf:
     searcher: Searcher
 
     def remove(self, documents: Sequence[str]) -> None:
-        """Raises as `OpenCollection.remove`."""
         try:
             self.collection.remove(documents)
         finally:

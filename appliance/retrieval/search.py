@@ -151,7 +151,6 @@ class Searcher:
         return found
 
     def forget(self) -> None:
-        """Drop the index."""
         with self._lock:
             self._forget()
 

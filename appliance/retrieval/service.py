@@ -69,7 +69,6 @@ class SearchService:
         self._waiting: Counter[str] = Counter()
 
     def access_of(self, app: Principal) -> AccessSet:
-        """Of an API key, and of the person for whom it asks, as of now."""
         people = app.known.groups if app.known else ()
         return access.of_key(app.key_id, self._groups.of(app.key_id), people)
 
@@ -80,8 +79,6 @@ class SearchService:
             NotFound: `collection_not_found`, also where the key may read nothing.
             Forbidden: `person_required`.
             Overloaded: `queue_full`; `rate_limit_exceeded`: a search counts as one request.
-            AuditUnavailable: the search cannot be recorded.
-            ApplianceError: of the embedding model.
         """
         app = caller.principal
         self._inference.check_person(app, query.collection)

@@ -91,11 +91,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class RoutingParts:
-    """Services that routes need.
-
-    Attributes:
-        accepted: called with each accepted answer of a first stage.
-    """
+    """Services that routes need; `accepted` gets each accepted answer of a first stage."""
 
     routes: ApprovedRoutes
     tasks: Tasks
@@ -154,7 +150,6 @@ class RoutedInference(Inference):
         await self._shared.recording.append(draft)
 
     async def acknowledge(self, receipt: Receipt) -> None:
-        """Wait until the answer of a durable entry may leave: `Recording.acknowledge`."""
         await self._shared.recording.acknowledge(receipt)
 
 
@@ -226,12 +221,7 @@ class Walk:
         return sum(each.completion_tokens for each in (*self._past, self._now))
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """The pieces of the answer, once it is decided.
-
-        Raises:
-            Deferred: no stage may answer.
-            ApplianceError: as `Generation`.
-        """
+        """The decided answer's pieces. Raises Deferred where no stage may answer."""
         for piece in await self._decided():
             yield piece
 
@@ -379,7 +369,6 @@ class Walk:
         """Record that no stage answers.
 
         Raises:
-            AuditUnavailable: it cannot be recorded.
             Overloaded: `rate_limit_exceeded`; where a stage began, it was counted there.
         """
         route, caller = self._standing.route, self.caller

@@ -1,8 +1,7 @@
 """The calibration of a route as a job: a look that certifies what its first stage may answer.
 
 Rules:
-- Faults are found before the look, and a route that open items show cannot be certified takes none.
-  No log entry reveals a sealed item.
+- A route that open items show cannot be certified takes no look.
 - The digest of function, thresholds and start is in the entry of the look, which is durable before
   the split is answered.
 - The stages answer through the path of apps, at batch priority. An item that failed for a reason of
@@ -247,7 +246,6 @@ async def observe(
 
 
 def _lost(subject: RouteSubject, seen: Iterable[Observed]) -> tuple[dict[str, int], int]:
-    """Of those that no rule keeps from the first stage."""
     asked_for = [each for each in seen if not each.ruled]
     return {subject.signed.said.route: sum(bool(each.unasked) for each in asked_for)}, len(
         asked_for
@@ -362,7 +360,6 @@ def _in_all(found: _V, reach: float) -> _V:
 
 
 def _more(subject: RouteSubject, needed: GroupsNeeded | None) -> str:
-    """In words; "" where no number is known to help."""
     if needed is None or needed.likely <= subject.split.part.groups:
         return ""
     low = max(1, needed.low - subject.split.part.groups)

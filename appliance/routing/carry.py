@@ -75,8 +75,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
         """The newest certificate of a route, and its first two stages.
 
         Raises:
-            Refused: as `RouteCertificates.carriable` and a check of the store;
-                `specification_other`, `route_change_unbounded`, `artifact_kind`.
+            Refused: `specification_other`, `route_change_unbounded`, `artifact_kind`.
         """
         parts, store, engine = self.parts, self.parts.store, self.parts.engine
         if store.inventory.record(name).kind != catalogue.KIND:

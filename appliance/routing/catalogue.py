@@ -112,7 +112,6 @@ class ApprovedRoutes:
         return [self._card(record) for record in records if self._serves(record)]
 
     def card(self, route_id: str) -> ModelCard | None:
-        """None where no approved route has the id."""
         record = self._record(route_id)
         return None if record is None else self._card(record)
 
@@ -136,7 +135,6 @@ class ApprovedRoutes:
         return found
 
     def suspend(self, certificate_id: str, reason: str) -> None:
-        """The next request sees it."""
         self.certificates.suspend(certificate_id, reason)
         self._known.clear()
 

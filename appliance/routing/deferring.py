@@ -27,13 +27,8 @@ class Deferring:
     async def __call__(
         self, caller: Caller, request: GenerationRequest, route: RouteDefinition, why: str
     ) -> Deferred:
-        """Keep a request.
-
-        Returns:
-            `task_queued` with the item; `task_deferred` while no task of the route is here.
-
-        Raises:
-            ApplianceError: as `content_of`, `values_of` and `People.put`.
+        """Keep a request. The error to raise is `task_queued` with the item, or `task_deferred`
+        while no task of the route is here.
         """
         loaded = await first_task(route, self._tasks)
         if loaded is None or route.queue is None:

@@ -393,7 +393,6 @@ class Monitors:
             _log.warning("a sample of %s is lost: %s", row["route"], error)
 
     def _keep_counts(self, now: int) -> None:
-        """Those that cannot be kept now are kept next time."""
         with self._counting:
             counted, self._answers = self._answers, Counter()
         try:
@@ -446,7 +445,6 @@ class Monitors:
         return compared(basis, named, answers[""])
 
     def _mark(self, group: str) -> str:
-        """A group as it is kept; "" for none."""
         said = f"group/{group}".encode()
         return hmac.new(self._secret(), said, hashlib.sha256).hexdigest()[:32] if group else ""
 
@@ -486,7 +484,6 @@ def _wrongs(labelled: Sequence[sa.Row[Any]]) -> list[tuple[bool, str]]:
 
 
 def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], now: int) -> None:
-    """Groups beyond `MOST_GROUPS` are counted without one."""
     connection.execute(sa.delete(_TRAFFIC).where(_TRAFFIC.c.week < now // _WEEK_US - WEEKS))
     known: dict[tuple[str, int], set[str]] = {}
     for (certificate, route, week, mark), count in counted.items():
@@ -506,7 +503,6 @@ def _count(connection: Connection, counted: Counter[tuple[str, str, int, str]], 
 
 
 def _lately(connection: Connection, now: int) -> dict[tuple[str, str], Counter[str]]:
-    """Of certificates that had groups for so long."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     before = set()
     for row in connection.execute(sa.select(_TRAFFIC)):

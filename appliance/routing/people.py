@@ -199,7 +199,6 @@ class People:
         Raises:
             Forbidden: `queue_retention` for a key whose texts are not kept.
             Overloaded: `people_queue_full`.
-            AuditUnavailable: it cannot be recorded.
         """
         if (caller.principal.content or self._content) != "encrypted":
             raise Forbidden("queue_retention", "Texts of this key are not kept, so none can wait.")
@@ -272,9 +271,6 @@ class People:
 
         Args:
             again: also items that were read lately; a screen that refreshes is one reading.
-
-        Raises:
-            AuditUnavailable: it cannot be recorded.
         """
         new = [one for one in items if again or (actor, one.id) not in self._read]
         if new:

@@ -64,7 +64,6 @@ def holds(rule: RouteRule, sent: Mapping[str, str], key: str) -> bool:
 
 
 def _foreign(text: str, scripts: frozenset[str]) -> float:
-    """0 without letters."""
     seen = text[:: len(text) // _LOOKED_AT + 1]
     found = Counter(map(_script, filter(str.isalpha, seen)))
     total = sum(found.values())
@@ -72,5 +71,4 @@ def _foreign(text: str, scripts: frozenset[str]) -> float:
 
 
 def _script(letter: str) -> str:
-    """By the first word of its Unicode name."""
     return unicodedata.name(letter, "").partition(" ")[0].lower()

@@ -1,7 +1,6 @@
 """Subject of a calibration: route, stages, sealed dataset and terms, checked before the look.
 
-Rules: faults are found here, from the stored bytes, before anything is opened; only `opened` opens
-the items of the split, into memory, at most one of each group.
+Rule: only `opened` opens the items of the split, into memory, at most one of each group.
 """
 
 from collections import Counter
@@ -97,8 +96,7 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
     """Check everything before the look.
 
     Raises:
-        Refused: what `signed_terms` and `Specification.verify` raise; `specification_other`,
-            `dataset_not_sealed`, `route_stage_unfit`; what a check of the store finds.
+        Refused: `specification_other`, `dataset_not_sealed`, `route_stage_unfit`.
     """
     signed, policy = signed_terms(parts, envelope, RouteSpecification)
     wanted = signed.said
@@ -123,7 +121,6 @@ def subject_of(parts: LookParts, envelope: bytes) -> RouteSubject:
 
 
 def _route(parts: LookParts, wanted: RouteSpecification, policy: TrustPolicy) -> RouteDefinition:
-    """With the specification's stages and terms."""
     record = parts.store.inventory.record(wanted.route)
     if record.kind != catalogue.KIND or record.state not in _USABLE:
         raise other(f"{wanted.route} is {record.state} and no route that can be calibrated")
@@ -216,7 +213,6 @@ def check_sealed(parts: LookParts, subject: RouteSubject) -> Drawn:
     """Check sealed items against the stages; reveal nothing of one.
 
     Raises:
-        DatasetRefused: as `sealing.open_part`.
         EvaluationRefused: `sealed_item_unfit`.
     """
     stages = filter(None, (subject.small, subject.larger))

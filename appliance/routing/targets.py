@@ -56,11 +56,8 @@ class Targets:
         self._tasks, self._upstream, self.enqueue = tasks, upstream, enqueue
 
     def resolve(self, stage: StageDefinition, local: Local) -> StageTarget:
-        """Resolve a stage to its target.
-
-        Raises:
-            Unavailable: `route_stage_away` when the task is not approved here, is another one than
-                the stage names, or the upstream is not there.
+        """Raises Unavailable: `route_stage_away` when the task is not approved here, is another one
+        than the stage names, or the upstream is not there.
         """
         entry = self._tasks.entry(stage.task or "")
         if entry is None or entry.digest != stage.digest:

@@ -78,9 +78,8 @@ class PreparedRequest:
     """A request that a backend has checked and measured; it can run.
 
     Attributes:
-        seed: of the first choice; choice i draws from seed + i.
         prompt_tokens: length of the prompt, which counts once for all choices.
-        max_tokens: most tokens of one choice: what was asked, or what the context leaves.
+        max_tokens: most tokens of one choice.
         form: how reasoning and calls are read out of the text.
         computed: the numbers of the answer as they come; None where it cannot be computed again.
         first: the host on the network that it goes to first, if any.

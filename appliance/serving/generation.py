@@ -6,7 +6,6 @@ Rules:
 - A buffered answer hands out nothing before that.
 - A generation records exactly one outcome: ok, cancelled or error, whatever its backend raises. A
   crash leaves `unknown`, which the next start writes.
-- It leaves its place in the queue after its outcome is recorded.
 """
 
 import asyncio
@@ -116,9 +115,6 @@ class Admitted:
 
 class Generation:
     """One running answer; iterate over it once.
-
-    Args:
-        buffered: hold the answer back until its outcome is durable.
 
     Attributes:
         text: of the first choice, once the answer was given whole; None until then.

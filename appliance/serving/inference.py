@@ -1,7 +1,6 @@
 """The use-case of an answer: authorise, prepare, record the intent, run, record the outcome.
 
 Rules:
-- Every intent gets exactly one outcome, also when its client has gone meanwhile (`generation.py`).
 - An answer waits for the turn of its key after its intent is recorded, and leaves its place after
   its outcome is.
 """
@@ -89,13 +88,12 @@ class Inference:
     async def begin(
         self, caller: Caller, request: GenerationRequest, backends: Backends | None = None
     ) -> Generation:
-        """Start a request; its intent is durable when this returns. Raises as `Backends.open`.
+        """Start a request; its intent is durable when this returns.
 
         Raises:
             NotFound: `model_not_found`, also when the key may not use the model.
             BadRequest: `wrong_model_kind`, or the worker's refusal.
             Overloaded: `queue_full`, `rate_limit_exceeded`.
-            AuditUnavailable: the log cannot be written.
         """
         backends = backends or self._backends
         card = self._check(caller, request, backends)

@@ -154,7 +154,7 @@ class KeptAnswers:
     ) -> None:
         """Keep a changed answer in place of one, changes one after another; nothing if none is.
 
-        Raises `erased`, and as `change`.
+        Raises `erased`.
         """
         with self._changing:
             found = self.find(place)

@@ -19,7 +19,6 @@ class Recording:
         heard: the words of each entry about the site.
 
     Attributes:
-        metrics: where answers are counted.
         acknowledged: waits until an entry's answer may leave; None: it may once it is durable.
     """
 
@@ -39,7 +38,7 @@ class Recording:
         return unexpected(error, request_id)
 
     async def append(self, draft: Draft) -> Receipt:
-        """Append an entry and wait until it is durable. Raises AuditUnavailable."""
+        """Append an entry and wait until it is durable."""
         before = time.monotonic()
         if more := self._heard():
             draft = replace(draft, fields={**draft.fields, **more})
@@ -48,10 +47,6 @@ class Recording:
         return receipt
 
     async def acknowledge(self, receipt: Receipt) -> None:
-        """Wait until the answer of a durable entry may leave.
-
-        Raises:
-            Unavailable: `mirror_unavailable`.
-        """
+        """Wait until the answer of a durable entry may leave (`mirror_unavailable`)."""
         if self.acknowledged is not None:
             await self.acknowledged(receipt.seq)

@@ -73,9 +73,7 @@ class SelfTestRun:
         self._audit = audit
 
     async def run(self, actor: str, installed: Installed) -> SelfTestReport:
-        """Test everything and record the verdict. Raises AuditUnavailable; PolicyRefused without a
-        policy.
-        """
+        """Test everything and record the verdict."""
         report = SelfTestReport()
         policy = self._policy()
         report.policy = policy.version

@@ -46,13 +46,7 @@ class Tokenizers:
         special: bool = True,
         strings: bool = False,
     ) -> Tokens:
-        """The tokens of a request, or the text of its tokens.
-
-        Raises:
-            NotFound: `model_not_found`.
-            BadRequest: `wrong_model_kind`, or the worker's refusal.
-            Overloaded: `queue_full`, `rate_limit_exceeded`, `key_quarantined`.
-        """
+        """The tokens of a request, or the text of its tokens."""
         card = self.card(principal, request.model)
         if card.upstream:
             with self._admitted(principal, card, self._elsewhere.slots(card.id)) as place:

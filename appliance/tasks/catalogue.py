@@ -96,7 +96,6 @@ class ApprovedTasks:
         return None if record is None else _entry(record)
 
     async def open(self, task_id: str) -> LoadedTask:
-        """Raises as `ModelStore.use`."""
         record = self._store.inventory.approved_of(task_id, TaskFacts)
         known = self._checked.get(task_id)
         if record is not None and known is not None and known[0] == record:

@@ -86,11 +86,8 @@ class CitedBackend:
     async def prepare(
         self, request: GenerationRequest, principal: Principal, seed: int
     ) -> PreparedRequest:
-        """Raises as `TaskBackend`.
-
-        Raises:
-            NotFound: `collection_not_found`, also where the key may read nothing in it.
-            ApplianceError: as the search.
+        """Raises as `TaskBackend`; NotFound (`collection_not_found`), also where the key may read
+        nothing in it.
         """
         task = self.task.loaded.task
         sent = values_of(task, content_of(request))
@@ -163,7 +160,6 @@ class CitedBackend:
         return replace(last, text=shown, finish_reason=finish, about=about)
 
     def _room(self, bare: GenerationRequest) -> int:
-        """By estimate."""
         said = sum(estimate(str(turn["content"]).encode()) for turn in bare.messages or ())
         answer = bare.max_tokens or min(_UNSTATED, self.card.n_ctx // 4)
         return self.card.n_ctx - answer - said - estimate(_HEAD.encode())

@@ -234,7 +234,6 @@ def _check_names(task: Task) -> None:
 
 
 def _check_candidate(task: Task) -> None:
-    """A kind has its needs and nothing else, and only labels have a distribution."""
     candidate = task.candidate
     if bool(candidate.model) != bool(candidate.digest):
         raise _invalid("candidate.model and candidate.digest go together")

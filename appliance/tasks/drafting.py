@@ -63,7 +63,7 @@ def files(
         fitted: the coefficients for a task that a classifier answers.
 
     Raises:
-        TaskRefused: `task_invalid` when the items make no task; as `load` and `check_metric`.
+        TaskRefused: `task_invalid` when the items make no task.
     """
     if not train:
         raise TaskRefused("task_invalid", "The split train has no items to make a task of.")
@@ -168,7 +168,6 @@ def _example(item: Item) -> bytes:
 
 
 def _sent(item: Item) -> dict[str, str]:
-    """Texts only, and no field without a value."""
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in item.input.items()
@@ -177,7 +176,6 @@ def _sent(item: Item) -> dict[str, str]:
 
 
 def _roomy(length: int) -> int:
-    """Twice the longest, rounded up."""
     step: int = 10 ** max(1, len(str(length)) - 1)
     return -(-2 * length // step) * step
 

@@ -52,8 +52,8 @@ def load(read: Read, digest: str) -> LoadedTask:
     """Read a task's directory.
 
     Raises:
-        TaskRefused: as `definition.parse`, `parse_schema`, `values.check` and `Renderer`;
-            `task_examples_invalid`, `task_invalid` for a classifier of another set of labels.
+        TaskRefused: `task_examples_invalid`, `task_invalid` for a classifier of another set of
+            labels, and all that its definition and files refuse.
         Refused: `coefficients_invalid`.
     """
     task = definition.parse(read(definition.FILE, definition.MAX_BYTES))
@@ -86,7 +86,6 @@ def load(read: Read, digest: str) -> LoadedTask:
 
 
 def _classifier(task: Task, read: Read) -> tuple[Classifier | None, str]:
-    """Of a classifier or a blend, with the digest of their file."""
     candidate = task.candidate
     if candidate.classifier is None or not isinstance(task.output, LabelForm):
         return None, ""

@@ -1,7 +1,6 @@
 """Compares a value with the expected one: texts, numbers, patterns, fields. Pure.
 
-Rules: texts are compared in Unicode form NFC, without blanks at their ends; types must agree; a
-task's table `compare` gives the tolerance of a number, or makes an expected text a pattern.
+Rules: texts are compared in Unicode form NFC, without blanks at their ends; types must agree.
 """
 
 import functools

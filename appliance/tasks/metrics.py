@@ -23,7 +23,7 @@ class AnsweredItem:
     """One item as a metric sees it.
 
     Attributes:
-        compare: rules of right values, by field; `text` for an answer of the form text.
+        compare: as of `Task`.
         likeliest: labels, the likeliest first; a candidate may name only one.
     """
 

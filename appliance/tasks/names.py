@@ -27,7 +27,6 @@ class TaskNames:
         return [replace(entry, id=name) for name, entry in found if entry is not None]
 
     def live(self, name: str) -> CatalogueEntry | None:
-        """None where no version may answer."""
         signed = self.pointer(name)
         return None if signed is None else self._serving(signed.said.live)
 
@@ -72,7 +71,6 @@ class TaskNames:
         return known
 
     def _serving(self, version: TaskVersion) -> CatalogueEntry | None:
-        """Of an approved version with the pointer's digest."""
         entry = self._tasks.entry(version.task)
         return entry if entry is not None and entry.digest == version.digest else None
 

@@ -24,8 +24,7 @@ def with_candidate(data: bytes, candidate: TaskAnswerer) -> bytes:
     """The next version's definition, with another candidate.
 
     Raises:
-        TaskRefused: `task_invalid` when the file cannot be read, or has no table `[candidate]`; as
-            `definition.parse` of the result.
+        TaskRefused: `task_invalid` when the file cannot be read, or has no table `[candidate]`.
     """
     before = parse(data)
     text = data.decode() + ("" if data.endswith(b"\n") else "\n")

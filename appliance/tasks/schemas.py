@@ -29,7 +29,6 @@ class PropertySchema(Struct, frozen=True, omit_defaults=True):
 
     @property
     def options(self) -> list[Any] | None:
-        """The listed values; None without a list."""
         if self.const is not UNSET:
             return [self.const]
         return None if isinstance(self.enum, UnsetType) else self.enum

@@ -80,7 +80,6 @@ class Shadows:
             self._dropped[pointer] += 1
 
     async def run(self, inference: Inference) -> None:
-        """Ask for taken requests, forever."""
         while True:
             asked = await self._queue.get()
             verdict = await _verdict(inference, asked)
@@ -112,7 +111,6 @@ class Shadows:
         return ShadowTally(**counted, dropped=self._dropped[pointer], differing=differing)
 
     def holds(self, ids: Collection[str]) -> Mapping[str, int]:
-        """By pointer, the number of these requests' comparisons."""
         asked = sa.select(_ANSWERS.c.pointer, sa.func.count()).where(_ANSWERS.c.request.in_(ids))
         with self._database.begin() as connection:
             found = connection.execute(asked.group_by(_ANSWERS.c.pointer)).all()

@@ -106,7 +106,6 @@ def _written(value: Any) -> str:
 
 
 def _value(name: str, wanted: PropertySchema, line: str) -> Scalar:
-    """The first of null, the listed values, and the types that fits."""
     kinds, options = wanted.types, wanted.options
     if not re.fullmatch(_pattern(wanted), line):
         raise _unread(f"{line[:80]!r} is no value of {name!r}")

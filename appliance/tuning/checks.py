@@ -6,7 +6,6 @@ Rules:
   the standard error of the difference: the engine rounds, by 0.2 nat on single tokens here.
 - Where the trainer's best token leads by more than half a nat, the server has the same one.
 - Nearly every answer ends by itself.
-- Each check ends the run with a code of its own; none is a warning.
 """
 
 from collections.abc import Sequence

@@ -95,7 +95,6 @@ async def _shares(
 
 
 def _read(output: JsonForm, loaded: LoadedTask, text: str | None) -> str | None:
-    """None where the form is broken."""
     if text is None or output.encoding == "json":
         return text
     try:

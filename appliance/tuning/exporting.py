@@ -1,7 +1,4 @@
-"""Output of a tuning in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes.
-
-Rule: the record names by digest or value all that the adapter follows from.
-"""
+"""Output of a tuning in `DATA/tuning/JOB/`: the adapter with its record, its task, its outcomes."""
 
 import shutil
 from collections.abc import Mapping, Sequence

@@ -2,9 +2,8 @@
 
 Rules:
 - Trainer and engine read the same sealed bytes of the verified base.
-- Training and proof end in `DATA/tuning/JOB/adapter/`, to be signed and imported like any adapter;
-  next to it are the task as it was trained for, in `task/`, and `outcomes.json`. A failed check
-  leaves nothing there.
+- Training and proof end in an adapter to be signed and imported like any other (`exporting`). A
+  failed check leaves nothing there.
 - A stopped job resumes at its last checkpoint, and comes to the same file.
 """
 

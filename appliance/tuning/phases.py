@@ -1,8 +1,4 @@
-"""The phases of a tuning that trains: each seed, the proof of the best one, dev, the curve.
-
-Rules: training reads the base from the sealed bytes that the engine serves; a stopped phase
-continues from its files; a failed check ends the run.
-"""
+"""The phases of a tuning that trains: each seed, the proof of the best one, dev, the curve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -71,8 +67,7 @@ async def proved(run: TuningRun, served: Served) -> Proved:
         served: reproducible.
 
     Raises:
-        TuningRefused: as `training.train`, `proof.prove` and `forgetting.check`;
-            `tuning_tokens_differ` where the server renders a row differently now.
+        TuningRefused: `tuning_tokens_differ` where the server renders a row differently now.
     """
     given, subject = run.given, run.given.subject
     run.report(UNTRAINED, 0, 0)

@@ -60,9 +60,6 @@ async def prove(
         served: reproducible.
         adapter: its digest, loaded in the worker.
         form: of the answers; None for free text.
-
-    Raises:
-        TuningRefused: `tuning_nll_gap`, `tuning_greedy_differs`, `tuning_not_stopping`.
     """
     theirs = await served.scores(rows, adapter)
     found = checks.gap([Scored(score.nats, ()) for score in trained], theirs)

@@ -228,7 +228,6 @@ class Quantizing(JobKind[QuantizeWanted, ModelQuantized]):
     async def _answers(
         self, weights: Weights, subject: EvaluationSubject, learning: bool = False
     ) -> _Answered:
-        """`learning`: with rows for a matrix."""
         parts = self._parts
         async with serving(weights, LONGEST, parts.variant(), parts.threads) as served:
             stop = await examples.stop_token(served)

@@ -75,7 +75,6 @@ class Served:
         self._vocabulary = vocabulary
 
     async def begin(self) -> int | None:
-        """None where the model has none."""
         if not self._vocabulary.adds_bos:
             return None
         (token,) = await self.text(self._vocabulary.bos)

@@ -35,7 +35,6 @@ class TrainingItems:
     begin: int | None
 
     def check(self, longest: int) -> None:
-        """Raises as `rows.check`."""
         every = [*self.rows, *self.dev]
         rows.check(every, stop=self.stop, begin=self.begin, longest=longest)
 

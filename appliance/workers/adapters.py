@@ -100,7 +100,6 @@ class Attachments:
             self._drop(served, adapter)
 
     async def recheck(self, served: SupervisedModel) -> None:
-        """Re-check a model's adapters before its worker restarts."""
         for adapter in list(served.adapters.values()):
             try:
                 self._recheck(adapter)

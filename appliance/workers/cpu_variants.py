@@ -78,7 +78,6 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """For the operator."""
         return self.multiplies((OURS,) if self.instructions else ())
 
     def multiplies(self, paths: Collection[str]) -> str:
@@ -97,7 +96,7 @@ class HostVariant:
         self._missing = False
 
     def get(self) -> Variant:
-        """Raises as `find_variant`. The first call takes tenths of a second."""
+        """The first call takes tenths of a second."""
         if self._found is None:
             self._found = find_variant(library_directory())
         return self._found

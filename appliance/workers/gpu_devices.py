@@ -2,7 +2,7 @@
 
 Rules: `cuda` gives GPUs or a refusal, never the processor. `auto` gives GPUs where they work; where
 an NVIDIA driver is loaded and they do not, the processor and a lasting warning; without a driver,
-the processor. A backend is tried in a child process before any worker loads it.
+the processor.
 """
 
 from collections.abc import Callable, Sequence
@@ -92,9 +92,6 @@ def choose(
     Args:
         wanted: `auto`, `cpu` or `cuda`.
         layers: to offload, or None for what fits.
-
-    Raises:
-        StateRefused: one of the `gpu_…` codes, when `cuda` is wanted.
     """
     if wanted == "cpu" or (wanted == "auto" and driver is None):
         return Device(driver=driver)

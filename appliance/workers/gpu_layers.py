@@ -89,7 +89,7 @@ def plan(gpus: Sequence[GpuMemory], needs: Needs, wanted: int | None) -> Offload
 
     Args:
         gpus: with what is free on each now.
-        wanted: layers as llama.cpp counts them, the output included; None for what fits.
+        wanted: layers, as of `Offload`; None for what fits.
 
     `gpu_memory_insufficient`, with the numbers, when `wanted` layers do not fit.
     """

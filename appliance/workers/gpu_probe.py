@@ -50,7 +50,7 @@ def probe(plugin: Plugin, directory: Path, seconds: float = SECONDS) -> Probe:
 
 
 def device_for(facts: ModelFacts, config: ModelConfig, engine: str) -> Device:
-    """The device for a model on this host now. Raises as `choose`."""
+    """The device for a model on this host now."""
     return choose(
         config.device,
         config.n_gpu_layers or None,

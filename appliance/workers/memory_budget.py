@@ -68,7 +68,7 @@ class Budget:
         self._taken.pop(model, None)
 
     def hold(self, job: str, size: int) -> None:
-        """Take memory for a job; raises as `take`."""
+        """Take memory for a job."""
         with self._lock:
             self._check(job, size)
             self._held[job] = size

@@ -43,10 +43,7 @@ class Sealed(Protocol):
 
 
 def engine() -> TalkingChild:
-    """A worker that imports its modules and waits for its model, which is still being sealed.
-
-    Raises as `_executed`.
-    """
+    """A worker that imports its modules and waits for its model, which is still being sealed."""
     return TalkingChild.talking("appliance.engine.worker")
 
 
@@ -92,7 +89,6 @@ class WorkerProcess:
         Args:
             child: the process that becomes the worker, if already started; taken over.
             adapters: to load next to it, by digest; `self.adapters` has those that it took.
-            loading: gets the loaded share, in percent.
         """
         inode = model.inode  # it may be closed once the worker has read it
         child = child or engine()
@@ -175,15 +171,13 @@ class WorkerProcess:
         raise self._broken()
 
     async def attach(self, adapter: str, sealed: Sealed) -> None:
-        """Attach an adapter, named by its digest. Raises the worker's code; WorkerLost as
-        `prepare`.
-        """
+        """Attach an adapter, named by its digest. Raises as `prepare`."""
         # No await between the two: the worker takes descriptors in the order of the messages.
         self._give(sealed)
         await self._change(protocol.Attach(self.next_id(), adapter))
 
     async def detach(self, adapter: str) -> None:
-        """Free an adapter; answers with it end as detached. Raises as `attach`."""
+        """Free an adapter; answers with it end as detached."""
         self.adapters -= {adapter}
         await self._change(protocol.Detach(self.next_id(), adapter))
 

@@ -123,7 +123,7 @@ class Supervisor:
         """Take memory for a model that is about to be sealed, and start its process, which imports
         its modules meanwhile.
 
-        Raises as `Budget.take`; `wrong_state` while its worker is ending.
+        `wrong_state` while its worker is ending.
         """
         if model_id in self._ending:
             raise StateRefused("wrong_state", f"{model_id} is being unloaded.")
@@ -176,7 +176,7 @@ class Supervisor:
     ) -> SupervisedModel:
         """Begin to load a model; it counts as loaded from now on. `started` must follow.
 
-        `wrong_state` when it is loaded; as `reserve`.
+        `wrong_state` when it is loaded.
         """
         if model.id in self._served:
             raise StateRefused("wrong_state", f"{model.id} is loaded already.")
@@ -196,7 +196,7 @@ class Supervisor:
     async def started(self, served: SupervisedModel) -> None:
         """Wait until a model can answer. Takes over its sealed file.
 
-        Raises the worker's code; `wrong_state` when it was unloaded meanwhile.
+        `wrong_state` when it was unloaded meanwhile.
         """
         model_id = served.model.id
         try:

@@ -12,6 +12,7 @@ from tests.system import leaking
 from tests.system.conftest import Server
 from tests.system.mixed import FLAT, IDS, Run, Sample, growth, mixed, three_models
 
+pytestmark = pytest.mark.executed  # a forked program has the pages of what it was forked from
 SPOILED = ("-m", "tests.system.leaking")
 
 

@@ -112,7 +112,6 @@ class AuditPage(ListPage[Entry]):
         super().searched()
 
     def back(self) -> bool:
-        """To the whole log."""
         narrowed = super().back()
         self._error = None
         if self._words or len(self._befores) > 1:
@@ -137,7 +136,6 @@ class AuditPage(ListPage[Entry]):
         return entry_copies(self.rows.current)
 
     def action_span(self, step: int) -> None:
-        """The page after or before this one in time."""
         if step > 0 and self._found.next_before is not None:
             self._go(self._words, [*self._befores, self._found.next_before])
         elif step < 0 and len(self._befores) > 1:

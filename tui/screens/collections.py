@@ -1,7 +1,6 @@
 """The collections: their documents, refusals, and a line to search them with.
 
-Rules: documents are asked for once for each generation of a collection; the server records a
-search, and finds what an admin may read; nothing is changed here.
+Rules: the server records a search, and finds what an admin may read; nothing is changed here.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -102,7 +101,6 @@ class CollectionsPage(DetailPage[Collection]):
         return view.row(found, self._jobs.get(found.name), self.desk.wall())
 
     def open(self, item: Collection) -> None:
-        """Searches, too."""
         self.do("search")
 
     def make(self, act: str, item: Collection) -> Change | None:

@@ -1,7 +1,4 @@
-"""Drift: weeks in which the requests of a task changed.
-
-Rules: each task is asked for by itself; one that is not watched says so.
-"""
+"""Drift: weeks in which the requests of a task changed."""
 
 from typing import ClassVar, NamedTuple
 

@@ -84,7 +84,6 @@ class EntryScreen(WholeScreen):
         return entry_copies(self._entry)
 
     def refuses(self, act: str, item: Entry) -> str:
-        """Texts are there where they were kept; only answers are computed again."""
         if act == "replay":
             return no_replay(item)
         return "" if act == "proof" or view.has_texts(item) else "no texts were kept"

@@ -1,7 +1,6 @@
 """Evaluations and gates of a task, on the customer's own items.
 
-Rules: both are jobs, and are steered on the screen of the jobs; results do not change, so they are
-asked for once; the ledger is asked for when a gate has begun or ended.
+Rules: both are jobs, and are steered on the screen of the jobs.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -103,7 +102,6 @@ class EvaluationsPage(DetailPage[Job]):
         return view.detail(found, self.desk.wall(), width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
-        """With its result, if that is known."""
         current = self.rows.current
         return None if current is None else self._whole.get(current.id, current)
 
@@ -116,7 +114,6 @@ class EvaluationsPage(DetailPage[Job]):
         self.app.push_screen(EvaluationScreen(self.desk, self._whole.get(item.id, item)))
 
     def refuses(self, act: str, item: Job | None) -> str:
-        """Reports of what is done; items unless sealed."""
         item = self.rows.current if item is None else item
         if act == "ledger":
             return ""
@@ -127,7 +124,6 @@ class EvaluationsPage(DetailPage[Job]):
         return "a gate's items are sealed" if act != "write" and item.kind == _GATE else ""
 
     def make(self, act: str, item: Job | None) -> Change | None:
-        """Items are shown when they come, the ledger at once."""
         if item is None:
             self.app.push_screen(LedgerScreen(self.desk, self._ledger))
         else:
@@ -226,7 +222,6 @@ class LedgerScreen(WholeScreen):
 
 
 def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | ApplianceError:
-    """Wrong items of the task as it is written, or its flips against the baseline."""
     side = Side.of(evaluation=number)
     try:
         if what == "errors":

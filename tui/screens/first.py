@@ -97,7 +97,6 @@ class FirstPage(Page):
         return self._wait(report)
 
     def _wait(self, report: Report) -> str:
-        """Until a model is served, or the server says why not."""
         end = time.monotonic() + _SECONDS
         while time.monotonic() < end:
             try:

@@ -100,7 +100,6 @@ class KeysPage(ListPage[Key]):
         return view.row(key, most, ascii_only=self.desk.basic)
 
     def refuses(self, act: str, item: Key | None) -> str:
-        """A revoked key stays so; a client certificate has no secret."""
         if item is not None and item.revoked:
             return f"{item.name} is revoked"
         held = item.certificate if item is not None and act == "rotate" else ""

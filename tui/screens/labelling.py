@@ -143,7 +143,6 @@ class LabellingScreen(ModalScreen[None]):
         self._send(keep)
 
     def on_key(self, event: events.Key) -> None:
-        """A digit goes to its label."""
         if event.key.isdigit() and self.focused is self._rows:
             event.stop()
             number = int(event.key)

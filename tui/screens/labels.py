@@ -45,13 +45,11 @@ class LabelsPage(DetailPage[LabelQueue]):
         return view.row(queue, self.desk.wall())
 
     def refuses(self, act: str, item: LabelQueue) -> str:
-        """Differences are there when both raters have finished."""
         if act == "label" or (item.finished and item.unsettled):
             return ""
         return "no difference is left" if item.finished else "the raters have not finished"
 
     def open(self, item: LabelQueue) -> None:
-        """Labels, too."""
         self.do("label")
 
     def make(self, act: str, item: LabelQueue) -> Change | None:

@@ -85,7 +85,6 @@ class ArtifactsPage(ListPage[wire.Model]):
         self.post_message(self.Asked())
 
     def refuses(self, act: str, item: Any) -> str:
-        """The server says what it allows."""
         if act not in LIFE or act in item.actions:
             return ""
         return f"{item.id} is {item.state}"

@@ -2,7 +2,7 @@
 
 Rules: the filter keeps the items whose words hold the typed text, whatever its case; escape takes
 it away before it does anything else. Enter opens an item; in an empty list it runs the first step
-that the list names. In a wide terminal the details stand to the right of the list.
+that the list names.
 """
 
 from collections.abc import Sequence
@@ -124,7 +124,6 @@ class ListPage(Page, Generic[T]):
             self.screen.refresh_bindings()
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:
-        """Open the item, or do the first step where there is none."""
         message.stop()
         current = self.rows.current
         if current is not None:
@@ -158,12 +157,10 @@ class ListPage(Page, Generic[T]):
         return [*found, *([("command", f"appliance {self.COMMAND} {name}")] * bool(self.COMMAND))]
 
     def on_input_changed(self, message: EntryLine.Changed) -> None:
-        """Narrow as one types."""
         message.stop()
         self.draw()
 
     def searched(self) -> None:
-        """Back to the list, which stays narrowed."""
         self.filter.display = bool(self.filter.value)
         self.screen.set_focus(self.rows)
 
@@ -172,7 +169,6 @@ class ListPage(Page, Generic[T]):
         self.screen.set_focus(self.filter)  # at once: the next keys may be there already
 
     def action_sort(self) -> None:
-        """By a column; as it came, or turned round."""
         titles = [column.title for column in self.rows.columns]
         named = [(title, str(n)) for n, title in enumerate(titles) if title]
 

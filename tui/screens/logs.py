@@ -148,7 +148,6 @@ class LogsPage(ListPage[LogLine]):
         self.draw()
 
     def action_span(self, step: int) -> None:
-        """Fewer lines, or less important ones, too."""
         at = max(0, min(len(_LEVELS) - 1, _LEVELS.index(self._level) - step))
         if _LEVELS[at] == self._level:
             return

@@ -96,7 +96,6 @@ class MediaPage(ListPage[view.Found]):
 
     @property
     def beside(self) -> int:
-        """Without a list the plan has the whole width."""
         return max(20, self.app.size.width - 6) if self.has_class("alone") else super().beside
 
     def draw(self) -> None:
@@ -131,7 +130,6 @@ class MediaPage(ListPage[view.Found]):
         return self._plan.approvals if self._plan else 2
 
     def refuses(self, act: str, item: object) -> str:
-        """Only the step that comes next is possible."""
         return "" if act in ("directory", self.step) else f"the next step is to {self.step}"
 
     def make(self, act: str, item: object) -> Change | None:

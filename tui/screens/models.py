@@ -58,7 +58,6 @@ class ModelsPage(ArtifactsPage):
         self._known = answer
 
     def items(self) -> list[Model]:
-        """Models first, then by kind."""
         found = self.desk.status.models if self.desk.status else []
         return sorted(found, key=view.place)
 

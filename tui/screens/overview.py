@@ -61,7 +61,6 @@ class OverviewPage(Page):
         self._seldom: Seldom[view.PeopleWanted] = Seldom(_SECONDS, desk.clock)
 
     def compose(self) -> ComposeResult:
-        """Alarms first, then the panels, two beside each other where there is room."""
         yield self._alarms
         panels = list(self._panels.values())
         with VerticalScroll(classes="sections"):
@@ -91,7 +90,6 @@ class OverviewPage(Page):
         self.draw()
 
     def refuses(self, act: str, item: object) -> str:
-        """A server is started only where none answers."""
         if self.desk.readonly:
             return "this program is read-only"
         down = self.desk.state is LinkState.DOWN and self.desk.initialised

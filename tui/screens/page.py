@@ -45,7 +45,6 @@ class Page(Acting, Vertical):
         self.told = False
 
     def hear(self, topic: str, answer: Any) -> None:
-        """After the first answer that is no error, something is known."""
         self.told = self.told or not isinstance(answer, ApplianceError)
         self.take(topic, answer)
 

@@ -1,7 +1,7 @@
 """Every place, action, row and colour, found by letters of its words.
 
 Rules: the offer comes from the model of keys and the screen in front, so it cannot be out of date;
-what is not possible now is there with the reason; in a basic terminal it is ASCII.
+what is not possible now is there with the reason.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,6 @@ class Palette(ModalScreen[Choice | None]):
         self._rows.move_to(0)
 
     def _take(self) -> None:
-        """Of what the words keep now."""
         if self._entry.value and self._rows.cursor == 0:
             self._keep(self._entry.value)
         one = self._rows.current
@@ -83,7 +82,6 @@ class Palette(ModalScreen[Choice | None]):
         self._take()
 
     def action_move(self, step: int) -> None:
-        """Works while one types."""
         self._rows.action_move(step)
 
     def action_leave(self) -> None:

@@ -78,7 +78,6 @@ class ReceiptScreen(WholeScreen):
         return (self._found,) if isinstance(self._found, AnswerRecord) else ()
 
     def copies(self) -> Sequence[tuple[str, str]]:
-        """The receipt as an app has it in its header, and the command."""
         return [
             text
             for found in self.chosen()

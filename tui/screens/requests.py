@@ -44,7 +44,6 @@ class RequestsPage(DetailPage[RunningRequest]):
         self.post_message(self.Go("Audit", f"request={item.request_id}"))
 
     def beyond(self) -> None:
-        """The answers of a model that has no request under way."""
         if model := self._model():
             self.post_message(self.Go("Audit", f"kind=outcome model={model}"))
 
@@ -76,7 +75,6 @@ class RequestsPage(DetailPage[RunningRequest]):
         return view.row(request, self.desk.wall())
 
     def action_follow(self) -> None:
-        """Hold the list still while one reads it, or let it go."""
         self._held = not self._held
         words = "The list is held still; f lets it go." if self._held else "The list continues."
         self.post_message(self.Said(words))

@@ -1,7 +1,6 @@
 """The routes: who answers what share, the certificate of the first stage, and what if.
 
-Rules: a calibration is a job and is steered on the screen of the jobs; its result does not change,
-so it is asked for once; nothing is changed here.
+Rules: a calibration is a job and is steered on the screen of the jobs; nothing is changed here.
 """
 
 from typing import ClassVar, Final, NamedTuple
@@ -66,7 +65,6 @@ class RoutesPage(DetailPage[Route]):
         return view.detail(item, self._result(item.id), width, ascii_only=self.desk.basic)
 
     def _result(self, route: str) -> CalibrationResult | None:
-        """Of the newest calibration."""
         for number in sorted(self._known, reverse=True):
             result = self._known[number].came_to(CalibrationResult)
             if result is not None and result.route == route:

@@ -27,13 +27,10 @@ class SitePage(DetailPage[wire.SitePeer]):
         self._site = wire.SitePeerList(peers=[])
 
     def came(self, answer: wire.SitePeerList) -> None:
-        """The peers, and this appliance."""
         self._site, self.found = answer, answer.peers
 
     def summed(self) -> Content:
-        """Summary line."""
         return view.summary(self._site, self.rows.count)
 
     def said(self, item: wire.SitePeer, width: int) -> list[Content]:
-        """The peer under the cursor."""
         return view.detail(self._site, item, width)

@@ -1,7 +1,6 @@
 """Tasks: what apps call by name, and each one's life from its data to its drift.
 
-Rules: a task is an artifact of the store and changes like a model; the parts of its life come with
-the poll, at most every ten seconds; drift is asked for each task by itself.
+Rules: a task is an artifact of the store and changes like a model.
 """
 
 from typing import Any, ClassVar

@@ -48,14 +48,12 @@ class TrustPage(DetailPage[Ending]):
         self._policy, self.found = answer.policy, answer.endings
 
     def open(self, item: Ending) -> None:
-        """Where it is renewed."""
         self.post_message(self.Go(item.place, item.name if item.place != "Trust" else ""))
 
     def summed(self) -> Content:
         return view.summary(self.found, self.desk.wall())
 
     def draw(self) -> None:
-        """The policy is there whatever the cursor is on."""
         super().draw()
         if self._policy is not None:
             self._one.say(lines(view.policy(self._policy, self.beside)))

@@ -1,7 +1,6 @@
 """Tunings: costs, learning, results, several side by side.
 
-Rules: a tuning is a job and is steered on the screen of the jobs; a result and the losses of one at
-rest do not change and are asked for once; those of one that trains come with each poll.
+Rules: a tuning is a job and is steered on the screen of the jobs.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -95,7 +94,6 @@ class TuningPage(DetailPage[Job]):
             self._error = answer.compared
 
     def _side(self) -> tuple[int, ...]:
-        """The marked tunings that have a result to compare."""
         chosen = self.rows.chosen if self.rows.marked else ()
         return tuple(job.id for job in chosen if _trained(job))[:MOST]
 
@@ -110,7 +108,6 @@ class TuningPage(DetailPage[Job]):
         return view.detail(found, self._losses(), now, width, ascii_only=self.desk.basic)
 
     def _current(self) -> Job | None:
-        """With its result, if that is known."""
         current = self.rows.current
         return None if current is None else self._whole.get(current.id, current)
 
@@ -126,7 +123,6 @@ class TuningPage(DetailPage[Job]):
         self.app.push_screen(TuningScreen(self.desk, whole, self._losses()))
 
     def refuses(self, act: str, item: object) -> str:
-        """Only for what trained an adapter, from a server."""
         if act == "write":
             current = self.rows.current
             trained = current is not None and _trained(current)
@@ -136,7 +132,6 @@ class TuningPage(DetailPage[Job]):
         )
 
     def _side_by_side(self) -> TuningsCompared | None:
-        """As far as they were told."""
         if self._compared is None or self._compared[0] != self._side():
             return None
         return self._compared[1]

@@ -43,7 +43,6 @@ class UpstreamsPage(DetailPage[wire.HostOf]):
         return view.detail(item, width)
 
     def refuses(self, act: str, item: wire.HostOf | None) -> str:
-        """There must be a host; reading again takes none."""
         return f"{item.upstream.name} has no host" if item is not None and item.host is None else ""
 
     def make(self, act: str, item: wire.HostOf | None) -> Change | None:

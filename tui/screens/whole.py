@@ -1,7 +1,6 @@
 """A screen of one thing in full, in a frame that scrolls.
 
-Rules: it is drawn when it is opened and when the room changes; escape leads back, and so does enter
-where it opens nothing.
+Rules: escape leads back, and so does enter where it opens nothing.
 """
 
 from collections.abc import Iterable

@@ -135,7 +135,6 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
 
 
 def _verdict(result: GateResult, width: int) -> list[Content]:
-    """A gate's sentence, the coarse interval, floors and packs, looks left."""
     said = cell(result.answer, "bold", limit=2_000).wrap(width)
     interval = f"{_points(result.difference)} points, {_range(result.interval)}"
     margin, groups = f"margin {100 * result.margin:g}", f"{count(result.groups)} groups"

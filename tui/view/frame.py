@@ -49,7 +49,6 @@ def top(
 
 
 def _in_trouble(link: Link, now: float, wall: float, width: int, files: Files | None) -> Content:
-    """The connection, and without any colour the known status, or that of the files."""
     found, read = link.state(now), files.snapshot if files else None
     words: list[Cell] = list(link_words(link, now))
     status = link.status

@@ -44,7 +44,6 @@ def page_of(acts: Sequence[Act], verbs: Sequence[Verb], width: int, height: int)
 
 
 def _told(acts: Sequence[Act], verbs: Sequence[Verb]) -> list[tuple[str, list[_Told]]]:
-    """Every key below its head: the key, its name, and what it does."""
     made = [("actions here", [(f"a {act.key}", act.words, _role(act)) for act in acts])]
     made.append(("everywhere", [(_shown(v), v.words, v.does) for v in verbs]))
     for level in Level:
@@ -79,7 +78,6 @@ def _block(head: str, told: Sequence[_Told], width: int) -> list[Content]:
 
 
 def _columns(blocks: Sequence[list[Content]], columns: int, tall: int) -> list[list[Content]]:
-    """A column ends where it is tall enough, even within a block."""
     made: list[list[Content]] = [[]]
     for block in blocks:
         for number, said in enumerate(block):

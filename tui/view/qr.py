@@ -1,7 +1,6 @@
 """A signed head of the log as a QR code, for a photograph.
 
-Rules: half blocks where the terminal has them, else two characters a module; instead of a code that
-does not fit, the command that makes a picture.
+Rule: instead of a code that does not fit, the command that makes a picture is shown.
 """
 
 import segno

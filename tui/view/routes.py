@@ -94,7 +94,6 @@ def detail(
 
 
 def _certificate(found: CalibrationCertificate, width: int) -> list[Content]:
-    """A calibration's promise, or the reason for none."""
     if found.verdict != "certified":
         missing = (found.groups_needed or 0) - found.groups
         needed = f", about {many(missing, 'more group')}" if missing > 0 else ""

@@ -1,7 +1,4 @@
-"""Content of the site screen: the other appliances, when they were heard, what is refused.
-
-Rules: pure; one row for each peer; what is refused or waits is told below each.
-"""
+"""Content of the site screen: the other appliances, when they were heard, what is refused."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -97,7 +97,6 @@ def detail(task: ModelDetail, evidence: Lives, width: int) -> list[Content]:
 
 
 def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: int) -> list[Content]:
-    """The newest evaluation of a task, and how long it holds."""
     mine = [c for c in certificates if c.task_digest == task.digest]
     if not mine:
         return []
@@ -109,7 +108,6 @@ def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: in
 
 
 def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
-    """With their roles."""
     said: list[Content] = []
     for name in names:
         now = name.pointers[0] if name.pointers else None

@@ -259,7 +259,6 @@ def _candidate(found: TunedCandidate, *, best: str, ascii_only: bool) -> Sequenc
 
 
 def _facts(result: AdapterTuned, width: int) -> list[Content]:
-    """The proof as it was measured, and what the run took."""
     dev, checks, joules = result.dev, result.checks, result.joules
     on_dev = line(
         f"{dev.metric.replace('_', ' ')} on dev, which chose",

@@ -82,7 +82,6 @@ class Ask(ModalScreen[dict[str, str] | None]):
         return True
 
     def _entered(self, name: str) -> None:
-        """The next blank, or yes."""
         order = list(self._lines)
         place = order.index(name)
         if place + 1 < len(order):
@@ -91,7 +90,6 @@ class Ask(ModalScreen[dict[str, str] | None]):
             self.action_yes()
 
     def action_yes(self) -> None:
-        """Unless something is missing."""
         answers = {name: line.value.strip() for name, line in self._lines.items()}
         wrong = self._change.wrong(answers)
         if wrong:

@@ -18,7 +18,6 @@ class KeyLine(Footer):
         self._keys: list[tuple[str, str, bool]] | None = None
 
     async def recompose(self) -> None:
-        """If other keys work than before."""
         if not self.is_attached:
             return  # its screen was left meanwhile
         keys = [

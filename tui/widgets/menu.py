@@ -64,7 +64,6 @@ class Menu(ModalScreen[None]):
         self.set_focus(self._rows)
 
     def pressed(self, event: events.Key) -> bool:
-        """Its letter takes a line; arrows and enter go to the list."""
         one = next((o for o in self._options if event.character and o.key == event.character), None)
         if one is not None:
             self._take(one)

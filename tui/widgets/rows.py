@@ -195,7 +195,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             self.post_message(self.Moved(self))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there, or open what it is on."""
         place = self.scroll_offset.y + event.y - self._head
         if event.y >= self._head and 0 <= place < len(self._items):
             if place == self._cursor:
@@ -217,7 +216,6 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return max(1, len(self._items)) + self._head
 
     def render_line(self, y: int) -> Strip:
-        """The first line is the head."""
         content = self._line(y)
         self._drawn[y] = content
         style = self.visual_style

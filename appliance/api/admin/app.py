@@ -1,7 +1,6 @@
 """The admin app: what people do with the appliance, over a Unix socket only.
 
-Rules: no route without a role; no interactive documentation; bodies are bounded. The same app
-answers a command when no server runs.
+Rules: no route without a role; no interactive documentation; bodies are bounded.
 """
 
 from fastapi import FastAPI

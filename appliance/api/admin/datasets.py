@@ -1,6 +1,6 @@
 """Routes of datasets: items made of apps' requests, and what saw items.
 
-Rules: an admin reads prompts, of keys whose owners agreed; reading is recorded before they leave.
+Rules: an admin reads prompts, of keys whose owners agreed; reading is recorded first.
 """
 
 import asyncio

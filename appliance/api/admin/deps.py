@@ -23,7 +23,7 @@ Handler: TypeAlias = Callable[P, R | Response | Awaitable[R | Response]]
 
 @dataclass(frozen=True)
 class AdminState:
-    """Parts that the app was made with; not `served` when one command uses it by itself."""
+    """Parts that the app was made with."""
 
     services: Services
     roles: RoleTable

@@ -47,6 +47,5 @@ class PeerProtocol(HttpToolsProtocol):
 
     # uvicorn narrows the base class's transport in the same way, and leaves it unchecked.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Ask the kernel once for all requests of the connection."""
         self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("socket"))}
         super().connection_made(transport)

@@ -81,7 +81,7 @@ class KeptConversations:
         change: Callable[[KeptConversation], None],
         requests: Iterable[str] = (),
     ) -> KeptConversation:
-        """Change one, for the `requests` that add to it; raises as `find` and `change`."""
+        """Change one, for the `requests` that add to it."""
         made: list[KeptConversation] = []
 
         def changed(found: KeptAnswer) -> KeptAnswer:

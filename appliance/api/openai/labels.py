@@ -2,7 +2,7 @@
 
 Rules: the rater is the key, as `key:NAME`, or the verified person for whom it asks, as
 `oidc:SERVICE/SUBJECT`; others do not see the queue; nothing depends on the labels of the other
-rater. Differences are settled in the terminal.
+rater.
 """
 
 import asyncio

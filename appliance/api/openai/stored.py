@@ -145,7 +145,7 @@ async def keeping(
 async def conversation_of(
     services: Services, caller: Caller, body: ResponsesRequest
 ) -> tuple[Past, list[Item]]:
-    """The conversation before a request, and its own items; raises as `_past` and `_resolved`."""
+    """The conversation before a request, and its own items."""
     past = await _past(services, caller, body)
     given, requests = await _resolved(services, caller, body)
     return Past(past.items, (*past.requests, *requests)), given

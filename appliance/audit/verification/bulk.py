@@ -30,7 +30,6 @@ class Content(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     parts: dict[str, _Part] | None = None
 
     def ciphertexts(self) -> dict[str, str]:
-        """SHA-256 of each ciphertext by name of the text."""
         if self.parts is None:
             return {}
         return {n: p.ciphertext for n, p in self.parts.items() if p.ciphertext is not None}

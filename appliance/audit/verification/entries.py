@@ -193,7 +193,6 @@ class ChainCheck:
             self._suspect = seq - 1
 
     def _settle(self) -> None:
-        """Blame the earlier of two, or what the head does not prove."""
         if self._suspect is not None:
             self._blame(self._suspect)
         elif self._unsigned is not None:

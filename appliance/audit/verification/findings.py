@@ -89,7 +89,6 @@ class Findings:
 
     Attributes:
         tree: whether one of them explains differing roots.
-        recent: entries of the newest ones.
     """
 
     kept: list[LogProblem] = field(default_factory=list)

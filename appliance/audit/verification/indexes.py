@@ -2,12 +2,10 @@
 
 Rules:
 - SQLite itself looks up every column and number of every entry: one that a scan meets may be missed
-  by a look-up. Good rows are looked up together and only counted; otherwise SQLite looks entry by
-  entry.
+  by a look-up.
 - An index must have no more entries than the log: a search that goes from entry to entry ends at a
   foreign one.
-- Spans are those of the newest segment, which searches use for all. A block that is divided between
-  two looks is compared in the second.
+- Spans are those of the newest segment, which searches use for all.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -25,7 +25,6 @@ class VerifierState(msgspec.Struct, frozen=True):
     """State of a verification between two entries, with nothing in doubt.
 
     Attributes:
-        size: entries so far.
         peaks: of the tree, in hex.
         before: leaf hash of the last entry, in hex.
         epoch: number, start and public key in hex.

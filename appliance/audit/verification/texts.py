@@ -2,7 +2,7 @@
 
 Rules: the digest covers nonce and ciphertext together, so bytes moved from one to the other show
 only in the nonce's length of 12 bytes. A content key may be gone only where the log says so
-(erasures.py). Only the numbers of erased entries grow in memory with the log.
+(erasures.py).
 """
 
 from collections.abc import Mapping

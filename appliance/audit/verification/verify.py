@@ -7,8 +7,6 @@ Rules:
   in the indexes.
 - A range begins at an entry whose tree edge comes from stored nodes and is proved by the next head,
   and ends at the first head at or after its end.
-- A pruned beginning needs a prune entry with the root of the removed entries and the approvals of
-  two people.
 - A page that SQLite cannot read is the first finding: others may follow from it.
 - Memory does not grow with the log, but for open intents and erased entries.
 """

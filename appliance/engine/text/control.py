@@ -42,7 +42,7 @@ class ControlTexts:
         return {k: v if k == "role" else self.broken(v) for k, v in message.items()}
 
     def broken(self, value: Any) -> Any:
-        """A part of a message or of a function likewise, in keys too; raises as `message`."""
+        """A part of a message or of a function likewise, in keys too."""
         try:
             return self._value(value)
         except RecursionError as error:

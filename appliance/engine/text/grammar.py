@@ -61,8 +61,6 @@ class Guide:
     """The state of one answer under a constraint. Not shared between requests.
 
     Args:
-        matcher: positioned at the start.
-        validator: checks the finished text, if the constraint is a schema.
         end: keeps the end of such an answer within reach.
         one_by_one: the model computes forced tokens, too, since their log-probabilities are wanted.
     """
@@ -425,7 +423,6 @@ class GrammarCache:
         return [made, {**grammar, "name": _ANSWER}], valid
 
     def _marker(self, tag: str) -> str:
-        """Spell a tag in a Lark grammar: a token of its own where there is one."""
         tokens = self._tokenizer.tokenize_str(tag, parse_special=True)
         alone = len(tokens) == 1 and self._tokenizer.is_special_token(tokens[0])
         return tag if alone else json.dumps(tag)

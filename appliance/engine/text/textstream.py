@@ -44,7 +44,7 @@ class TextStream:
         return self._take()
 
     def _cut(self) -> bool:
-        """End the text before the stop string that is complete first; True if there is one."""
+        """True if a stop string ended the text."""
         found = [(i + len(s), i) for s in self._stop if (i := self._held.find(s)) >= 0]
         if found:
             end, begin = min(found)

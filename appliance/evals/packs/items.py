@@ -88,7 +88,6 @@ def _refusal(row: dict[str, Any]) -> PackItem:
 
 
 def _chunks(text: str) -> list[str]:
-    """Pieces that end between words; a short rest is left out."""
     found, piece = [], ""
     for word in text.split():
         if len(piece) + len(word) >= _CHUNK:

@@ -128,7 +128,6 @@ class UpstreamBackend:
         """The prompt's length is an estimate.
 
         Raises:
-            Forbidden: as `check`.
             BadRequest: `upstream_unsupported`, `context_length_exceeded`.
         """
         self.check(principal)
@@ -215,12 +214,7 @@ class UpstreamBackend:
         failed: list[ApplianceError],
         meant: UpstreamPeer | None,
     ) -> UpstreamPeer | None:
-        """None if the call was cancelled before there was a host.
-
-        Raises:
-            ApplianceError: as those that were asked failed.
-            Unavailable: `upstream_unavailable` where none was.
-        """
+        """None if the call was cancelled before there was a host."""
         about = prepared.asked.beginning, tried, meant
         host = None if call.cancelled else self.upstream.choose(*about)
         if host is None:
@@ -327,7 +321,6 @@ class UpstreamBackend:
         end: float,
         answer: PooledReply,
     ) -> AsyncGenerator[Delta, None]:
-        """The last one has the finish reason, or `cancelled`."""
         asked, config = prepared.asked, self.upstream.config
         form, name = pooled.form(prepared.request), _name(prepared)
         most = pooled.most(prepared.request, self.card.n_embd, config.answer_kib << 10)
@@ -354,7 +347,6 @@ class UpstreamBackend:
         end: float,
         answer: StreamedAnswer,
     ) -> AsyncGenerator[Delta, None]:
-        """The last pieces have finish reasons, or `cancelled`."""
         asked, request = prepared.asked, prepared.request
         held: list[Delta] = []
         told = 0
@@ -419,7 +411,6 @@ def _recorded(prepared: PreparedRequest, host: UpstreamPeer, number: int) -> Fir
 
 
 def _again(call: _Exchange, failed: list[ApplianceError]) -> bool:
-    """True if a request may go to one more host."""
     sent = [error for error in failed if not isinstance(error, NotSent)]
     return not call.begun and len(sent) <= 1 and not isinstance(failed[-1], AuditUnavailable)
 

@@ -171,7 +171,6 @@ class Connection:
         return round(sum(float(one[2]) for one in found if one and one[1] in names))
 
     async def _metrics(self, path: str) -> tuple[str, bytes]:
-        """Its certificate, and its metrics; none where it tells none."""
         async with asyncio.timeout(self._idle_s), self._sent(path, b"", {}, "GET") as exchange:
             data = await _bounded(exchange, _MOST_PROBE) if exchange.status == _OK else b""
         return exchange.certificate, data

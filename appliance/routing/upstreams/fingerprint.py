@@ -1,8 +1,6 @@
 """Recognition of an upstream: its results on fixed texts.
 
-Rules: a fingerprint is the ids of fixed texts, and the likeliest first tokens after fixed prompts
-with their log-probabilities; of a model that embeds or reranks, numbers of vectors, or scores of
-pairs. The texts are ours and hold no data. The tolerance is learnt from repeats; no load widens it.
+Rules: the texts are ours and hold no data. The tolerance is learnt from repeats; no load widens it.
 A fingerprint notices other weights behind one name; it proves nothing about the engine.
 """
 
@@ -64,7 +62,8 @@ class Fingerprint:
 
     Attributes:
         ids: of each text; empty where the engine gives none.
-        rows: each prompt's likeliest first tokens, with log-probabilities in millionths.
+        rows: each prompt's likeliest first tokens, with log-probabilities in millionths; of a model
+            that embeds or reranks, numbers of vectors, or scores of pairs.
         system: its claim about its weights, where its kind has one.
         tolerance: in millionths.
         width: length of a vector; 0 without vectors.

@@ -217,7 +217,6 @@ class HostHealth:
                 assert_never(found.verdict)
 
     def _alive(self, verdict: ProbeVerdict) -> bool:
-        """True if a failed probe means nothing."""
         beside = verdict is ProbeVerdict.SLOW and self.company
         return beside or self._now() - self._heard < self.times.idle
 

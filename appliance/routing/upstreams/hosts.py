@@ -143,11 +143,7 @@ class ConfiguredUpstream:
         tried: Collection[UpstreamPeer] = (),
         meant: UpstreamPeer | None = None,
     ) -> UpstreamPeer | None:
-        """None where there is none.
-
-        Args:
-            meant: overrides the host for its beginning.
-        """
+        """The next host; `meant` overrides the one for its beginning."""
         usable = [host for host in self._left(tried) if not host.health.held]
         if not usable:
             return None

@@ -277,7 +277,6 @@ def _sampling(kind: EngineKind, sampling: Sampling) -> Fields:
 
 
 def _offered(kind: EngineKind, tools: Tools) -> Fields:
-    """Where a function must be called, only the permitted ones."""
     forced = tools.forced
     functions = [one for one in tools.functions if not forced or one["name"] in forced]
     found: Fields = {"tools": [{"type": "function", "function": one} for one in functions]}

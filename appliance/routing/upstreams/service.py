@@ -131,11 +131,8 @@ class Upstreams:
         return self._records.approvals(host.record, self._policy())
 
     async def learn(self, actor: str, name: str) -> ConfiguredUpstream:
-        """Learn from the first host that answers.
-
-        Raises:
-            StateRefused: `upstream_unknown`, `upstream_unstable`.
-            ApplianceError: as `Connection.ask`, of the last host that was tried.
+        """Learn from the first host that answers. Raises StateRefused (`upstream_unknown`,
+        `upstream_unstable`).
         """
         upstream = self.get(name)
         host, seen = await self._repeats(upstream)
@@ -425,7 +422,6 @@ class Upstreams:
 
 
 def _keep(host: UpstreamPeer, known: Iterable[UpstreamPeer]) -> None:
-    """Keep the state of a host that people approved before."""
     for one in known:
         if one.url == host.url and one.record is not None and one.record == host.record:
             one.health.times = host.health.times
@@ -444,7 +440,6 @@ def _same(one: UpstreamConfig, other: UpstreamConfig) -> bool:
 def _changes(
     before: Mapping[str, UpstreamConfig], after: Mapping[str, UpstreamConfig]
 ) -> Iterator[dict[str, Json]]:
-    """Hosts added and removed, and names of other settings, by upstream."""
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         urls, kept = (old.urls if old else ()), (new.urls if new else ())

@@ -56,7 +56,6 @@ class StageBackends:
         """Raises as `Backends.open`.
 
         Raises:
-            Refused: a check of the task fails.
             Unavailable: `route_stage_away`: the task is another one now, or answers by more than
                 its prompt.
         """

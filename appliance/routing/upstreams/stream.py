@@ -133,7 +133,6 @@ class _StreamedChoice:
         return min(self._wanted.most_tokens, most)
 
     def take(self, choice: ChoiceDelta) -> Delta | None:
-        """Returns the piece that may leave."""
         message = choice.delta or MessageDelta(choice.text)
         thought, content = message.reasoning_content or message.reasoning or "", message.content
         calls, logprobs = message.tool_calls or [], self._logprobs(choice)

@@ -1,9 +1,7 @@
 """Texts as weighted n-grams: TF-IDF of words and of characters within words.
 
-Rules: words are runs of at least two letters or digits in lower case, one and two of them;
-character n-grams of two to four are within a word with a blank on each side, and occur in at least
-two texts; term frequency is logarithmic, both blocks have length 1; of too many features the
-commonest are kept.
+Rules: n-grams of characters occur in at least two texts; term frequency is logarithmic, both blocks
+have length 1; of too many features the commonest are kept.
 Sources: Salton & Buckley, Inf. Process. Manag. 24, 1988; the smoothed inverse document frequency
 and the forms of n-grams are those of scikit-learn, with which this is compared.
 """
@@ -26,7 +24,7 @@ _WORD: Final = re.compile(r"\w\w+")
 
 
 def words(text: str) -> Iterator[str]:
-    """One and two neighbouring words."""
+    """Words of at least two letters or digits, in lower case, and pairs of neighbours."""
     found = _WORD.findall(text[:MOST_CHARACTERS].lower())
     yield from found
     yield from (f"{a} {b}" for a, b in itertools.pairwise(found))

@@ -62,7 +62,6 @@ def decided(model: Linear, text: str) -> LabelDecision:
 
 
 def _names(vocabulary: NgramVocabulary) -> list[str]:
-    """By column: words as they are, characters in quotes."""
     blocks = (vocabulary.words.places, vocabulary.characters.places)
     words, characters = (sorted(places, key=lambda name: places[name]) for places in blocks)
     return [*words, *(f"'{name}'" for name in characters)]

@@ -88,10 +88,6 @@ def vet_adapter(data: Buffer, size: int | None, statement: bytes) -> VettedAdapt
     Args:
         data: the GGUF file, or its first `MAX_METADATA` bytes.
         size: bytes of the whole file when `data` is its beginning only.
-
-    Raises:
-        GgufRejected: as `vet_lora`.
-        SignatureRefused: `adapter_unbound`, `adapter_statement_invalid`.
     """
     return VettedAdapter(vet_lora(data, size), parse_statement(statement))
 

@@ -113,10 +113,6 @@ def check_signature(
     Args:
         at_us: now; certificates must be valid then. Microseconds since the epoch.
         accepted: enough people approved it while its certificates were valid.
-
-    Raises:
-        SignatureRefused: for bundle, manifest, certificates or files; `model_file_count`.
-        PolicyRefused: what the policy does not allow.
     """
     data = artifact.signature()
     bundle = oms.parse_bundle(data)
@@ -323,14 +319,7 @@ def seal(
     *,
     on_disk: bool = False,
 ) -> tuple[SealedFile, F]:
-    """Copy the model file into sealed memory and check the bytes there.
-
-    Args:
-        on_disk: hold the file in the store instead.
-
-    Raises:
-        Refused: `template_not_in_policy`, `sealing_failed`, `store_not_separated`.
-    """
+    """Hold the model file, in sealed memory unless `on_disk`, and check its bytes there."""
     files = artifact.covered
     meter = BlockMeter(progress, "sealing", sum(files.values()))
     beside = {name: size for name, size in files.items() if name != signed.model_file}

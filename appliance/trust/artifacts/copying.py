@@ -41,16 +41,12 @@ Told = Callable[[CopiedFile], None]
 def copy_artifact(
     artifact: Artifact, target: Path, progress: Report, told: Told = lambda file: None
 ) -> None:
-    """Copy every file durably, or resume such a copy.
+    """Copy every file durably, or resume such a copy (`insufficient_disk`).
 
     Args:
         target: new, or left by an earlier copy. It stays, to be resumed, when the process ends, the
             medium cannot be read or `progress` raises; any other failure removes it.
         told: gets a line for each file that is whole.
-
-    Raises:
-        SignatureRefused: as `sealed.open_regular` and `sealed.read_blocks`.
-        StateRefused: `insufficient_disk`.
     """
     signature = _signature(artifact)
     if not _belongs(target, artifact, signature):

@@ -52,7 +52,8 @@ class Intake:
         progress: Report,
         told: Told = lambda file: None,
     ) -> str:
-        """Copy an artifact next to the store's models, unchecked; it is no model yet.
+        """Copy an artifact next to the store's models, unchecked (`invalid_model_id`,
+        `model_id_taken`).
 
         Args:
             model_id: by default the name of the directory. The id of a refused model may be used
@@ -60,10 +61,6 @@ class Intake:
 
         Returns:
             The id, for `admit`, `restore` or `abandon`.
-
-        Raises:
-            StateRefused: `invalid_model_id`, `model_id_taken`, `insufficient_disk`.
-            SignatureRefused: as `directory.open_artifact`.
         """
         name = source.absolute().name if model_id is None else model_id
         if not MODEL_ID.fullmatch(name) or name.endswith(_PART):
@@ -84,7 +81,7 @@ class Intake:
         return name
 
     def admit(self, model_id: str) -> ModelRecord:
-        """Make a copy a model in quarantine; approvals of an earlier one of this id are deleted."""
+        """Make a copy a model in quarantine."""
         part, final = self._part(model_id), self._directory / model_id
         try:
             encrypt_artifact(part)

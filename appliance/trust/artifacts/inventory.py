@@ -1,4 +1,4 @@
-"""Contents of the store and their records; a record never replaces a check.
+"""Contents of the store and their records.
 
 Rules: a file is opened only if the service or root owns it and no other user may write it.
 """
@@ -50,26 +50,19 @@ class Inventory:
         return missing(self._directory, record)
 
     def vet(self, model_id: str) -> Vetted:
-        """Vet a new artifact where it is, no matter who signed it.
-
-        Raises:
-            Refused: `unknown_model_id`, `model_file_count`, or the finding.
-        """
+        """Vet a new artifact where it is, no matter who signed it."""
         with self.open(model_id) as artifact:
             return artifacts.admitted(self.vet_open(model_id, artifact))
 
     def vet_open(self, model_id: str, artifact: Artifact) -> Vetted:
-        """Vet an artifact that is open; raises as `vet`."""
         other = self.other(model_id, artifact)
         if other is not None:
             return other(artifact)
         return artifacts.vet_stored(artifact, artifacts.vet_for(model_id))
 
     def other(self, model_id: str, artifact: Artifact) -> VetWhole | None:
-        """Check for an open artifact that is no model; None for a model.
-
-        Raises:
-            Refused: `artifact_kind` under the id of an adapter, `model_file_count`.
+        """Check for an open artifact that is no model; None for a model. Under the id of an adapter
+        it is refused (`artifact_kind`).
         """
         name = artifacts.main_file_of(artifact.covered.keys())
         if name not in names.MAIN_FILES:
@@ -81,12 +74,12 @@ class Inventory:
         return self._others[name]
 
     def size(self, model_id: str) -> int:
-        """Bytes of the stored model file (`unknown_model_id`, `model_file_count`)."""
+        """Bytes of the stored model file."""
         with self.open(model_id) as artifact:
             return artifact.sizes[artifacts.model_file_of(artifact.covered.keys())]
 
     def facts(self, record: ModelRecord) -> ModelFacts:
-        """Facts of a vetted model's file, from its record, else from the file. Raises as `vet`."""
+        """Facts of a vetted model's file, from its record, else from the file."""
         if isinstance(record.facts, ModelFacts) and record.facts.licence is not None:
             return record.facts
         if not record.is_model:
@@ -135,7 +128,7 @@ class Inventory:
         message: str = "",
         facts: Vetted | None = None,
     ) -> ModelRecord:
-        """Note a new state; digest and facts stay when they are not given (`unknown_model_id`).
+        """Note a new state; digest and facts stay when they are not given.
 
         Args:
             new_round: approvals given so far no longer count.

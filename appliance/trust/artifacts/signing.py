@@ -39,9 +39,8 @@ def sign_directory(
         shard_size: bytes of a shard; None hashes files whole.
 
     Raises:
-        SignatureRefused: `signature_key_unsupported`, `certificate_malformed`, as
-            `directory.open_artifact` and `oms.sign`; `manifest_shards` for an empty file
-            in shards; `artifact_unreadable` when it cannot be written.
+        SignatureRefused: `manifest_shards` for an empty file in shards; `artifact_unreadable` when
+            it cannot be written.
     """
     key = ecdsa.load_private(private_key) if isinstance(private_key, bytes) else private_key
     chain = certificate.load_pem(chain_pem) if chain_pem is not None else ()
@@ -63,9 +62,6 @@ def bind_adapter(path: Path, base: Path, progress: Report) -> Base:
         path: holds the adapter's GGUF file.
         base: the signed directory of the base, compared with its own manifest; its signer is
             checked at the import.
-
-    Raises:
-        SignatureRefused, GgufRejected: what is wrong with either, `adapter_shape` among it.
     """
     with directory.open_artifact(base) as artifact:
         signed = oms.parse_manifest(oms.parse_bundle(artifact.signature()))
@@ -133,7 +129,7 @@ def verify_directory(
     """Verify an artifact against public keys or against roots of certificates.
 
     Args:
-        keys: PEM; one of them must have signed an artifact that is signed by key.
+        keys: PEM; one of them must have signed, unless a certificate did.
         roots_pem: trust anchors of one that is signed by certificate.
         at_us: when the certificates must be valid, microseconds since the epoch.
     """

@@ -1,8 +1,7 @@
 """The model store: which stored artifacts pass, and the way to a verified model.
 
 Rules:
-- A record never replaces a check. `seal` checks everything again and is the only maker of a
-  `VerifiedModel`, as `seal_adapter` is of a `VerifiedAdapter`.
+- A record never replaces a check.
 - Approvals and certificates are verified again under the policy of the day; where the policy asks
   for an evaluation, an approval binds the certificate's digest.
 """
@@ -72,7 +71,6 @@ class ModelStore:
 
     Args:
         database: appliance.db with `TABLES`.
-        clock: dates imports.
         others: as `Inventory`.
         held: ids of artifacts that are not used until a person decides.
         now_us, engine_of, held_certificates: as `Evaluations`.
@@ -104,9 +102,7 @@ class ModelStore:
         self._records.forget()
 
     def check(self, model_id: str, policy: TrustPolicy, progress: Report) -> Checked:
-        """Verify and vet the stored copy, and an adapter's base; the record stays
-        (`unknown_model_id`).
-        """
+        """Verify and vet the stored copy, and an adapter's base; the record stays."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             facts = self.check_artifact(model_id, artifact, signed, policy, progress)
@@ -147,12 +143,8 @@ class ModelStore:
         progress: Report,
         read: Callable[[Artifact], T],
     ) -> tuple[str, T]:
-        """Check an approved artifact that is no model once more; its digest, and the result of
-        `read`.
-
-        Raises:
-            Refused: `unknown_model_id`, `artifact_kind`, `not_approved`, `artifact_changed`,
-                `file_changed`.
+        """Check an approved artifact that is no model once more (`not_approved`,
+        `artifact_changed`); its digest, and the result of `read`.
         """
         record = self.inventory.record(model_id)
         self._check_held(model_id)
@@ -169,11 +161,7 @@ class ModelStore:
             return signed.manifest.root, read(artifact)
 
     def check_base(self, model_id: str, adapter: VettedAdapter, policy: TrustPolicy) -> None:
-        """Check an adapter against its base in the store.
-
-        Raises:
-            Refused: `adapter_base_missing`, `adapter_other_base`, or as `check_shapes`.
-        """
+        """Check an adapter against its base in the store (`adapter_base_missing`)."""
         base = base_of(model_id) or ""
         try:
             record = self.inventory.record(base)
@@ -193,10 +181,6 @@ class ModelStore:
 
         Args:
             on_disk: hold it where it is instead (`sealed.hold_and_close`).
-
-        Raises:
-            Refused: `unknown_model_id`, `wrong_state`, `not_approved`, `artifact_changed`; as
-                `artifact.seal`.
         """
         verified, facts = self._seal(model_id, policy, progress, vet_model, on_disk)
         return VerifiedModel(**vars(verified), facts=facts)
@@ -214,11 +198,7 @@ class ModelStore:
     def seal_adapter(
         self, model_id: str, base: VerifiedModel, policy: TrustPolicy, progress: Report
     ) -> VerifiedAdapter:
-        """Check everything again, seal the adapter and check it against its loaded base.
-
-        Raises:
-            Refused: as `seal`; `adapter_other_base`, `adapter_shape`, `adapter_unsupported`.
-        """
+        """Check everything again, seal the adapter and check it against its loaded base."""
         verified, facts = self._seal(model_id, policy, progress, vet_adapter, False)
         try:
             facts.base.check(base.digest, base.gguf_sha256)
@@ -264,7 +244,7 @@ class ModelStore:
         return verified, facts
 
     def inspect(self, model_id: str, policy: TrustPolicy) -> tuple[SignedArtifact, Vetted]:
-        """The signed artifact and the file's own facts, unhashed. Raises as `check`."""
+        """The signed artifact and the file's own facts, unhashed."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
             return signed, self.inventory.vet_open(model_id, artifact)
@@ -353,13 +333,11 @@ class ModelStore:
         )
 
     def subject(self, model_id: str, policy: TrustPolicy | None = None) -> ApprovalSubject:
-        """Subject of this model's approvals.
+        """Subject of this model's approvals (`wrong_state` before verification;
+        `artifact_changed`).
 
         Args:
             policy: where it asks for an evaluation, the newest certificate is part of the subject.
-
-        Raises:
-            Refused: `unknown_model_id`; `wrong_state` before verification; `artifact_changed`.
         """
         record = self.inventory.record(model_id)
         if record.digest is None or record.state in _NEVER_AGAIN:
@@ -387,10 +365,8 @@ class ModelStore:
             record: makes it durable; gets the new one, and all valid ones with it.
 
         Raises:
-            StateRefused: `unknown_model_id`, `wrong_state`.
-            PolicyRefused: as `approval.verify`; `approver_not_distinct`, `approval_duplicate`;
-                `evaluation_contradicted` where the meaning does not name a gate that the task
-                failed after it passed.
+            PolicyRefused: `evaluation_contradicted` where the meaning does not name a gate that the
+                task failed after it passed.
         """
         subject = self.subject(model_id, policy)
         with self.inventory.open(model_id) as artifact:
@@ -415,7 +391,7 @@ class ModelStore:
     def standing(
         self, model_id: str, policy: TrustPolicy
     ) -> tuple[SignedArtifact, list[ValidApproval]]:
-        """The signed artifact, unhashed, and the approvals that count (`unknown_model_id`)."""
+        """The signed artifact, unhashed, and the approvals that count."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
         return signed, self._valid(model_id, signed, policy)
@@ -453,7 +429,7 @@ class ModelStore:
         return self._records.approvals(model_id)
 
     def approvals(self, model_id: str, policy: TrustPolicy) -> list[ValidApproval]:
-        """The approvals that count, one per person, by time. Raises as `standing`."""
+        """The approvals that count, one per person, by time."""
         return self.standing(model_id, policy)[1]
 
 

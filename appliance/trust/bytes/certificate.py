@@ -96,14 +96,12 @@ def public_key(certificate: x509.Certificate) -> ecdsa.PublicKey:
 def verify(
     chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], at_us: int
 ) -> tuple[x509.Certificate, ...]:
-    """The path from the signer to a trusted root, signer first, root last.
+    """The path to a trusted root, signer first (`certificate_validity`, `certificate_usage`,
+    `certificate_untrusted`).
 
     Args:
         chain: the signer's certificate, then any issuers.
         at_us: when it must be valid, microseconds since the epoch.
-
-    Raises:
-        SignatureRefused: `certificate_validity`, `certificate_usage`, `certificate_untrusted`.
     """
     at = datetime.datetime.fromtimestamp(at_us / 1_000_000, datetime.UTC)
     for certificate in chain:

@@ -53,10 +53,8 @@ class Artifact:
         return {name: size for name, size in self.sizes.items() if name != names.SIGNATURE_FILE}
 
     def signature(self) -> bytes:
-        """The bytes of `model.sig`. Raises as `open`.
-
-        Raises:
-            SignatureRefused: `signature_missing`; `signature_json_invalid` when it is too large.
+        """The bytes of `model.sig` (`signature_missing`; `signature_json_invalid` when it is too
+        large).
         """
         size = self.sizes.get(names.SIGNATURE_FILE)
         if size is None:
@@ -68,11 +66,8 @@ class Artifact:
         return self.prefix(names.SIGNATURE_FILE, MAX_BUNDLE)
 
     def open(self, name: str) -> int:
-        """Open a file, checked again; an encrypted one in memory.
-
-        Raises:
-            SignatureRefused: as `sealed.open_regular`; `artifact_unreadable`; `file_changed` where
-                decryption fails.
+        """Open a file, checked again; an encrypted one in memory (`file_changed` where decryption
+        fails).
         """
         fd = sealed.open_regular(self.fd, name, self.owners)
         return _decrypted(fd, name, self.cipher) if self.cipher and _encrypted(fd) else fd
@@ -89,9 +84,8 @@ def open_artifact(path: Path, owners: Owners = None) -> Iterator[Artifact]:
         owners: uids that everything below must belong to, and that alone may write there.
 
     Raises:
-        SignatureRefused: as `sealed.check_regular`; `artifact_not_directory`,
-            `artifact_unreadable`, `file_name_refused`, `file_ignored_path`, `file_limit`.
-        StateRefused: `host_key_locked`.
+        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, `file_name_refused`,
+            `file_ignored_path`, `file_limit`.
     """
     shown = visible(str(path), limit=200)
     cipher = at_rest.cipher_of(path)

@@ -103,9 +103,6 @@ def signers(
 
     Args:
         keys: the trusted keys by hint; the key id of each signature must name one.
-
-    Raises:
-        ApplianceError: from `refuse`, when a signature does not hold or a key signed twice.
     """
     found: list[str] = []
     for key_id, signature in envelope.signatures:

@@ -13,7 +13,7 @@ from appliance.trust.bytes.directory import sync_directory
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file with these permissions, replacing one of this name. Raises OSError."""
+    """Write a file with these permissions, replacing one of this name."""
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)  # of a write that a crash interrupted
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -32,7 +32,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def create(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file of a new name. Raises FileExistsError, OSError."""
+    """Write a file of a new name. Raises FileExistsError."""
     if path.exists() or path.is_symlink():
         raise FileExistsError(f"{path} exists already")
     replace(path, data, mode)

@@ -25,9 +25,6 @@ def encrypt(folder: Path, *, anew: bool = False) -> None:
 
     Args:
         anew: also those that lie under an older key.
-
-    Raises:
-        StateRefused: `host_key_locked`.
     """
     for path in _texts(sorted(folder.rglob("*")), anew):
         _seal(path)
@@ -40,7 +37,7 @@ def encrypt_artifact(folder: Path, *, anew: bool = False) -> None:
 
 
 def encrypt_job(folder: Path, *, anew: bool = False) -> None:
-    """Encrypt the outcomes and pages right in the folder of a job; raises as `encrypt`."""
+    """Encrypt the outcomes and pages right in the folder of a job."""
     for path in sorted(folder.iterdir()):
         if path.suffix in LINES:
             at_rest.cipher_of(path)  # refuses where it is locked

@@ -29,25 +29,22 @@ def next_path(data: Path) -> Path:
 
 
 def following(data: Path) -> ecdsa.PrivateKey | None:
-    """The key that waits, if one does; raises as `ensure`."""
+    """The key that waits, if one does."""
     return ensure(data, place=next_path(data)) if next_path(data).exists() else None
 
 
 def advance(data: Path) -> None:
-    """Replace the present key by the next one; the present one is gone. Raises OSError."""
+    """Replace the present key by the next one; the present one is gone."""
     host_key.replace(path(data), next_path(data).read_bytes())
     next_path(data).unlink()
 
 
 def ensure(data: Path, mark: bytes = b"", place: Path | None = None) -> ecdsa.PrivateKey:
-    """The evidence key of a data directory; made where there is none.
+    """The evidence key of a data directory; made where there is none (`evidence_key_unusable`).
 
     Args:
         mark: written before the PEM of a new key.
         place: file of the key; None is `path`.
-
-    Raises:
-        Refused: `evidence_key_unusable`, `signature_key_unsupported`.
     """
     file = place or path(data)
     try:

@@ -27,22 +27,20 @@ def check(passphrase: str) -> str:
 
 
 def new(path: Path, passphrase: str) -> bytes:
-    """Make a P-384 key in a new file; its public key, PEM. Raises FileExistsError; as `check`."""
+    """Make a P-384 key in a new file; its public key, PEM. Raises FileExistsError."""
     key = ec.generate_private_key(ec.SECP384R1())
     durable.create(path, ecdsa.private_pem(key, check(passphrase)))
     return ecdsa.public_pem(key.public_key())
 
 
 def read(path: Path, ask: Callable[[], str]) -> ecdsa.PrivateKey:
-    """The key of a file; `ask` gives its passphrase, if it takes one (`signature_key_unsupported`,
-    `passphrase_refused`).
-    """
+    """The key of a file; `ask` gives its passphrase, if it takes one."""
     pem = path.read_bytes()
     return ecdsa.load_private(pem, ask() if ecdsa.is_encrypted(pem) else None)
 
 
 def encrypt(path: Path, key: ecdsa.PrivateKey, passphrase: str) -> None:
-    """Encrypt a key in the file that it was read from (`passphrase_refused`)."""
+    """Encrypt a key in the file that it was read from."""
     pem = ecdsa.private_pem(key, check(passphrase))
     with path.open("rb+") as old:
         durable.replace(path, pem)

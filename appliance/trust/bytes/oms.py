@@ -96,7 +96,7 @@ def verify(bundle: Bundle, keys: Mapping[str, ecdsa.PublicKey]) -> Manifest:
         keys: the acceptable keys by hint; a certificate's key, after `certificate.verify`.
 
     Raises:
-        SignatureRefused: `signature_key_unknown`, `signature_wrong`; as `manifest.parse`.
+        SignatureRefused: `signature_key_unknown`, `signature_wrong`.
     """
     key = keys.get(bundle.hint)
     if key is None or ecdsa.hint(key) != bundle.hint:
@@ -108,7 +108,7 @@ def verify(bundle: Bundle, keys: Mapping[str, ecdsa.PublicKey]) -> Manifest:
 
 
 def parse_manifest(bundle: Bundle) -> Manifest:
-    """The statement inside a bundle, its signature unchecked. Raises as `manifest.parse`."""
+    """The statement inside a bundle, its signature unchecked."""
     return manifest.parse(bundle.envelope.payload, bundle.hint)
 
 
@@ -125,11 +125,8 @@ def sign(
     Args:
         resources: pairs of name and hex SHA-256, in the order of the specification.
         name: of the artifact, for people.
-        chain: signs by certificate: that of the key first, then its issuers.
-
-    Raises:
-        SignatureRefused: `certificate_key_mismatch` when the first certificate is another key's;
-            as `manifest.parse`.
+        chain: signs by certificate: that of the key first (`certificate_key_mismatch` otherwise),
+            then its issuers.
     """
     hint = ecdsa.hint(key.public_key())
     if chain and ecdsa.hint(certificate.public_key(chain[0])) != hint:

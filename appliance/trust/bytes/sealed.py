@@ -91,11 +91,7 @@ def open_beneath(directory: int, path: str, flags: int = os.O_RDONLY) -> int:
 
 
 def open_regular(directory: int, path: str, owners: Owners = None) -> int:
-    """Open a regular file with one name below a directory.
-
-    Raises:
-        SignatureRefused: as `check_regular`; `file_missing`, `artifact_unreadable`.
-    """
+    """Open a regular file with one name in a directory (`file_missing`, `artifact_unreadable`)."""
     shown = visible(path, limit=200)
     try:
         fd = open_beneath(directory, path)
@@ -212,14 +208,10 @@ def seal_and_close(
     advance: Callable[[int], None] = lambda count: None,
     consume: Blocks | None = None,
 ) -> SealedFile:
-    """Copy an open file into sealed memory, hashing it in the same pass.
+    """Copy an open file into sealed memory, hashing it in the same pass (`sealing_failed`).
 
     Args:
         fd: readable; closed in every case. The others are as in `read_blocks`.
-
-    Raises:
-        SignatureRefused: as `read_blocks`.
-        StateRefused: `sealing_failed`.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, fd)
@@ -253,8 +245,7 @@ def hold_and_close(
 ) -> SealedFile:
     """Hash an open file and hold it where it is; otherwise as `seal_and_close`.
 
-    For models that do not fit into memory twice; `store_not_separated` when this process could
-    write the file.
+    `store_not_separated` when this process could write the file.
     """
     try:
         if problem := not_separated(os.fstat(fd)):
@@ -278,7 +269,7 @@ def not_separated(status: os.stat_result) -> str | None:
 
 
 def rehash(model: SealedFile, path: str) -> None:
-    """Read a held file once more (`file_changed`). Raises as `read_blocks`."""
+    """Read a held file once more (`file_changed`)."""
     fd = model.reopen()
     try:
         digest = read_blocks(fd, path, lambda block: None, lambda count: None)

@@ -76,14 +76,12 @@ class Ceremony:
             raise _step("begin with `trust ceremony start`") from error
 
     def keyless(self) -> list[RolePlace]:
-        """The places whose key is missing."""
         return self.plan().keyless()
 
     def add_key(self, role: str, holder: str, pem: bytes) -> None:
         """Note a public key; the last one drafts the root.
 
         Raises:
-            SignatureRefused: `signature_key_unsupported`.
             Refused: `trust_profile` for a key of a lab; `ceremony_plan` for a key that is taken.
         """
         plan, place = self.plan(), RolePlace(role, holder)
@@ -109,8 +107,7 @@ class Ceremony:
         """Draft targets, snapshot and timestamp over a policy; returns its version.
 
         Raises:
-            PolicyRefused: `policy_invalid`, `trust_profile`, `trust_rollback`; `clock_behind` for
-                one that was issued in the future.
+            PolicyRefused: `trust_rollback`; `clock_behind` for one that was issued in the future.
         """
         policy = policy_document.parse(data)
         if policy.profile != "site":
@@ -261,7 +258,6 @@ class Ceremony:
             out: gets `metadata/` and `targets/`, for example a stick.
 
         Raises:
-            PolicyRefused: as `metadata.advance`.
             OSError: the stick refuses; the publication is kept, and can be copied again.
         """
         if self.drafts():

@@ -65,7 +65,7 @@ class CeremonyPlan:
         ]
 
     def with_key(self, place: RolePlace, pem: bytes) -> "CeremonyPlan":
-        """The plan with the public key of a holder. Raises as `Ceremony.add_key`."""
+        """The plan with the public key of a holder."""
         keyid = officer.public_key(pem, place.holder).keyid
         for names in self.holders.values():
             for other, text in names.items():
@@ -91,7 +91,7 @@ def make(
     thresholds: Mapping[str, int],
     days: Mapping[str, int],
 ) -> CeremonyPlan:
-    """A plan without keys. Raises Refused (`ceremony_plan`)."""
+    """A plan without keys."""
     for role in ROLES:
         names = holders.get(role, [])
         if len(set(names)) != len(names):
@@ -111,7 +111,7 @@ def load(directory: Path) -> CeremonyPlan:
 
 
 def save(directory: Path, plan: CeremonyPlan) -> None:
-    """Replace the plan. Raises as `durable.replace`."""
+    """Replace the plan."""
     durable.replace(directory / FILE, json.dumps(asdict(plan), indent=1).encode(), 0o644)
 
 

@@ -24,10 +24,6 @@ _MOST_NAMES: Final = 10_000
 def read_offer(path: Path, root_version: int) -> dict[str, bytes]:
     """The files of `metadata/` and `targets/` that may matter; roots before `root_version` are left
     out.
-
-    Raises:
-        SignatureRefused: `artifact_not_directory`, `artifact_unreadable`, and as
-            `sealed.open_regular`.
     """
     offer: dict[str, bytes] = {}
     for below, names in _PLACES.items():

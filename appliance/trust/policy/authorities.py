@@ -76,7 +76,6 @@ def person(
         accepted: it was accepted while it was valid, and may be expired now.
 
     Raises:
-        SignatureRefused: as `certificate.verify`.
         PolicyRefused: `certificate_revoked`, `publisher_not_allowed`.
     """
     if not authorities:

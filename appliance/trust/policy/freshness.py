@@ -5,7 +5,7 @@ Rules:
   differs from the log's refuses only new things (imports, approvals, updates). Models are served
   until `stale.refuse_serve_days` after the metadata expired.
 - The clock may be a few minutes behind its floor (what was recorded or signed already); beyond
-  that, expiry is judged by the floor. A root may reset the floor (`root`).
+  that, expiry is judged by the floor.
 """
 
 import datetime

@@ -97,10 +97,8 @@ def requested(request: bytes) -> SiteMember:
 
 
 def with_members(policy: bytes, requests: list[bytes]) -> bytes:
-    """A policy's file that lists those who asked, in place of members with their names.
-
-    Raises:
-        PolicyRefused: `site_request`, `policy_invalid`.
+    """A policy's file that lists those who asked, in place of members with their names
+    (`site_request`).
     """
     value = strict_json.parse(policy, _invalid)
     if not isinstance(value, dict):

@@ -7,8 +7,7 @@ Rules:
   attack); changed targets keys void the version of the policy.
 - Held metadata is verified again at each reading, but for its expiry (`freshness`).
 
-The workflow is our own: python-tuf's reads the host's clock, writes file by file and has no stable
-codes (ADR 0021).
+The workflow is our own (ADR 0021).
 
 Source: TUF specification 1.0.33, section 5 (detailed client workflow).
 """
@@ -94,10 +93,8 @@ class Trusted:
 
 
 def begin(root: bytes, expected: str) -> Trusted:
-    """Trust a first root by its fingerprint, whose blanks, colons and case do not matter.
-
-    Raises:
-        PolicyRefused: `trust_fingerprint`.
+    """Trust a first root by its fingerprint, whose blanks, colons and case do not matter
+    (`trust_fingerprint`).
     """
     wanted = re.sub(r"[\s:-]", "", expected).lower()
     if wanted != roots.fingerprint(root):  # never named: somebody would copy it
@@ -106,7 +103,7 @@ def begin(root: bytes, expected: str) -> Trusted:
 
 
 def read(held: Held) -> Trusted:
-    """Verify held metadata again, at any time. Raises as `advance`, but `trust_expired`."""
+    """Verify held metadata again, at any time."""
     signed = load(Root, held.roots[-1], "root.json")
     roots.check(signed)
     if roots.reset_of(held.roots[1:]):
@@ -132,10 +129,9 @@ def advance(trusted: Trusted, offer: Mapping[str, bytes], at: datetime.datetime)
 
     Raises:
         PolicyRefused: `trust_metadata_missing`, `trust_metadata_malformed`,
-            `trust_metadata_too_long`, `trust_root_unrelated`, `trust_root_version`,
-            `trust_root_weak`, `clock_reset_refused`, `trust_threshold`, `trust_rollback`,
-            `trust_fast_forward`, `trust_expired`, `trust_mixed`, `trust_hash`, `trust_profile`,
-            `policy_invalid`.
+            `trust_metadata_too_long`, `trust_rollback`, `trust_fast_forward`, `trust_mixed`,
+            `trust_hash`, `trust_profile`; what `root.follow`, `tuf_file` and
+            `policy_document.parse` refuse.
     """
     for name, data in offer.items():
         limit = LIMITS.get(_kind(name))

@@ -7,7 +7,7 @@ from appliance.trust.policy import trusted_file
 
 
 def keys(directory: Path) -> tuple[ecdsa.PublicKey, ...]:
-    """The public keys of the root's holders; none in a lab. Raises as `trusted_file.load`."""
+    """The public keys of the root's holders; none in a lab."""
     if not trusted_file.exists(directory):
         return ()
     root = trusted_file.load(directory).root

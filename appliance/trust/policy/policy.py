@@ -139,9 +139,6 @@ class TrustPolicy:
         Args:
             at_us: when certificates must be valid, microseconds since the epoch.
             accepted: as in `authorities.person`.
-
-        Raises:
-            Refused: as `certificate.verify` and `publisher`; `certificate_revoked`.
         """
         if not bundle.chain:
             return self.publisher(bundle.hint)
@@ -225,10 +222,8 @@ class TrustPolicy:
                 raise PolicyRefused("digest_revoked", f"{digest} is revoked.")
 
     def check_engine(self, name: str, version: str) -> None:
-        """Refuse revoked engines, written like `llama-cpp-python<0.3.36`, and unreadable versions.
-
-        Raises:
-            PolicyRefused: `engine_revoked`.
+        """Refuse revoked engines, written like `llama-cpp-python<0.3.36`, and unreadable versions
+        (`engine_revoked`).
         """
         for rule in self.revoked.engines:
             match = ENGINE.fullmatch(rule)
@@ -284,8 +279,7 @@ class TrustPolicy:
         """Find the policy's rule for an adapter: the signatures and approvals of its base.
 
         Raises:
-            PolicyRefused: `model_not_in_policy`; `adapter_not_in_policy` when the base's rule does
-                not list it.
+            PolicyRefused: `adapter_not_in_policy` when the base's rule does not list it.
         """
         if not self.models and self.profile == "lab":
             return ModelRule(None, None, REQUIREMENTS)
@@ -310,10 +304,7 @@ class TrustPolicy:
         return EVALUATOR not in self.roles[APPROVER].distinct_from or approver.person != specifier
 
     def may_approve(self, approver: PolicyKey, publisher: PolicyKey) -> bool:
-        """False for the publisher, where the policy asks for another person.
-
-        One key is one person, also where a certificate gives it another name.
-        """
+        """False for the publisher, where the policy asks for another person."""
         distinct = PUBLISHER in self.roles[APPROVER].distinct_from
         same = approver.person == publisher.person or approver.hint == publisher.hint
         return not (distinct and same)

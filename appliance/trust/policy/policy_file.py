@@ -20,7 +20,7 @@ def marks_key(directory: Path) -> bytes:
 
 
 def site_id(directory: Path) -> str:
-    """The site's id in hex, from its first trust root. Raises as `load_policy`."""
+    """The site's id in hex, from its first trust root."""
     return hashlib.sha256(b"site of documents\0" + _first_root(directory)).hexdigest()
 
 
@@ -32,14 +32,11 @@ def _first_root(directory: Path) -> bytes:
 
 
 def load_policy(directory: Path) -> TrustPolicy:
-    """Read and verify the trust policy.
+    """Read and verify the trust policy (`policy_missing`).
 
     Args:
         directory: `DATA/trust`: of a site with `metadata.json`, of a lab with `root.pub` and
             `policy.json`.
-
-    Raises:
-        PolicyRefused: `policy_missing`; as `policy_document.verify` or `trusted_file.load`.
     """
     if trusted_file.exists(directory):
         policy = trusted_file.load(directory).policy

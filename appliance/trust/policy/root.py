@@ -65,7 +65,7 @@ def follow(
 
     Raises:
         PolicyRefused: `trust_root_unrelated`, `trust_root_version`, `clock_reset_refused`,
-            `trust_metadata_too_long`, and as `check`.
+            `trust_metadata_too_long`.
     """
     offered = {n: offer[name] for name in offer if (n := version_of(name)) is not None}
     if len(offered) > MAX_ROOTS:
@@ -94,7 +94,7 @@ def follow(
 
 
 def verify_chain(held: tuple[bytes, ...]) -> None:
-    """Verify again that each of these roots followed the one before. Raises as `follow`."""
+    """Verify again that each of these roots followed the one before."""
     root = load(Root, held[0], "root.json").signed
     for place in range(1, len(held)):
         name = f"{root.version + 1}.root.json"

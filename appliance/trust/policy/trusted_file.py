@@ -21,7 +21,7 @@ def exists(directory: Path) -> bool:
 
 
 def load(directory: Path) -> Trusted:
-    """Read and verify the trusted metadata (`policy_missing`). Raises as `metadata.read`."""
+    """Read and verify the trusted metadata (`policy_missing`)."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

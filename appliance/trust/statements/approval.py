@@ -153,10 +153,6 @@ def sign(
     Args:
         time_us: microseconds since the epoch.
         private_key: opened, or an unencrypted PEM.
-
-    Raises:
-        PolicyRefused: `approval_malformed` when name or meaning cannot be printed.
-        SignatureRefused: `signature_key_unsupported`.
     """
     said = ApprovalStatement(subject.named(), name, iso(time_us), meaning, subject.round)
     return said.sign(private_key)
@@ -167,7 +163,7 @@ def verify(envelope: bytes, policy: TrustPolicy, subject: Subject) -> ValidAppro
 
     Raises:
         PolicyRefused: `approval_malformed`, `approval_signature`, `approval_other_artifact`,
-            `approval_void` for one of another round, and as `TrustPolicy.approver`.
+            `approval_void` for one of another round.
     """
     given = ApprovalStatement.verify(envelope, policy)
     said = given.said

@@ -36,9 +36,7 @@ def accept(
     subject: Subject,
     publisher: PolicyKey | None = None,
 ) -> ValidApproval:
-    """One more approval. Raises as `approval.verify`; `approver_not_distinct`,
-    `approval_duplicate`.
-    """
+    """One more approval (`approver_not_distinct`, `approval_duplicate`)."""
     given = approval.verify(envelope, policy, subject)
     if publisher is not None and not policy.may_approve(policy.keys[given.key], publisher):
         raise PolicyRefused(

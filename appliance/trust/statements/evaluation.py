@@ -399,12 +399,7 @@ def carries(certificate: GateCertificate, origin: GateCertificate) -> bool:
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> GateCertificate:
-    """Check a certificate's signature, consistency and specifier under a policy.
-
-    Raises:
-        PolicyRefused: as `read`, `TrustPolicy.evaluator` and `TrustPolicy.specifier`;
-            `digest_revoked`.
-    """
+    """Check a certificate's signature, consistency and specifier under a policy."""
     certificate = read(envelope, policy.evaluator, policy.keys)
     policy.specifier(certificate.specifier, certificate.person)
     wanted = certificate.wanted

@@ -59,13 +59,7 @@ def names(text: str, certificate: GateCertificate) -> bool:
 
 
 class Evaluations(CertificateStore[GateCertificate]):
-    """The certificates of one data directory.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-        held: ids of certificates, and digests of tasks, that count for nothing until a person
-            decides.
-    """
+    """The certificates of one data directory."""
 
     def __init__(
         self,
@@ -85,7 +79,7 @@ class Evaluations(CertificateStore[GateCertificate]):
         return self.engine_of()
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> GateCertificate:
-        """Verify a certificate and keep it; a kept one stays. Raises as `evaluation.verify`."""
+        """Verify a certificate and keep it; a kept one stays."""
         found = evaluation.verify(envelope, policy)
         self._added(found.id, found.wanted.task_digest, envelope)
         return found
@@ -134,10 +128,8 @@ class Evaluations(CertificateStore[GateCertificate]):
     def valid(
         self, task_digest: str, facts: TaskFacts, policy: TrustPolicy, *, new: bool
     ) -> list[GateCertificate]:
-        """The certificates that let a task be approved or served now, the newest first.
-
-        Raises:
-            PolicyRefused: `evaluation_missing`, or the newest's fault.
+        """The certificates that let a task be approved or served now, the newest first
+        (`evaluation_missing`).
         """
         error: Refused = PolicyRefused(
             "evaluation_missing", "The policy asks for an evaluation, and no certificate is here."
@@ -196,9 +188,6 @@ class Evaluations(CertificateStore[GateCertificate]):
 
         Args:
             meanings: of the approvals that count; a failure that one names is decided.
-
-        Raises:
-            PolicyRefused: as `valid`, where none lets it serve.
         """
         told, said = [], " ".join(meanings)
         for failed in self.contradicting(task_digest, policy):

@@ -22,7 +22,8 @@ class StatementStore(Generic[C]):
     """The statements of one table.
 
     Args:
-        order: columns by which the oldest is the first.
+        database: an engine whose migrations include the `TABLES` of the module.
+        order: columns by which the oldest is first.
         verify: turns an envelope into what counts, or raises.
         held: ids, or subjects of statements, that count for nothing until a person decides.
     """
@@ -90,7 +91,7 @@ class CertificateStore(StatementStore[C]):
         self._replays, self.now_us = replays, now_us
 
     def verified(self, envelope: bytes, policy: TrustPolicy) -> C:
-        """Verify a certificate that may be added. Raises PolicyRefused, as `add`."""
+        """Verify a certificate that may be added."""
         return self._verify(envelope, policy)
 
     def _added(self, certificate_id: str, about: str, envelope: bytes) -> None:

@@ -37,7 +37,6 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
     """The pointers of one data directory.
 
     Args:
-        database: an engine whose migrations include `TABLES`.
         held: names that point nowhere until a person decides.
     """
 
@@ -56,7 +55,7 @@ class Pointers(StatementStore[Signed[TaskPointer]]):
         return self._all().get(name)
 
     def current(self, name: str, policy: TrustPolicy) -> Signed[TaskPointer] | None:
-        """The pointer of a name, or None (`state_differs`). Raises as `Pointer.verify`."""
+        """The pointer of a name, or None (`state_differs`)."""
         if name in self.held():
             raise StateRefused("state_differs", f"{name} points elsewhere than the log says.")
         found = self.newest(name)

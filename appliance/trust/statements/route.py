@@ -310,12 +310,7 @@ def carry(
 
 
 def verify(envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
-    """Check a certificate's signature under a policy, and that it is consistent.
-
-    Raises:
-        PolicyRefused: as `read`, `TrustPolicy.evaluator` and `Specification.verify`;
-            `digest_revoked`.
-    """
+    """Check a certificate's signature under a policy, and that it is consistent."""
     found = read(envelope, policy.evaluator)
     inner = Calibrated.open(envelope).said.specification
     wanted = RouteSpecification.verify(strict_json.dump(inner), policy).said
@@ -335,7 +330,7 @@ def read(envelope: bytes, evaluator: Callable[[str], PolicyKey]) -> RouteCertifi
 
     Raises:
         PolicyRefused: `route_certificate_malformed`, `route_certificate_signature`,
-            `route_certificate_inconsistent`, `route_change_unbounded`; as `evaluator`.
+            `route_certificate_inconsistent`, `route_change_unbounded`.
     """
     opened = Calibrated.open(envelope)
     signed = opened.signed_by(evaluator(opened.hint))

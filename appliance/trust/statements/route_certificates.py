@@ -1,7 +1,6 @@
 """The certificates of routes that an appliance holds, and those that were suspended.
 
-Rules: a suspended certificate never counts again, nor what was carried over from it; rows are only
-added.
+Rules: a suspended certificate never counts again, nor what was carried over from it.
 """
 
 import hashlib
@@ -57,13 +56,7 @@ _SUSPENSIONS: Final = sa.table(
 
 
 class RouteCertificates(CertificateStore[RouteCertificate]):
-    """The certificates of one data directory.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-        held: ids of certificates, and digests of routes, that count for nothing until a person
-            decides.
-    """
+    """The certificates of one data directory."""
 
     def __init__(
         self,
@@ -78,7 +71,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         self._engine = engine
 
     def add(self, envelope: bytes, policy: TrustPolicy) -> RouteCertificate:
-        """Verify a certificate and keep it; a kept one stays. Raises as `route.verify`."""
+        """Verify a certificate and keep it; a kept one stays."""
         found = route.verify(envelope, policy)
         self._added(found.id, found.wanted.route_digest, envelope)
         return found
@@ -93,8 +86,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
     ) -> tuple[bytes, RouteCertificate, bytes]:
         """The newest certificate, if it would count but for its engine, and what must be repeated.
 
-        Raises:
-            PolicyRefused: as `valid`; `route_no_replay` without answers, or a named engine.
+        `route_no_replay` without answers, or a named engine.
         """
         found = self._newest(route_digest, policy)
         self._check_suspended(found)
@@ -141,13 +133,11 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
     def valid(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
     ) -> RouteCertificate:
-        """The newest certificate, if it lets the first stage answer now.
+        """The newest certificate, if it lets the first stage answer now (`route_not_certified`,
+        `route_suspended`).
 
         Only the newest counts: a later calibration that certified nothing replaces an earlier one
         that did.
-
-        Raises:
-            PolicyRefused: `route_not_certified`, `route_suspended`, as `route.check_use`.
         """
         newest = self._newest(route_digest, policy)
         self.check(newest, route_digest, terms, policy)

@@ -81,7 +81,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Refuse a nonsensical statement. Raises what `malformed` makes."""
+        """Refuse a nonsensical statement."""
 
     def subjects(self) -> tuple[NamedDigest, ...]:
         return tuple(named(getattr(self, n), getattr(self, d)) for n, d in self.SUBJECTS)
@@ -97,7 +97,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, subjects: tuple[NamedDigest, ...], predicate: dict[str, JsonValue]) -> Self:
-        """A statement from its parts. Raises what `malformed` makes."""
+        """A statement from its parts."""
         given: dict[str, JsonValue] = {}
         if cls.APART:
             for (name, digest), each in zip(cls.SUBJECTS, subjects, strict=False):
@@ -121,7 +121,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def converted(cls, value: object, kind: type[T]) -> T:
-        """A part of a statement as its type. Raises what `malformed` makes."""
+        """A part of a statement as its type."""
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
@@ -133,7 +133,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def read(cls, payload: bytes) -> Self:
-        """Read a statement whose signature something else checks. Raises what `malformed` makes."""
+        """Read a statement whose signature something else checks."""
         value = strict_json.parse(payload, cls.malformed, limit=cls.LIMIT)
         document = cls.converted(value, _Body)
         if document.kind != cls.KIND:
@@ -145,11 +145,7 @@ class Statement(Struct, frozen=True, forbid_unknown_fields=True):
         return said
 
     def sign(self, key: ecdsa.SigningKey | bytes) -> bytes:
-        """Sign it as a DSSE envelope; a key is opened, or an unencrypted PEM.
-
-        Raises:
-            Refused: from `malformed`; `signature_key_unsupported`.
-        """
+        """Sign it as a DSSE envelope; a key is opened, or an unencrypted PEM."""
         payload = self.payload()
         self.read(payload)
         private = ecdsa.load_private(key) if isinstance(key, bytes) else key
@@ -240,6 +236,6 @@ class Opened(Generic[S]):
         return hashlib.sha256(self.outer.payload).hexdigest()
 
     def signed_by(self, key: PolicyKey) -> Signed[S]:
-        """The statement, if this key signed it. Raises what `Statement.unsigned` makes."""
+        """The statement, if this key signed it."""
         dsse.signers(self.outer, {self.hint: key.public}, self.said.unsigned)
         return Signed(self.said, self.id, self.hint, self.envelope)

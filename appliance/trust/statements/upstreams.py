@@ -1,7 +1,4 @@
-"""Records of upstreams, and the approvals of their hosts, in `appliance.db`.
-
-Rules: approvals are kept as signed and verified again under the policy of the day.
-"""
+"""Records of upstreams, and the approvals of their hosts, in `appliance.db`."""
 
 from typing import Final
 
@@ -47,26 +44,19 @@ _APPROVALS: Final = sa.table("upstream_approvals", *map(sa.column, ("digest", "k
 
 
 class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
-    """The two tables.
-
-    Args:
-        database: an engine whose migrations include `TABLES`.
-        held: names of upstreams, and digests of records, that count for nothing until a person
-            decides.
-    """
+    """The two tables."""
 
     def __init__(self, database: Engine, held: Held = frozenset) -> None:
         super().__init__(database, _APPROVALS, "digest", ("key",), ApprovalStatement.verify, held)
 
     def fingerprint(self, name: str) -> bytes | None:
-        """Learnt fingerprint of an upstream, if any."""
         asked = sa.select(_FINGERPRINTS.c.fingerprint).where(_FINGERPRINTS.c.name == name)
         with self._database.begin() as connection:
             row = connection.execute(asked).first()
         return None if row is None else bytes(row[0])
 
     def learn(self, name: str, fingerprint: bytes) -> None:
-        """Keep a learnt fingerprint in place of an earlier one."""
+        """Replace an earlier fingerprint."""
         with self._database.begin() as connection:
             connection.execute(sa.delete(_FINGERPRINTS).where(_FINGERPRINTS.c.name == name))
             row = {"name": name, "fingerprint": fingerprint}
@@ -101,7 +91,7 @@ class UpstreamRecords(StatementStore[Signed[ApprovalStatement]]):
     def acceptable(
         self, record: UpstreamRecord, envelope: bytes, policy: TrustPolicy
     ) -> ValidApproval:
-        """Check that one more approval counts; nothing is kept. Raises as `approvals.accept`."""
+        """Check that one more approval counts; nothing is kept."""
         earlier = self.envelopes(record.digest)
         return approvals.accept(envelope, earlier, policy, UpstreamSubject.of(record))
 

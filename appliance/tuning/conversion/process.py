@@ -64,7 +64,7 @@ def convert(source: Path, target: Path) -> Converted:
     Raises:
         TuningRefused: `convert_source`, `convert_architecture`, `convert_tokenizer`,
             `convert_tensors`, `convert_failed`.
-        ApplianceError: `data_exists`; as `sealed.open_regular` and the vetting of an import.
+        ApplianceError: `data_exists`; as the vetting of an import.
     """
     if target.exists() or target.is_symlink():
         raise UsageError("data_exists", f"{visible(str(target), limit=200)} is there already.")

@@ -158,7 +158,6 @@ def _merges(model: Members, ids: dict[str, int]) -> list[str]:
 
 
 def _special(given: Members, config: Members, ids: dict[str, int]) -> dict[str, int]:
-    """Ids of tokens with a meaning: by their text, else as in config.json."""
     found = {}
     for name in _IDS:
         named = given.get(f"{name}_token")

@@ -1,8 +1,4 @@
-"""Three functions with gradients of their own, so that little but the products costs time.
-
-Rules: a test checks both gradients against differences; cheap recomputation from the input replaces
-storage.
-"""
+"""Three functions with gradients of their own, so that little but the products costs time."""
 
 from typing import Any
 

@@ -4,7 +4,6 @@ Rules:
 - The state after a step follows from the order only, so that a cut run resumes to the weights that
   it would have had.
 - The matrices of the best evaluation on dev are kept, and scored as they are exported, in 16 bits.
-- A loss or a gradient that is no finite number ends it.
 
 Source: AdamW (Loshchilov and Hutter, 2019), without decay.
 """
