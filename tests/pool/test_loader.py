@@ -93,11 +93,12 @@ async def test_a_model_that_the_engine_cannot_load_stays_approved(services: Serv
 
 async def test_loading_serving_unloading(smol: Services) -> None:
     services, lifecycle = smol, smol.lifecycle
+    before = len(steps(smol, ID))
     assert (await services.pool.load(ACTOR, ID)).state == "serving"
     assert [r.state for r in lifecycle.records()] == ["serving"]
     assert await code_of(lambda: services.pool.load(ACTOR, ID)) == "wrong_state"
     assert (await services.pool.unload(ACTOR, ID)).state == "approved"
-    assert [s for s in steps(smol, ID) if s[0] != "approval"][3:] == [
+    assert steps(smol, ID)[before:] == [
         ("state", "approved", "staged"),
         ("state", "staged", "serving"),
         ("load_refused", "approved", "approved"),
