@@ -69,7 +69,7 @@ from tui.widgets.part import OLD, Part
 PERIOD, BASIC_PERIOD = 1.0, 5.0
 _LONGEST_UNPAINTED = 2.0
 _WRITE_SECONDS = 30.0
-_TRAIL = 20
+_TRAIL = 30
 """Places that escape goes back through."""
 _ROWS = 200
 """Rows of the list in front that the palette finds."""

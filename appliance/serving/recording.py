@@ -17,9 +17,6 @@ class Recording:
 
     Args:
         heard: the words of each entry about the site.
-
-    Attributes:
-        acknowledged: waits until an entry's answer may leave; None: it may once it is durable.
     """
 
     def __init__(
@@ -27,7 +24,11 @@ class Recording:
     ) -> None:
         self._audit, self._heard = audit, heard
         self.metrics = metrics
-        self.acknowledged: Callable[[int], Awaitable[None]] | None = None
+        self._mirrored: Callable[[int], Awaitable[None]] | None = None
+
+    def hold_for(self, mirrored: Callable[[int], Awaitable[None]]) -> None:
+        """Let an answer leave only once this has returned for its entry."""
+        self._mirrored = mirrored
 
     def check(self) -> None:
         self._audit.check()
@@ -48,5 +49,5 @@ class Recording:
 
     async def acknowledge(self, receipt: Receipt) -> None:
         """Wait until the answer of a durable entry may leave (`mirror_unavailable`)."""
-        if self.acknowledged is not None:
-            await self.acknowledged(receipt.seq)
+        if self._mirrored is not None:
+            await self._mirrored(receipt.seq)

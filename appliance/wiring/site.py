@@ -108,7 +108,7 @@ class SiteRoom:
         self.mirroring: Mirroring | None = None
         if held.config.audit.receipt == "mirrored":
             self.mirroring = self._mirroring(log, addresses)
-            serving.shared.recording.acknowledged = self.mirroring.acknowledged
+            serving.shared.recording.hold_for(self.mirroring.acknowledged)
             held.closing.callback(self.mirroring.stop)
         with contextlib.suppress(PolicyRefused):  # a site may have no policy yet
             standing.take(policy().site, hint)

@@ -203,7 +203,7 @@ async def test_a_stale_member_says_so_and_by_policy_refuses_approvals_looks_and_
 
 
 def test_one_appliance_alone_is_never_stale(services: Services) -> None:
-    assert services.site is None and services.inference._shared.recording.acknowledged is None
+    assert services.site is None and services.inference._shared.recording._mirrored is None
     assert services.inference._shared.recording._heard() == {}
     services.check_heard()
     assert gathered(services).site_stale == ""

@@ -115,7 +115,7 @@ async def test_an_answer_without_its_mirror_does_not_end_and_has_one_outcome(
         raise Unavailable("mirror_unavailable", "Nobody has it.")
 
     use = inference(services, Scripted())
-    use._shared.recording.acknowledged = silent
+    use._shared.recording.hold_for(silent)
     generation = await use.begin(caller(), asked())
     pieces = []
     with pytest.raises(Unavailable) as caught:

@@ -774,6 +774,7 @@ def scenes() -> list[Scene]:
         Scene("upstreams", "hosts of upstreams", _keys("h", "down", until="0.118")),
         Scene("upstreams-ask", "draining a host", _keys("h", "a", "d")),
         Scene("site", "the other appliances", _keys("n", "down", "down", until="were seen")),
+        Scene("site-copy", "copying of an appliance", _keys("n", "down", "y")),
         Scene("routes", "routes", _routes),
         Scene("routes-deferring", "a route that defers", _deferring),
         Scene("tuning", "a model learns", _tunings),

@@ -79,7 +79,7 @@ def test_an_app_that_floods_is_named(services: Services) -> None:
     assert found["app_floods"].subject == "planner"
 
 
-@pytest.mark.parametrize(("renewable", "words"), [(True, "ends in"), (False, "every client")])
+@pytest.mark.parametrize(("renewable", "words"), [(True, "expires in"), (False, "every client")])
 def test_a_certificate_near_its_end(
     lab: LabData, monkeypatch: pytest.MonkeyPatch, renewable: bool, words: str
 ) -> None:
