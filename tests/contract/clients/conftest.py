@@ -55,7 +55,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     files = {item.path for item in session.items}
     if out is None or len(files) != 1:
         return
-    imported = re.findall(r"^(?:from|import) (\w+)", files.pop().read_text("utf-8"), re.MULTILINE)
+    file = files.pop()
+    imported = re.findall(r"^(?:from|import) (\w+)", file.read_text("utf-8"), re.MULTILINE)
+    imported.append(file.stem.removeprefix("test_"))  # one that is run as a command
     owners = metadata.packages_distributions()
     foreign = set(imported) - set(sys.stdlib_module_names) - _BESIDE
     names = {owners[name][0] for name in foreign if name in owners}

@@ -40,8 +40,8 @@ def called(method: str, path: str, **sent: Any) -> dict[str, Any]:
     return found
 
 
-def kept_response() -> str:
-    body = {"model": MODEL, "input": "Hello", "max_output_tokens": 1}
+def kept_response(**more: Any) -> str:
+    body = {"model": MODEL, "input": "Hello", "max_output_tokens": 1, **more}
     return str(called("POST", "/responses", json=body)["id"]).removeprefix("resp_")
 
 
@@ -99,11 +99,16 @@ def before_call(_context: Any, case: Any, _arguments: Any) -> None:
             case.path_parameters |= dict(zip(("name", "item_id"), kept_item(), strict=True))
         elif "/conversations/" in path:
             case.path_parameters["name"] = kept_conversation()
+        elif path.endswith("/cancel") and "name" in (case.path_parameters or {}):
+            case.path_parameters["name"] = kept_response(background=True, max_output_tokens=200)
         else:
             for name in MADE.keys() & (case.path_parameters or {}).keys():
                 case.path_parameters[name] = MADE[name]()
         if isinstance(case.body, dict) and isinstance(case.body.get("input_file_id"), str):
             case.body["input_file_id"] = kept_file()
+        if path == "/mcp" and isinstance(case.body, dict):
+            case.body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
+            case.headers = {}
         if path == "/v1/labels/{queue}" and isinstance(case.body, dict):
             to_label = called("GET", f"/labels/{LABELS}")
             case.body["item"] = to_label["item"] or "none is left"
