@@ -15,7 +15,7 @@ COLUMNS: Final = (
     listed(PEER_TABLE, "STATE", 9),
     listed(PEER_TABLE, "HEARD", 11, drop=1),
     listed(PEER_TABLE, "BEHIND", 8, drop=2),
-    listed(PEER_TABLE, "SEEN AT", 19, drop=3),
+    listed(PEER_TABLE, "SEEN AT", 20, drop=3),
     listed(PEER_TABLE, "PROBLEM", 0, name="WHY", least=12),
 )
 _ROOM: Final = 12
