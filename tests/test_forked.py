@@ -87,10 +87,10 @@ def test_others_see_what_they_see_of_an_executed_one(tmp_path: Path) -> None:
     given = {"cwd": tmp_path, "start_new_session": True, "umask": 0o31}
     with reader(**given) as forked:
         with executed(), reader(**given) as real:
-            end = time.monotonic() + 60
-            while seen(forked) != seen(real) and time.monotonic() < end:
-                pass  # each begins
-            assert seen(forked) == seen(real)
+            end, pair = time.monotonic() + 60, (seen(forked), seen(real))
+            while pair[0] != pair[1] and time.monotonic() < end:  # each begins
+                pair = seen(forked), seen(real)
+            assert pair[0] == pair[1]
         assert seen(forked)["parent"] == os.getpid()
         forked.send_signal(signal.SIGTERM)
         assert forked.wait() == -signal.SIGTERM
