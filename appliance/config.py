@@ -46,26 +46,24 @@ def _secret(doc: str, default: str = "") -> Any:
     return _key(default, f"{doc}, mode 0600.", secret=True)
 
 
+_CA: Final = "CA certificates for the other side's, PEM; no other is accepted."
+_CERTIFICATE: Final = "Client certificate, PEM."
+
+
 @dataclass(frozen=True)
 class ServerConfig:
     """`[server]`: the LAN listener."""
 
-    host: str = _key("127.0.0.1", "Address to listen on. Anything but loopback needs TLS.")
+    host: str = _key("127.0.0.1", "Address; anything but loopback needs TLS.")
     port: int = _key(8080, "TCP port.", low=0, high=65_535)
     docs: bool = _key(True, "Serve /docs and /openapi.json.")
-    mcp: bool = _key(
-        False, "Serve the Model Context Protocol at /mcp: tools for the keys of the API."
-    )
-    people: bool = _key(
-        False, "Serve /people: a page on which people ask, label, and answer queued items."
-    )
+    mcp: bool = _key(False, "Serve the Model Context Protocol at /mcp.")
+    people: bool = _key(False, "Serve /people, where people ask, label and answer queued items.")
     max_body_bytes: int = _key(4 << 20, "Largest request body.", low=1024, high=1 << 30)
     max_connections: int = _key(1024, "Most open connections.", low=1, high=100_000)
-    max_connections_per_source: int = _key(
-        256, "Most open connections from one address.", low=1, high=100_000
-    )
+    max_connections_per_source: int = _key(256, "The same from one address.", low=1, high=100_000)
     max_head_bytes: int = _key(32 << 10, "Longest head of a request.", low=1024, high=1 << 20)
-    head_seconds: int = _key(15, "Time for the head of a request.", low=1, high=3600)
+    head_seconds: int = _key(15, "Time for a request's head.", low=1, high=3600)
     body_seconds: int = _key(120, "Time for its body.", low=1, high=3600)
     stall_seconds: int = _key(
         30, "How long a client may leave its answer unread.", low=1, high=3600
@@ -75,32 +73,30 @@ class ServerConfig:
     )
     cors_origins: tuple[str, ...] = _key(
         (),
-        "Origins of pages that may read answers in a browser, such as https://intranet.example. A "
-        "page still needs a key.",
+        "Origins whose pages may read answers, such as https://intranet.example; a page still "
+        "needs a key.",
         each=r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?",
     )
-    log: str = _key("text", "How log lines are written.", choices=("text", "json"))
+    log: str = _key("text", "Form of log lines.", choices=("text", "json"))
     log_file_mib: int = _key(
         16,
-        "Size of DATA/logs/server.jsonl and of the file before it; 0 keeps none. An alarm tells "
-        "when both together hold less than a week.",
+        "Size of DATA/logs/server.jsonl and of its predecessor; 0 keeps none. Less than a week in "
+        "both raises an alarm.",
         low=0,
         high=1024,
     )
-    drain_seconds: int = _key(
-        30, "How long running answers may continue after SIGTERM.", low=0, high=3600
-    )
+    drain_seconds: int = _key(30, "Time for running answers after SIGTERM.", low=0, high=3600)
 
 
 @dataclass(frozen=True)
 class TlsConfig:
-    """`[tls]`: TLS on the LAN listener. Paths are taken from the data directory."""
+    """`[tls]`: TLS on the LAN listener."""
 
     enabled: bool = _key(False, "Speak TLS 1.2 or newer; SIGHUP reads the certificate again.")
     certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
     key: str = _secret("Its private key, PEM", "tls/server.key")
     client_ca: str = _key(
-        "", "CA of client certificates, PEM. One named by `key new --certificate` replaces the key."
+        "", "CA of client certificates; one named by `key new --certificate` replaces the key."
     )
 
 
@@ -108,18 +104,18 @@ class TlsConfig:
 class MetricsConfig:
     """`[metrics]`: a port for Prometheus, with the certificate of `[tls]`.
 
-    Who reads shows a token or a certificate. Paths are taken from the data directory.
+    Who reads shows a token or a certificate.
     """
 
     port: int = _key(
         0,
-        "TCP port, always with TLS; the installed service may use 9464. 0 listens on none.",
+        "TCP port, always with TLS; the installed service may use 9464. 0: none.",
         low=0,
         high=65_535,
     )
-    host: str = _key("127.0.0.1", "Address to listen on.")
+    host: str = _key("127.0.0.1", "Address.")
     token: str = _secret("A file with the bearer token that opens it")
-    client_ca: str = _key("", "CA of client certificates that open it, PEM.")
+    client_ca: str = _key("", "CA of client certificates that open it.")
 
 
 @dataclass(frozen=True)
@@ -127,12 +123,12 @@ class EngineConfig:
     """`[engine]`: what all workers share."""
 
     memory_mib: int = _key(
-        0, "Memory budget of all workers; 0 means 80 % of the host's memory.", low=0, high=1 << 24
+        0, "Memory of all workers; 0 means 80 % of the host's.", low=0, high=1 << 24
     )
     threads: int = _key(
         0,
-        "Most compute threads of a worker; 0 means one per core, less one if there are more than "
-        "two. While something else uses the cores, a worker computes with fewer.",
+        "Most compute threads of a worker; 0 means one per core, less one if more than two. While "
+        "the cores are busy, it uses fewer.",
         low=0,
         high=1024,
     )
@@ -141,39 +137,34 @@ class EngineConfig:
     )
     load_wait_seconds: int = _key(
         60,
-        "How long a request waits until its model is loaded, and for memory; then it is refused "
-        "with a time to retry. The load continues.",
+        "How long a request waits for memory and its model's load, which continues after the "
+        "refusal.",
         low=0,
         high=3600,
     )
     max_queued_per_key: int = _key(128, "The same for one API key.", low=1, high=100_000)
-    max_prepare_bytes: int = _key(
-        1 << 20, "Largest prompt text that is tokenised, in bytes.", low=1024, high=1 << 30
-    )
+    max_prepare_bytes: int = _key(1 << 20, "Largest prompt text.", low=1024, high=1 << 30)
 
 
 @dataclass(frozen=True)
 class BatchesConfig:
     """`[batches]`: files and batches of apps, in DATA/files.db."""
 
-    max_file_mib: int = _key(100, "Largest file that an app may send.", low=1, high=4096)
+    max_file_mib: int = _key(100, "Largest file.", low=1, high=4096)
     max_mib_per_key: int = _key(
-        1024, "Room for all files of one API key, files written by batches included.",
+        1024, "Room for a key's files, those of batches included.",
         low=1, high=1 << 20,
     )  # fmt: skip
     max_lines: int = _key(50_000, "Most lines of a file.", low=1, high=1_000_000)
-    days: int = _key(30, "How long files are kept if the app names no time.", low=1, high=365)
+    days: int = _key(30, "How long files are kept unless the app says.", low=1, high=365)
     after_seconds: int = _key(
         600,
         "How long batches yield to other requests of their engine; then they get `percent` of its "
-        "steps until no other request is left. A batch without an answer after twice as long is "
-        "an alarm.",
+        "steps until none is left. No answer after twice as long raises an alarm.",
         low=1,
         high=86_400,
     )
-    percent: int = _key(
-        5, "Share of the engine's steps for batches that have yielded too long.", low=1, high=50
-    )
+    percent: int = _key(5, "Share of steps for batches that yielded too long.", low=1, high=50)
 
 
 @dataclass(frozen=True)
@@ -200,7 +191,7 @@ class TuningConfig:
 
     directory: str = _key(
         "",
-        "Where the tuning set is installed; by default `tuning` in the environment of the release.",
+        "Place of the tuning set; by default `tuning` in the release's environment.",
     )
     threads: int = _key(
         0,
@@ -216,15 +207,14 @@ class DriftConfig:
 
     check_hours: int = _key(
         24,
-        "How often the requests of approved tasks are checked; 0 means never.",
+        "How often approved tasks are checked; 0: never.",
         low=0,
         high=24 * 7,
     )
     suspend: bool = _key(
         False,
-        "Suspend a task whose requests have drifted, and the certificates of routes that begin "
-        "with it unless `on_drift` of the route is `warn`. False, or in the first 13 months of a "
-        "reference: only an alarm.",
+        "Suspend a task that drifted, and certificates of routes that begin with it unless their "
+        "`on_drift` is `warn`. Else, and in a reference's first 13 months, only an alarm.",
     )
 
 
@@ -234,14 +224,14 @@ class TrustConfig:
 
     recheck_minutes: int = _key(
         1440,
-        "How often approved models are re-hashed and re-checked against the policy; 0 means never.",
+        "How often approved models are re-hashed and re-checked against the policy; 0: never.",
         low=0,
         high=1 << 20,
     )
     unencrypted: str = _key(
         "warn",
-        "Warn of a person's private key in a file without a passphrase, or refuse it. New sites "
-        "refuse; a lab accepts its own keys.",
+        "Warn of a person's private key without a passphrase, or refuse it. New sites refuse; a "
+        "lab accepts its own.",
         choices=("warn", "refuse"),
     )
 
@@ -252,14 +242,14 @@ class WatchConfig:
 
     backup_days: int = _key(
         7,
-        "Days after which the newest backup is too old; 0 means never. A lab raises the alarm"
-        " only after its first backup.",
+        "Days after which the newest backup is too old; 0: never. A lab's alarm waits for its "
+        "first backup.",
         low=0,
         high=365,
     )
     witness_days: int = _key(
         7,
-        "Days without a new cosignature after which a witness counts as silent; 0 means never.",
+        "Days without a cosignature after which a witness is silent; 0: never.",
         low=0,
         high=365,
     )
@@ -276,23 +266,21 @@ class AuditConfig:
     )
     stream: str = _key(
         "live",
-        "When the pieces of a streamed answer are sent: live, as they are made (a crash in between "
-        "leaves the outcome `unknown`), or buffered, all after the outcome is durable.",
+        "When a stream's pieces are sent: live, as made (a crash leaves the outcome `unknown`), "
+        "or buffered, after the outcome is durable.",
         choices=("live", "buffered"),
     )
     receipt: str = _key(
         "logged",
-        "When an answer ends: logged, once its entry is durable here, or mirrored, once another "
-        "appliance of the site has the entry too.",
+        "When an answer ends: logged, its entry durable here, or mirrored, on another appliance, "
+        "too.",
         choices=("logged", "mirrored"),
     )
-    mirror_ms: int = _key(
-        2_000, "Milliseconds that an answer waits for a mirror.", low=10, high=60_000
-    )
+    mirror_ms: int = _key(2_000, "How long an answer waits for a mirror.", low=10, high=60_000)
     unmirrored: str = _key(
         "refuse",
-        "An answer that no mirror confirms in time: refuse ends it with 503 `mirror_unavailable`; "
-        "tell sends it, and its receipt says `mirrored: no`.",
+        "An answer that no mirror confirms in time: refuse (503 `mirror_unavailable`), or tell: "
+        "its receipt says `mirrored: no`.",
         choices=("refuse", "tell"),
     )
     reserve_mib: int = _key(
@@ -300,35 +288,33 @@ class AuditConfig:
     )
     ballast_mib: int = _key(
         64,
-        "Disk space that the log reserves in a file, to record the ends of running requests when "
-        "other programs have filled the disk.",
+        "Disk space reserved to record the ends of running requests when other programs fill the "
+        "disk.",
         low=0,
         high=1 << 20,
     )
     keep_days: int = _key(
         365,
-        "Days before which people may not prune entries of the log; nothing prunes by itself.",
+        "Days before people may prune entries; nothing prunes by itself.",
         low=184,
         high=36_500,
     )
     replay_nightly: int = _key(
         20,
-        "Answers of loaded models that are replayed daily at 3:00 UTC; 0 means none.",
+        "Answers of loaded models that are replayed daily at 3:00 UTC; 0: none.",
         low=0,
         high=10_000,
     )
     epoch_seconds: int = _key(
-        600, "How long a signing key lives while entries are written.", low=1, high=86_400
+        600, "A signing key's life while entries are written.", low=1, high=86_400
     )
-    epoch_rows: int = _key(
-        10_000, "How many entries a signing key may cover.", low=10, high=1_000_000
-    )
+    epoch_rows: int = _key(10_000, "Entries that a signing key may cover.", low=10, high=1_000_000)
     epoch_idle_seconds: int = _key(
-        3600, "How long a signing key lives while no entries are written.", low=1, high=604_800
+        3600, "A signing key's life while none are written.", low=1, high=604_800
     )
     enterprise_number: int = _key(
         32_473,
-        "Private enterprise number (IANA) of the site, for syslog; 32473 is for examples.",
+        "IANA private enterprise number, for syslog; 32473 is for examples.",
         low=1,
         high=(1 << 31) - 1,
     )
@@ -340,25 +326,22 @@ SPANS: Final = "spans"
 
 @dataclass(frozen=True)
 class ForwardConfig:
-    """`[forward."NAME"]`: a receiver of the audit log, live. Texts never leave.
-
-    Paths are taken from the data directory.
-    """
+    """`[forward."NAME"]`: a receiver of the audit log, live. Texts never leave."""
 
     to: str = _key("", "tls://HOST:PORT for syslog, https://HOST:PORT/v1/logs for OTLP.")
     format: str = _key(
         "ocsf",
-        "The body: ocsf (JSON), cef, or plain (structured data only); or spans: traces of answers,"
-        " not entries, for https://HOST:PORT/v1/traces.",
+        "The body: ocsf (JSON), cef, or plain (structured data only); or spans: traces of "
+        "answers, for https://HOST:PORT/v1/traces.",
         choices=("ocsf", "cef", "plain", SPANS),
     )
-    ca: str = _key("", "CA certificates for the receiver's, PEM; no other is accepted.")
-    certificate: str = _key("", "Client certificate for the receiver, PEM.")
+    ca: str = _key("", _CA)
+    certificate: str = _key("", _CERTIFICATE)
     key: str = _secret("Its private key, PEM")
     overlap_seconds: int = _key(
         60,
-        "After a lost connection entries of this time are sent again: a syslog receiver that"
-        " crashes loses entries that it had not written. OTLP needs none.",
+        "After a lost connection, entries of this time are sent again: a crashed syslog receiver "
+        "loses unwritten ones. OTLP needs none.",
         low=0,
         high=86_400,
     )
@@ -372,10 +355,7 @@ class ForwardConfig:
 
 @dataclass(frozen=True)
 class NotifyConfig:
-    """`[notify."NAME"]`: messages to people when an incident begins or ends.
-
-    Paths are taken from the data directory.
-    """
+    """`[notify."NAME"]`: messages to people when an incident begins or ends."""
 
     to: str = _key("", "https://HOST/PATH for a webhook; smtp://HOST:25 or smtps:// for a relay.")
     level: str = _key("warning", "Lowest level that is sent.", choices=("warning", "critical"))
@@ -387,24 +367,24 @@ class NotifyConfig:
     )
     mail_from: str = _key("", "Sender of mail.")
     mail_to: tuple[str, ...] = _key((), "Recipients of mail.")
-    ca: str = _key("", "CA certificates for the other side's, PEM; no other is accepted.")
-    certificate: str = _key("", "Client certificate, PEM.")
+    ca: str = _key("", _CA)
+    certificate: str = _key("", _CERTIFICATE)
     key: str = _secret("Its private key, PEM")
-    token: str = _secret("A file with the bearer token of the webhook")
+    token: str = _secret("A file with the webhook's bearer token")
 
 
 @dataclass(frozen=True)
 class PeerConfig:
     """`[peers."NAME"]`: another appliance of the site; each cosigns the log of the other.
 
-    `appliance site key` there prints both keys. Paths are taken from the data directory.
+    `appliance site key` there prints both keys.
     """
 
     url: str = _key("", "https://HOST:PORT of its API; http:// on loopback.")
     log_key: str = _key("", "The first verifier key of its log, a line.")
     witness_key: str = _key("", "The verifier key of its witness, a line.")
-    ca: str = _key("", "CA certificates for its own, PEM; no other is accepted.")
-    certificate: str = _key("", "Client certificate, PEM.")
+    ca: str = _key("", _CA)
+    certificate: str = _key("", _CERTIFICATE)
     key: str = _secret("Its private key, PEM")
 
 
@@ -424,25 +404,25 @@ class ModelConfig:
     slots: int = _key(8, "Requests that run at once.", low=1, high=256)
     reproducible: bool = _key(
         False,
-        "Separate KV streams, slower: the same request gives the same text under any load, even "
-        "where a receipt does not say `replayable: yes`.",
+        "Separate KV streams, slower: a request gives the same text under any load, even without "
+        "`replayable: yes`.",
     )
     hold: str = _key(
         "memory",
-        "Where the verified bytes are held: memory (sealed), or disk (weaker, for models too large "
-        "for memory: a file that the service cannot write, hashed before and after loading).",
+        "Place of the verified bytes: memory (sealed), or disk (weaker, for models too large: a "
+        "file that the service cannot write, hashed before and after loading).",
         choices=("memory", "disk"),
     )
     device: str = _key(
         "auto",
-        "What it computes on: cuda (GPUs or a refusal), cpu, or auto (GPUs if they work, else the "
-        "processor, with a warning in `status` if an NVIDIA driver is loaded).",
+        "cuda (GPUs or a refusal), cpu, or auto (GPUs if they work, else the processor; with an "
+        "NVIDIA driver `status` warns).",
         choices=("auto", "cpu", "cuda"),
     )
     n_gpu_layers: int = _key(
         0,
-        "Layers on GPUs, output included, or a refusal if they do not fit; 0 means as many as fit "
-        "by the estimate in `status`.",
+        "Layers on GPUs, output included; refused if they do not fit. 0: as many as fit, as "
+        "`status` estimates.",
         low=0,
         high=10_000,
     )
@@ -456,8 +436,8 @@ class ModelConfig:
     )
     keep_alive: int = _key(
         -1,
-        "Seconds without a request after which it is unloaded; 0 at once, -1 never. Another model "
-        "that needs the memory may have it unloaded earlier.",
+        "Seconds without a request before it is unloaded; 0 at once, -1 never; earlier if another "
+        "model needs the memory.",
         low=-1,
         high=1 << 31,
     )
@@ -469,22 +449,22 @@ class ModelConfig:
     )
     target_gap_ms: int = _key(
         40,
-        "Planned length of a step while answers run, in milliseconds, or one and a half times "
-        "as long as their own tokens take; prompts get the rest.",
+        "Planned step while answers run, or one and a half times as long as their tokens take; "
+        "prompts get the rest.",
         low=1,
         high=60_000,
     )
     kept_prefixes: int = _key(
         32,
-        "Most runs of tokens that the KV cache keeps for later requests of the same app; fewer "
-        "while none is reused; 0 keeps none.",
+        "Most runs of tokens that the KV cache keeps for an app's later requests; fewer while "
+        "none is reused.",
         low=0,
         high=255,
     )
     prefixes: tuple[str, ...] = _key(
         (),
-        "System prompts, or beginnings of plain prompts, computed once for all apps. An app that "
-        "knows the whole text can find out by timing that it is registered.",
+        "System prompts, or beginnings of plain prompts, computed once for all apps. By timing, "
+        "an app that knows one can find out.",
     )
 
 
@@ -501,8 +481,8 @@ class RolesConfig:
     admin: tuple[str, ...] = _key((), "May do everything.")
     directory: str = _key(
         "",
-        "A name of `[ldap]`: only users whom this directory knows have a role; the roles above may"
-        " name `people:NAME` of `[groups]`.",
+        "A name of `[ldap]`: only its users have a role, and roles may name `people:NAME` of "
+        "`[groups]`.",
     )
 
 
@@ -512,8 +492,8 @@ class PeopleConfig:
 
     record: str = _key(
         "pseudonym",
-        "The name in the log: pseudonym (one a person; an admin can read the name, which is"
-        " recorded, and can erase it) or name (for ever).",
+        "In the log: pseudonym (an admin can read the name, on record, or erase it) or name (for "
+        "ever).",
         choices=("pseudonym", "name"),
     )
     required: tuple[str, ...] = _key(
@@ -522,48 +502,39 @@ class PeopleConfig:
     )
     rpm: int = _key(
         0,
-        "Requests a minute of each verified person, by all keys; 0 sets no limit.",
+        "A person's requests a minute, by all keys; 0: no limit.",
         low=0,
         high=10**6,
     )
     tpm: int = _key(
         0,
-        "Tokens a minute of each verified person, by all keys; 0 sets no limit.",
+        "A person's tokens a minute, by all keys; 0: no limit.",
         low=0,
         high=10**9,
     )
     page_key: str = _key(
         "",
-        "Name of the API key, made with `--person`, for people who sign in to /people at a login"
-        " service.",
+        "Name of the API key, made with `--person`, for people who sign in to /people.",
     )
 
 
 @dataclass(frozen=True)
 class OidcConfig:
-    """`[oidc."NAME"]`: a login service whose tokens apps pass on as `X-End-User-Token`.
-
-    Paths are taken from the data directory.
-    """
+    """`[oidc."NAME"]`: a login service whose tokens apps pass on as `X-End-User-Token`."""
 
     issuer: str = _key("", "The `iss` of its tokens.")
     audience: str = _key("", "What their `aud` must name.")
     keys: str = _key("", "Its key set (JWKS): a file, or https://HOST/PATH on the LAN.")
-    ca: str = _key("", "CA certificates for its own, PEM; no other is accepted.")
+    ca: str = _key("", _CA)
     authorize: str = _key(
         "",
-        "The address at which people sign in to /people, a public client named as `audience`:"
-        " https://HOST/PATH.",
+        "Where people sign in to /people, a public client named `audience`: https://HOST/PATH.",
     )
-    token: str = _key(
-        "", "The address on the LAN that exchanges a code for a token: https://HOST/PATH."
-    )
+    token: str = _key("", "Where a code becomes a token, on the LAN: https://HOST/PATH.")
     algorithms: tuple[str, ...] = _key(("ES256", "RS256"), "Accepted signatures.")
     subject: str = _key("sub", "The claim that names the person; it must be stable.")
     groups: str = _key("groups", "The claim that lists the person's groups.")
-    longest_minutes: int = _key(
-        10, "Longest life of a token; longer ones are refused.", low=1, high=1440
-    )
+    longest_minutes: int = _key(10, "Longest life of a token.", low=1, high=1440)
     refresh_seconds: int = _key(
         60, "How soon a key that left the set is refused.", low=10, high=86_400
     )
@@ -578,19 +549,16 @@ class OidcConfig:
 
 @dataclass(frozen=True)
 class LdapConfig:
-    """`[ldap."NAME"]`: a directory in which each person is looked up once a minute.
-
-    Paths are taken from the data directory.
-    """
+    """`[ldap."NAME"]`: a directory in which each person is looked up once a minute."""
 
     kind: str = _key(
         "ad",
-        "Active Directory (ad), or another server such as OpenLDAP (openldap): it decides how"
-        " nested groups and closed accounts are found.",
+        "Active Directory (ad), or another such as OpenLDAP (openldap): decides how nested groups "
+        "and closed accounts are found.",
         choices=("ad", "openldap"),
     )
     urls: tuple[str, ...] = _key((), "Its hosts, ldaps://HOST[:PORT]; the next if one is away.")
-    ca: str = _key("", "CA certificates for those of the hosts, PEM; no other is accepted.")
+    ca: str = _key("", _CA)
     bind: str = _key("", "The distinguished name of the appliance's account, which may only read.")
     password: str = _secret("A file with its password")
     base: str = _key("", "The distinguished name below which people are.")
@@ -606,7 +574,7 @@ class LdapConfig:
 class PersonCertificatesConfig:
     """`[certificates."NAME"]`: client certificates of people, next to the app's API key.
 
-    They need `tls.enabled`. Paths are taken from the data directory.
+    They need `tls.enabled`.
     """
 
     ca: str = _key("", "The CAs that issue them directly, PEM.")
@@ -662,8 +630,7 @@ _RECEIVER: Final = re.compile(
 class UpstreamConfig:
     """`[upstreams."NAME"]`: an engine on other hosts, used under NAME like a model.
 
-    Nothing is sent to a host before two people approved it: docs/scaling-guide.md. Paths are taken
-    from the data directory.
+    Nothing is sent to a host before two people approved it: docs/scaling-guide.md.
     """
 
     kind: str = _key(
@@ -682,14 +649,13 @@ class UpstreamConfig:
         "Its use: generate text, embed, or rerank.",
         choices=("generate", "embed", "rerank"),
     )
-    ca: str = _key("", "CA certificates for those of the hosts, PEM; no other is accepted.")
-    certificate: str = _key("", "Client certificate for the hosts, PEM.")
+    ca: str = _key("", _CA)
+    certificate: str = _key("", _CERTIFICATE)
     key: str = _secret("Its private key, PEM")
     api_key: str = _secret("A file with the API key that the hosts ask for")
     genesis: tuple[str, ...] = _key(
         (),
-        "For appliances as hosts: the first key of each one's log (its audit/genesis.pub), with"
-        " which receipts are checked.",
+        "For appliances: the first key of each one's log (audit/genesis.pub), to check receipts.",
     )
     keeps_content: bool = _key(
         True, "The hosts may keep prompts or answers, so keys whose texts are not kept are refused."
@@ -710,8 +676,8 @@ class UpstreamConfig:
     probe_seconds: int = _key(30, "Time between two probes of a host.", low=1, high=3600)
     quiet_seconds: int = _key(
         300,
-        "Time within which a host that differed under load is probed alone: new requests to it"
-        " wait for that probe, up to `idle_seconds`.",
+        "Time within which a host that differed under load is probed alone; new requests wait for "
+        "it, up to `idle_seconds`.",
         low=1,
         high=86_400,
     )

@@ -17,6 +17,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ _MESSAGES_BEGIN = "<!-- messages: made by docs/generate.py from installer/host/p
 _MESSAGES_END = "<!-- end of messages -->\n"
 _PACKAGES_BEGIN = "<!-- packages: made by docs/generate.py from the docstrings -->\n"
 _PACKAGES_END = "<!-- end of packages -->\n"
+_KEY_HEAD = ("| key | default | range | |", "|---|---|---|---|")
 _NOTE = "<!-- Made by docs/generate.py; change the source, not this file. -->"
 
 
@@ -88,20 +90,21 @@ def errors_document() -> str:
         "",
         "A code never changes its meaning. Over HTTP every error is",
         '`{"error": {"message", "type", "param", "code"}}`; commands with `--json` print `code`,',
-        "`message` and `hint`.",
+        "`message` and `hint`. *Malformed*: damaged, or written by another program. An *invalid*",
+        "signature: the content was changed, or another key signed it.",
         "",
         "## Answers of the LAN API",
         "",
-        "| HTTP | code | what it means | what to do | Retry-After |",
+        "| HTTP | code | meaning | what to do | Retry-After, s |",
         "|---|---|---|---|---|",
     ]
     for code in sorted(STATUS_BY_CODE, key=lambda c: (STATUS_BY_CODE[c], c)):
         meaning, hint = CODES[code]
-        after = f"{RETRY_AFTER[code]} s" if code in RETRY_AFTER else ""
+        after = str(RETRY_AFTER.get(code, ""))
         cells = [str(STATUS_BY_CODE[code]), f"`{code}`", meaning, hint, after]
         lines.append(_row(cells))
     lines += ["", "## Commands and the admin socket", ""]
-    lines += ["| code | what it means | what to do |", "|---|---|---|"]
+    lines += ["| code | meaning | what to do |", "|---|---|---|"]
     for code, (meaning, hint) in sorted(CODES.items()):
         if code not in STATUS_BY_CODE:
             lines.append(_row([f"`{code}`", meaning, hint]))
@@ -115,20 +118,32 @@ def config_document() -> str:
         "",
         _NOTE,
         "",
-        "One file in the data directory. An unknown key is refused and the nearest known one is",
-        "named. From the environment only `APPLIANCE_DATA` is read: the data directory, when",
-        "`--data` does not name it.",
+        "One file in the data directory, from which relative paths are taken. An unknown key is",
+        "refused and the nearest known one is named. From the environment only `APPLIANCE_DATA` is",
+        "read: the data directory, when `--data` does not name it.",
+        "",
+        "## Keys of several tables",
+        "",
+        *_KEY_HEAD,
     ]
+    count = Counter(_key_row(item) for table in _sections() for item in dataclasses.fields(table))
+    shared = {row for row, times in count.items() if times > 3}
+    lines += sorted(shared)
     for section in _sections():
         title, _, rest = (inspect.getdoc(section) or "").partition("\n")
         lines += ["", f"## {title.rstrip('.')}", ""]
         if rest.strip():
             lines += [rest.strip(), ""]
-        lines += ["| key | default | range | meaning |", "|---|---|---|---|"]
-        for item in dataclasses.fields(section):
-            cells = [f"`{item.name}`", f"`{_toml(item.default)}`", _range(item.metadata)]
-            lines.append(_row([*cells, item.metadata["doc"]]))
+        rows = {item.name: _key_row(item) for item in dataclasses.fields(section)}
+        if common := [f"`{name}`" for name, row in rows.items() if row in shared]:
+            lines += [f"And {', '.join(common)}: [above](#keys-of-several-tables).", ""]
+        lines += [*_KEY_HEAD, *(row for row in rows.values() if row not in shared)]
     return "\n".join(lines) + "\n"
+
+
+def _key_row(item: dataclasses.Field[Any]) -> str:
+    cells = [f"`{item.name}`", f"`{_toml(item.default)}`", _range(item.metadata)]
+    return _row([*cells, item.metadata["doc"]])
 
 
 def api_document() -> str:
@@ -295,7 +310,7 @@ def _toml(value: Any) -> str:
 def _range(rule: Any) -> str:
     if rule["choices"]:
         return ", ".join(f"`{choice}`" for choice in rule["choices"])
-    return "" if rule["low"] is None else f"{rule['low']} to {rule['high']}"
+    return "" if rule["low"] is None else f"{rule['low']}…{rule['high']}"
 
 
 def _row(cells: list[str]) -> str:

@@ -19,11 +19,12 @@ _HEAD = """\
 
 <!-- Made by docs/generate_keys.py; change the source, not this file. -->
 
-A letter means the same on every screen. Nothing that changes anything is a letter of its own: press
-`a`, then the action's letter. It asks once, and names the request and the record in the audit log;
-`y` or `enter` says yes, `esc` no. What is not possible says why. In brackets: the role that it
-takes. `?` shows the keys of the place in front.
+A letter means the same on every screen. No single letter changes anything: press `a`, then the
+action's letter. It asks once, and names the request and the record in the audit log; `y` or `enter`
+says yes, `esc` no. An action that is not possible says why. `?` shows the keys of the place in
+front.
 """
+_ACTIONS = "After `a`. In brackets: the role that the action takes."
 
 
 def keys_document() -> str:
@@ -35,18 +36,19 @@ def keys_document() -> str:
     )
     said = _HEAD + _section("Everywhere", [*everywhere, undo])
     for level in Level:
-        places = [(one.key, f"{one.title}: {one.finds}") for one in PLACES if one.level is level]
-        said += _section(f"Places: {level}", places)
+        keys = [(one.key, f"{one.title}: {one.finds}") for one in PLACES if one.level is level]
+        said += _section(f"Places: {level}", keys)
     pages = {page.TITLE: page for page in PAGES}
-    for page in (pages[one.title] for one in PLACES):
-        if page.ACTS:
-            said += _section(f"Actions: {page.TITLE}", map(_act, page.ACTS))
-    said += _section("Actions: one audit entry", map(_act, EntryScreen.ACTS))
-    return said + _section("Actions: a receipt", map(_act, ReceiptScreen.ACTS))
+    places = [(one.title, pages[one.title].ACTS) for one in PLACES]
+    places += [("An audit entry", EntryScreen.ACTS), ("A receipt", ReceiptScreen.ACTS)]
+    rows = [f"| {title} | {', '.join(map(_act, acts))} |" for title, acts in places if acts]
+    return said + "\n".join(
+        ["", "## Actions", "", _ACTIONS, "", "| place | |", "|---|---|", *rows, ""]
+    )
 
 
-def _act(act: Act) -> tuple[str, str]:
-    return f"a {act.key}", act.words + ("" if act.role is None else f" [{act.role}]")
+def _act(act: Act) -> str:
+    return f"`{act.key}` {act.words}" + ("" if act.role is None else f" [{act.role}]")
 
 
 def _verb(verb: Verb) -> str:
@@ -55,7 +57,7 @@ def _verb(verb: Verb) -> str:
 
 def _section(title: str, told: Iterable[tuple[str, str]]) -> str:
     rows = [f"| `{key}` | {words} |" for key, words in told]
-    return "\n".join(["", f"## {title}", "", "| key | what it does |", "|---|---|", *rows, ""])
+    return "\n".join(["", f"## {title}", "", "| key | |", "|---|---|", *rows, ""])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ one is in one of the tables here, by its page and its beginning.
 """
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.conftest import CHECKOUT
 
@@ -50,6 +52,15 @@ def block(page: str, begins: str) -> str:
     path = CHECKOUT / ("" if page.isupper() else "docs") / f"{page}.md"
     (found,) = (one.code for one in blocks_of(path) if one.code.startswith(begins))
     return found
+
+
+def typed(
+    page: str, begins: str, names: Mapping[str, str] = MappingProxyType({})
+) -> list[list[str]]:
+    """The commands of a block, each as the words after its program; `names` are the reader's."""
+    code = re.sub(r"\\\n\s*", " ", block(page, begins))
+    lines = (shlex.split(line, comments=True)[1:] for line in code.splitlines())
+    return [[names.get(word, word) for word in words] for words in lines]
 
 
 WALKED: tuple[tuple[str, str], ...] = (
@@ -105,30 +116,30 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("scaling-guide", "appliance upstream learn"): "tests/cli/test_upstream.py",
     ("gpu", "make wheel-cuda13"): "tests/installer/test_built_plugin.py",
     ("gpu", "pip download"): "tests/installer/test_built_plugin.py",
+    ("README", "make demo"): "tests/examples/test_demo.py",
+    ("datasets", "appliance label new"): "tests/cli/test_label.py",
+    ("method-guide", "appliance label next"): "tests/cli/test_label.py",
+    ("gate", "appliance dataset seal plant"): "tests/cli/test_gate.py",
+    ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
+        "tests/auditor/test_verify_receipt.py"
+    ),
+    ("tuning-guide", "appliance tune plan"): "tests/cli/test_tune_runs.py",
+    ("tuning-guide", "appliance tune report"): "tests/cli/test_tune_runs.py",
+    ("tuning-guide", "appliance bundle tuning"): "tests/installer/bundle/test_tuning_bundle.py",
 }  # fmt: skip
 """Run by another test, in its own words."""
 
 NOT_RUN: dict[tuple[str, str], str] = {
-    ("README", "make demo"): "it sets up the checkout and runs this suite",
     ("CONTRIBUTING", "make setup"): "it sets up the checkout and runs this suite",
     ("admin-guide", "systemd-creds"): "it needs systemd, and changes the host",
-    ("datasets", "appliance label new"): "two people, each under their own user of the host",
-    ("method-guide", "appliance label next"): "two people, each under their own user of the host",
-    ("gate", "appliance dataset seal plant"): "two people, each under their own user of the host",
     ("install-guide", "appliance status"): "KEY and MODEL are the reader's own",
     ("operator-guide", "appliance tui"): "screens and `--watch` stay open",
     ("collections", "appliance eval run"): "minutes: a model answers every question",
-    ("auditor-guide", "python3 verify_receipt.py receipt.json genesis.pub --cited"): (
-        "a model must cite first: tests/auditor/test_verify_receipt.py"
-    ),
-    ("scaling-guide", "python -m vllm"): "vLLM is no part of the product",
-    ("tuning-guide", "appliance tune plan"): "it needs the tuning set: `make test-tune`",
-    ("tuning-guide", "make lock-torch"): "it needs torch's wheels",
-    ("tuning-guide", "appliance bundle tuning"): "it needs torch's wheels",
-    ("tuning-guide", "appliance tune teach"): "it needs a second model",
     ("tuning-guide", "appliance artifact import"): "it needs a tuning: `make test-tune`",
-    ("tuning-guide", "appliance tune report"): "it needs a tuning: `make test-tune`",
     ("tuning-guide", "appliance quantize"): "it needs a model in F16",
     ("tuning-guide", "appliance model convert"): "it needs a directory of safetensors",
+    ("scaling-guide", "python -m vllm"): "vLLM is no part of the product",
+    ("tuning-guide", "make lock-torch"): "it needs torch's wheels",
+    ("tuning-guide", "appliance tune teach"): "it needs a second model",
 }
-"""Run by none, and why."""
+"""Run by none, and why; test_guides.py parses their commands."""

@@ -94,7 +94,10 @@ def test_each_kind_of_key_is_replaced_by_a_command_that_a_test_tries() -> None:
         for words in re.findall("`([^`]*)`", command):
             named = words.split(" --")[0].removesuffix(" host").removesuffix(" kek")
             named = named.removesuffix(" evidence")
-            assert words.startswith("witness.py") or f"## `appliance {named}`" in commands, words
+            assert (
+                words.startswith("witness.py")
+                or f"## `{named.removeprefix('appliance ')}`" in commands
+            ), words
         if where := REPLACED[kind]:
             file, name = where.split("::")
             assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), where

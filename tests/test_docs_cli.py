@@ -27,9 +27,14 @@ def test_the_document_is_current() -> None:
 
 
 def test_every_command_and_option_is_in_it() -> None:
-    document = maker()()
-    for name, command in commands():
-        section = document.split(f"## `appliance {name}`\n")[1].split("\n## ")[0]
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                assert any(f"{mark}{opt}" in section for opt in parameter.opts for mark in "`[")
+    head, *sections = maker()().split("\n## ")
+    assert len(sections) == len([*commands()])
+    for (name, command), section in zip(commands(), sections, strict=True):
+        assert f"{section} ".startswith(f"`{name}`"), section
+        options = [each for each in command.params if isinstance(each, click.Option)]
+        for parameter in options:
+            common = {"--json", "--directory"} & {*parameter.opts}
+            said = head if common else section
+            assert any(f"{mark}{opt}" in said for opt in parameter.opts for mark in "`["), name
+        if "--json" not in {opt for each in options for opt in each.opts}:
+            assert name.rpartition(" ")[2] in head.partition("Commands without it:")[2]

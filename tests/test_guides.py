@@ -11,6 +11,8 @@ import click
 import pytest
 
 from appliance.cli.main import cli
+from appliance.errors import CODES
+from appliance.incidents.rules import RULES
 from installer.bundle.default_model import default_model
 from installer.host import answers
 from installer.host.cli import parser
@@ -106,6 +108,15 @@ def test_each_command_of_a_page_is_one(page: Path) -> None:
                 raise AssertionError(f"{page.name}: {' '.join(words)}: {error.message}") from error
     for span in SPAN.findall(text):
         for words in () if NO_COMMANDS.search(span) else commands(span.replace("\n", " ")):
+            check(words, whole=False)
+
+
+def test_each_command_of_a_hint_is_one() -> None:
+    hints = [hint for _, hint in CODES.values()] + [rule.next for rule in RULES]
+    spans = [span for hint in hints for span in SPAN.findall(hint)]
+    assert len(spans) > 100
+    for span in spans:
+        for words in commands(span):
             check(words, whole=False)
 
 

@@ -53,7 +53,7 @@ class Offline(AdminClient):
     ) -> R:
         """Raises Refused (`server_required`) where no command reads it."""
         if not issubclass(at.reply, BaseModel) or at not in (*_COMMANDS, REQUESTS):
-            raise Refused("server_required", "No server runs, and the files do not say it.")
+            raise Refused("server_required", "No server runs, and only one knows this.")
         if at == REQUESTS:  # none runs without a server
             return at.reply.model_validate({"requests": []})
         words = [word.format_map({"count": _JOBS, **names}) for word in _COMMANDS[at].split()]

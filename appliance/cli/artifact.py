@@ -290,7 +290,7 @@ def suspend(output: Output, client: AdminClient, model_id: str, reason: str) -> 
 @click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
 @connected()
 def retire(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
-    """Take an artifact out of use for good.
+    """Retire an artifact for good.
 
     Its files stay as evidence.
     """

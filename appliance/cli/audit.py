@@ -196,9 +196,8 @@ def replay(
 ) -> None:
     """Compute recorded answers again.
 
-    Each is proved by the log first. Then its model gives the answer once more, behind all apps:
-    same, differs at a token, or cannot, because. Exit 0 only if none differs, and each SEQ is the
-    same.
+    The log proves each first; then its model answers again, behind all apps: same, differs at a
+    token, or cannot. Exit 0 only if none differs and each SEQ is the same.
     """
     from appliance.api.admin.times import microseconds  # a server needs none of it here
 
@@ -367,8 +366,8 @@ def witness(output: Output, client: AdminClient, file: Path, witness_key: Path) 
 def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> None:
     """Erase a request's texts everywhere.
 
-    The log still verifies. ID may be that of an item of a dataset. Backups and signed datasets that
-    still hold the texts are named.
+    The log still verifies. ID may be a dataset item's. Backups and signed datasets that still hold
+    the texts are named.
     """
     done = client.call(wire.ERASE, wire.Erasure.of(request_id=request_id, reason=reason))
     entries = ", ".join(map(str, done.entry.body["entries"])) or "none"
@@ -460,7 +459,7 @@ def _rows(found: EntryList) -> list[str]:
     return (
         table(("SEQ", "TIME", "KIND", "WHAT"), rows)
         if rows
-        else ["No entries match. Ask for fewer conditions."]
+        else ["No entries match. Remove a condition."]
     )
 
 

@@ -44,12 +44,13 @@ from appliance.workers.gpu_devices import driver_missing
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _UNSEEN: Final = (
     "engines",
-    "hosts of upstreams",
-    "evaluations and monitors",
-    "whether appliance.db and the log agree",
-    "whether the log can be written",
+    "upstream hosts",
+    "evaluations",
+    "monitors",
+    "agreement of appliance.db and log",
+    "writing the log",
     "refused requests",
-    "when the disk will be full",
+    "growth on the disk",
 )
 """Facts that only a running server has."""
 
@@ -246,7 +247,7 @@ def _lines(
         yield f"server    {'listens on' if served else 'will listen on'} {safe(url)}"
     yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
     if library:
-        yield f"          backend {safe(str(library.path.with_name(library.label)))}"
+        yield f"backend   {safe(str(library.path.with_name(library.label)))}"
     yield f"memory    {size(facts.memory_available)} free of {size(facts.memory)}"
     yield f"disk      {size(facts.disk_free)} free of {size(facts.disk_total)}"
     yield f"kernel    {safe(facts.kernel)}"
@@ -254,7 +255,7 @@ def _lines(
     yield f"landlock  {f'ABI {facts.landlock_abi}' if facts.landlock_abi else 'no'}"
     yield from (f"gpu       {safe(line)}" for line in gpu.lines())
     if not served:
-        yield f"unseen    without a server: {', '.join(_UNSEEN)}"
+        yield f"unseen    needs a running server: {', '.join(_UNSEEN)}"
     if not problems:
         yield f"{state('ok')}: no problem found"
     for problem in problems:

@@ -100,8 +100,8 @@ def restart(output: Output, client: AdminClient, task: str, reason: str) -> None
 def rehearse(output: Output, path: Path, split: str, against: str | None) -> None:
     """Say which changes would be found.
 
-    Weeks are made of the items of a dataset's directory; three weeks then have twice the share of
-    one answer, or come from another open split. It needs no server.
+    Weeks are drawn from a dataset's directory; three then have twice the share of one answer, or
+    come from another open split.
     """
     splits = datasets.read(path).splits
     other = splits.get(against, ()) if against else ()

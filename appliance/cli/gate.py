@@ -364,8 +364,8 @@ def outcomes(
 ) -> None:
     """Write outcomes for an auditor.
 
-    Of a gate or a calibration; that they are read is recorded. Outcomes that leave end the looks
-    that the split has left; the command says so first.
+    Of a gate or calibration; the reading is recorded. Exporting ends the split's remaining looks;
+    the command says so first.
     """
     found = client.call(wire.OUTCOMES, job_id=job_id, item=item, end_looks=end_looks)
     if found.proof is not None:

@@ -37,8 +37,8 @@ def protect() -> None:
 def on(output: Output, data: Path, passphrase_file: Path | None) -> None:
     """Encrypt the key files.
 
-    Secrets that the configuration names are among them. A start of the server takes the passphrase
-    from then on. After a crash, or for a new secret, the same again.
+    Secrets of the configuration, too. The server's start then takes the passphrase. Run it again
+    after a crash or for a new secret.
     """
     with importing():
         from appliance.wiring import protection
@@ -76,11 +76,11 @@ def change(output: Output, data: Path, passphrase_file: Path | None) -> None:
 @passphrase_option
 @prints
 def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) -> None:
-    """Put a new key in the place of the old one.
+    """Replace a key with a new one.
 
-    The host key encrypts the key files. The kek encrypts the texts, all of them again; after a
-    crash, the same. The next evidence key waits until the trust policy lists it as evaluator. Other
-    keys: `tls renew`; those of the log change by themselves.
+    The host key encrypts the key files. The kek encrypts all texts again; run it again after a
+    crash. The next evidence key waits until the trust policy lists it as evaluator. Other keys:
+    `tls renew`; the log's change by themselves.
     """
     with importing():
         from appliance.wiring import protection

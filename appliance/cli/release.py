@@ -342,8 +342,8 @@ def release(
 ) -> None:
     """Sign, import, gate and promote a task.
 
-    It signs, imports, gates, approves and promotes as far as those who sign may go, and says who is
-    next. Called again, it continues. Exit 0 only if apps are answered.
+    It goes as far as the signers may, and says who is next. Called again, it continues. Exit 0 only
+    if apps are answered.
     """
     output = ctx.ensure_object(Output)
     if len(who) != len(keys):

@@ -211,8 +211,8 @@ def calibrate(
 def what_if(output: Output, client: AdminClient, name: str) -> None:
     """Show error and coverage by threshold.
 
-    Of the first stage, on open items. The figures are those of the newest calibration. The
-    certificate was decided on sealed groups; a threshold that looks good here promises nothing.
+    Of the first stage, on open items, by the newest calibration. Sealed groups decided the
+    certificate; a threshold that looks good here promises nothing.
     """
     job, result = _newest(client, name)
     names = ("threshold", "coverage", "error", "low", "high")

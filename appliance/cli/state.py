@@ -30,8 +30,8 @@ def show(output: Output, client: AdminClient) -> None:
 def settle(output: Output, client: AdminClient, reason: str) -> None:
     """Make the database obey the log.
 
-    Where they differ the stricter holds; the appliance serves again. Keys without an entry end,
-    artifacts are suspended, what was withdrawn is withdrawn again. The log names each.
+    The stricter holds; the appliance serves again. Keys without an entry end, artifacts are
+    suspended, withdrawals are repeated. The log names each.
     """
     found = client.call(STATE_SETTLE, Settle(reason=reason))
     output.data(found, _lines(found))

@@ -61,9 +61,8 @@ def issue(
 ) -> None:
     """Make a local CA and a certificate.
 
-    For these DNS names and addresses. The CA is limited to them. Its key is kept with a passphrase,
-    for `appliance tls renew`. Give ca.pem to the clients; a running server takes the new
-    certificate by itself.
+    The CA is limited to these DNS names and addresses; its key, under a passphrase, serves
+    `appliance tls renew`. Give clients ca.pem; a running server takes the certificate by itself.
     """
     load_config(data)
     unlock(data)
@@ -93,9 +92,8 @@ def renew(
 ) -> None:
     """Renew the server's certificate.
 
-    Clients notice nothing. A running server takes it within ten seconds. With --new-ca the change
-    comes in 30 days, or when the old certificate expires: give clients.pem to every client before,
-    once.
+    Clients notice nothing; a running server takes it within ten seconds. With --new-ca it changes
+    in 30 days, or when the old certificate expires: give every client clients.pem before, once.
     """
     config = load_config(data)
     unlock(data)

@@ -86,7 +86,7 @@ def _newest(client: AdminClient) -> int:
     for listed in client.call(JOBS, count=1_000).jobs:
         if (listed.kind, listed.state) == (KIND, "done") and not _plan(listed):
             return listed.id
-    raise Refused("report_missing", "No tuning has come to an adapter.")
+    raise Refused("report_missing", "No tuning has made an adapter yet.")
 
 
 def _plan(job: Job) -> bool:
@@ -106,7 +106,7 @@ def _compared(found: TuningsCompared) -> Iterator[str]:
     for each in found.paired:
         yield from _paired(each)
     if not found.differing:
-        yield "nothing that was chosen differs"
+        yield "all settings are the same"
         return
     yield ""
     ids = [str(t.id) for t in found.tunings]

@@ -49,8 +49,8 @@ def usage(
 ) -> None:
     """Show usage by app, person, task or model.
 
-    SECONDS is the time of the answers without their wait for a turn: what a task costs whose
-    answers have no tokens. A cost centre is that of a person's group in appliance.toml.
+    SECONDS is the answers' time without waiting: the cost of tasks whose answers have no tokens. A
+    cost centre is of a person's group in appliance.toml.
     """
     found = client.call(USAGE, by=by, per=per, since=since, until=until)
     if found.left:

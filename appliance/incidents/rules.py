@@ -359,7 +359,7 @@ _FREE: Final = "Free or add disk space; `du -xh --max-depth=1 DATA` shows what u
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("host_unsuitable", "critical", "The host lacks what confinement needs", "10 s",
-         "Run `appliance doctor`, and give the host what it names.",
+         "Give the host what the message names: docs/admin-guide.md.",
          lambda facts: (Told("", text) for text in facts.host)),
     Rule("log_unwritable", "critical", "The audit log cannot be written; no request is answered",
          "10 s", "Free disk space; answers then resume. `appliance doctor` says more.",

@@ -37,7 +37,7 @@ from appliance.trust.statements.route import (
 from appliance.types import Json, silent
 
 TakeAway: TypeAlias = Callable[[str, str, str], None]
-"""Takes a certificate out of use, recorded first: certificate, route, reason."""
+"""Suspends a certificate, recorded first: certificate, route, reason."""
 
 
 class CarriedRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class RouteCarry(CarryOver[CarriedRoute]):
     """The job of a carry-over.
 
     Args:
-        take_away: takes a certificate out of use.
+        take_away: suspends a certificate.
     """
 
     name: ClassVar[str] = "route-carry"

@@ -110,8 +110,8 @@ class RouteDefinition(Struct, frozen=True, forbid_unknown_fields=True):
             `task_deferred`) or `queue` (422 `task_queued` with an id, from the stage of kind
             `queue`).
         on_drift: what an alarm of drift on the first stage's task does to the certificate:
-            `suspend` takes it out of use where `[drift] suspend` of the configuration is set,
-            `warn` leaves it.
+            `suspend` suspends it where `[drift] suspend` of the configuration is set, `warn`
+            leaves it.
         weight: of what the certified error is a share.
         group_from: source of a request's group, as the dataset names it: `key`, the name of the
             app's key; `person`, the user that the request names; or a field of the input. "": none,

@@ -152,7 +152,7 @@ class Monitors:
         share: drawn part of the accepted answers, 0 to 1.
         days: until a label is overdue.
         grace_days: how long too many labels may be missing, by the trust policy.
-        alarm: takes a certificate out of use, if it is in use: certificate, route, reason.
+        alarm: suspends a certificate, unless it is suspended: certificate, route, reason.
         basis: the sealed answers that a certificate rests on; None where they are not here.
     """
 

@@ -25,7 +25,7 @@ def read(adapter: Path) -> TrainingRecord:
     try:
         return TrainingRecord.model_validate(json.loads((adapter / FILE).read_bytes()))
     except FileNotFoundError as error:
-        message = f"There is no {FILE}: the tuning has not come to an adapter."
+        message = f"There is no {FILE}: the tuning made no adapter."
         raise TuningRefused("report_missing", message) from error
     except ValueError as error:
         raise TuningRefused("report_missing", f"{FILE} cannot be read as a record.") from error

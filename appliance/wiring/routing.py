@@ -1,4 +1,4 @@
-"""Tasks by name and routes of them: what apps ask, and what takes a route out of use."""
+"""Tasks by name and routes of them: what apps ask, and what suspends a route."""
 
 import functools
 from dataclasses import replace
@@ -98,7 +98,7 @@ class RoutingRoom:
         )
 
     def take_away(self, certificate: str, route: str, reason: str) -> None:
-        """On the record; does nothing where it is already out of use."""
+        """On the record; does nothing where it is already suspended."""
         if self.certificates.suspended(certificate) is None:
             self._log.decided(
                 {
@@ -112,6 +112,6 @@ class RoutingRoom:
             self.routes.suspend(certificate, reason)
 
     def withdraw(self, task: str, reason: str) -> None:
-        """Take the certificates of routes that rest on a task out of use."""
+        """Suspend the certificates of routes that rest on a task."""
         for certificate, route in self.routes.ending_with_drift(task):
             self.take_away(certificate, route, reason)

@@ -45,7 +45,8 @@ def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:
     said = run("doctor").out
     assert f"host      {platform.node()}" in said
     assert "server    will listen on http://127.0.0.1:8181" in said
-    assert "engines" in document["unseen"] and "unseen    without a server: engines, hosts" in said
+    assert "engines" in document["unseen"]
+    assert "unseen    needs a running server: engines, upstream" in said
 
 
 def test_the_backend_of_the_processor_is_named_or_a_problem(
@@ -54,7 +55,7 @@ def test_the_backend_of_the_processor_is_named_or_a_problem(
     document, said = run("doctor", "--json").document, run("doctor").out
     library, kernels = document["processor_backend"], document["processor_kernels"]
     multiplies = f"kernels {kernels}" if kernels else "no kernels of ours"
-    assert Path(library).is_file() and f"backend {library}, {multiplies}" in said
+    assert Path(library).is_file() and f"backend   {library}, {multiplies}" in said
     monkeypatch.setattr(doctor, "library_directory", lambda: lab.data)
     done = run("doctor", "--json")
     assert (done.status, done.document["processor_backend"]) == (1, None)

@@ -10,6 +10,7 @@ import pysqlite3.dbapi2
 import pytest
 
 from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.deps import Person
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
 from appliance.cli import gate
@@ -28,6 +29,7 @@ from tests.cli.conftest import Done, run_command
 from tests.evals.gates import pairs
 from tests.evals.orders import FITTED, write_task
 from tests.evals.sealed import add_dataset, add_task, sealing_key, write_dataset
+from tests.guide_blocks import typed
 from tests.smol import APPROVERS, approve
 from tests.tasks.example import coefficients
 from tests.tui.scripted import evaluation
@@ -100,28 +102,34 @@ def test_a_gate_shows_its_terms_and_says_why_it_ended(
     assert command(lab, *asked[:-1], "much", "--key", lab.key("publisher")).status == 2
 
 
-def test_people_label_where_the_two_differ(lab: LabData, serving: Services, tmp_path: Path) -> None:
-    """Sealed without what an open split knows; the gate then waits for two people."""
-    path = write_dataset(tmp_path / "new", split="unlabelled")
+def test_people_label_where_the_two_differ(
+    lab: LabData, serving: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the guide has it: sealed without what an open split knows; the gate then waits for two
+    people.
+    """
+    monkeypatch.chdir(tmp_path)
+    names = {"NAME": "publisher", "FILE": str(lab.key("publisher"))}
+    seal, gate_, next_, resume = typed("gate", "appliance dataset seal plant", names)
+    path = write_dataset(tmp_path / "plant", split="unlabelled")
     lines = (path / "unlabelled.jsonl").read_text().splitlines()
     of_train = {**json.loads(lines[0]), "group": "train-g0"}
     (path / "unlabelled.jsonl").write_text("\n".join([json.dumps(of_train), *lines[1:]]) + "\n")
-    sealed = command(lab, "dataset", "seal", path, "--unlabelled")
+    sealed = command(lab, *seal)
     assert "unlabelled: 1 items have the group or the text of an open one" in sealed.out
     assert "sealed: unlabelled" in sealed.out and not (path / "unlabelled.jsonl").exists()
     text = FITTED.replace("margin = 0.05", "margin = 0.95")
-    task = write_task(tmp_path / "fitted", text, classifier_json=coefficients("electrical"))
+    task = write_task(tmp_path / "plant-2", text, classifier_json=coefficients("electrical"))
     for kind, directory_ in (("dataset", path), ("task", task)):
         command(lab, kind, "sign", directory_, "--key", lab.key("publisher"))
         command(lab, kind, "import", directory_, "--id", directory_.name)
-    approve(serving, "new", *APPROVERS)
-    asked = ("eval", "gate", "fitted", "--data", "new", "--as", "publisher", "--margin", "0.9")
-    given = (*asked, "--key", lab.key("publisher"), "--label-where-different")
-    raters = ("--rater", "anna", "--rater", "ben")
-    refused = command(lab, *given, *raters, "--floor", "0.5", "--json")
+    approve(serving, "plant", *APPROVERS)
+    given = (*gate_, "--margin", "0.9")
+    refused = command(lab, *given, "--floor", "0.5", "--json")
     assert refused.code == (1, "specification_invalid")
-    assert "two people" in command(lab, *given).err
-    done = command(lab, *given, *raters)
+    alone = [word for word in given if word not in ("--rater", "anna", "ben")]
+    assert "two people" in command(lab, *alone).err
+    done = command(lab, *given)
     assert done.status == 1 and "anna and ben label, blind, where the two differ" in done.err
     assert "paused The two sides differ on" in done.out
     queue = command(lab, "label", "list", "--json").document["queues"][0]
@@ -130,6 +138,17 @@ def test_people_label_where_the_two_differ(lab: LabData, serving: Services, tmp_
     assert f"when all are settled, appliance job resume {queue['job']}" in shown
     done = command(lab, "label", "finish", queue["name"], path, "--json")
     assert done.code == (1, "label_queue_sealed")
+    for rater in ("anna", "ben"):
+        monkeypatch.setattr(Person, "name", rater)
+        for _ in range(queue["items"]):
+            shown = command(lab, *next_[:-1], queue["name"], "--json").document
+            done = command(lab, "label", "set", queue["name"], shown["item"], shown["labels"][0])
+            assert done.status == 0, done.err
+    monkeypatch.undo()
+    assert command(lab, *resume[:-1], str(queue["job"])).status == 0
+    judged = command(lab, "job", "watch", str(queue["job"]))
+    assert judged.status == 0, judged.err
+    assert command(lab, "label", "list").out.startswith("No queues.")
 
 
 def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from appliance.datasets.directory import read, write
 from tests.cli.conftest import Run
 from tests.datasets.examples import dataset, orders
 from tests.evals.orders import write_task
+from tests.guide_blocks import typed
 
 RATERS = ("--rater", "anna", "--rater", "ben")
 
@@ -56,6 +57,32 @@ def test_from_zero_to_a_dataset(run: Run, source: Path, monkeypatch: pytest.Monk
     assert again.code == (1, "item_unknown")
     assert run("label", "remove", "orders").status == 0
     assert run("label", "show", "orders", "--json").code == (1, "label_queue_unknown")
+
+
+@pytest.mark.parametrize(
+    ("page", "begins", "name"),
+    [
+        ("datasets", "appliance label new plant", "plant"),
+        ("method-guide", "appliance label next new-orders", "new-orders"),
+    ],
+)
+def test_two_people_type_the_block_of_a_guide(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, begins: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_task(tmp_path / "excavator-task")
+    write(tmp_path / name, dataset([replace(item, expected=None) for item in orders(2)]))
+    *new, next_, put, finish = typed(page, begins)
+    made = run(*(new[0] if new else ("label", "new", name, *RATERS, "--task", "excavator-task")))
+    assert made.status == 0, made.err
+    for rater in ("anna", "ben"):
+        monkeypatch.setattr(Person, "name", rater)
+        for _ in range(2):
+            item = str(run(*next_, "--json").document["item"])
+            done = run(*(item if word in ("ITEM", "n1") else word for word in put))
+            assert done.status == 0, done.err
+    done = run(*finish)
+    assert done.status == 0 and "2 items labelled, 0 not settled" in done.out, done.err
 
 
 def test_the_labels_of_a_task_or_of_the_dataset(run: Run, source: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 import tui.program
 from tests.cli.conftest import run_command
+from tests.guide_blocks import typed
 
 
 def test_it_opens_the_screens_of_the_data_directory(
@@ -24,6 +25,22 @@ def test_it_opens_the_screens_of_the_data_directory(
     assert run_command("tui", "--data", tmp_path, *options).status == 0
     assert opened == [
         (tmp_path, False, False, (), "dark"), (tmp_path, True, True, (tmp_path,), "light"),
+    ]  # fmt: skip
+
+
+def test_it_takes_the_options_of_the_guide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[dict[str, object]] = []
+    monkeypatch.setattr(tui.program, "run", lambda _data, **options: opened.append(options))
+    lines = typed("operator-guide", "appliance tui --data")
+    for words in (words for words in lines if words[0] == "tui"):
+        assert run_command(*words, data=tmp_path).status == 0, words
+    changed = [
+        {name: value for name, value in options.items() if value not in (False, (), "dark")}
+        for options in opened
+    ]
+    assert changed == [
+        {}, {"readonly": True}, {"basic": True}, {"palette": "light"},
+        {"media": (Path("/srv/incoming"),)},
     ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from appliance.wire.admin.tunings import CompareTunings, Losses, LossRun
 from tests.api.admin.lab import LabData, start_job
 from tests.api.admin.test_tunings import Trained
 from tests.cli.conftest import Run
+from tests.evals.orders import write_data, write_task
+from tests.guide_blocks import typed
 from tests.tui.scripted import side_by_side
 from tests.tuning import example
 
@@ -92,6 +94,24 @@ def test_the_page_of_the_newest_or_of_a_named_one_is_written(
     assert run("tune", "report", "--out", page).status == 0 and "Tuning 3" in page.read_text()
     assert run("tune", "report", "2", "--out", page).status == 0 and "Tuning 2" in page.read_text()
     assert run("tune", "report", "9", "--out", page, "--json").code == (1, "unknown_job_id")
+
+
+def test_the_blocks_of_the_guide_on_tunings_that_are_done(
+    tuned: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_task(tmp_path / "TASK_DIR")
+    write_data(tmp_path / "DATASET_DIR")
+    for number in (2, 3):
+        adapter = tuned / str(number) / ADAPTER
+        adapter.mkdir(parents=True)
+        (adapter / record.FILE).write_bytes(record.document(example.kept()))
+    numbers = {"5": "2", "7": "3"}
+    plan, _, show = typed("tuning-guide", "appliance tune plan", numbers)
+    report, compare, against = typed("tuning-guide", "appliance tune report", numbers)
+    for words in (plan, show, report, compare, against):
+        assert run(*words).status == 0, words
+    assert "Not comparable" in (tmp_path / "report.html").read_text()
 
 
 def test_losses_of_one_that_has_no_result_are_shown(

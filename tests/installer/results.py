@@ -87,7 +87,7 @@ def _passed(found: list[str]) -> bool:
 
 
 def _names(fault: Fault) -> str:
-    return ", ".join(f"`{test.rpartition('/')[2].replace('.py::', ' ')}`" for test in fault.tests)
+    return ", ".join(f"`{test.rpartition('/')[2].replace('.py::', '::')}`" for test in fault.tests)
 
 
 def _life(outcomes: Outcomes) -> str:

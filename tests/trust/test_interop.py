@@ -125,15 +125,17 @@ def table(rows: dict[tuple[str, str, str], list[bool]], negatives: dict[str, str
         "non-ASCII names and names that the two orders sort differently. Each pair is signed on",
         "one side and verified on the other; the control is one flipped byte.",
         "",
-        "| curve | method | serialisation | ours, verified by theirs | theirs, verified by ours |"
+        "| curves | method | serialisation | ours, verified by theirs | theirs, verified by ours |"
         " flipped byte, theirs | flipped byte, ours |",
         "|---|---|---|---|---|---|---|",
     ]
     word = {True: "yes", False: "no"}
-    for what, found in rows.items():
-        ours, theirs, *flipped = found
+    curves: dict[tuple[str, ...], list[str]] = {}
+    for (curve, *way), (ours, theirs, *flipped) in rows.items():
         control = ["accepted" if ok else "refused" for ok in flipped]
-        lines.append("| " + " | ".join([*what, word[ours], word[theirs], *control]) + " |")
+        curves.setdefault((*way, word[ours], word[theirs], *control), []).append(curve)
+    for told, alike in curves.items():
+        lines.append("| " + " | ".join([", ".join(alike), *told]) + " |")
     lines += [
         "",
         "Sharded: `model-signing` 1.1.1 writes `shard_size` as a float and then cannot verify its",

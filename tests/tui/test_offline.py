@@ -102,7 +102,7 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
 async def test_a_list_that_is_empty_says_how_to_fill_it() -> None:
     async with terminal(Script()) as opened:  # positive control: here it is known
         await opened.press("5")
-        await opened.wait("Enter makes one")
+        await opened.wait("Press enter to make one")
 
 
 def greens(opened: Terminal) -> list[str]:
@@ -150,7 +150,7 @@ async def test_the_files_are_read_once_for_each_question_and_not_by_a_clock() ->
     async with terminal(Script(error=DOWN), commands=told, period=0.05) as opened:
         await opened.wait("read from the files")
         await opened.press("5")
-        await opened.wait("Enter makes one")
+        await opened.wait("Press enter to make one")
         before = list(told.ran)
         for _ in range(3):
             await asyncio.wait_for(opened.app.polled.get(), 30)

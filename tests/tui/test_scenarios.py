@@ -314,7 +314,7 @@ async def test_two_people_label_blind(site: Site, driver: str, size: tuple[int, 
                 await at.press("a", "d")
                 await expect(at, "anna: hose  ben: pump", "1 left")
                 await at.press("2", "enter")
-                await expect(at, "No difference is left.")
+                await expect(at, "No differences are left.")
     assert site.server.command("label", "show", name)["unsettled"] == 0
     site.server.command("label", "remove", name)
 

@@ -1,4 +1,4 @@
-"""A certificate is taken out of use once, on the record."""
+"""A certificate is suspended once, on the record."""
 
 import pytest
 

@@ -29,7 +29,7 @@ from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 PAGE = 100
-_EMPTY = "No entries match. Press / to ask for fewer conditions."
+_EMPTY = "No entries match. Press / to remove a condition."
 
 
 class AuditPage(ListPage[Entry]):

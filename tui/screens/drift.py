@@ -34,7 +34,7 @@ class DriftPage(DetailPage[wire.Drift]):
     )
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No task is watched. Look at one with `appliance drift check TASK`."
+        empty = "No drift checks. Run one with `appliance drift check TASK`."
         rows = Rows("drifts", view.COLUMNS, lambda d: d.document.task, view.row, empty)
         super().__init__(desk, rows, Part("drift", "DRIFT"))
 

@@ -42,7 +42,7 @@ class JobsPage(DetailPage[Job]):
     )
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No jobs. Imports, loads, verifications and exports are listed here."
+        empty = "No jobs. An import, load, evaluation or export starts one."
         rows = Rows("jobs", view.COLUMNS, lambda j: str(j.id), self._cells, empty)
         super().__init__(desk, rows, Part("job", "JOB"))
 

@@ -45,7 +45,7 @@ class KeysPage(ListPage[Key]):
                 view.COLUMNS,
                 lambda key: key.id,
                 self._cells,
-                "No keys. Enter makes one.",
+                "No keys. Press enter to make one.",
             ),
         )
         self._detail = Part("key", "KEY")

@@ -113,7 +113,7 @@ class LabellingScreen(ModalScreen[None]):
         if self._together and self._differences is not None:
             found = self._differences
             if not found.differences:
-                self._head.say(line("No difference is left."))
+                self._head.say(line("No differences are left."))
                 self._item.say(lines([]))
                 return
             pair = found.differences[0]

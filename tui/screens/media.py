@@ -55,7 +55,7 @@ class MediaPage(ListPage[view.Found]):
                 view.COLUMNS,
                 lambda item: item.path,
                 view.row,
-                "No artifacts. Plug in a stick, or enter names a directory.",
+                "No artifacts. Plug in a stick, or press enter to name a directory.",
             ),
         )
         self._steps, self._places = Part("steps"), Part("places")

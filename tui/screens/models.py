@@ -38,7 +38,7 @@ class ModelsPage(ArtifactsPage):
                 view.COLUMNS,
                 lambda model: model.id,
                 self._cells,
-                "No models. Enter imports one.",
+                "No models. Press enter to import one.",
             ),
         )
         self._detail = Part("model", "MODEL")

@@ -30,7 +30,7 @@ class PeoplePage(DetailPage[wire.Waiting]):
     ACTS: ClassVar[tuple[Act, ...]] = (Act("a", "answer", "Answer", wire.QUEUE_ANSWER.role),)
 
     def __init__(self, desk: Desk) -> None:
-        empty = 'Nothing waits. Routes with `on_defer = "queue"` put it here.'
+        empty = 'No requests wait. A route with `on_defer = "queue"` sends them here.'
         rows = Rows("waiting", view.COLUMNS, lambda one: one.id, self._cells, empty)
         super().__init__(desk, rows, Part("waits", "ASKED"))
 

@@ -14,7 +14,7 @@ from tui.view import requests as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
-_EMPTY: Final = "No requests. Apps send them with a key; enter makes one."
+_EMPTY: Final = "No requests. Apps need a key: press enter to make one."
 
 
 class RequestsPage(DetailPage[RunningRequest]):

@@ -172,7 +172,7 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
         said += [Content(""), *_paired(pair, width)]
     said.append(Content(""))
     if not found.differing:
-        return [*said, quiet("Nothing that was chosen differs.")]
+        return [*said, quiet("All settings are the same.")]
     each = max(8, (width - 22) // len(found.tunings) - 2)
     columns = (
         Column("DIFFERS", 0, least=12, most=20),

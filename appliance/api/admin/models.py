@@ -159,7 +159,7 @@ async def suspend_model(
 async def retire_model(
     person: PersonDep, services: ServicesDep, model_id: str, why: wire.Reason | None = None
 ) -> wire.Model:
-    """Take the model out of use for good."""
+    """Retire the model for good."""
     reason = why.reason if why else ""
     record = await services.pool.retire(person.actor, model_id, reason)
     return model_of(services, record)

@@ -1,7 +1,7 @@
 """Routes of routes: terms of a calibration, certificates, samples, labels.
 
-Rules: a calibration is a job; no route reads a sealed split; taking a certificate out of use is
-recorded first, and nothing brings it back.
+Rules: a calibration is a job; no route reads a sealed split; a certificate's suspension is
+recorded first and final.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ def one(services: ServicesDep, route: str) -> wire.Route:
 async def suspend(
     person: PersonDep, services: ServicesDep, route: str, wanted: wire.Suspend
 ) -> wire.Route:
-    """Take the newest certificate of a route out of use."""
+    """Suspend the newest certificate of a route."""
     record, policy = _record(services, route), services.policy()
     found = services.routes.certificates.of(record.digest or "", policy)
     if not found or not found[0].found.certified:

@@ -77,7 +77,7 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
         return found
 
     def suspend(self, certificate_id: str, reason: str) -> None:
-        """Take a certificate out of use for ever; the first reason stays."""
+        """Suspend a certificate for good; the first reason stays."""
         given = {"certificate": certificate_id, "reason": reason}
         self._keep(_SUSPENSIONS, {**given, "time_us": self.now_us()})
 

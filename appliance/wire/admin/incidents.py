@@ -54,7 +54,7 @@ INCIDENTS = viewers.get("/admin/incidents{?ended}", IncidentList)
 INCIDENT = viewers.get("/admin/incidents/{number}", Incident)
 INCIDENT_ACK = operators.post("/admin/incidents/{number}/ack", Acknowledge, Incident)
 INCIDENT_TABLE: Final[ListTable[Incident]] = ListTable(
-    "No incidents. `appliance incident list --all` has those that are over.",
+    "No incidents. See past ones with `appliance incident list --all`.",
     (
         ListColumn("ID", lambda one: one.id, ColumnKind.COUNT),
         ListColumn("STATE", state_of, ColumnKind.STATE),

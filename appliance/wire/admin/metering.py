@@ -46,7 +46,7 @@ class UsageReport(Reply):
 
 USAGE = viewers.get("/admin/usage{?by,per,since,until}", UsageReport, slow=True)
 USAGE_TABLE: Final[ListTable[UsageRow]] = ListTable(
-    "No requests in this time. `appliance key new NAME` makes the key that an app asks with.",
+    "No requests in this time. Make a key with `appliance key new NAME`.",
     (
         ListColumn("PERIOD", lambda one: one.period),
         ListColumn("NAME", lambda one: one.name or None),

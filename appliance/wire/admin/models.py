@@ -518,7 +518,7 @@ MODEL_TABLE: Final[ListTable[Model]] = ListTable(
     ),
 )
 REQUEST_TABLE: Final[ListTable[RunningRequest]] = ListTable(
-    "No requests. Apps send them with a key of `appliance key new NAME`.",
+    "No requests. Make a key for an app with `appliance key new NAME`.",
     (
         ListColumn("ID", lambda one: one.request_id),
         ListColumn("STATE", lambda one: "queued" if one.queued else "running", ColumnKind.STATE),

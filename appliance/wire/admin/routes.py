@@ -60,7 +60,7 @@ class CalibrationCertificate(Reply):
     """Findings of a calibration.
 
     Attributes:
-        suspended: why it is out of use, or "".
+        suspended: why it is suspended, or "".
         weight: of what its shares are: `groups`, which count alike, or `answers`.
         effective: groups of one size that weigh as the sealed ones do; None before 0.2.0.
         envelope: as it was signed; "" in a list of routes.
@@ -172,7 +172,7 @@ class RouteList(Reply):
 
 
 class Suspend(Request):
-    """Why a certificate is taken out of use."""
+    """Why a certificate is suspended."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 

@@ -73,7 +73,7 @@ async def test_differences_show_both_labels_and_are_settled_together() -> None:
         shown = await opened.wait("anna: engine  ben: hydraulics")
         assert "hose 1 leaks" in shown and "1 left" in shown
         await opened.press("1", "enter")
-        await opened.wait("No difference is left.")
+        await opened.wait("No differences are left.")
         assert script.calls == [given("w1", "hydraulics", together=True)]
 
 

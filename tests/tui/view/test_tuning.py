@@ -98,7 +98,7 @@ def test_side_by_side_only_what_differs_stands_below() -> None:
     assert "minus" not in told(80, side_by_side(7, 9).model_copy(update={"paired": []}))
     other = side_by_side(7, 9).model_copy(update={"same_dev": False, "differing": []})
     assert "! Measured on other items of dev" in told(80, other)
-    assert "Nothing that was chosen differs." in told(80, other)
+    assert "All settings are the same." in told(80, other)
     assert "0.844" in told(60, side_by_side(*range(1, 9)))
 
 
