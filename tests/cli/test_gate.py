@@ -141,8 +141,8 @@ def test_people_label_where_the_two_differ(
     for rater in ("anna", "ben"):
         monkeypatch.setattr(Person, "name", rater)
         for _ in range(queue["items"]):
-            shown = command(lab, *next_[:-1], queue["name"], "--json").document
-            done = command(lab, "label", "set", queue["name"], shown["item"], shown["labels"][0])
+            item = command(lab, *next_[:-1], queue["name"], "--json").document
+            done = command(lab, "label", "set", queue["name"], item["item"], item["labels"][0])
             assert done.status == 0, done.err
     monkeypatch.undo()
     assert command(lab, *resume[:-1], str(queue["job"])).status == 0
