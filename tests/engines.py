@@ -1,5 +1,6 @@
 """Real engines as upstreams: a stock llama.cpp server, and another appliance behind TLS."""
 
+import asyncio
 import json
 import os
 import re
@@ -212,6 +213,32 @@ async def tokens_of(services: Services, name: str) -> int:
     plain = await tokenizers.tokens(app, asked, special=False)
     assert len(plain.tokens) <= len(told.tokens)
     return 6 if services.upstreams.get(name).kind.templates else 5
+
+
+async def queue_of(services: Services, name: str) -> None:
+    """The duty of every engine whose kind has a queue: it counts the requests of other clients,
+    those that wait too.
+    """
+    upstream = services.upstreams.get(name)
+    (host,), count = upstream.hosts, upstream.config.slots + 1
+    body = {
+        "model": upstream.config.model, "prompt": "Once", "max_tokens": 400, "ignore_eos": True,
+        "stream": True,
+    }  # fmt: skip
+    assert upstream.kind.queue and await upstream._others(host) == 0
+    async with httpx.AsyncClient(timeout=_START_S, trust_env=False) as client:
+        asked = [
+            asyncio.create_task(client.post(f"{host.url}/v1/completions", json=body))
+            for _ in range(count)
+        ]
+        while await upstream._others(host) < count:
+            assert not any(one.done() for one in asked)
+            await asyncio.sleep(0.01)
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    while await upstream._others(host):
+        await asyncio.sleep(0.01)
 
 
 def others_of(

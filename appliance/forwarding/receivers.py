@@ -161,47 +161,85 @@ class HttpAnswer:
 
 def post(url: str, body: bytes, head: Mapping[str, str], context: ssl.SSLContext | None) -> None:
     """Post a document and read the answer's status. Raises OSError where it is not 2xx."""
-    answer = answered(url, body, head, context)
+    with contextlib.closing(KeptConnection(lambda: context)) as connection:
+        answer = connection.post(url, body, head)
     if answer.status // 100 != 2:
         raise ConnectionError(f"the other side answered {answer.status}")
 
 
-def answered(
-    url: str,
-    body: bytes,
-    head: Mapping[str, str],
-    context: ssl.SSLContext | None,
-    *,
-    most: int = _ANSWER,
-    certificate: str = "",
-) -> HttpAnswer:
-    """Post a document and read the answer.
+class KeptConnection:
+    """Stays open between requests to one server; for one thread.
 
     Args:
-        most: bytes of the answer that are read.
-        certificate: hex SHA-256 of the only accepted certificate; "" for any of the CA.
-
-    Raises:
-        OSError: no answer, or another certificate.
+        context: TLS of the next connection.
     """
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
-    if context is None:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
-    else:
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=SECONDS, context=context
-        )
-    with contextlib.closing(connection):
+
+    def __init__(self, context: Callable[[], ssl.SSLContext | None]) -> None:
+        self._context, self._shown = context, ""
+        self._kept: http.client.HTTPConnection | None = None
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        head: Mapping[str, str],
+        *,
+        most: int = _ANSWER,
+        certificate: str = "",
+    ) -> HttpAnswer:
+        """Post a document and read the answer; again, once, where a kept connection had ended.
+
+        Args:
+            most: bytes of the answer that are read.
+            certificate: hex SHA-256 of the only accepted certificate; "" for any of the CA.
+
+        Raises:
+            OSError: no answer, or another certificate.
+        """
+
+        def asked(connection: http.client.HTTPConnection) -> HttpAnswer:
+            try:
+                connection.request("POST", urlsplit(url).path or "/", body, dict(head))
+                answer = connection.getresponse()
+                found = HttpAnswer(answer.status, answer.read(most))
+                # A closed one would connect again by itself, to whatever certificate.
+                if answer.isclosed() and connection.sock is not None:
+                    self._kept = connection
+                return found
+            except http.client.HTTPException as error:
+                raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+            finally:
+                if self._kept is None:
+                    connection.close()
+
+        kept, self._kept = self._kept, None
+        if kept is not None and certificate in ("", self._shown):
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                return asked(kept)
+        elif kept is not None:
+            kept.close()
+        return asked(self._opened(url, certificate))
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _opened(self, url: str, certificate: str) -> http.client.HTTPConnection:
+        parts, context = urlsplit(url), self._context()
+        kind: Callable[..., http.client.HTTPConnection] = http.client.HTTPConnection
+        if context is not None:
+            kind = functools.partial(http.client.HTTPSConnection, context=context)
+        made = kind(parts.hostname or "", parts.port, timeout=SECONDS)
         try:
-            connection.connect()
-            if certificate and _shown(connection.sock) != certificate:
+            made.connect()
+            self._shown = _shown(made.sock)
+            if certificate and self._shown != certificate:
                 raise ssl.SSLCertVerificationError("its certificate is not the one that is listed")
-            connection.request("POST", parts.path or "/", body, dict(head))
-            answer = connection.getresponse()
-            return HttpAnswer(answer.status, answer.read(most))
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"no HTTP answer: {type(error).__name__}") from error
+        except BaseException:
+            made.close()
+            raise
+        return made
 
 
 def _shown(connection: object) -> str:

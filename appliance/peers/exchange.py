@@ -234,7 +234,6 @@ class SiteExchange(Rounds):
             return msgspec.json.encode(self._voter.answer(asked.vote))
 
     def keep(self, body: bytes, signature: bytes) -> bytes:
-        """Keep entries of another appliance's log, and cosign."""
         asked = self._asked(body, signature, MirrorAsked)
         log_key = self._policy().site.members[asked.member].log_key
         known = [one for one in self.peers if one.address.log_key == log_key]
@@ -318,7 +317,6 @@ class SiteExchange(Rounds):
         return page
 
     def _asked(self, body: bytes, signature: bytes, kind: type[A]) -> A:
-        """A request that a listed appliance signed for this one."""
         asked = strict_json.decode(body, kind, _malformed)
         member = self._policy().member(asked.member)
         signed = _STATEMENT + body
@@ -349,7 +347,6 @@ class SiteExchange(Rounds):
         raise PolicyRefused("member_not_listed", message)
 
     def _told_here(self) -> None:
-        """Apply the present policy, and keep the documents that were made here."""
         try:
             self.standing.take(self._policy().site, self.hint)
             self.travelling.publish()

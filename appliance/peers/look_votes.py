@@ -58,13 +58,9 @@ Answer: TypeAlias = "tuple[LedgerLook, ...] | None"
 class LookRegistry(Protocol):
     """Registered looks, durable when a method returns."""
 
-    def add(self, one: RegisteredLook) -> None:
-        """Keep a look; safe to repeat."""
-        ...
+    def add(self, one: RegisteredLook) -> None: ...
 
-    def all(self) -> Iterable[RegisteredLook]:
-        """Every look."""
-        ...
+    def all(self) -> Iterable[RegisteredLook]: ...
 
     def sharing(self, marks: SplitMarks) -> Iterable[LedgerLook]:
         """The looks that a split with these marks inherits."""

@@ -103,8 +103,12 @@ class MirroredLogs(SeenLogs):
             kept, _ = self.seen(genesis)
             seen = self._witness.seen(genesis)
             begin = kept if kept.size else seen
-            if not asked.note or (begin.size and asked.first != begin.size):
-                return MirrorTold(self._first(genesis, begin.size), begin.size, "")
+            first = self._first(genesis, begin.size)
+            fits = asked.first == begin.size or not begin.size
+            if first == begin.size:  # nothing is kept: an answer may wait for older entries
+                fits |= asked.first <= begin.size <= asked.first + len(asked.bodies)
+            if not (asked.note and fits):
+                return MirrorTold(first, begin.size, "")
 
             def grown(seen: SeenLog) -> SeenLog:
                 return self._grown(genesis, begin, seen, asked)
@@ -117,7 +121,6 @@ class MirroredLogs(SeenLogs):
             return MirrorTold(self._first(genesis, size), size, line.decode())
 
     def entries(self, genesis: VerifierKey) -> list[bytes]:
-        """Bodies of the entries of a log, in their order."""
         asked = sa.select(_ENTRIES.c.body).where(_ENTRIES.c.log == genesis.encode())
         with self._database.connect() as connection:
             return [bytes(body) for (body,) in connection.execute(asked.order_by(_ENTRIES.c.seq))]
@@ -141,16 +144,12 @@ class MirroredLogs(SeenLogs):
         widths = [len(peak) == HASH_BYTES for peak in asked.peaks]
         if not all(widths) or len(widths) != asked.first.bit_count():
             raise NotCosigned(400, "these are not the subtrees before the first entry")
-        if begin.size and edge.root() != begin.root:
-            why = f"its first {begin.size} entries are not those that were seen"
-            raise NotCosigned(422, why, other=True)
+        _check_same(edge, begin, seen)
         for place, entry in enumerate(entries, asked.first):
             if entry.seq != place:
                 raise NotCosigned(400, f"entry {place} names another place")
             edge.append(entry.leaf)
-            if edge.size == seen.size and edge.root() != seen.root:
-                why = f"its first {seen.size} entries are not those that were seen"
-                raise NotCosigned(422, why, other=True)
+            _check_same(edge, begin, seen)
         chain = [*sent, *(Handover.of(entry.body) for entry in entries if entry.kind == KIND)]
         epoch, head = signed_head(begin.epoch, chain, asked.note.encode(), changed=begin.size > 0)
         if (head.size, head.root) != (edge.size, edge.root()):
@@ -172,6 +171,13 @@ class MirroredLogs(SeenLogs):
                 gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < before)
                 connection.execute(sa.delete(_ENTRIES).where(gone))
             self._seen_in(connection, genesis, log, self._clock.wall_us())
+
+
+def _check_same(edge: Frontier, *known: SeenLog) -> None:
+    """Raises NotCosigned where a log has other entries than one of its size."""
+    if any(log.size == edge.size > 0 and log.root != edge.root() for log in known):
+        why = f"its first {edge.size} entries are not those that were seen"
+        raise NotCosigned(422, why, other=True)
 
 
 def _malformed(problem: str) -> PolicyRefused:

@@ -34,6 +34,7 @@ class MirrorLink:
 
     Args:
         ask: sends a batch, or asks where to begin.
+        rest: called when nothing is new.
 
     Attributes:
         size: entries of the head that it cosigned.
@@ -46,8 +47,10 @@ class MirrorLink:
         witness: VerifierKey,
         reader: LogReader,
         ask: Callable[[LogBatch | None], MirrorTold],
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
+        self.rest = rest
         self._place: int | None = None
         self.first, self.size, self.problem = 0, 0, ""
 
@@ -55,23 +58,31 @@ class MirrorLink:
         """True if it keeps an entry under a head that it cosigned."""
         return self.first <= seq < self.size
 
-    def send(self) -> None:
-        """Send what is new; `problem` tells what is wrong then."""
+    def send(self, waits: int | None = None) -> None:
+        """Send what is new; `problem` tells what is wrong then.
+
+        Args:
+            waits: the oldest entry that an answer waits for; a new mirror begins there.
+        """
         try:
-            self._send()
+            self._send(waits)
         except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
             self._place, self.problem = None, str(error) or type(error).__name__
         else:
             self.problem = ""
 
-    def _send(self) -> None:
-        known = None
-        if self._place == self._reader.size == self.size:
+    def _send(self, waits: int | None) -> None:
+        known, first = None, self._place
+        if first == self._reader.size == self.size:
+            self.rest()
             return
-        if self._place is None:
-            known = self._ask(None).size
-            self._place = known
-        batch = self._reader.batch(self._place or None, known)
+        if first is None:
+            told = self._ask(None)
+            known = told.size
+            first = known or None
+            if waits is not None and told.first == known and not 0 < known <= waits:
+                first = waits
+        batch = self._reader.batch(first, known)
         told = self._ask(batch)
         if told.size != batch.size:  # it was put back, or heard of the log elsewhere
             self._place = None
@@ -103,7 +114,6 @@ class Mirroring:
         ]
 
     def has(self, seq: int) -> bool:
-        """True if a mirror has an entry."""
         return any(link.has(seq) for link in self.links)
 
     def start(self) -> None:
@@ -111,7 +121,6 @@ class Mirroring:
             thread.start()
 
     def stop(self) -> None:
-        """End, after the requests under way."""
         with self._changed:
             self._stop = True
             self._changed.notify_all()
@@ -147,7 +156,7 @@ class Mirroring:
     def _run(self, link: MirrorLink) -> None:
         while not self._stop:
             before, problem = link.size, link.problem
-            link.send()
+            link.send(self._oldest())
             if bool(link.problem) != bool(problem):
                 told = f"takes no entries: {link.problem}" if link.problem else "takes entries"
                 _log.info("mirror %s %s", link.name, told)
@@ -159,6 +168,11 @@ class Mirroring:
                     self._changed.wait(_AGAIN_S if wanted else EVERY_S)
                 elif link.size == before:  # it goes on from elsewhere
                     self._changed.wait(_SOON_S)
+        link.rest()
+
+    def _oldest(self) -> int | None:
+        with self._changed:
+            return min((seq for seq, _, _ in self._waiting), default=None)
 
     def _tell(self) -> None:
         """Wake the answers that a mirror has the entry of."""

@@ -9,6 +9,7 @@ import base64
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -141,7 +142,6 @@ class RingPeer:
         raise ConnectionError("its witness asks for another head each time")
 
     def _take(self, note: bytes, line: bytes) -> None:
-        """Check and keep a cosigned head, and record it once an hour."""
         keys, now_us = self._keys, self._clock.wall_us()
         draft = self._reader.witnessed(note + line, keys.witness, SYSTEM)
         size = cast(int, draft.fields["size"])
@@ -153,7 +153,6 @@ class RingPeer:
         self._heads.take(keys.witness, CosignedHead(size, recorded, recorded_us))
 
     def _grew(self, since: int) -> bool:
-        """True if the log has more since than cosigned heads."""
         first = max(since, self._reader.first)
         return any(one.kind != "witness" for one in self._reader.range(first, _FEW))
 
@@ -244,11 +243,12 @@ def keys_of(name: str, peer: PeerConfig) -> PeerKeys:
 
 
 def _poster(peer: PeerConfig, data: Path) -> "Callable[[bytes, Mapping[str, str]], HttpAnswer]":
-    from appliance.forwarding.receivers import answered, tls_of  # of a site that has peers
+    from appliance.forwarding.receivers import KeptConnection, tls_of  # of a site that has peers
 
     def post(body: bytes, head: Mapping[str, str]) -> "HttpAnswer":
-        context = tls_of(peer, data) if peer.url.startswith("https:") else None
-        return answered(peer.url.rstrip("/") + PATH, body, head, context)
+        tls = peer.url.startswith("https:")
+        with closing(KeptConnection(lambda: tls_of(peer, data) if tls else None)) as connection:
+            return connection.post(peer.url.rstrip("/") + PATH, body, head)
 
     return post
 

@@ -84,11 +84,9 @@ class SignedKey(Statement, frozen=True):
         )  # fmt: skip
 
     def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
-        """Any appliance of the site."""
         return policy.member(hint)
 
     def check(self) -> None:
-        """Check that the key could have been made here."""
         if not _ID.fullmatch(self.id):
             raise self.malformed("its id has not the form of one")
         try:

@@ -35,11 +35,6 @@ class SiteStanding:
         self.place: int | None = None
 
     def take(self, rule: SiteRule, hint: str) -> None:
-        """Apply the present policy.
-
-        Args:
-            hint: of the own key.
-        """
         names = sorted(member.name for member in rule.members.values())
         mine = rule.members.get(hint)
         self._rule, self.place = rule, names.index(mine.name) if mine else None
@@ -77,7 +72,6 @@ class SiteStanding:
             raise Unavailable("site_stale", message, retry_after=_RETRY_S)
 
     def share(self, limits: Limits) -> Limits:
-        """This appliance's part of a key's limits."""
         if self.place is None:
             return limits
         self.check()

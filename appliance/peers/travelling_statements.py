@@ -1,4 +1,4 @@
-"""Statements on their way: approvals, pointers, certificates of gates and routes.
+"""Statements on their way: approvals, pointers, certificates of gates and routes, suspensions.
 
 Rules: each takes the way of one on a stick, with its checks and its entry in the log. An approval
 waits for its artifact, and counts in its own round. Of a name's pointers that no other follows, the
@@ -8,43 +8,54 @@ last signed one holds, on each appliance.
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from typing import Annotated, ClassVar, Final, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from appliance.errors import PolicyRefused, Refused, StateRefused
 from appliance.peers.documents import TravellingDocument, TravelStore
+from appliance.peers.signed_key import MOST_VERSIONS
 from appliance.registry.pointing import Pointing
 from appliance.registry.states import following
 from appliance.trust.artifacts.store import ModelStore
-from appliance.trust.bytes import strict_json
-from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.bytes import ecdsa, strict_json
+from appliance.trust.policy.policy import PolicyKey, TrustPolicy
 from appliance.trust.statements.approval import ApprovalStatement, UpstreamSubject
 from appliance.trust.statements.pointer import TaskPointer
-from appliance.trust.statements.statement import Signed
+from appliance.trust.statements.route_certificates import RouteCertificates
+from appliance.trust.statements.statement import Sha256, Signed, Statement
 from appliance.trust.statements.upstream import UpstreamRecord
 
 ACTOR: Final = "site"
 
 
 class _Statements:
-    """Documents that never change: each has version 1 and its digest as id."""
+    """Documents that never change: each has version 1 and its digest as id.
+
+    Args:
+        here: those of this appliance.
+    """
 
     name: str
 
-    def __init__(self, store: TravelStore) -> None:
-        self._store = store
+    def __init__(self, store: TravelStore, here: Callable[[], Iterable[bytes]]) -> None:
+        self._store, self._here = store, here
         self._told: set[bytes] = set()
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        raise NotImplementedError
+
+    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+        """Those that were not looked at since the start."""
+        for envelope in self._here():
+            if envelope not in self._told:
+                with contextlib.suppress(Refused):
+                    yield self.read(envelope, policy)
+                self._told.add(envelope)
 
     def _document(self, digest: str, envelope: bytes) -> TravellingDocument:
         return TravellingDocument(self.name, digest, 1, digest, envelope)
-
-    def _fresh(self, envelopes: list[bytes]) -> Iterator[bytes]:
-        """Those that were not looked at since the start."""
-        for envelope in envelopes:
-            if envelope not in self._told:
-                yield envelope
-                self._told.add(envelope)
 
 
 class TravellingApprovals(_Statements):
@@ -62,7 +73,7 @@ class TravellingApprovals(_Statements):
         models: ModelStore,
         approve: Callable[[str, str, bytes], object],
     ) -> None:
-        super().__init__(store)
+        super().__init__(store, models.envelopes)
         self._models, self._approve = models, approve
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
@@ -85,11 +96,6 @@ class TravellingApprovals(_Statements):
             return
         raise StateRefused("unknown_model_id", "Its artifact is not here.")
 
-    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        for envelope in self._fresh(self._models.envelopes()):
-            with contextlib.suppress(Refused):
-                yield self.read(envelope, policy)
-
 
 class TravellingPointers(_Statements):
     """Pointers of names."""
@@ -97,7 +103,7 @@ class TravellingPointers(_Statements):
     name = "pointer"
 
     def __init__(self, store: TravelStore, pointing: Pointing) -> None:
-        super().__init__(store)
+        super().__init__(store, pointing.pointers.envelopes)
         self._pointing = pointing
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
@@ -109,11 +115,6 @@ class TravellingPointers(_Statements):
         last = self._last(pointer, policy)
         if last.id == pointer.id and (newest is None or newest[0] != pointer.id):
             self._pointing.flip(ACTOR, document.envelope, policy, follows=False)
-
-    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        for envelope in self._fresh(self._pointing.pointers.envelopes()):
-            with contextlib.suppress(Refused):
-                yield self.read(envelope, policy)
 
     def _last(self, pointer: Signed[TaskPointer], policy: TrustPolicy) -> Signed[TaskPointer]:
         """The one of its name that holds."""
@@ -153,21 +154,84 @@ class TravellingCertificates(_Statements):
         envelopes: Callable[[], list[bytes]],
         keep: Callable[[str, bytes, TrustPolicy], object],
     ) -> None:
-        super().__init__(store)
-        self.name, self._verify, self._envelopes, self._keep = name, verify, envelopes, keep
+        super().__init__(store, envelopes)
+        self.name, self._verify, self._keep = name, verify, keep
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
         return self._document(self._verify(envelope, policy).id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
         """Keep it, unless it is kept already."""
-        if document.envelope not in self._envelopes():
+        if document.envelope not in self._here():
             self._keep(ACTOR, document.envelope, policy)
 
+
+class RouteSuspension(Statement, frozen=True):
+    """A suspended certificate, as an appliance of the site signs it.
+
+    Attributes:
+        version: counts its signers.
+    """
+
+    KIND: ClassVar = "https://appliance.invalid/route-suspension/v1"
+    NOUN: ClassVar = "Suspension"
+    LIMIT: ClassVar = 16 << 10
+    MALFORMED: ClassVar = "travelling_malformed"
+    UNSIGNED: ClassVar = "travelling_signature"
+    SUBJECTS: ClassVar = (("route", "certificate"),)
+
+    route: Annotated[str, Meta(min_length=1, max_length=200)]
+    certificate: Sha256
+    reason: Annotated[str, Meta(max_length=500)]
+    version: Annotated[int, Meta(ge=1, le=MOST_VERSIONS)]
+
+    def signer(self, hint: str, policy: TrustPolicy) -> PolicyKey:
+        return policy.member(hint)
+
+
+class TravellingSuspensions:
+    """Suspensions of certificates for the engine that serves.
+
+    Args:
+        take_away: `RoutingRoom.take_away`.
+    """
+
+    name = "route-suspension"
+
+    def __init__(
+        self,
+        store: TravelStore,
+        certificates: RouteCertificates,
+        take_away: Callable[[str, str, str], None],
+        engine: Callable[[], str],
+        key: Callable[[], ecdsa.SigningKey],
+    ) -> None:
+        self._store, self._certificates = store, certificates
+        self._take_away, self._engine, self._key = take_away, engine, key
+
+    def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
+        found = RouteSuspension.verify(envelope, policy)
+        said = found.said
+        return TravellingDocument(self.name, said.certificate, said.version, found.id, envelope)
+
+    def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
+        said = RouteSuspension.open(document.envelope).said
+        self._take_away(said.certificate, said.route, said.reason)
+
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
-        for envelope in self._fresh(self._envelopes()):
+        """Those of here that no listed appliance signed."""
+        kept = {one.id: RouteSuspension.open(one.envelope) for one in self._store.of(self.name)}
+        for certificate, reason in self._certificates.suspensions().items():
+            before = kept.get(certificate)
+            if before is not None and before.hint in policy.site.members:
+                continue
             with contextlib.suppress(Refused):
-                yield self.read(envelope, policy)
+                envelope = self._certificates.envelope(certificate) or b""
+                found = self._certificates.verified(envelope, policy)
+                if found.circumstances.engine in ("", self._engine()):
+                    version = before.said.version + 1 if before else 1
+                    said = RouteSuspension(found.wanted.route, certificate, reason, version)
+                    yield self.read(said.sign(self._key()), policy)
 
 
 class HostApprovals(Protocol):
@@ -201,7 +265,7 @@ class TravellingHosts(_Statements):
     name = "upstream"
 
     def __init__(self, store: TravelStore, hosts: HostApprovals) -> None:
-        super().__init__(store)
+        super().__init__(store, self._given)
         self._hosts = hosts
 
     def read(self, envelope: bytes, policy: TrustPolicy) -> TravellingDocument:
@@ -218,14 +282,12 @@ class TravellingHosts(_Statements):
         told = msgspec.json.decode(document.envelope, type=SignedHost)
         self._hosts.adopt(ACTOR, told.record, told.learnt, told.approval.encode())
 
-    def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
+    def _given(self) -> Iterable[bytes]:
         told = {
             msgspec.json.encode(SignedHost(record, learnt, approval.decode()))
             for record, learnt, approval in self._hosts.given()
         }
-        for envelope in self._fresh(sorted(told)):
-            with contextlib.suppress(Refused):
-                yield self.read(envelope, policy)
+        return sorted(told)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from appliance.audit.log import Draft
 from appliance.config import PeerConfig
 from appliance.datasets.ledger import LookLedger
 from appliance.errors import PolicyRefused
-from appliance.forwarding.receivers import HttpAnswer, answered, tls_of
+from appliance.forwarding.receivers import HttpAnswer, KeptConnection, tls_of
 from appliance.peers.documents import TravelStore
 from appliance.peers.exchange import MOST_BYTES, PeerAddress, SiteExchange
 from appliance.peers.kept_looks import KeptLooks
@@ -29,6 +29,7 @@ from appliance.peers.travelling_statements import (
     TravellingCertificates,
     TravellingHosts,
     TravellingPointers,
+    TravellingSuspensions,
 )
 from appliance.registry import keeping
 from appliance.registry.pointing import Pointing
@@ -92,6 +93,7 @@ class SiteRoom:
                 TravellingApprovals(store, trust.store, self._approve),
                 TravellingPointers(store, pointing),
                 TravellingHosts(store, serving.upstreams),
+                TravellingSuspensions(store, routes, routing.take_away, trust.engine, evidence),
             ],
             policy,
             lambda policy: hint in policy.site.members,
@@ -126,15 +128,14 @@ class SiteRoom:
         """Links to the appliances that follow this one by the names of their logs."""
         config, origin = log.held.config, log.reader.origin
         order = sorted(addresses, key=lambda one: (one.log_key < origin, one.log_key))
-        links = [
-            MirrorLink(
-                one.name,
-                keys_of(one.name, config.peers[one.name]).witness,
-                log.reader,
-                functools.partial(self.exchange.mirror, one),
-            )
-            for one in order[:LINKS]
-        ]
+        links = []
+        for one in order[:LINKS]:
+            peer = config.peers[one.name]
+            kept = _connection(log.held, peer)
+            address = _address(log.held, one.name, peer, kept)
+            ask = functools.partial(self.exchange.mirror, address)
+            witness = keys_of(one.name, peer).witness
+            links.append(MirrorLink(one.name, witness, log.reader, ask, kept.close))
         refuse = config.audit.unmirrored == "refuse"
         return Mirroring(links, config.audit.mirror_ms, refuse=refuse)
 
@@ -146,19 +147,24 @@ class SiteRoom:
         return asyncio.run_coroutine_threadsafe(approving, self._loop).result(_APPROVING_S)
 
 
-def _address(held: HeldDirectory, name: str, peer: PeerConfig) -> PeerAddress:
+def _address(
+    held: HeldDirectory, name: str, peer: PeerConfig, kept: KeptConnection | None = None
+) -> PeerAddress:
+    """Without a connection for one thread each request opens one."""
+
     def post(path: str, body: bytes, head: Mapping[str, str], certificate: str) -> HttpAnswer:
-        context = tls_of(peer, held.data) if peer.url.startswith("https:") else None
-        return answered(
-            peer.url.rstrip("/") + path,
-            body,
-            head,
-            context,
-            most=MOST_BYTES + 1,
-            certificate=certificate,
-        )
+        url, most = peer.url.rstrip("/") + path, MOST_BYTES + 1
+        if kept is not None:
+            return kept.post(url, body, head, most=most, certificate=certificate)
+        with contextlib.closing(_connection(held, peer)) as connection:
+            return connection.post(url, body, head, most=most, certificate=certificate)
 
     return PeerAddress(name, peer.log_key, post)
+
+
+def _connection(held: HeldDirectory, peer: PeerConfig) -> KeptConnection:
+    tls = peer.url.startswith("https:")
+    return KeptConnection(lambda: tls_of(peer, held.data) if tls else None)
 
 
 def _kept(held: HeldDirectory, read: Callable[[], TrustPolicy]) -> Callable[[], TrustPolicy]:

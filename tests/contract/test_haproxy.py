@@ -1,8 +1,12 @@
-"""HAProxy of Debian before three real appliances: one key, two approvals, one of them killed."""
+"""HAProxy of Debian before three real appliances: one key, two approvals, one of them killed, and
+all of them upgraded in turn.
+"""
 
+import functools
 import shutil
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -11,7 +15,7 @@ import pytest
 from appliance.app import Services
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
-from tests.peers.cables import load_approved
+from tests.peers.cables import load_approved, ready
 from tests.peers.site_servers import HAPROXY, SiteServer, balanced, servers, until
 from tests.site import MODEL, approve
 from tests.smol import quiet
@@ -65,18 +69,28 @@ def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: 
                 assert reply.json() | {"proof": "", "checkpoint": ""} == receipts[0].json() | {
                     "proof": "", "checkpoint": "",
                 }  # fmt: skip
-            failed = killed_under_requests(url, head, a, b)
+            failed = under_requests(url, head, a, lambda: b.end(signal.SIGKILL))
             assert len(failed) <= 4, failed  # what was sent to it, one of each client
             assert all(ask().status_code == 200 for _ in range(6))
+            b.start()
+            until(functools.partial(ready, b))
+
+            def one_by_one() -> None:
+                for one in found.values():
+                    one.end(signal.SIGTERM)
+                    one.start()
+                    until(functools.partial(ready, one))
+
+            assert under_requests(url, head, a, one_by_one) == []
             c.command("key", "revoke", made["id"])
             until(lambda: not a.admits(made["secret"]))
             assert {ask().status_code for _ in range(6)} == {401}
 
 
-def killed_under_requests(
-    url: str, head: dict[str, str], a: SiteServer, killed: SiteServer
+def under_requests(
+    url: str, head: dict[str, str], a: SiteServer, change: Callable[[], None]
 ) -> list[str]:
-    """Kill one while four clients ask; how requests failed."""
+    """Change something while four clients ask; how requests failed."""
     failed: list[str] = []
     counts = [0] * 4
     stop = threading.Event()
@@ -99,7 +113,7 @@ def killed_under_requests(
     for thread in threads:
         thread.start()
     until(lambda: min(counts) >= 3)
-    killed.end(signal.SIGKILL)
+    change()
     then = list(counts)
     until(lambda: all(now >= before + 4 for now, before in zip(counts, then, strict=True)))
     stop.set()

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.config import AuditConfig, Config, UpstreamConfig
 from appliance.types import GenerationRequest, ModelKind
-from tests.engines import contract, tokens_of
+from tests.engines import contract, queue_of, tokens_of
 from tests.routing.upstreams.site import all_hops, answer, caller, ready
 
 _GIVEN = {name: os.environ.get(f"UPSTREAM_{name}", "") for name in ("KIND", "URL", "MODEL")}
@@ -37,6 +37,8 @@ async def test_the_engine_answers_as_an_upstream(tmp_path: Path) -> None:
         assert [hop["event"] for hop in all_hops(services)] == ["sent", "answered"] * asked
         if services.upstreams.get("engine").kind.tokenize is not None:
             await tokens_of(services, "engine")
+        if services.upstreams.get("engine").kind.queue:
+            await queue_of(services, "engine")
 
 
 @pytest.mark.skipif(_DOES == "generate", reason="the engine writes text")

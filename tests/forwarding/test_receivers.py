@@ -3,8 +3,8 @@
 import http.server
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from appliance.clock import SystemClock
 from appliance.config import ForwardConfig
 from appliance.errors import UsageError
 from appliance.forwarding.messages import outgoing
-from appliance.forwarding.receivers import answered, open_receiver
+from appliance.forwarding.receivers import KeptConnection, open_receiver
 from tests.audit.logs import ORIGIN, new_log
 from tests.forwarding.receiving import Heap, sink
 from tests.routing.upstreams.test_connection import client, server
@@ -74,11 +74,31 @@ def test_files_that_cannot_be_used(root: Path) -> None:
 
 @contextmanager
 def collector(
-    status: int, got: list[bytes], context: ssl.SSLContext | None = None
+    status: int,
+    got: list[bytes],
+    context: ssl.SSLContext | None = None,
+    lives: Sequence[int] = (),
 ) -> Iterator[str]:
+    """A collector.
+
+    Args:
+        lives: answers of each connection, which then ends without a word; one where it is empty.
+    """
+    left = list(lives)
+
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if lives else "HTTP/1.0"
+
+        def setup(self) -> None:
+            self.answers = left.pop(0) if lives else 1
+            super().setup()
+
         def do_POST(self) -> None:
             got.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.close_connection = self.answers <= 1
+            if not self.answers:
+                return
+            self.answers -= 1
             self.send_response(status)
             self.send_header("Content-Length", "2")
             self.end_headers()
@@ -112,11 +132,33 @@ def test_a_collector_that_takes_and_one_that_refuses(root: Path) -> None:
 def test_the_only_certificate_that_is_listed(root: Path) -> None:
     got: list[bytes] = []
     with collector(200, got, server(root / "a")) as to:
-        context = certificates.pinned(root, "a/ca.pem", "", "")
         to = to.replace("http://127.0.0.1", "https://localhost")
         listed = certificates.fingerprint_of(root / "a" / "server.pem")
-        answer = answered(to, b"{}", {}, context, most=1, certificate=listed)
-        assert (answer.status, answer.body) == (200, b"{")
-        with pytest.raises(ssl.SSLCertVerificationError, match="listed"):
-            answered(to, b"{}", {}, context, certificate="ab" * 32)
+        with closing(kept(root)) as connection:
+            answer = connection.post(to, b"{}", {}, most=1, certificate=listed)
+            assert (answer.status, answer.body) == (200, b"{")
+            with pytest.raises(ssl.SSLCertVerificationError, match="listed"):
+                connection.post(to, b"{}", {}, certificate="ab" * 32)
     assert got == [b"{}"]  # nothing was sent to the other
+
+
+def kept(root: Path) -> KeptConnection:
+    return KeptConnection(lambda: certificates.pinned(root, "a/ca.pem", "", ""))
+
+
+def test_a_kept_connection_that_had_ended_is_opened_again_once(root: Path) -> None:
+    got: list[bytes] = []
+    lives = [2, 1, 0, 9, 9]
+    with collector(200, got, server(root / "a"), lives) as to, closing(kept(root)) as connection:
+        to = to.replace("http://127.0.0.1", "https://localhost")
+        for number in range(3):  # the third comes over the second connection
+            assert connection.post(to, b"%d" % number, {}).body == b"{}"
+        with pytest.raises(ConnectionError):  # the third connection is new, and answers nothing
+            connection.post(to, b"lost", {})
+        assert got == [b"0", b"1", b"2", b"lost"]
+        listed = certificates.fingerprint_of(root / "a" / "server.pem")
+        assert connection.post(to, b"3", {}).status == 200
+        assert connection.post(to, b"4", {}, certificate=listed).status == 200
+        with pytest.raises(ssl.SSLCertVerificationError):  # of a kept one, too
+            connection.post(to, b"5", {}, certificate="ab" * 32)
+        assert got[4:] == [b"3", b"4"]

@@ -22,6 +22,7 @@ def main(path: str, port: int, slots: int, kind: str) -> None:
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
     wanted.use_jinja = True
     wanted.ui = False
+    wanted.endpoint_metrics = True
     wanted.embedding = kind != "generate"
     if kind == "rerank":
         wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK

@@ -2,7 +2,7 @@
 
 import base64
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -92,12 +92,14 @@ def made_site(
     names: str = "abc",
     now: datetime.datetime = NOW,
     hosts: Sequence[str] = (),
+    change: Callable[[dict[str, Any], list[SiteMember]], object] = lambda policy, members: None,
     **rule: object,
 ) -> tuple[Simulator, dict[str, Site]]:
     """Data directories of a site whose policy lists all of them.
 
     Args:
         hosts: names of their certificates; none for no TLS.
+        change: of the policy.
     """
     sim = Simulator(expires=dict.fromkeys(ROLES, now + 30 * DAY))
     sim.policy |= {"models": [{"id": MODEL}], "issued": said(now)}
@@ -107,8 +109,9 @@ def made_site(
         made.data.parent.mkdir(parents=True)
         root_, print_ = sim.roots[0], sim.fingerprint
         initialise(made.data, "site", made.clock, root=root_, fingerprint=print_, names=hosts)
-    members = [member_of(name, made.data).document() for name, made in sites.items()]
-    sim.policy["site"] = {"members": members, **rule}
+    members = [member_of(name, made.data) for name, made in sites.items()]
+    sim.policy["site"] = {"members": [one.document() for one in members], **rule}
+    change(sim.policy, members)
     publish(sim, sites, now)
     return sim, sites
 

@@ -124,12 +124,15 @@ class SiteServer:
         return (self.data.parent / "log").read_text()
 
     def command(self, *arguments: str) -> Any:
-        command = [sys.executable, "-m", "appliance", *arguments, "--json"]
-        done = subprocess.run(
-            [*command, "--data", str(self.data)], capture_output=True, text=True, check=False
-        )
+        done = self.run(*arguments)
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "appliance", *arguments, "--json"]
+        return subprocess.run(
+            [*command, "--directory", str(self.data)], capture_output=True, text=True, check=False
+        )
 
     def admits(self, secret: str) -> bool:
         """Whether it takes a key."""
@@ -163,19 +166,20 @@ def servers(
     audit: str = "",
     *,
     null: bool = False,
-    **rule: object,
+    **more: Any,
 ) -> Iterator[dict[str, SiteServer]]:
     """Running servers, each a peer of each.
 
     Args:
         prepare: called with each before it starts.
         audit: more lines of their [audit].
+        more: as of `made_site`.
     """
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     before = now - datetime.timedelta(minutes=1)
     places = {name: where(name) for name in names}
     hosts = sorted({"localhost", *(place.host for place in places.values())})
-    _, sites = made_site(root, names, before, hosts, **rule)
+    _, sites = made_site(root, names, before, hosts, **more)
     found = {name: SiteServer(name, made.data, places[name], null) for name, made in sites.items()}
     keys = {}
     for name, one in found.items():

@@ -156,6 +156,26 @@ def test_a_forked_log_gets_nothing_and_is_named(
     assert line.size == a.reader.size and b.witness.peer("a").differs == ""
 
 
+def test_a_fork_of_before_what_the_ring_saw_is_named(
+    pair: tuple[Member, Member], mirror: MirroredLogs, tmp_path: Path, clock: FixedClock
+) -> None:
+    a, b = pair
+    copy = shutil.copytree(a.directory, tmp_path / "copy")
+    a.write(*"abcd")
+    a.asks(b).ask()
+    with member(tmp_path / "put back", "a", clock, copy) as old:
+        old.meets(b)
+        old.write(*(f"other {n}" for n in range(20)))
+        other = link(old, b, mirror)
+        other.send(2)  # nothing is kept yet, so older entries are taken
+        assert "not those that were seen" in other.problem
+        assert mirror.entries(a.keys.log) == [] and b.witness.peer("a").differs
+    line = link(a, b, mirror)
+    line.send(2)  # the control
+    assert line.first == 2 and mirror.entries(a.keys.log) == bodies(a, 2)
+    assert b.witness.peer("a").differs == ""
+
+
 def test_entries_that_are_not_those_of_the_head_are_not_kept(
     pair: tuple[Member, Member], mirror: MirroredLogs
 ) -> None:

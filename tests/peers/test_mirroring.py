@@ -13,7 +13,7 @@ from appliance.errors import Unavailable
 from appliance.peers.mirror import MirroredLogs, MirrorTold
 from appliance.peers.mirroring import Mirroring, MirrorLink
 from tests.peers.appliances import Member, member
-from tests.peers.test_mirror import link
+from tests.peers.test_mirror import bodies, link
 
 LONG_MS = 60_000
 
@@ -86,3 +86,34 @@ def test_what_another_key_cosigned_is_no_mirror(pair: tuple[Member, MirrorLink])
     a.write("x")
     forged.send()
     assert "not cosigned" in forged.problem and not forged.has(a.reader.size - 1)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+async def test_a_new_mirror_begins_where_an_answer_waits(tmp_path: Path, seen: bool) -> None:
+    clock = FixedClock()
+    with member(tmp_path / "a", "a", clock) as a, member(tmp_path / "b", "b", clock) as b:
+        a.meets(b)
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        a.write(*"abc")
+        first = a.reader.size - 2
+        if seen:  # the ring was faster
+            a.asks(b).ask()
+        made = Mirroring((link(a, b, mirror),), LONG_MS // 10, refuse=True)
+        waits = asyncio.gather(*(made.acknowledged(first + n) for n in range(2)))
+        await asyncio.sleep(0)
+        made.start()
+        await waits
+        made.stop()
+        assert mirror.entries(a.keys.log) == bodies(a, first) and b.found == []
+        mirror.close()
+
+
+def test_a_link_with_nothing_new_rests(pair: tuple[Member, MirrorLink]) -> None:
+    a, good = pair
+    rests: list[int] = []
+    good.rest = lambda: rests.append(a.reader.size)
+    good.send()
+    a.write("x")
+    good.send()
+    good.send()
+    assert rests == [a.reader.size - 1, a.reader.size]

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.config import UpstreamConfig
 from appliance.errors import StateRefused
 from appliance.peers.documents import TravelLine
+from appliance.peers.travelling_statements import RouteSuspension
 from appliance.routing.upstreams.fingerprint import Fingerprint
 from appliance.routing.upstreams.service import subject_of
 from appliance.trust.artifacts import signing
@@ -24,6 +26,7 @@ from tests.peers.site_members import OneOf, made_site, opened, publish
 from tests.site import MODEL, Site, approve
 from tests.smol import quiet
 from tests.trust import policies
+from tests.trust.forge import new_key
 from tests.trust.simulator import Simulator
 from tests.trust.statements.test_route import at, certificate
 
@@ -171,6 +174,43 @@ def test_certificates_of_routes_travel_where_the_same_engine_serves(
     publish(sim, sites)
     _, refused = b.exchange.travelling.take_all([TravelLine("route", mine.decode())])
     assert [one.code for one in refused] == ["evaluator_revoked"]
+
+
+def test_a_suspended_certificate_of_a_route_is_suspended_on_all(tmp_path: Path) -> None:
+    sim, sites = made_site(tmp_path)
+    sim.policy["keys"] |= policies.bound(EVALUATOR, "evidence of plant 1")
+    sim.policy["roles"]["evaluator"] = {"keys": [policies.hint(EVALUATOR)], "threshold": 1}
+    publish(sim, sites)
+    with opened(sites) as found:
+        a, b, c = found.values()
+        kept = a.services.routes.certificates
+        engine = kept._engine()
+        ids = [
+            kept.add(certificate(how=at(engine=name)), a.services.policy()).id
+            for name in (engine, "llama.cpp 0")
+        ]
+        meet(a, b)  # c has neither certificate yet
+        for each in ids:  # as its monitor does; the other engine's says nothing of this one's
+            a.services.routes.suspend(each, "too many errors")
+        meet(a, b)
+        assert b.services.routes.certificates.suspensions() == {ids[0]: "too many errors"}
+        sim.policy["site"]["members"] = sim.policy["site"]["members"][1:]
+        publish(sim, sites)  # a is gone: what it signed counts no more
+        meet(b, c)
+        assert c.services.routes.certificates.suspended(ids[0]) == "too many errors"
+        entries = [one.body for one in c.services.reader.range(0, 500)]
+        taken = [e["certificate"] for e in entries if e.get("action") == "route_suspended"]
+        assert taken == ids[:1]
+        assert c.services.agreement.look().differences == ()
+        size = c.services.reader.size
+        meet(b, c)
+        assert c.services.reader.size == size
+        (line,) = (one for one in c.exchange.travelling.all() if one.kind == "route-suspension")
+        said = RouteSuspension.open(line.envelope.encode()).said
+        forged = msgspec.structs.replace(said, version=9).sign(new_key()).decode()
+        lines = [TravelLine(line.kind, envelope) for envelope in (forged, "{}")]
+        _, refused = b.exchange.travelling.take_all(lines)
+        assert [one.code for one in refused] == ["member_not_listed", "travelling_malformed"]
 
 
 def test_approvals_of_hosts_travel_with_what_was_learnt(

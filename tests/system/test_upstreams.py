@@ -19,6 +19,7 @@ from tests.engines import (
     contract,
     llama_server,
     perturbed,
+    queue_of,
     tokens_of,
 )
 from tests.minilm import WIDTH, MiniLm
@@ -79,6 +80,7 @@ async def test_both_answer_as_models(
             await tokens_of(services, name)
         told = [hop for hop in all_hops(services) if hop.get("asks") == "tokens"]
         assert [hop["event"] for hop in told] == ["sent", "answered"] * 10
+        await queue_of(services, "stock")
         # Another appliance says which weights answer; its digest is in the fingerprint.
         known = services.upstreams.get("other").known
         assert known is not None and known.system.startswith("fp_")

@@ -122,13 +122,15 @@ class RouteCertificates(CertificateStore[RouteCertificate]):
             and not certificate.circumstances.carried_from
         ]
 
+    def suspensions(self) -> dict[str, str]:
+        """Reasons by certificate."""
+        with self._database.begin() as connection:
+            asked = sa.select(_SUSPENSIONS.c.certificate, _SUSPENSIONS.c.reason)
+            return {row.certificate: row.reason for row in connection.execute(asked)}
+
     def suspended(self, certificate_id: str) -> str | None:
         """The reason of a suspension; None for a certificate in use."""
-        with self._database.begin() as connection:
-            row = connection.execute(
-                sa.select(_SUSPENSIONS.c.reason).where(_SUSPENSIONS.c.certificate == certificate_id)
-            ).first()
-        return None if row is None else str(row[0])
+        return self.suspensions().get(certificate_id)
 
     def valid(
         self, route_digest: str, terms: Mapping[str, int], policy: TrustPolicy
