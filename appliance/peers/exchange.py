@@ -220,9 +220,7 @@ class SiteExchange(Rounds):
             with contextlib.suppress(OSError, ApplianceError):
                 member = self._listed(peer.address)
                 asked = ReceiptAsked(self.hint, member.log, key_id, request_id)
-                answer = self._post(RECEIPTS, peer.address, member, asked)
-                if answer.status == 200:
-                    return answer.body
+                return self._post(RECEIPTS, peer.address, member, asked)
         return None
 
     def vote(self, body: bytes, signature: bytes) -> bytes:
@@ -250,20 +248,16 @@ class SiteExchange(Rounds):
         """
         member = self._listed(address)
         asked = MirrorAsked.of(self.hint, member.log, batch)
-        answer = self._post(ENTRIES, address, member, asked)
-        if answer.status != 200:
-            raise _refused(answer)
-        return strict_json.decode(answer.body, MirrorTold, _malformed)
+        told = self._post(ENTRIES, address, member, asked)
+        return strict_json.decode(told, MirrorTold, _malformed)
 
     def hear_looks(self, address: PeerAddress) -> None:
         """Take all looks that a peer knows, unless that was done since the start."""
         member = self._listed(address)
         if self._voter.has_heard(member.hint):
             return
-        answer = self._post(LOOKS, address, member, LooksAsked(self.hint, member.log, None))
-        if answer.status == 200:
-            told = strict_json.decode(answer.body, LooksTold, _malformed)
-            self._voter.hear(member.hint, told)
+        told = self._post(LOOKS, address, member, LooksAsked(self.hint, member.log, None))
+        self._voter.hear(member.hint, strict_json.decode(told, LooksTold, _malformed))
 
     def agree(self, look: LedgerLook, marks: SplitMarks) -> list[LedgerLook]:
         """Register a look with a majority; the looks that it must be counted with.
@@ -292,9 +286,8 @@ class SiteExchange(Rounds):
                 member = self._listed(peer.address)
                 if member.hint == asked.member:
                     vote = LooksAsked(self.hint, member.log, asked)
-                    answer = self._post(LOOKS, peer.address, member, vote)
-                    if answer.status == 200:
-                        return strict_json.decode(answer.body, tuple[LedgerLook, ...], _malformed)
+                    told = self._post(LOOKS, peer.address, member, vote)
+                    return strict_json.decode(told, tuple[LedgerLook, ...], _malformed)
         return None
 
     def ask(self, address: PeerAddress, run: str, place: int) -> TravelPage:
@@ -305,12 +298,10 @@ class SiteExchange(Rounds):
         """
         member = self._listed(address)
         asked = DocumentsAsked(self.hint, member.log, run, place)
-        answer = self._post(DOCUMENTS, address, member, asked)
-        if answer.status != 200:
-            raise _refused(answer)
-        if len(answer.body) > MOST_BYTES:
+        told = self._post(DOCUMENTS, address, member, asked)
+        if len(told) > MOST_BYTES:
             raise _malformed(f"more than {MOST_BYTES} bytes")
-        page = strict_json.decode(answer.body, TravelPage, _malformed)
+        page = strict_json.decode(told, TravelPage, _malformed)
         if page.more and page.run == run and page.place <= place:
             raise _malformed("it does not end")
         self.standing.hear()
@@ -333,11 +324,15 @@ class SiteExchange(Rounds):
         address: PeerAddress,
         member: SiteMember,
         asked: DocumentsAsked | ReceiptAsked | LooksAsked | MirrorAsked,
-    ) -> "HttpAnswer":
+    ) -> bytes:
         body = msgspec.json.encode(asked)
         signature = base64.b64encode(ecdsa.sign(self._key, _STATEMENT + body)).decode()
         head = {"Content-Type": "application/json", SIGNED: signature}
-        return address.post(path, body, head, member.certificate)
+        answer = address.post(path, body, head, member.certificate)
+        if answer.status != 200:
+            said = answer.body.decode("utf-8", "replace").strip()[:200]
+            raise ConnectionError(f"it answered {answer.status}: {said}")
+        return answer.body
 
     def _listed(self, address: PeerAddress) -> SiteMember:
         for member in self._policy().site.members.values():
@@ -356,8 +351,3 @@ class SiteExchange(Rounds):
 
 def _malformed(problem: str) -> PolicyRefused:
     return PolicyRefused("travelling_malformed", f"Documents of a peer: {problem}.")
-
-
-def _refused(answer: "HttpAnswer") -> ConnectionError:
-    said = answer.body.decode("utf-8", "replace").strip()[:200]
-    return ConnectionError(f"it answered {answer.status}: {said}")

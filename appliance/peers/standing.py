@@ -80,7 +80,7 @@ class SiteStanding:
 
 @functools.lru_cache(maxsize=4096)
 def part(limits: Limits, place: int, members: int) -> Limits:
-    """One of as many parts as there are members."""
+    """One of the parts."""
 
     def of(limit: int | None) -> int | None:
         return None if limit is None else limit // members + (place < limit % members)

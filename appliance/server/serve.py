@@ -234,6 +234,8 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
     _log.info("stopping: running answers have %s seconds", drain)
     for task in (loading, *changing, stopped):
         task.cancel()
+    if services.site is not None:
+        await services.site.leave()
     for server in servers:
         server.should_exit = True
     await services.pool.close()

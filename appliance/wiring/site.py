@@ -45,6 +45,7 @@ from appliance.wiring.serving import ServingRoom
 from appliance.wiring.trust import TrustRoom
 
 _APPROVING_S: Final = 20.0
+_LEAVING_S: Final = 3.0
 
 
 class SiteRoom:
@@ -63,6 +64,7 @@ class SiteRoom:
     ) -> None:
         held = log.held
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.leaving = False
         self._pool = pool
         policy = _kept(held, trust.policy)
         evidence: Callable[[], ecdsa.SigningKey] = functools.cache(trust.evidence_key)
@@ -123,6 +125,11 @@ class SiteRoom:
         self.exchange.start()
         if self.mirroring is not None:
             self.mirroring.start()
+
+    async def leave(self) -> None:
+        """Not ready, until a balancer sends no more."""
+        self.leaving = True
+        await asyncio.sleep(_LEAVING_S)
 
     def _mirroring(self, log: LogRoom, addresses: list[PeerAddress]) -> Mirroring:
         """Links to the appliances that follow this one by the names of their logs."""

@@ -203,10 +203,11 @@ def servers(
             one.start()
         yield found
     finally:
-        for one in found.values():
-            if one.process is not None and one.process.poll() is None:
-                one.process.terminate()
-                one.process.wait(PATIENCE_S)
+        left = [one.process for one in found.values() if one.process is not None]
+        for process in left:
+            process.terminate()
+        for process in left:
+            process.wait(PATIENCE_S)
 
 
 def configured(members: list[SiteServer], port: int, at: Path) -> str:

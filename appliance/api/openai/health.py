@@ -25,7 +25,7 @@ async def readyz(request: Request) -> Ready:
     upstream with a host that can be asked. Models that are suspended are named.
     """
     services = services_of(request)
-    if services.inference.draining:
+    if services.inference.draining or (services.site is not None and services.site.leaving):
         raise Unavailable("shutting_down", "The server is stopping.")
     services.check_heard()
     try:
