@@ -297,7 +297,7 @@ def asked(value: T | None, question: str, default: T | None = None) -> T:
         found: T = click.prompt(question, default=default, err=True)
         return found
     if default is None:
-        raise click.UsageError(f"{question}: an option must say it.")
+        raise click.UsageError(f"{question}: pass it as an option.")
     return default
 
 

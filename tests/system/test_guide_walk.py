@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,18 +22,30 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from appliance.app import initialise
+from appliance.api.admin.app import create_admin_app
+from appliance.api.admin.private import serve_in_thread
+from appliance.app import initialise, open_services
+from appliance.cli.job import watched
+from appliance.client import AdminClient, socket_path
 from appliance.clock import FixedClock
 from auditor import verify_export
-from tests.api.admin.lab import APPROVERS, LabData
+from tests.api.admin.lab import APPROVERS, LabData, start_job
 from tests.audit.segmented import ROWS, fill, open_segments
+from tests.cli.test_tune import CANDIDATES
+from tests.cli.test_tune_offer import Trained
 from tests.conftest import need_tool
+from tests.evals.orders import TASK, item, write_data, write_task
 from tests.forked import FORKING
 from tests.guide_blocks import block
+from tests.lora import signed_adapter
 from tests.routing import world
 from tests.several import make_models
+from tests.smol import SMALL
 from tests.system.conftest import Server
 from tests.system.test_docs_snippets import served
+from tests.tasks.example import LABELS
+from tests.tuning import example
+from tests.tuning.conversion import directories
 
 MODEL, EMBEDDER = "smollm2-135m", "all-minilm-l6-v2"
 CONFIG = "[engine]\nthreads = 1\n[models.default]\nn_ctx = 512\nslots = 4\n"
@@ -125,6 +138,23 @@ def write_orders(path: Path, groups: int = 300, seed: int = 1) -> None:
     path.write_text("no,asset,day,text,system\n" + "\n".join(lines) + "\n")
 
 
+def tuned(data: Path) -> None:
+    """Job 1: a tuning that is done, with an adapter that learned nothing."""
+    home = data / "tuning" / "1"
+    home.mkdir(parents=True)
+    adapter = signed_adapter(data, data / "models" / MODEL, home / "adapter", 5, rank=1)
+    write_task(home / "task", LABELS)
+    result = example.tuned(candidates=[CANDIDATES[1]], best="model").having(adapter=str(adapter))
+    with open_services(data, config=SMALL) as services:
+        services.jobs._kinds["tune"] = Trained(result)
+        with (
+            serve_in_thread(create_admin_app(services), socket_path(data)),
+            AdminClient(socket_path(data)) as client,
+        ):
+            watched(client, start_job(client, "tune", {}).id)
+        socket_path(data).unlink()
+
+
 @pytest.fixture(scope="module")
 def desk(
     tmp_path_factory: pytest.TempPathFactory, default_model_path: Path, embedder_path: Path
@@ -136,6 +166,7 @@ def desk(
     with (data / "appliance.toml").open("a") as file:
         file.write(CONFIG)
     (root / "desk").mkdir()
+    tuned(data)
     with served(data, MODEL) as url:
         yield Desk(LabData(data), root / "desk", url)
 
@@ -283,6 +314,85 @@ def test_the_python_of_the_readme(desk: Desk) -> None:
     exec(code.replace("sk-…", desk.new_key("newcomer")), known)
     known["client"].close()
     assert known["answer"].choices[0].message.content
+
+
+def test_the_first_answer_after_an_installation(desk: Desk) -> None:
+    here = desk.at("installed")
+    status, new, *ask = block("install-guide", "appliance status").splitlines()
+    here.run(status)
+    secret = re.search(r"sk-\S+", here.run(new))
+    assert secret is not None
+    asked = (
+        "\n".join(ask).replace("KEY", secret[0]).replace('"MODEL"', f'"{MODEL}", "max_tokens": 4')
+    )
+    assert '"content"' in here.run(asked.replace("http://127.0.0.1:8080", desk.url))
+
+
+def test_lines_and_numbers_in_place_of_screens(desk: Desk) -> None:
+    """The screens of the block: tests/cli/test_tui.py."""
+    here = desk.at("operator")
+    *_, watch, metrics = block("operator-guide", "appliance tui --data").splitlines()
+    typed = Path(sys.executable).parent / watch.partition("  #")[0]  # it ends when its pipe does
+    assert here.run(f"{typed} | head --lines 3 || true").count("\n") >= 3
+    assert "tokens" in here.run(metrics)
+
+
+def test_a_task_that_cites_is_measured(desk: Desk) -> None:
+    here = desk.at("asks")
+    (here.directory / "pump.md").write_text("# Valves\n\nThe relief valve opens at 12 bar.\n")
+    here.run(
+        "appliance collection new asked && appliance collection add asked pump.md --everyone\n"
+        f"mkdir asks questions && appliance model show {MODEL} --json > model.json"
+    )
+    digest = json.loads((here.directory / "model.json").read_text())["digest"]
+    form = 'form = "text"\ncollection = "asked"\nquotes = true\n[gate]'
+    text = LABELS.split("[output]")[0] + f"[output]\n{form}" + LABELS.split("[gate]")[1]
+    text = re.sub(r'digest = ".*"', f'digest = "{digest}"', text).replace('"text"', '"question"', 1)
+    text = text.replace("{{ text }}", "{{ question }}") + '[compare.text]\nmatch = "pattern"\n'
+    (here.directory / "asks" / "task.toml").write_text(text)
+    first = block("collections", '{"id": "q1"').replace("\n", " ").replace('"valves.md": 1', "")
+    first = first.replace(", }", "}")
+    lines = [first, first.replace("q1", "q2").replace("does", "will")]
+    (here.directory / "questions" / "dev.jsonl").write_text("\n".join(lines) + "\n")
+    manifest = {"format": 1, "version": 1, "name": "questions", "splits": {}}
+    (here.directory / "questions" / "dataset.json").write_text(json.dumps(manifest))
+    said = here.typed("collections", "appliance eval run")
+    assert "nDCG@10" in said, said
+
+
+def test_a_directory_of_safetensors_becomes_a_model_and_smaller_ones(desk: Desk) -> None:
+    here = desk.at("converted")
+    directories.write(here.directory / "DIR")
+    (here.directory / "tiny-wide").mkdir()
+    names = {"ARTIFACT": "tiny-wide", "KEY": str(here.lab.key("publisher"))}
+    here.typed("tuning-guide", "appliance model convert", names)
+    here.run(here.signed("appliance artifact import tiny-wide"))
+    here.run(
+        here.signed("appliance artifact approve tiny-wide --as NAME --key FILE --meaning read")
+    )
+    write_task(here.directory / "TASK_DIR", TASK)
+    write_data(here.directory / "DATASET_DIR", train=24)
+    said = here.typed("tuning-guide", "appliance quantize", {"MODEL": "tiny-wide"}, 1)
+    assert "Q8_0: 6 groups cannot show that it is not worse" in said, said
+
+
+def test_an_adapter_of_a_tuning_is_tried_and_offered(desk: Desk) -> None:
+    here = desk.at("tuned")
+    write_data(here.directory / "DATASET")
+    names = {"DATA": str(here.lab.data), "7": "1"}
+    said = here.typed("tuning-guide", "appliance artifact import", names, status=1)
+    assert "smollm2-135m:orders [+] serving" in said and "model, 0.650 on dev" in said, said
+    assert "[~] waiting dataset" in said, said
+
+
+def test_a_teacher_that_knows_too_little_is_told_apart(desk: Desk) -> None:
+    here = desk.at("taught")
+    data = write_data(here.directory / "DATASET_DIR", train=12)
+    unlabelled = [{**item(n, "unlabelled"), "expected": None} for n in range(4)]
+    (data / "unlabelled.jsonl").write_text("".join(json.dumps(one) + "\n" for one in unlabelled))
+    here.run(f"appliance task new TASK_DIR --from DATASET_DIR --model {MODEL} --description x")
+    said = here.typed("tuning-guide", "appliance tune teach", {"qwen2.5-coder-1.5b": MODEL}, 1)
+    assert "teacher_disagrees" in said, said
 
 
 def test_tls_and_a_copy_of_the_directory(tmp_path: Path) -> None:
