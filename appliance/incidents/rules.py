@@ -465,7 +465,7 @@ RULES: Final[tuple[Rule, ...]] = (
          "Read why: `appliance route show {subject}`; then calibrate on new groups.",
          lambda facts: facts.routes),
     Rule("route_unwatched", "warning", "Labels are missing: the monitor of a route sees nothing",
-         "10 s", "Label the waiting items: `appliance route sample {subject}`.",
+         "1 min", "Label the waiting items: `appliance route sample {subject}`.",
          lambda facts: facts.unwatched),
     Rule("route_missing_wrong", "warning", "Unlabelled answers of a route are wrong more often",
          "10 s", "Run `appliance route show {subject}`; find out who leaves labels out.",

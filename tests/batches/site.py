@@ -33,6 +33,9 @@ def wanted(services: Services, key_id: str, lines: Sequence[dict[str, Any]]) -> 
 
 @dataclass
 class Site:
+    """`real` has no double but what the routes were made with."""
+
+    real: Services
     services: Services
     inference: FakeInference
     clock: FixedClock
@@ -63,5 +66,5 @@ async def site(directory: Path) -> AsyncIterator[Site]:
         services = with_fakes(real, inference)
         create_lan_app(services)
         key, _ = services.keys.create("night")
-        yield Site(services, inference, clock, key.id)
+        yield Site(real, services, inference, clock, key.id)
         await services.jobs.close()

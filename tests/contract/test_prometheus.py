@@ -12,12 +12,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import appliance.incidents
 from appliance.auth import certificates
 from appliance.clock import SystemClock, iso
+from appliance.incidents.prometheus import alert_name
+from appliance.incidents.rules import BY_CODE
 from tests.api.admin.lab import make_lab
 from tests.forwarding.test_forwarder import until
 from tests.forwarding.test_receivers import collector
@@ -65,9 +68,10 @@ def program(*command: str | Path) -> Iterator[None]:
             process.wait(60)
 
 
-def told(got: list[bytes]) -> set[tuple[str, str]]:
-    alerts = [one for body in got for one in json.loads(body)["alerts"]]
-    return {(one["status"], one["labels"]["code"]) for one in alerts}
+def told(got: list[bytes]) -> dict[tuple[str, str], Any]:
+    """Alerts that people get, by status and code."""
+    alerts = [one for body in list(got) for one in json.loads(body)["alerts"]]
+    return {(one["status"], one["labels"]["code"]): one for one in alerts}
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
@@ -107,7 +111,8 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     with (lab.data / "appliance.toml").open("a") as config:
         config.write(f'[metrics]\nport = {port}\ntoken = "metrics.token"\n')
         config.write('client_ca = "mine/ca.pem"\n')
-    serve = (sys.executable, "-m", "appliance", "serve", "--port", "0", "--data", lab.data)
+    alarmed = ("-m", "tests.contract.alarmed", tmp_path / "codes")
+    serve = (sys.executable, *alarmed, "serve", "--port", "0", "--data", lab.data)
     with program(*serve):
         until(lambda: status_of(port, lab.data)[0] == 401)
         yield lab.data, port
@@ -129,7 +134,8 @@ def test_the_port_opens_to_the_token_and_to_the_certificate(site: tuple[Path, in
     PROMETHEUS is None or ALERTMANAGER is None,
     reason="prometheus and prometheus-alertmanager are not installed",
 )
-def test_a_fault_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path: Path) -> None:
+def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path: Path) -> None:
+    """Within the minute that `until` waits: first a real fault, then one of each code."""
     assert PROMETHEUS is not None and ALERTMANAGER is not None
     data, port = site
     alerts, web = free(), free()
@@ -164,4 +170,16 @@ def test_a_fault_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path
         now = iso(SystemClock().wall_us()).replace("Z", "+00:00")
         notes.write_text(json.dumps({"backups": [{**made, "time": now}]}))
         until(lambda: ("resolved", "backup_old") in told(got))
-    assert {code for _, code in told(got)} == {"backup_old"}
+        assert {code for _, code in told(got)} == {"backup_old"}
+        got.clear()
+        (tmp_path / "codes").write_text(" ".join(BY_CODE))
+        until(lambda: {code for status, code in told(got) if status == "firing"} == set(BY_CODE))
+        for (_, code), alert in told(got).items():
+            rule, labels = BY_CODE[code], alert["labels"]
+            assert (labels["alertname"], labels["severity"]) == (alert_name(code), rule.level)
+            assert labels["instance"] == f"127.0.0.1:{port}"
+            shown = alert["annotations"]
+            assert shown["summary"] == rule.means
+            assert shown["next"] == rule.next.replace("{subject}", "ID")
+        (tmp_path / "codes").unlink()
+        until(lambda: {code for status, code in told(got) if status == "resolved"} == set(BY_CODE))

@@ -1,7 +1,7 @@
 """Small appliances of a site: a log, a database, a ring within the process."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -55,22 +55,29 @@ class Member:
         self.log.append(*map(admin, actions)).result()
 
     def asks(self, other: "Member") -> RingPeer:
-        def post(body: bytes, head: Mapping[str, str]) -> HttpAnswer:
-            try:
-                return HttpAnswer(
-                    200, other.witness.add_checkpoint(body, base64.b64decode(head[SENT]))
-                )
-            except NotCosigned as refused:
-                said = refused.why if refused.size is None else str(refused.size)
-                return HttpAnswer(refused.status, said.encode())
+        return self.asks_of(other.name, other.witness)
 
+    def asks_of(self, name: str, witness: Witness) -> RingPeer:
         def record(draft: Draft) -> object:
             return self.log.append(draft).result()
 
         return RingPeer(
-            other.name, "http://127.0.0.1", self.peers[other.name], self.witness, self.reader,
-            self.heads, self.clock, post, record,
+            name, "http://127.0.0.1", self.peers[name], self.witness, self.reader,
+            self.heads, self.clock, posting(witness), record,
         )  # fmt: skip
+
+
+def posting(witness: Witness) -> Callable[[bytes, Mapping[str, str]], HttpAnswer]:
+    """A call in place of a connection."""
+
+    def post(body: bytes, head: Mapping[str, str]) -> HttpAnswer:
+        try:
+            return HttpAnswer(200, witness.add_checkpoint(body, base64.b64decode(head[SENT])))
+        except NotCosigned as refused:
+            said = refused.why if refused.size is None else str(refused.size)
+            return HttpAnswer(refused.status, said.encode())
+
+    return post
 
 
 @contextmanager

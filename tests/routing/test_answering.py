@@ -39,6 +39,7 @@ from appliance.wire.admin.routes import ROUTE, ROUTE_LABEL, ROUTE_SAMPLE, LabelG
 from tests.advisor.test_options import RESULT
 from tests.advisor.test_task_facts import write
 from tests.api.admin.lab import client_of
+from tests.incidents.following import followed
 from tests.routing.world import (
     DOUBTFUL,
     LARGE_ID,
@@ -56,6 +57,8 @@ from tests.routing.world import (
     write_route,
 )
 from tests.smol import SMALL
+
+DAY_US = 86_400_000_000
 
 pytestmark = [pytest.mark.xdist_group("routes"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -330,6 +333,68 @@ async def test_an_alarm_of_drift_ends_certificates_but_those_of_routes_that_only
         assert night["drift_found"].subject == SMALL_ID
         assert services.routes.ending_with_drift(SMALL_ID) == []
         assert [each.wanted.route for each in services.routes.holding(SMALL_ID)] == ["warned"]
+        await services.inference.drain(30)
+
+
+async def test_each_alarm_of_a_route_is_seen_and_ends(
+    certified: Certified, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One app asks alone for weeks; labels are missing; those that come late are wrong."""
+    fortnight = 2 * WEEK_US
+    clock = FixedClock((SystemClock().wall_us() // fortnight + 1) * fortnight + 8 * DAY_US)
+    config = replace(SMALL, routes=RoutesConfig(sample_percent=100, label_days=7))
+    with (
+        open_services(certified.copy(tmp_path), config=config, clock=clock) as services,
+        followed(services, caplog) as seen,
+    ):
+        keyed = write_route(services, tmp_path / "keyed", head='group_from = "key"\n')
+
+        async def calibrated(name: str) -> None:
+            dataset = write_dataset(services, tmp_path / name)
+            made = await calibrate(services, terms(services, route=keyed, dataset=dataset))
+            assert made["verdict"] == "certified"
+
+        async def days(count: int, answers: int = 0) -> None:
+            for _ in range(count):
+                for _ in range(answers):
+                    await answer(services, app(), SURE, keyed)
+                await services.monitors.settled()
+                clock.advance(86_400)
+                services.monitors.settle()
+
+        def label_wrongly() -> int:
+            given = 0
+            while (sample := services.monitors.next(keyed)) is not None:
+                services.monitors.label(keyed, sample.id, "engine", "uid:0")
+                given += 1
+            return given
+
+        await calibrated("keyed-data")
+        await days(10, answers=1)
+        await days(8)
+        await asyncio.to_thread(seen.tells, "route_unwatched", "of its labels are missing")
+        await days(4)  # the fortnight is over: they are asked again
+        assert label_wrongly() == 10
+        services.monitors.settle()
+        await asyncio.to_thread(seen.tells, "route_missing_wrong", "10 are wrong")
+        await asyncio.to_thread(seen.ends, "route_unwatched")
+        await days(60)
+        await asyncio.to_thread(seen.ends, "route_missing_wrong")
+        for _ in range(6):
+            await days(1, answers=4)
+            label_wrongly()
+        await days(2)
+        await asyncio.to_thread(seen.tells, "route_suspended", "are evidence against")
+        await calibrated("keyed-later")
+        await asyncio.to_thread(seen.ends, "route_suspended")
+        quiet = replace(app(), principal=replace(app().principal, content="off"))
+        for passed in (22, 1):
+            for _ in range(100):
+                await answer(services, quiet, SURE, keyed)
+            await days(passed)
+        await asyncio.to_thread(seen.tells, "route_weights", "1 groups weigh as 1 of one size")
+        await days(40)
+        await asyncio.to_thread(seen.ends, "route_weights")
         await services.inference.drain(30)
 
 
