@@ -51,6 +51,20 @@ def _escape(character: str) -> str:
     )
 
 
+def age(seconds: float) -> str:
+    """A short time span in its largest unit; a moment in the future is no time ago."""
+    whole = int(max(0.0, seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def ago(seconds: float | None) -> str:
+    """An age, or never."""
+    return "never" if seconds is None else f"{age(seconds)} ago"
+
+
 def many(number: int, noun: str) -> str:
     """A count and its noun, which takes an `s` unless there is exactly one: `1 route`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -189,7 +189,7 @@ class DetailPage(ListPage[T]):
     """A list with its summary above, and details of the item under the cursor.
 
     Args:
-        one: the part below.
+        one, more: the parts below.
 
     Attributes:
         found: the items of the last poll.
@@ -198,8 +198,9 @@ class DetailPage(ListPage[T]):
     AT: ClassVar[Endpoint[None, Any] | None] = None
     """Asked with each poll."""
 
-    def __init__(self, desk: Desk, rows: Rows[T], one: Part) -> None:
+    def __init__(self, desk: Desk, rows: Rows[T], one: Part, *more: Part) -> None:
         super().__init__(desk, rows)
+        self._more = more
         self._summary, self._one = Part(f"{self.TITLE.lower()}-summary", classes="summary"), one
         self._error: ApplianceError | None = None
         self.found: Sequence[T] = []
@@ -209,7 +210,7 @@ class DetailPage(ListPage[T]):
 
     def compose_below(self) -> ComposeResult:
         with VerticalScroll(classes="detail", can_focus=False):
-            yield self._one
+            yield from (self._one, *self._more)
 
     def question(self) -> Question | None:
         at = self.AT

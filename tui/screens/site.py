@@ -10,6 +10,7 @@ from textual.content import Content
 from appliance.wire.admin import site as wire
 from tui.desk import Desk
 from tui.screens.listing import DetailPage
+from tui.text import lines
 from tui.view import site as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -23,8 +24,13 @@ class SitePage(DetailPage[wire.SitePeer]):
 
     def __init__(self, desk: Desk) -> None:
         rows = Rows("site", view.COLUMNS, lambda one: one.name, view.row, wire.PEER_TABLE.empty)
-        super().__init__(desk, rows, Part("peer", "APPLIANCE"))
+        self._documents = Part("site-documents", "DOCUMENTS THAT DO NOT HOLD HERE")
+        super().__init__(desk, rows, Part("peer", "APPLIANCE"), self._documents)
         self._site = wire.SitePeerList(peers=[])
+
+    def draw(self) -> None:
+        super().draw()
+        self._documents.say(lines(view.documents(self._site, self.beside)))
 
     def came(self, answer: wire.SitePeerList) -> None:
         self._site, self.found = answer, answer.peers
@@ -33,4 +39,4 @@ class SitePage(DetailPage[wire.SitePeer]):
         return view.summary(self._site, self.rows.count)
 
     def said(self, item: wire.SitePeer, width: int) -> list[Content]:
-        return view.detail(self._site, item, width)
+        return view.detail(item, width)

@@ -21,8 +21,8 @@ COLUMNS: Final = (
     Column("SEQ", 9, right=True),
     Column("TIME", 19, drop=2),
     Column("KIND", 9),
-    Column("WHAT", 0, least=48),
-    Column("LEAF", 16, drop=3),
+    Column("WHAT", 0, least=30),
+    Column("LEAF", 34, drop=3),  # of 16; WHAT has the rest
 )
 HELP: Final = "kind= model= app= person= key= code= request= since= until=, or a sequence number"
 _TOLD: Final = (

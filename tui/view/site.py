@@ -5,17 +5,18 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import ago
 from appliance.wire.admin.site import PEER_TABLE, SitePeer, SitePeerList, why
 from tui.columns import cells, listed
 from tui.text import Cell, alarm, cell, labelled, line, quiet
-from tui.view.units import age, count, many
+from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
     listed(PEER_TABLE, "NAME", 16, name="APPLIANCE"),
     listed(PEER_TABLE, "STATE", 9),
-    listed(PEER_TABLE, "HEARD", 11, drop=1),
+    listed(PEER_TABLE, "HEARD", 10, drop=1),
     listed(PEER_TABLE, "BEHIND", 8, drop=2),
-    listed(PEER_TABLE, "SEEN AT", 20, drop=3),
+    listed(PEER_TABLE, "SEEN AT", 19, drop=3),
     listed(PEER_TABLE, "PROBLEM", 0, name="WHY", least=12),
 )
 _ROOM: Final = 12
@@ -43,14 +44,14 @@ def summary(found: SitePeerList, shown: int) -> Content:
     return line(*parts)
 
 
-def detail(found: SitePeerList, one: SitePeer, width: int) -> list[Content]:
-    """The peer under the cursor, and the documents that do not hold here."""
-    heard = "never" if one.heard_seconds is None else f"{age(one.heard_seconds)} ago"
+def detail(one: SitePeer, width: int) -> list[Content]:
+    """The peer under the cursor."""
     told = {
         "address": one.url,
-        "heard": heard,
-        "our log": f"{count(one.cosigned)} entries cosigned, {count(one.behind)} behind",
-        "its log": f"{count(one.seen)} entries seen, last at {one.seen_at or '-'}",
+        "heard": ago(one.heard_seconds),
+        "our log": f"{count(one.cosigned)} entries cosigned at {clock(one.cosigned_at or '-')},"
+        f" {count(one.behind)} behind",
+        "its log": f"{count(one.seen)} entries seen at {clock(one.seen_at or '-')}",
         "mirror": "" if one.mirrored is None else f"{count(one.mirrored)} entries of our log",
     }
     said: list[Content] = []
@@ -59,6 +60,12 @@ def detail(found: SitePeerList, one: SitePeer, width: int) -> list[Content]:
             said += labelled(name, cell(words), width, _ROOM)
     if reason := why(one):
         said += labelled("why", alarm(reason), width, _ROOM)
+    return said
+
+
+def documents(found: SitePeerList, width: int) -> list[Content]:
+    """The documents that do not hold here."""
+    said: list[Content] = []
     for name, some in (("refused", found.refused), ("waits", found.waiting)):
         for each in some[:_MOST]:
             words = f"{each.kind}: {each.code}: {each.message}"

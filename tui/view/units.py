@@ -6,6 +6,7 @@ Rules: at most three digits that matter.
 from datetime import UTC, datetime
 
 from appliance import text
+from appliance.text import age as age
 
 
 def duration(seconds: float) -> str:
@@ -14,15 +15,6 @@ def duration(seconds: float) -> str:
     days, hours, minutes = whole // 86_400, whole // 3_600 % 24, whole // 60 % 60
     shown = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if n]
     return " ".join(shown[:2]) or "<1 min"
-
-
-def age(seconds: float) -> str:
-    """A short time span in its largest unit; a moment in the future is no time ago."""
-    whole = int(max(0.0, seconds))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if whole >= size:
-            return f"{whole // size} {unit}"
-    return f"{whole} s"
 
 
 def size(count: int) -> str:

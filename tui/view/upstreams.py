@@ -8,22 +8,22 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import ago
 from appliance.wire.admin.upstreams import (
     UPSTREAM_TABLE,
     HostOf,
     Upstream,
-    UpstreamHost,
     hosts_of,
 )
 from tui.columns import Column, cells, listed
 from tui.text import Cell, alarm, cell, labelled, line, quiet
-from tui.view.units import age, count, many
+from tui.view.units import count, many
 
 COLUMNS: Final = (
     listed(UPSTREAM_TABLE, "NAME", 14, name="UPSTREAM"),
-    listed(UPSTREAM_TABLE, "HOST", 26, drop=3),
+    listed(UPSTREAM_TABLE, "HOST", 26, drop=1),
     listed(UPSTREAM_TABLE, "STATE", 13),
-    listed(UPSTREAM_TABLE, "RUNNING", 7, drop=1),
+    listed(UPSTREAM_TABLE, "RUNNING", 7, drop=3),
     Column("LAST PROBE", 10, right=True, drop=2),
     listed(UPSTREAM_TABLE, "NEWEST PROBLEM", 0, name="WHY", least=12),
 )
@@ -33,7 +33,7 @@ _USABLE: Final = ("ready", "busy", "suspect")
 
 def row(one: HostOf) -> Sequence[Cell]:
     """One host."""
-    return cells(COLUMNS, one, {"LAST PROBE": _probed(one.host) if one.host else "-"})
+    return cells(COLUMNS, one, {"LAST PROBE": ago(one.host.probed_seconds) if one.host else "-"})
 
 
 def counted(found: Sequence[Upstream]) -> str:
@@ -59,14 +59,10 @@ def detail(one: HostOf, width: int) -> list[Content]:
     if host is None:
         return said
     said += labelled("host", host.url, width, _ROOM)
-    said += labelled("last probe", _probed(host), width, _ROOM)
+    said += labelled("last probe", ago(host.probed_seconds), width, _ROOM)
     people = ", ".join(given.name for given in host.approvals)
     said += labelled("approved by", people or "nobody", width, _ROOM)
     if host.record is not None:
         digest = str(host.record.get("digest", "-"))
         said += labelled("record", cell(digest), width, _ROOM)
     return said
-
-
-def _probed(host: UpstreamHost) -> str:
-    return "never" if host.probed_seconds is None else f"{age(host.probed_seconds)} ago"

@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import Field
 
+from appliance.text import ago
 from appliance.wire.admin.base import Reply, Request
 from appliance.wire.admin.columns import ColumnKind, ListColumn, ListTable
 from appliance.wire.admin.endpoint import admins, viewers
@@ -123,21 +124,17 @@ def why(peer: SitePeer) -> str:
     return peer.differs or peer.problem or peer.documents or peer.mirror
 
 
-def _ago(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds:.0f} s ago"
-
-
 PEER_TABLE: Final[ListTable[SitePeer]] = ListTable(
     'No peers. Add one with [peers."NAME"] in appliance.toml: docs/config.md.',
     (
         ListColumn("NAME", lambda one: one.name),
         ListColumn("STATE", state_of, ColumnKind.STATE),
-        ListColumn("HEARD", lambda one: _ago(one.heard_seconds)),
+        ListColumn("HEARD", lambda one: ago(one.heard_seconds)),
         ListColumn("BEHIND", lambda one: one.behind, ColumnKind.COUNT),
         ListColumn("COSIGNED", lambda one: one.cosigned, ColumnKind.COUNT),
-        ListColumn("COSIGNED AT", lambda one: one.cosigned_at),
+        ListColumn("COSIGNED AT", lambda one: one.cosigned_at, ColumnKind.MOMENT),
         ListColumn("SEEN", lambda one: one.seen, ColumnKind.COUNT),
-        ListColumn("SEEN AT", lambda one: one.seen_at),
+        ListColumn("SEEN AT", lambda one: one.seen_at, ColumnKind.MOMENT),
         ListColumn("PROBLEM", lambda one: why(one) or None),
     ),
 )
