@@ -225,7 +225,7 @@ class Facts:
     quarantined: tuple[Told, ...] = ()
     upstreams: tuple[UpstreamHostFact, ...] = ()
     broken_upstreams: tuple[Told, ...] = ()
-    unread_upstreams: tuple[Told, ...] = ()
+    unread_upstreams: str = ""
     receivers: tuple[ReceiverFact, ...] = ()
     peers: tuple[PeerFact, ...] = ()
     site_stale: str = ""

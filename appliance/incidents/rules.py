@@ -87,22 +87,12 @@ def alarms(facts: Facts) -> list[Alarm]:
     return sorted(found, key=lambda alarm: alarm.level != "critical")
 
 
-def _disk_reserve(facts: Facts) -> Iterator[Told]:
+def _little_disk(facts: Facts, least: int, most: int, refused: str) -> Iterator[Told]:
     disk = facts.disk
-    if disk is not None and disk.free < disk.reserve:
+    if disk is not None and least * disk.reserve <= disk.free < most * disk.reserve:
         free, reserve = disk.free // _MIB, disk.reserve // _MIB
-        yield Told(
-            "", f"{free} MiB of disk are free; below {reserve} MiB new requests are refused."
-        )
-
-
-def _disk_low(facts: Facts) -> Iterator[Told]:
-    disk = facts.disk
-    if disk is not None and disk.reserve <= disk.free < DISK_WARN * disk.reserve:
-        free, reserve = disk.free // _MIB, disk.reserve // _MIB
-        yield Told(
-            "", f"{free} MiB of disk are free; below {reserve} MiB new requests will be refused."
-        )
+        said = f"{free} MiB of disk are free; below {reserve} MiB new requests {refused} refused."
+        yield Told("", said)
 
 
 def _disk_fills(facts: Facts) -> Iterator[Told]:
@@ -380,8 +370,9 @@ RULES: Final[tuple[Rule, ...]] = (
          "10 s", "End the program that reads DATA/audit/log.db.",
          lambda facts: _one(facts.log.alarm, "{}")),
     Rule("insufficient_disk", "critical", "Less disk space than the reserve; requests are refused",
-         "10 s", _FREE, _disk_reserve),
-    Rule("disk_low", "warning", "Little disk space is left", "10 s", _FREE, _disk_low),
+         "10 s", _FREE, lambda facts: _little_disk(facts, 0, 1, "are")),
+    Rule("disk_low", "warning", "Little disk space is left", "10 s", _FREE,
+         lambda facts: _little_disk(facts, 1, DISK_WARN, "will be")),
     Rule("disk_fills", "warning", "The disk will be full within a week", "1 h after the start",
          _FREE, _disk_fills),
     Rule("log_file_unwritable", "warning", "DATA/logs is full or cannot be written", "10 s",
@@ -503,7 +494,7 @@ RULES: Final[tuple[Rule, ...]] = (
          lambda facts: facts.broken_upstreams),
     Rule("upstreams_unread", "warning", "The new upstreams of appliance.toml were not taken",
          "10 s", "Correct appliance.toml, then run `appliance upstream reload`.",
-         lambda facts: facts.unread_upstreams),
+         lambda facts: _one(facts.unread_upstreams, "The upstreams are as before: {}")),
     Rule("witness_silent", "warning", "No witness has seen the log for days", "10 s",
          "Run `appliance audit checkpoint --request FILE`: docs/auditor-guide.md.", _witness),
     Rule("answer_differs", "critical", "A replay computed another answer than the recorded one",

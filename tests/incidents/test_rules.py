@@ -122,7 +122,7 @@ BAD = {
     ),
     "upstream_suspect": replace(WELL, upstreams=(host("suspect", usable=True),)),
     "upstream_broken": replace(WELL, broken_upstreams=told()),
-    "upstreams_unread": replace(WELL, unread_upstreams=told()),
+    "upstreams_unread": replace(WELL, unread_upstreams="It is so."),
     "answers_held": replace(WELL, log=replace(WELL.log, held="The receiver siem lacks entries.")),
     "key_quarantined": replace(WELL, quarantined=told()),
     "witness_silent": replace(

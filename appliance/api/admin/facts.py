@@ -167,7 +167,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             Told(name, f"Upstream {name} cannot be used: {why}")
             for name, why in services.upstreams.broken.items()
         ),
-        unread_upstreams=_unread(services.upstreams.unread),
+        unread_upstreams=services.upstreams.unread,
         unnotified=tuple(
             Told(name, f"No message reaches {name}: {why}")
             for name, why in sorted(services.notifier.problems.items())
@@ -181,12 +181,6 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)
             for s in services.forwarding.standings
         ),
-    )
-
-
-def _unread(why: str) -> tuple[Told, ...]:
-    return (
-        (Told("", f"The upstreams are as they were before they were read: {why}"),) if why else ()
     )
 
 
