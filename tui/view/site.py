@@ -1,4 +1,4 @@
-"""Content of the site screen: the other appliances, when they were heard, what is refused."""
+"""Content of the site screen."""
 
 from collections.abc import Sequence
 from typing import Final
