@@ -92,6 +92,10 @@ def _receiver() -> Iterator[tuple[int, list[int]]]:
             thread.join()
 
 
+def _narrow(found: Summary) -> bool:
+    return max(found.high - found.median, found.median - found.low) <= _NARROW
+
+
 def _compared(session: Session, load: _Load) -> list[Figure]:
     count = session.count(load.requests)
     rates: dict[str, list[float]] = {name: [] for name in load.sides}
@@ -114,16 +118,15 @@ def _compared(session: Session, load: _Load) -> list[Figure]:
                 run = summarise(name, answers)
                 session.record(pair, "short", run)
                 rates[name].append(run.requests_s)
-            interval = bootstrap(ratios(rates[first], rates[second]))
-            wide = max(interval.high - interval.median, interval.median - interval.low)
-            if pair + 1 >= _FEWEST and wide <= _NARROW:
+            if pair + 1 >= _FEWEST and _narrow(bootstrap(ratios(rates[first], rates[second]))):
                 break
-    session.notes.append(f"spread: 95 % bootstrap interval of the median of {pair + 1} pairs")
+    found = ratios(rates[first], rates[second])
+    session.notes.append(f"spread: 95 % bootstrap interval of the median of {len(found)} pairs")
     return [
         Figure(
             load.what,
             "requests/s",
-            interval,
+            bootstrap(found),
             Summary.of(rates[first]),
             Summary.of(rates[second]),
             "≥",

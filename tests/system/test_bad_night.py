@@ -795,7 +795,7 @@ def followed_in(path: str, function: str) -> tuple[set[str], set[str]]:
     for call in (node for node in ast.walk(body) if isinstance(node, ast.Call)):
         parts = [call.func, *call.args]  # of the follower, or of a thread that calls it
         names = {part.attr for part in parts if isinstance(part, ast.Attribute)}
-        said = [part.value for part in parts if isinstance(part, ast.Constant)]
+        said = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
         if "tells" in names:
             begun.add(said[0])
         if "ends" in names:

@@ -114,7 +114,7 @@ async def test_a_batch_that_ran_ends_on_the_restored_host(tmp_path: Path, words:
         services = with_fakes(real, inference)
         create_lan_app(services)
         await services.jobs.serve()
-        found = await batches.Site(services, inference, here.clock, here.key).ended(batch)
+        found = await batches.Site(real, services, inference, here.clock, here.key).ended(batch)
         assert (found.status, found.completed) == ("completed", len(inference.requests)) == (
             "completed", 20)  # fmt: skip
         lines = b"".join(part.text for part in services.batches.files.parts(found.output))
