@@ -90,6 +90,9 @@ kek_renewing: the key-encryption key is being replaced
     Finish with `appliance protect renew kek`.
 host_key_renewing: the host key is being replaced
     Finish with `appliance protect renew host`.
+host_key_token: the token or TPM that holds the host key does not open it
+    Connect the one of `appliance protect on`. If it is lost or was reset, an officer opens the
+    directory: `appliance protect change --officer KEY`.
 host_key_damaged: the host key or a file under it cannot be used
     Restore keys/, audit/ and tls/ from one backup.
 backup_recipients: too few or too many keys to encrypt a backup to

@@ -73,7 +73,7 @@ REPLACED = {
     "::test_keys_of_publisher_and_approver_are_replaced_with_an_overlap",
     "officer": "trust/ceremony/test_ceremony.py::test_a_holder_is_replaced",
     "witness": "auditor/test_witness.py::test_a_key_is_replaced_while_both_cosign",
-    "vendor": "",  # by hand: a copy of a file
+    "vendor": "installer/host/test_commands.py::test_a_new_key_of_the_vendor_takes_over_by_command",
     "log": "audit/test_epoch.py::test_a_key_signs_for_so_long_and_so_many_entries",
     "evidence": "wiring/test_protection.py::test_keys_are_renewed_with_an_overlap",
     "certificate, CA": "server/test_onlooker.py"
@@ -95,7 +95,7 @@ def test_each_kind_of_key_is_replaced_by_a_command_that_a_test_tries() -> None:
             named = words.split(" --")[0].removesuffix(" host").removesuffix(" kek")
             named = named.removesuffix(" evidence")
             assert (
-                words.startswith("witness.py")
+                words.startswith(("witness.py", "appliance-installer"))
                 or f"## `{named.removeprefix('appliance ')}`" in commands
             ), words
         if where := REPLACED[kind]:

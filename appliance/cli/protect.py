@@ -1,6 +1,6 @@
-"""`appliance protect`: the appliance's own key files under a passphrase; backups to the officers.
+"""`appliance protect`: the appliance's own keys under a passphrase or token; backups to officers.
 
-Rules: no server may run while keys change; the passphrase is typed, a line of a file, or the
+Rules: no server may run while keys change; passphrase and PIN are typed, a line of a file, or the
 service's credential. A backup passes from standard input to standard output only.
 """
 
@@ -16,11 +16,16 @@ import click
 
 from appliance.cli.imports import importing
 from appliance.cli.output import Output, data_option, prints, safe, state
-from appliance.cli.signing import KeyRing, key_option, passphrase_option
-from appliance.cli.unlocking import unlock
+from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
+from appliance.cli.unlocking import new_lock, present_lock, token_of, unlock
 from appliance.config import load_config
 from appliance.host import host_key
 from appliance.trust.bytes import ecdsa, sealed_stream
+
+_token = click.option(
+    "--key", "place", type=PlaceOfKey(), metavar="KEY",
+    help="The key of a token or TPM, in place of a passphrase: pkcs11:token=…;object=…",
+)  # fmt: skip
 
 
 @click.group()
@@ -32,42 +37,58 @@ def protect() -> None:
 
 
 @protect.command()
+@_token
 @passphrase_option
 @prints
-def on(output: Output, data: Path, passphrase_file: Path | None) -> None:
+def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path | None) -> None:
     """Encrypt the key files.
 
-    Secrets of the configuration, too. The server's start then takes the passphrase. Run it again
-    after a crash or for a new secret.
+    Secrets of the configuration, too. The server's start then takes the passphrase or PIN. Run it
+    again after a crash or for a new secret.
     """
     with importing():
         from appliance.wiring import protection
 
     config = load_config(data)
     unlock(data, passphrase_file)
-    ring, there = KeyRing(passphrase_file), host_key.protected(data)
-    files = protection.protect(data, "" if there else ring.secret("New passphrase", new=True))
+    there = host_key.protected(data)
+    if there and place not in (None, token_of(data)):
+        raise click.UsageError("The keys are encrypted: `protect change` takes another --key.")
+    lock = "" if there else new_lock(data, place, KeyRing(passphrase_file))
+    files = protection.protect(data, lock)
     for path in protection.left_in_plain(data, config):
         output.note(f"[!] {safe(str(path))} stays in plain: it is no key file of the directory.")
     _tell(output, data, files)
 
 
 @protect.command()
+@_token
+@click.option("--officer", type=PlaceOfKey(), metavar="KEY",
+              help="An officer's key opens it: token or TPM is lost.")  # fmt: skip
 @passphrase_option
 @prints
-def change(output: Output, data: Path, passphrase_file: Path | None) -> None:
-    """Change the passphrase.
+def change(
+    output: Output,
+    data: Path,
+    place: KeyPlace | None,
+    officer: KeyPlace | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Change the passphrase or the token.
 
-    Of a passphrase file, the first line is the present one, the second the new one.
+    Of a passphrase file, the first line is the present secret, the second the new one.
     """
     with importing():
         from appliance.wiring import protection
 
     load_config(data)
     ring = KeyRing(passphrase_file)
+    if officer is not None and token_of(data) is None:
+        raise click.UsageError("Officers open what a token has; no token has these keys.")
     if host_key.locked(data):
-        host_key.unlock(data, ring.secret("Present passphrase"))
-    protection.change(data, ring.secret("New passphrase", new=True))
+        with present_lock(data, ring, officer=officer) as lock:
+            host_key.unlock(data, lock)
+    protection.change(data, new_lock(data, place, ring))
     _tell(output, data, [])
 
 
@@ -87,11 +108,11 @@ def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) ->
 
     load_config(data)
     if key == "host":
-        ring = KeyRing(passphrase_file)
-        passphrase = ring.secret(f"Passphrase of {data}")
-        if host_key.locked(data):
-            host_key.unlock(data, passphrase)
-        _tell(output, data, protection.renew_host(data, passphrase))
+        with present_lock(data, KeyRing(passphrase_file)) as lock:
+            if host_key.locked(data):
+                host_key.unlock(data, lock)
+            files = protection.renew_host(data, lock)
+        _tell(output, data, files)
         return
     unlock(data, passphrase_file)
     if key == "kek":

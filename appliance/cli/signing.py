@@ -47,6 +47,12 @@ def name_of(place: KeyPlace) -> str:
     return f"{place.token}/{place.object}" if isinstance(place, TokenUri) else place.name
 
 
+def pin_of(found: TokenFound) -> str:
+    """The question."""
+    last = " (the last try before it locks)" if found.final_try else ""
+    return f"PIN of {safe(found.label)}{last}"
+
+
 passphrase_option = click.option(
     "--passphrase-file", type=_FILE,
     help="A line for each PIN or passphrase. One line is for all, and /dev/fd/N is a"
@@ -67,6 +73,7 @@ class KeyRing:
     ) -> None:
         self._lines = None if file is None else file.read_text(encoding="utf-8").splitlines()
         self._next, self._data, self._strict = 0, data, strict
+        self.from_file = file is not None
 
     def secret(self, name: str, *, new: bool = False) -> str:
         if self._lines is None:
@@ -101,8 +108,7 @@ class KeyRing:
         return click.get_current_context().with_resource(key)
 
     def _pin(self, found: TokenFound) -> str:
-        last = " (the last try before it locks)" if found.final_try else ""
-        return self.secret(f"PIN of {safe(found.label)}{last}")
+        return self.secret(pin_of(found))
 
     def _unencrypted(self, path: Path) -> None:
         problem = f"{path} holds a private key in plain."

@@ -1,33 +1,119 @@
-"""Unlocking a data directory whose key files are under a passphrase.
+"""Unlocking a data directory whose host key is under a passphrase or a token.
 
 Rules: a service's credential comes first, then a file that was named, then a person at a terminal;
-each is tried once.
+each is tried once. Officers open a token's, too.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, Literal
 
 import click
+import msgspec
+from msgspec import Struct
 
 from appliance.cli.output import asks
+from appliance.cli.signing import KeyPlace, KeyRing, pin_of
 from appliance.config import credentials
-from appliance.errors import StateRefused
+from appliance.errors import Refused, StateRefused
 from appliance.host import host_key
+from appliance.tokens.uri import TokenUri
+from appliance.trust.bytes import ecdsa, sealed_stream
+from appliance.trust.bytes.sealed_stream import Recipient
+
+_PURPOSE: Final = b"appliance host key v1\n"
+_OF_THE_PIN: Final = {"token_pin_wrong", "token_pin_locked"}
+
+
+class HostKeyOnToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """The host key's file: each recipient, the token or an officer, opens it alone."""
+
+    token: TokenUri
+    recipients: tuple[Recipient, ...]
+    format: Literal[2] = 2
+
+
+class TokenWrapping:
+    """`key`: the token's; to unwrap, any recipient's."""
+
+    def __init__(self, data: Path, token: TokenUri, key: ecdsa.SigningKey) -> None:
+        self._data, self._token, self._key = data, token, key
+
+    def wrap(self, key: bytes) -> bytes:
+        from appliance.trust.policy import officers
+
+        people = [self._key.public_key(), *officers.keys(self._data / "trust")]
+        found = sealed_stream.wrapped(key, people, _PURPOSE)
+        made = msgspec.json.encode(HostKeyOnToken(self._token, found))
+        self.unwrap(made)  # a token that cannot is refused before anything is under it
+        return made
+
+    def unwrap(self, file: bytes) -> bytes:
+        found = msgspec.json.decode(file, type=HostKeyOnToken)
+        return sealed_stream.unwrapped(found.recipients, self._key, _PURPOSE)
+
+
+def token_of(data: Path) -> TokenUri | None:
+    """None under a passphrase, or in plain."""
+    try:
+        return msgspec.json.decode((data / host_key.FILE).read_bytes(), type=HostKeyOnToken).token
+    except (OSError, ValueError):
+        return None
+
+
+def new_lock(data: Path, place: KeyPlace | None, ring: KeyRing) -> host_key.Lock:
+    """A new passphrase, or a token."""
+    if place is None:
+        return ring.secret("New passphrase", new=True)
+    if not isinstance(place, TokenUri):
+        raise click.UsageError("--key takes pkcs11:token=…;object=…: a file would need a key, too.")
+    return TokenWrapping(data, place, ring.token(place))
 
 
 def unlock(data: Path, file: Path | None = None) -> None:
     """Unlock it for this process, where it is locked.
 
     Raises:
-        Refused: `passphrase_refused`.
-        StateRefused: `host_key_locked` where nobody can be asked; `host_key_damaged`.
+        Refused: `passphrase_refused`, `token_pin_wrong`, `token_pin_locked`.
+        StateRefused: `host_key_locked` where nobody can be asked; `host_key_damaged`,
+            `host_key_token`.
+    """
+    if host_key.locked(data):
+        with present_lock(data, KeyRing(file), credentials()) as lock:
+            host_key.unlock(data, lock)
+
+
+@contextmanager
+def present_lock(
+    data: Path, ring: KeyRing, given: Path | None = None, officer: KeyPlace | None = None
+) -> Iterator[host_key.Lock]:
+    """The passphrase, or the open token; raises as `unlock`.
+
+    Args:
+        given: the directory of systemd's credentials.
+        officer: in the token's place.
     """
 
-    def ask() -> str:
-        if file is not None:
+    def ask(name: str) -> str:
+        if given is not None and (file := given / host_key.CREDENTIAL).exists():
             return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
-        if not asks():
+        if not (ring.from_file or asks()):
             raise StateRefused("host_key_locked", f"The key files of {data} are locked.")
-        text: str = click.prompt(f"Passphrase of {data}", hide_input=True, err=True)
-        return text
+        return ring.secret(name)
 
-    host_key.secret(data, credentials(), ask)
+    token = token_of(data)
+    try:
+        if token is None:
+            yield ask(f"Passphrase of {data}")
+        elif officer is not None:
+            yield TokenWrapping(data, token, ring.open(officer))
+        else:
+            from appliance.tokens.key import TokenKey  # who has a passphrase needs none of it
+
+            with TokenKey(token, lambda found: ask(pin_of(found))) as key:
+                yield TokenWrapping(data, token, key)
+    except Refused as error:
+        if error.code in _OF_THE_PIN or not error.code.startswith(("token_", "backup_")):
+            raise
+        raise StateRefused("host_key_token", f"The host key stays closed: {error}") from error

@@ -1,8 +1,8 @@
-"""The host key: it encrypts the appliance's own key files, and a passphrase encrypts it.
+"""The host key: it encrypts the appliance's own key files; a passphrase or a token opens it.
 
 Rules:
-- `keys/host.json` has the key, wrapped with AES-256-GCM under scrypt of the passphrase. Without it
-  key files are plain. While it is locked, no key file is read.
+- `keys/host.json` has the key, with AES-256-GCM under scrypt of the passphrase, or in another
+  lock. Without it key files are plain. While it is locked, no key file is read.
 - A plain file in a protected directory, left by a crash, is read; the next `protect` encrypts it.
 - A new host key stays in `keys/host.next.json` until every file is under it.
 - A replaced file is overwritten in place. Flash and copy-on-write file systems may keep old blocks.
@@ -11,10 +11,10 @@ Sources: RFC 7914 (scrypt), NIST SP 800-38D (GCM).
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -28,7 +28,7 @@ CREDENTIAL: Final = "appliance.passphrase"
 """Name of the systemd credential that unlocks a service."""
 MIN_WORDS: Final = 12
 BYTES: Final = 32
-_FILE: Final = "keys/host.json"
+FILE: Final = "keys/host.json"
 _NEXT: Final = "keys/host.next.json"
 _MAGIC: Final = b"appliance wrapped key v1\n"
 _NONCE: Final = 12
@@ -36,6 +36,18 @@ _COST, _BLOCK, _LANES = 1 << 15, 8, 1
 _UNLOCKED: Final[dict[Path, tuple[bytes, ...]]] = {}
 """The keys of a directory, the newest last."""
 Cost = Annotated[int, Meta(ge=2, le=1 << 20)]
+
+
+class KeyWrapping(Protocol):
+    """Makes and reads the key's file; `unwrap` raises ValueError."""
+
+    def wrap(self, key: bytes, /) -> bytes: ...
+
+    def unwrap(self, file: bytes, /) -> bytes: ...
+
+
+Lock: TypeAlias = str | KeyWrapping
+"""A passphrase, or another lock."""
 
 
 class _HostKeyFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +71,7 @@ def plain(path: Path) -> bool:
 
 def protected(data: Path) -> bool:
     """True if a data directory has a host key."""
-    return (data / _FILE).exists()
+    return (data / FILE).exists()
 
 
 def locked(data: Path) -> bool:
@@ -67,14 +79,14 @@ def locked(data: Path) -> bool:
     return protected(data) and data.resolve() not in _UNLOCKED
 
 
-def make(data: Path, passphrase: str) -> None:
+def make(data: Path, under: Lock) -> None:
     """Make and unlock a host key. Raises Refused (`passphrase_refused`)."""
     key = os.urandom(BYTES)
-    _keep(data / _FILE, key, passphrase)
+    _keep(data / FILE, key, under)
     take(data, key)
 
 
-def unlock(data: Path, passphrase: str) -> None:
+def unlock(data: Path, under: Lock) -> None:
     """Unlock it for this process.
 
     Raises:
@@ -82,14 +94,17 @@ def unlock(data: Path, passphrase: str) -> None:
         StateRefused: `host_key_damaged`.
     """
     there = [data / _NEXT] if (data / _NEXT).exists() else []
-    take(data, b"".join(_opened(path, passphrase) for path in (data / _FILE, *there)))
+    take(data, b"".join(_opened(path, under) for path in (data / FILE, *there)))
 
 
-def _opened(path: Path, passphrase: str) -> bytes:
+def _opened(path: Path, under: Lock) -> bytes:
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_HostKeyFile)
+        stored = path.read_bytes()
+        if not isinstance(under, str):
+            return under.unwrap(stored)
+        found = msgspec.json.decode(stored, type=_HostKeyFile)
         nonce, sealed = found.wrapped[:_NONCE], found.wrapped[_NONCE:]
-        return found.cipher(passphrase).decrypt(nonce, sealed, _MAGIC)
+        return found.cipher(under).decrypt(nonce, sealed, _MAGIC)
     except (OSError, ValueError, MemoryError) as error:
         raise StateRefused("host_key_damaged", f"{path.name}: {error}.") from error
     except InvalidTag as error:
@@ -116,8 +131,8 @@ def held(data: Path) -> bytes:
     return b"".join(_UNLOCKED.get(data.resolve(), ()))
 
 
-def change(data: Path, passphrase: str) -> None:
-    """Put the unlocked key under another passphrase.
+def change(data: Path, under: Lock) -> None:
+    """Put the unlocked key under another passphrase or token.
 
     Raises:
         Refused: `passphrase_refused`.
@@ -125,25 +140,25 @@ def change(data: Path, passphrase: str) -> None:
     """
     if (data / _NEXT).exists():
         raise StateRefused("host_key_renewing", f"{_NEXT} is there: a renewal was cut short.")
-    _keep(data / _FILE, _keys(data)[-1], passphrase)
+    _keep(data / FILE, _keys(data)[-1], under)
 
 
-def renew(data: Path, passphrase: str, files: list[Path]) -> None:
-    """Put these files under a new host key with the same passphrase; repeat it after a crash.
+def renew(data: Path, under: Lock, files: list[Path]) -> None:
+    """Put these files under a new host key in the same lock; repeat it after a crash.
 
     Raises:
         Refused: `passphrase_refused`.
         StateRefused: `host_key_damaged`.
     """
-    unlock(data, passphrase)
+    unlock(data, under)
     if not (data / _NEXT).exists():
-        _keep(data / _NEXT, os.urandom(BYTES), passphrase)
-        unlock(data, passphrase)
+        _keep(data / _NEXT, os.urandom(BYTES), under)
+        unlock(data, under)
     for path in files:
         replace(path, sealed(path, read(path)))
-    _keep(data / _FILE, _keys(data)[-1], passphrase)
+    _keep(data / FILE, _keys(data)[-1], under)
     (data / _NEXT).unlink()
-    unlock(data, passphrase)
+    unlock(data, under)
 
 
 def protect(data: Path, files: list[Path]) -> None:
@@ -156,7 +171,7 @@ def unprotect(data: Path, files: list[Path]) -> None:
     """Write these files in plain, then remove the key. Raises StateRefused (`host_key_locked`)."""
     for path in files:
         replace(path, read(path))
-    for path in (data / _NEXT, data / _FILE):
+    for path in (data / _NEXT, data / FILE):
         if path.exists():
             _overwrite(path)
             path.unlink()
@@ -205,25 +220,6 @@ def plain_file(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def secret(data: Path, credentials: Path | None, ask: Callable[[], str]) -> None:
-    """Unlock a locked directory: by the service's credential, else by asking.
-
-    Args:
-        credentials: the directory of systemd's credentials.
-
-    Raises:
-        Refused: `passphrase_refused`.
-        StateRefused: `host_key_damaged`, and as `ask`.
-    """
-    if not locked(data):
-        return
-    file = None if credentials is None else credentials / CREDENTIAL
-    if file is not None and file.exists():
-        unlock(data, (file.read_text(encoding="utf-8").splitlines() or [""])[0])
-    else:
-        unlock(data, ask())
-
-
 def _data_of(path: Path) -> Path:
     return next(filter(protected, path.absolute().parents), path.parent.parent)
 
@@ -236,14 +232,19 @@ def _keys(data: Path) -> tuple[bytes, ...]:
         raise StateRefused("host_key_locked", message) from error
 
 
-def _keep(path: Path, key: bytes, passphrase: str) -> None:
+def _keep(path: Path, key: bytes, under: Lock) -> None:
+    content = _under_passphrase(key, under) if isinstance(under, str) else under.wrap(key)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    replace(path, content)
+
+
+def _under_passphrase(key: bytes, passphrase: str) -> bytes:
     if len(passphrase) < MIN_WORDS:
         problem = f"A passphrase takes at least {MIN_WORDS} characters."
         raise Refused("passphrase_refused", problem)
     salt, nonce = os.urandom(16), os.urandom(_NONCE)
     wrapped = nonce + _HostKeyFile(salt, b"").cipher(passphrase).encrypt(nonce, key, _MAGIC)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    replace(path, msgspec.json.encode(_HostKeyFile(salt, wrapped)))
+    return msgspec.json.encode(_HostKeyFile(salt, wrapped))
 
 
 def replace(path: Path, content: bytes) -> None:

@@ -32,7 +32,7 @@ Attributes: TypeAlias = Mapping[int, int | bytes]
 
 
 class CryptokiError(Exception):
-    """A function did not return CKR_OK; its argument is what it returned."""
+    """Its argument is what a function returned."""
 
 
 class _TokenInfo(ctypes.Structure):
@@ -59,7 +59,7 @@ class _Agreement(ctypes.Structure):
 
 
 class CryptokiToken(NamedTuple):
-    """A token in a slot."""
+    """In a slot."""
 
     slot: int
     flags: int
@@ -70,10 +70,7 @@ class CryptokiToken(NamedTuple):
 
 
 class Cryptoki:
-    """A loaded module and its one session.
-
-    Every method raises CryptokiError; the first also OSError for a module that cannot be loaded.
-    """
+    """A loaded module and its session. All raise CryptokiError; `__init__` OSError, too."""
 
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(path)
@@ -99,10 +96,13 @@ class Cryptoki:
             found.append(CryptokiToken(slot, info.flags, *told))
         return found
 
-    def log_in(self, slot: int, pin: str | None, *, write: bool) -> None:
-        """Open the session as the token's user, with one try."""
-        flags = _SERIAL | (_READ_WRITE if write else 0)
-        self._call("C_OpenSession", slot, flags, None, None, ctypes.byref(self._session))
+    def log_in(self, slot: int, pin: str | None) -> None:
+        """With one try, to write where the token allows it: TPMs agree in such a session only."""
+        where = (None, None, ctypes.byref(self._session))
+        try:
+            self._call("C_OpenSession", slot, _SERIAL | _READ_WRITE, *where)
+        except CryptokiError:
+            self._call("C_OpenSession", slot, _SERIAL, *where)
         self._try(_USER, pin)
 
     def _try(self, user: int, pin: str | None) -> None:
@@ -114,7 +114,7 @@ class Cryptoki:
                 raise
 
     def find(self, wanted: Attributes) -> list[int]:
-        """At most three objects that have these attributes."""
+        """At most three."""
         template, objects, count = _template(wanted), (_Ulong * 3)(), _Ulong()
         self._call("C_FindObjectsInit", self._session, template, len(template))
         try:
@@ -172,7 +172,7 @@ class Cryptoki:
             self.destroy([made.value])
 
     def generate(self, public: Attributes, private: Attributes) -> tuple[int, int]:
-        """Make a pair of keys on a curve; the public one first."""
+        """The public one first."""
         first, second, pair = _template(public), _template(private), (_Ulong(), _Ulong())
         self._call(
             "C_GenerateKeyPair", self._session, ctypes.byref(_Mechanism(_EC_KEY_PAIR_GEN)),

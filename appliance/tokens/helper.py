@@ -27,16 +27,16 @@ _CODES: Final = {
     0xA1: "token_pin_wrong", 0xA2: "token_pin_wrong", 0xA4: "token_pin_locked",
 }  # fmt: skip
 """Codes of what functions return; all else is `token_refused`."""
+_P256, _P384 = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06052b81040022")
 _CURVES: Final[dict[bytes, ec.EllipticCurve]] = {
-    bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
-    bytes.fromhex("06052b81040022"): ec.SECP384R1(),
+    _P256: ec.SECP256R1(),
+    _P384: ec.SECP384R1(),
     bytes.fromhex("06052b81040023"): ec.SECP521R1(),
 }
-_P384: Final = bytes.fromhex("06052b81040022")
 
 
 class TokenProblem(Exception):
-    """Code and message of a refusal."""
+    """Code and message."""
 
 
 class TokenDesk:
@@ -54,12 +54,10 @@ class TokenDesk:
         match order:
             case messages.FindToken(uri):
                 return self._find_token(uri)
-            case messages.LogIn(pin):
-                self._log_in(pin, write=False)
-                return self._find_key()
-            case messages.MakeTokenKey(pin):
-                self._log_in(pin, write=True)
-                return self._make_key()
+            case messages.LogIn(pin, make):
+                self._pin = pin
+                self._module.log_in(self._token.slot, pin)
+                return self._make_key() if make else self._find_key()
             case messages.SignDigest(digest):
                 return messages.RawSignature(self._module.sign(self._key, digest, self._pin))
             case messages.AgreeWith(point):
@@ -91,10 +89,6 @@ class TokenDesk:
             self._token.label, bool(flags & cryptoki.PIN_PAD), bool(flags & cryptoki.FINAL_TRY)
         )
 
-    def _log_in(self, pin: str | None, *, write: bool) -> None:
-        self._pin = pin
-        self._module.log_in(self._token.slot, pin, write=write)
-
     def _named(self, kind: int) -> Attributes:
         named: Attributes = {cryptoki.LABEL: self._uri.object.encode(), cryptoki.ID: self._uri.id}
         return {cryptoki.CLASS: kind, **{name: value for name, value in named.items() if value}}
@@ -109,7 +103,7 @@ class TokenDesk:
         return messages.TokenKeyFound(self._public(self._module.read(self._key, cryptoki.ID)))
 
     def _public(self, key_id: bytes) -> bytes:
-        """The public half: of the public object with this id, else of the certificate."""
+        """Of the public object with this id, else of the certificate."""
         same: Attributes = {cryptoki.ID: key_id} if key_id else {}
         for handle in self._module.find({**self._named(cryptoki.PUBLIC_KEY), **same})[:1]:
             return _spki(
@@ -129,22 +123,30 @@ class TokenDesk:
         for kind in (cryptoki.PRIVATE_KEY, cryptoki.PUBLIC_KEY):
             if self._module.find(self._named(kind)):
                 raise TokenProblem("token_key_ambiguous", "The token has a key of this name.")
-        name = self._uri.object.encode()
-        both: Attributes = {
-            cryptoki.TOKEN: True, cryptoki.LABEL: name, cryptoki.ID: self._uri.id or name,
-        }  # fmt: skip
-        pair = self._module.generate(
-            {**both, cryptoki.EC_PARAMS: _P384, cryptoki.VERIFY: True, cryptoki.PRIVATE: False},
-            {
-                **both, cryptoki.SIGN: True, cryptoki.DERIVE: True, cryptoki.PRIVATE: True,
-                cryptoki.SENSITIVE: True, cryptoki.EXTRACTABLE: False,
-            },
-        )  # fmt: skip
+        try:
+            pair = self._pair(_P384)
+        except CryptokiError as error:
+            if error.args[0] in _CODES:
+                raise
+            pair = self._pair(_P256)  # some TPMs have no other curve
         try:
             return self._find_key()
         except BaseException:
             self._module.destroy(pair)
             raise
+
+    def _pair(self, curve: bytes) -> tuple[int, int]:
+        name = self._uri.object.encode()
+        both: Attributes = {
+            cryptoki.TOKEN: True, cryptoki.LABEL: name, cryptoki.ID: self._uri.id or name,
+        }  # fmt: skip
+        return self._module.generate(
+            {**both, cryptoki.EC_PARAMS: curve, cryptoki.VERIFY: True, cryptoki.PRIVATE: False},
+            {
+                **both, cryptoki.SIGN: True, cryptoki.DERIVE: True, cryptoki.PRIVATE: True,
+                cryptoki.SENSITIVE: True, cryptoki.EXTRACTABLE: False,
+            },
+        )  # fmt: skip
 
 
 def _spki(parameters: bytes, point: bytes) -> bytes:

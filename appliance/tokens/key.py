@@ -35,7 +35,7 @@ A = TypeVar("A", bound=messages.Answer)
 
 
 class TokenKey:
-    """The one key that a URI names, for as long as the context is open.
+    """The one key that a URI names.
 
     Args:
         ask: gives the PIN of the token that was found; not called where the token asks itself.
@@ -61,8 +61,8 @@ class TokenKey:
             stack.callback(self._child.end)
             token = self._asked(messages.FindToken(uri), TokenFound)
             pin = None if token.pin_pad else ask(token)
-            order = messages.MakeTokenKey(pin) if make else messages.LogIn(pin)
-            self._public = self._read(self._asked(order, messages.TokenKeyFound).public)
+            found = self._asked(messages.LogIn(pin, make), messages.TokenKeyFound)
+            self._public = self._read(found.public)
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -75,7 +75,6 @@ class TokenKey:
         return self._public
 
     def sign(self, data: bytes, algorithm: ec.ECDSA) -> bytes:
-        """A DER signature over `data`, as a key of `cryptography` makes it."""
         digest = hashlib.new(ecdsa.algorithm(self._public).hash().name, data).digest()
         raw = self._asked(messages.SignDigest(digest), messages.RawSignature).value
         half = len(raw) // 2

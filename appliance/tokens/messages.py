@@ -1,4 +1,4 @@
-"""Between this process and the one that runs the vendor's module: one datagram a message.
+"""Messages to the process of the vendor's module, a datagram each.
 
 Rules: a PIN crosses once and never comes back; a failure is a stable code and the module's words.
 """
@@ -15,19 +15,13 @@ MOST: Final = 64 << 10
 
 
 class FindToken(Struct, tag=True, frozen=True):
-    """Load the module and find the one token of a URI."""
+    """Find the one token of a URI."""
 
     uri: TokenUri
 
 
 class TokenFound(Struct, tag=True, frozen=True):
-    """A token, before anybody logs in.
-
-    Attributes:
-        label: of the token.
-        pin_pad: the PIN is typed at the token itself.
-        final_try: one more wrong PIN locks it.
-    """
+    """A token; `pin_pad`: the PIN is typed there; `final_try`: one more wrong PIN locks it."""
 
     label: str
     pin_pad: bool
@@ -35,25 +29,23 @@ class TokenFound(Struct, tag=True, frozen=True):
 
 
 class LogIn(Struct, tag=True, frozen=True):
-    """Log in, once, and find the one key of the URI; None where the token asks for the PIN."""
+    """Find the one key of the URI; None where the token asks for the PIN.
+
+    `make` it first, P-384 or P-256; refused where its name is taken.
+    """
 
     pin: str | None
-
-
-class MakeTokenKey(Struct, tag=True, frozen=True):
-    """Log in, once, and make the key of the URI, P-384; refused where its name is taken."""
-
-    pin: str | None
+    make: bool = False
 
 
 class TokenKeyFound(Struct, tag=True, frozen=True):
-    """The key; its public half, SubjectPublicKeyInfo in DER."""
+    """`public`: SubjectPublicKeyInfo in DER."""
 
     public: bytes
 
 
 class SignDigest(Struct, tag=True, frozen=True):
-    """Sign a digest."""
+    """With ECDSA."""
 
     digest: bytes
 
@@ -65,7 +57,7 @@ class RawSignature(Struct, tag=True, frozen=True):
 
 
 class AgreeWith(Struct, tag=True, frozen=True):
-    """Agree with another key of the curve: its point, uncompressed."""
+    """`point`: of the other key, uncompressed."""
 
     point: bytes
 
@@ -83,7 +75,7 @@ class TokenFailure(Struct, tag=True, frozen=True):
     message: str
 
 
-Order: TypeAlias = FindToken | LogIn | MakeTokenKey | SignDigest | AgreeWith
+Order: TypeAlias = FindToken | LogIn | SignDigest | AgreeWith
 Answer: TypeAlias = TokenFound | TokenKeyFound | RawSignature | SharedSecret | TokenFailure
 ORDERS: Final = msgspec.msgpack.Decoder(Order)
 ANSWERS: Final = msgspec.msgpack.Decoder(Answer)

@@ -23,7 +23,7 @@ _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class TokenUri(Struct, frozen=True):
-    """Names of a key on a token; an empty one matches all.
+    """Names; an empty one matches all.
 
     Attributes:
         module: path of the PKCS#11 module.

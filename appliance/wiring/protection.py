@@ -67,7 +67,7 @@ def _named(data: Path, config: Config) -> list[Path]:
     return [data / name for name in dict.fromkeys(config.secrets())]
 
 
-def protect(data: Path, passphrase: str) -> list[Path]:
+def protect(data: Path, under: host_key.Lock) -> list[Path]:
     """Encrypt the key files under a new host key, or go on with it where there is one.
 
     Raises:
@@ -76,7 +76,7 @@ def protect(data: Path, passphrase: str) -> list[Path]:
     """
     with _recorded(data, "on") as config:
         if not host_key.protected(data):
-            host_key.make(data, passphrase)
+            host_key.make(data, under)
         _encrypt_texts(data, anew=False)
         files = key_files(data, config)
         host_key.protect(data, files)
@@ -162,19 +162,19 @@ def _database(path: Path, migrations: Sequence[str]) -> Iterator[Engine]:
         database.dispose()
 
 
-def change(data: Path, passphrase: str) -> None:
-    """Put the host key under another passphrase; raises as `protect`."""
+def change(data: Path, under: host_key.Lock) -> None:
+    """Put the host key under another passphrase or token; raises as `protect`."""
     _need(data)
     with _recorded(data, "change"):
-        host_key.change(data, passphrase)
+        host_key.change(data, under)
 
 
-def renew_host(data: Path, passphrase: str) -> list[Path]:
+def renew_host(data: Path, under: host_key.Lock) -> list[Path]:
     """Put the key files under a new host key; raises as `protect`."""
     _need(data)
     with _recorded(data, "renew") as config:
         files = _encrypted(data, config)
-        host_key.renew(data, passphrase, files)
+        host_key.renew(data, under, files)
     return files
 
 

@@ -138,8 +138,13 @@ def parse(data: bytes) -> dict[str, Any]:
         if type(value) is not wanted or not plain:
             raise _invalid(f"{name} must be {_KINDS[wanted]}")
         if name in _FROM_PAPER:
-            table[name] = re.sub(r"[\s:]", "", str(value)).lower()
+            table[name] = digits(str(value))
     return {name: tuple(v) if isinstance(v, list) else v for name, v in table.items()}
+
+
+def digits(fingerprint: str) -> str:
+    """A fingerprint as it was typed, without groups and capitals."""
+    return re.sub(r"[\s:]", "", fingerprint).lower()
 
 
 def combine(*sources: Mapping[str, Any]) -> Answers:

@@ -53,18 +53,15 @@ Left = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Opening:
-    """An officer's private key, as `--key` takes it, and its secret's place."""
+    """An officer's private key, as `--key` takes it, and its secret's place: absolute paths."""
 
     key: str = ""
     passphrase_file: str = ""
 
     def words(self) -> list[str]:
         """The options of the product's command, which has another working directory."""
-        token = self.key.startswith("pkcs11:")
-        words = ["--key", self.key if token else str(Path(self.key).absolute())]
-        if self.passphrase_file:
-            words += ["--passphrase-file", str(Path(self.passphrase_file).absolute())]
-        return words
+        secret = ["--passphrase-file", self.passphrase_file] if self.passphrase_file else []
+        return ["--key", self.key, *secret]
 
 
 _NONE: Final = Opening()

@@ -46,9 +46,12 @@ def parser() -> argparse.ArgumentParser:
     install.add_argument("--dry-run", action="store_true", help="check and tell, change nothing")
     command("verify", "Check a whole bundle on its stick, every byte.", stick)
     tuning = command("tuning", "Install the tuning set from its stick.")
-    tuning.add_argument("--media", required=True, type=Path, help="the tuning set on the stick")
+    tuning.add_argument("--media", required=True, type=_here, help="the tuning set on the stick")
     command("status", "What is installed, and what an interrupted run left.")
     command("check", "Compare the installed files with the signed listing.")
+    key = command("vendor-key", "Take a new key of the vendor's, announced on paper.")
+    key.add_argument("file", type=_here)
+    key.add_argument("--fingerprint", required=True, help="of the new key, from paper")
     recover = command("recover", "Undo an interrupted installation or upgrade.")
     recover.add_argument("--boot", action="store_true", help="the host is starting")
     back = command("rollback", "Put the release before in service again.")
@@ -56,17 +59,30 @@ def parser() -> argparse.ArgumentParser:
     gone = command("uninstall", "Remove the product; records stay.")
     gone.add_argument("--purge", action="store_true", help="the audit log and all data too")
     saved = command("backup", "Write data and keys to one file.")
-    saved.add_argument("file", type=Path)
+    saved.add_argument("file", type=_here)
     saved.add_argument("--with-models", action="store_true", help="the stored models too")
     for name, text in (
         ("restore", "Put the data of a backup back."),
         ("drill", "Try a backup: restore a copy, verify its log, remove it."),
     ):
         tried = command(name, text)
-        tried.add_argument("file", type=Path)
-        tried.add_argument("--key", default="", help="an officer's private key, if it is encrypted")
-        tried.add_argument("--passphrase-file", default="", help="has its passphrase or PIN")
+        tried.add_argument("file", type=_here)
+        tried.add_argument(
+            "--key", default="", type=_key, help="an officer's private key, if it is encrypted"
+        )
+        tried.add_argument(
+            "--passphrase-file", default="", type=_key, help="has its passphrase or PIN"
+        )
     return top
+
+
+def _here(text: str) -> Path:
+    """A path where it was typed: the installer works in the root directory."""
+    return Path(text).absolute()
+
+
+def _key(text: str) -> str:
+    return str(_here(text)) if text and not text.startswith("pkcs11:") else text
 
 
 def forbid_dumps() -> None:
@@ -104,6 +120,7 @@ def run(options: argparse.Namespace) -> Result:
         "tuning": commands.install_tuning,
         "status": commands.status,
         "check": commands.check,
+        "vendor-key": commands.take_vendor_key,
         "recover": _recover,
         "rollback": _rollback,
         "uninstall": _uninstall,
@@ -154,7 +171,7 @@ def _backup(options: argparse.Namespace) -> Result:
             place.layout,
             place.answers,
             place.service,
-            options.file.absolute(),
+            options.file,
             models=options.with_models,
         )
     say(f"{options.file}: {found['files']} files, {found['bytes'] >> 20} MiB, read back.")
@@ -170,9 +187,7 @@ def _restore(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
     with open_ledger(place.layout.state):
         place.service.stop()
-        found = backup.restore(
-            place.layout, place.answers, options.file.absolute(), opening=_opening(options)
-        )
+        found = backup.restore(place.layout, place.answers, options.file, opening=_opening(options))
         bring = backup.to_bring(place.layout, place.answers, found, place.layout.data)
         place.service.start()
     say(f"{place.layout.data} is as it was under {found['release']}.")
@@ -182,7 +197,7 @@ def _restore(options: argparse.Namespace) -> Result:
 
 def _drill(options: argparse.Namespace) -> Result:
     place = commands.installed(options)
-    found = backup.drill(place.layout, place.answers, options.file.absolute(), _opening(options))
+    found = backup.drill(place.layout, place.answers, options.file, _opening(options))
     say(f"The backup restores; its audit log verifies: {found['entries']} entries.")
     _say_models(found["bring"], "These models must be brought after a restore")
     return found

@@ -1,6 +1,7 @@
 """The commands: their work with a stick and with the installed product."""
 
 import argparse
+import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from installer.host import answers as answering
 from installer.host import facts, manifest, preflight, releases, signature, tuning
 from installer.host.answers import Answers, Layout
 from installer.host.context import Context
-from installer.host.files import hash_file, remove
+from installer.host.files import hash_file, remove, write_file
 from installer.host.install import install
 from installer.host.ledger import NAME, Ledger, open_ledger, read_ledger
 from installer.host.manifest import Manifest
@@ -169,7 +170,7 @@ def install_tuning(options: argparse.Namespace) -> Result:
         raise InstallError("not_installed", f"There is no {place.layout.current}.")
     with open_ledger(place.layout.state):
         made = tuning.install(
-            Media(options.media.absolute()),
+            Media(options.media),
             place.layout,
             [_openssl(options.media)],
             Terminal(os.isatty(2)),
@@ -214,13 +215,35 @@ def check(options: argparse.Namespace) -> Result:
     if release is None:
         raise InstallError("not_installed", f"There is no {place.layout.current}.")
     where = place.layout.release(release)
-    signature.verify([_openssl(where)], where, place.layout.trust / signature.KEY)
+    signature.verify_installed([_openssl(where)], where, place.layout.trust)
     sums = manifest.parse_sums((where / signature.SUMS).read_bytes())
     if sums["manifest.json"] != hash_file(where / "manifest.json")[0]:
         raise InstallError("release_changed", f"{where}/manifest.json is not what was signed.")
     releases.check(place.layout, release)
     say(f"{release}: every file is what was signed.")
     return {"release": release}
+
+
+def take_vendor_key(options: argparse.Namespace) -> Result:
+    """`vendor-key`: a new key takes the pinned one's place; that one keeps what is installed.
+
+    `not_installed`, `key_unknown`, `installer_running`.
+    """
+    place = installed(options)
+    pinned, new = place.layout.trust / signature.KEY, options.file.read_bytes()
+    key = hashlib.sha256(new).hexdigest()
+    if not pinned.is_file():
+        raise InstallError("not_installed", f"There is no {pinned}.")
+    if answering.digits(options.fingerprint) != key:
+        raise InstallError("key_unknown", "The key has another fingerprint than the one given.")
+    with open_ledger(place.layout.state) as ledger:
+        former = signature.fingerprint(pinned)
+        if former != key:
+            write_file(pinned.with_name(signature.FORMER), pinned.read_bytes())
+            ledger.append("vendor-key", former=former, key=key)
+            write_file(pinned, new)
+    say(f"Sticks signed with {key} are taken; {former} holds for what is installed.")
+    return {"key": key, "former": former}
 
 
 def _choose(options: argparse.Namespace, given: Result) -> tuple[Answers, Layout]:

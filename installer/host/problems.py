@@ -25,7 +25,7 @@ CODES: Final = {
     "key_unknown": "Compare what was typed with the fingerprint on paper, every digit. If they are "
     "the same, do not use this stick.",
     "key_changed": "The bundle is signed with another key than the one pinned here. Do not use it "
-    "unless the vendor announced a new key on paper; then follow 'A new vendor key' in the guide.",
+    "unless the vendor announced a new key on paper; then run `appliance-installer vendor-key`.",
     "openssl_missing": "Install the openssl package from the medium of your operating system.",
     "manifest_invalid": "Do not use this bundle; tell the person who gave it to you.",
     "bundle_older": "A newer release was installed here before. Use the newest bundle; to return "

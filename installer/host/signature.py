@@ -13,6 +13,7 @@ from installer.host.problems import InstallError
 SUMS = "MANIFEST.sha256"
 SIGNATURE = "MANIFEST.sig"
 KEY = "vendor.pub"
+FORMER = "vendor.former.pub"
 
 
 def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
@@ -30,6 +31,16 @@ def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
         raise InstallError("openssl_missing", f"{openssl[0]}: {error.strerror}.") from error
     if done.returncode != 0 or done.stdout.strip() != b"Verified OK":
         raise InstallError("signature_invalid", f"{SUMS} is not signed with {key}.")
+
+
+def verify_installed(openssl: Sequence[str], directory: Path, trust: Path) -> None:
+    """As `verify`, of what is on the host: the key pinned before holds for it, too."""
+    try:
+        verify(openssl, directory, trust / KEY)
+    except InstallError as error:
+        if error.code != "signature_invalid" or not (trust / FORMER).is_file():
+            raise
+        verify(openssl, directory, trust / FORMER)
 
 
 def fingerprint(key: Path) -> str:

@@ -55,7 +55,6 @@ exec "$current/root/usr/bin/python" -I -m appliance "$@"\
 """
 _INSTALLER: Final = """\
 umask 022
-cd / || exit 1
 exec "$current/root/usr/bin/python" -I -B "$current/installer.pyz" "$@" --state '{state}'{user}\
 """
 

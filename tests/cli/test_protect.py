@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from appliance.auth.secret_file import read_secret
@@ -11,6 +12,7 @@ from appliance.host import host_key
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 from tests.cli.test_doctor import HOST
+from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
 
 WORDS, OTHER = "correct horse battery", "another good passphrase"
 
@@ -70,6 +72,43 @@ def test_keys_are_renewed_by_one_verb(lab: LabData, run: Run, tmp_path: Path) ->
     told = run("protect", "renew", "evidence", *secret, "--json").document
     assert run("protect", "renew", "evidence", *secret, "--json").document == told
     assert "PUBLIC KEY" in told["pem"] and len(told["hint"]) == 64
+    host_key.lock(lab.data)
+
+
+@needs_softhsm
+def test_a_token_holds_the_host_key(
+    lab: LabData, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, words = soft_token(tmp_path / "hsm", monkeypatch), tmp_path / "words"
+    words.write_text(PIN)
+    key, secret = token.uri("host"), ("--passphrase-file", words)
+    on = ("protect", "on", "--key", key, *secret, "--json")
+    assert run(*on).code == (1, "token_key_missing")
+    assert not host_key.protected(lab.data)
+    public = ("--public", tmp_path / "host.pub")
+    for name in (key, token.uri("other")):
+        assert run_command("signer", "new", name, *public, *secret).status == 0
+        public[1].unlink()
+    assert run("protect", "on", "--key", lab.key("alice"), *secret).status == 2  # of a file
+    assert run(*on).status == 0 and run(*on).status == 0
+    assert run("protect", "on", "--key", token.uri("other"), *secret).status == 2
+    host_key.lock(lab.data)
+    assert run("key", "list", "--json").code == (1, "host_key_locked")
+    words.write_text("000000")
+    assert run("protect", "renew", "evidence", *secret, "--json").code == (1, "token_pin_wrong")
+    words.write_text(PIN)
+    assert run("protect", "renew", "host", *secret).status == 0
+    host_key.lock(lab.data)
+    words.write_text(f"{PIN}\n{WORDS}")
+    (token.at / "tokens").rename(token.at / "away")
+    (token.at / "tokens").mkdir()
+    lost = run("protect", "change", *secret, "--json")
+    assert lost.code == (1, "host_key_token") and "No such token" in lost.document["message"]
+    (token.at / "tokens").rmdir()
+    (token.at / "away").rename(token.at / "tokens")
+    assert run("protect", "change", *secret).status == 0  # to a passphrase
+    officer = ("--officer", token.uri("other"))
+    assert run("protect", "change", *officer, *secret).status == 2  # no token has it
     host_key.lock(lab.data)
 
 

@@ -34,7 +34,7 @@ def test_commands_without_a_server_take_the_credential(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
-    (words := tmp_path / host_key.CREDENTIAL).write_text(WORDS)
+    (words := tmp_path / host_key.CREDENTIAL).write_text(WORDS + "\n")
     assert run_command("init", data=data).status == 0
     assert run_command("protect", "on", "--passphrase-file", words, data=data).status == 0
     host_key.lock(data)

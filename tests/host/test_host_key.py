@@ -117,13 +117,25 @@ def test_damage_is_told(data: Path) -> None:
         assert code_of(lambda: host_key.unlock(data, WORDS)) == "host_key_damaged"
 
 
-def test_the_services_credential_comes_before_a_question(data: Path, tmp_path: Path) -> None:
+class Reversed:
+    def wrap(self, key: bytes) -> bytes:
+        return b"{}" + key[::-1]
+
+    def unwrap(self, file: bytes) -> bytes:
+        if not file.startswith(b"{}"):
+            raise ValueError("of another kind")
+        return file[2:][::-1]
+
+
+def test_another_lock_than_a_passphrase_opens_it(data: Path) -> None:
     host_key.make(data, WORDS)
-    host_key.secret(data, None, lambda: pytest.fail("it is open"))
+    host_key.protect(data, [kek(data)])
+    host_key.change(data, Reversed())
     host_key.lock(data)
-    (given := tmp_path / "credentials").mkdir()
-    host_key.secret(data, given, lambda: WORDS)  # there is none
+    assert code_of(lambda: host_key.unlock(data, WORDS)) == "host_key_damaged"
+    host_key.renew(data, Reversed(), [kek(data)])
     host_key.lock(data)
-    (given / host_key.CREDENTIAL).write_text(WORDS + "\n")
-    host_key.secret(data, given, lambda: pytest.fail("the credential opens it"))
-    assert not host_key.locked(data)
+    host_key.unlock(data, Reversed())
+    assert host_key.read(kek(data)) == SECRET
+    host_key.change(data, WORDS)
+    assert code_of(lambda: host_key.unlock(data, Reversed())) == "host_key_damaged"

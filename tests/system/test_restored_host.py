@@ -38,6 +38,10 @@ def test_a_restored_host_answers_when_its_model_is_brought(
         file.write(CONFIG)
     with open_services(first) as services:
         _, secret = services.keys.create("app")
+        app = create_lan_app(services)
+        caller = services.keys.authenticate(secret)
+        _, session = app.state.sessions.begin(caller, secret)
+        assert app.state.sessions.authenticate(session).key_id == caller.key_id
     artifact = shutil.copytree(
         first / "models" / ID, tmp_path / ID
     )  # the stick of the first import
@@ -58,6 +62,12 @@ def test_a_restored_host_answers_when_its_model_is_brought(
             headers = {"authorization": f"Bearer {secret}"}
             with httpx.Client(base_url=address, headers=headers, timeout=120) as client:
                 assert client.get("/readyz").status_code == 503
+                before = {"authorization": f"Bearer {session}"}  # of a person, in a browser
+                ended = client.get("/v1/models", headers=before)
+                assert (ended.status_code, ended.json()["error"]["code"]) == (401, "session_ended")
+                fresh = client.post("/v1/sessions").json()["token"]
+                again = {"authorization": f"Bearer {fresh}"}
+                assert client.get("/v1/models", headers=again).status_code == 200
                 refused = client.post("/v1/chat/completions", json=CHAT)
                 assert refused.status_code == 503
                 assert refused.json()["error"]["code"] == "model_missing"

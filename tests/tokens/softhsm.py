@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.trust.bytes import ecdsa
 
 UTIL = shutil.which("softhsm2-util")
 GCC = shutil.which("gcc")
@@ -53,6 +56,26 @@ class SoftToken:
         words = ["--init-token", "--free", "--label", label, "--so-pin", "27182818", "--pin", PIN]
         command = [UTIL, "--module", str(self.module), *words]
         subprocess.run(command, check=True, capture_output=True)
+
+    def take(self, key: str, private: ec.EllipticCurvePrivateKey) -> None:
+        """Import a key."""
+        assert UTIL is not None
+        (pem := self.at / f"{key}.pem").write_bytes(ecdsa.private_pem(private))
+        words = [
+            "--import",
+            str(pem),
+            "--token",
+            "site",
+            "--label",
+            key,
+            "--id",
+            "7a",
+            "--pin",
+            PIN,
+        ]
+        command = [UTIL, "--module", str(self.module), *words]
+        subprocess.run(command, check=True, capture_output=True)
+        pem.unlink()
 
     def faulty(self, place: int, fault: str) -> Path:
         """The module with a fault in one function; `seen` has a character for each call."""

@@ -14,7 +14,7 @@ import sys
 from appliance.tokens import cryptoki as c
 module = c.Cryptoki(sys.argv[1])
 (token,) = [t for t in module.tokens() if t.label == "site"]
-module.log_in(token.slot, sys.argv[2], write=True)
+module.log_in(token.slot, sys.argv[2])
 both = {c.TOKEN: True, c.LABEL: b"k" * 300, c.ID: bytes(range(256))}
 curve = {c.EC_PARAMS: bytes.fromhex("06082a8648ce3d030107")}
 pair = module.generate({**both, **curve}, {**both, c.SIGN: True})

@@ -167,6 +167,14 @@ def test_a_full_token_makes_no_key(token: SoftToken) -> None:
     assert token.kept() == before
 
 
+@needs_gcc
+def test_a_token_with_p_256_only_makes_such_a_key(token: SoftToken) -> None:
+    module = token.faulty(GENERATE, "static int tries; if (!tries++) return 0x140")
+    with open_key(token.uri("b", module=module), make=True) as key:
+        assert ecdsa.algorithm(key.public_key()).name == "ecdsa-p256-sha256"
+        assert ecdsa.verify(key.public_key(), ecdsa.sign(key, b"message"), b"message")
+
+
 def test_a_token_that_goes_away(token: SoftToken) -> None:
     with open_key(token.uri("paula")) as key:
         shutil.rmtree(token.at / "tokens")

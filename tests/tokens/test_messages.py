@@ -10,7 +10,7 @@ from appliance.tokens.uri import TokenUri
 def test_each_message_is_read_as_it_was_written() -> None:
     uri = TokenUri("/m.so", object="k", id=b"\0")
     orders = [
-        messages.FindToken(uri), messages.LogIn(None), messages.MakeTokenKey("1"),
+        messages.FindToken(uri), messages.LogIn(None), messages.LogIn("1", make=True),
         messages.SignDigest(b"d"), messages.AgreeWith(b"\4"),
     ]  # fmt: skip
     for order in orders:

@@ -38,7 +38,7 @@ _ONCE: Final = bytes(12)
 
 
 class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person's way to the key: the key's hint, the fresh public half, the wrapped key."""
+    """One person's way: the hint, the fresh public half, the wrapped key."""
 
     key: str
     point: bytes
@@ -63,7 +63,7 @@ def seal(source: IO[bytes], target: IO[bytes], people: Sequence[ecdsa.PublicKey]
     if not 1 <= len(people) <= MOST_RECIPIENTS:
         raise Refused("backup_recipients", f"There are {len(people)} keys to encrypt it to.")
     key = os.urandom(_KEY)
-    header = msgspec.json.encode(StreamHeader(tuple(_wrapped(key, one) for one in people)))
+    header = msgspec.json.encode(StreamHeader(wrapped(key, people)))
     begin = target.tell() if target.seekable() else 0
     target.write(MAGIC + len(header).to_bytes(_SIZE) + header)
     cipher, about, digest = AESGCM(key), hashlib.sha256(header).digest(), hashlib.sha256()
@@ -93,37 +93,47 @@ def unseal(source: IO[bytes], target: IO[bytes], key: ecdsa.SigningKey) -> None:
         found = msgspec.json.decode(header, type=StreamHeader)
     except msgspec.MsgspecError as error:
         raise _damaged("its header cannot be read") from error
-    hint = ecdsa.hint(key.public_key())
-    mine = next((one for one in found.recipients if one.key == hint), None)
-    if mine is None:
-        named = ", ".join(one.key[:12] for one in found.recipients)
-        raise Refused("backup_other_key", f"It opens with the keys {named}, not with {hint[:12]}.")
-    cipher = AESGCM(_unwrapped(mine, key))
+    cipher = AESGCM(unwrapped(found.recipients, key))
     for chunk in _opened(source, cipher, hashlib.sha256(header).digest()):
         target.write(chunk)
     target.flush()
 
 
-def _wrapped(key: bytes, person: ecdsa.PublicKey) -> Recipient:
+def wrapped(
+    key: bytes, people: Sequence[ecdsa.PublicKey], purpose: bytes = MAGIC
+) -> tuple[Recipient, ...]:
+    """For each person."""
+    return tuple(_wrapped(key, person, purpose) for person in people)
+
+
+def _wrapped(key: bytes, person: ecdsa.PublicKey, purpose: bytes) -> Recipient:
     fresh = ec.generate_private_key(person.curve)
     point = _point(fresh.public_key())
-    wrapping = _agreed(fresh.exchange(ec.ECDH(), person), point, person)
-    return Recipient(ecdsa.hint(person), point, wrapping.encrypt(_ONCE, key, MAGIC))
+    wrapping = _agreed(fresh.exchange(ec.ECDH(), person), point, person, purpose)
+    return Recipient(ecdsa.hint(person), point, wrapping.encrypt(_ONCE, key, purpose))
 
 
-def _unwrapped(mine: Recipient, key: ecdsa.SigningKey) -> bytes:
+def unwrapped(
+    recipients: Sequence[Recipient], key: ecdsa.SigningKey, purpose: bytes = MAGIC
+) -> bytes:
+    """The key. Raises Refused (`backup_damaged`, `backup_other_key`)."""
     person = key.public_key()
+    hint = ecdsa.hint(person)
+    mine = next((one for one in recipients if one.key == hint), None)
+    if mine is None:
+        named = ", ".join(one.key[:12] for one in recipients)
+        raise Refused("backup_other_key", f"It opens with the keys {named}, not with {hint[:12]}.")
     try:
         fresh = ec.EllipticCurvePublicKey.from_encoded_point(person.curve, mine.point)
         shared = key.exchange(ec.ECDH(), fresh)
-        return _agreed(shared, mine.point, person).decrypt(_ONCE, mine.wrapped, MAGIC)
+        return _agreed(shared, mine.point, person, purpose).decrypt(_ONCE, mine.wrapped, purpose)
     except (ValueError, InvalidTag) as error:
         raise _damaged("its header was changed") from error
 
 
-def _agreed(shared: bytes, point: bytes, person: ecdsa.PublicKey) -> AESGCM:
+def _agreed(shared: bytes, point: bytes, person: ecdsa.PublicKey, purpose: bytes) -> AESGCM:
     salt = hashlib.sha256(point + _point(person)).digest()
-    return AESGCM(HKDF(SHA256(), _KEY, salt, MAGIC).derive(shared))
+    return AESGCM(HKDF(SHA256(), _KEY, salt, purpose).derive(shared))
 
 
 def _point(key: ecdsa.PublicKey) -> bytes:

@@ -175,6 +175,30 @@ def test_another_vendor(host: Bench, tmp_path: Path) -> None:
     assert refused(host, other.bundle("9.0", 9)) == "key_changed"
 
 
+def test_a_new_key_of_the_vendor_takes_over_by_command(bench: Bench, tmp_path: Path) -> None:
+    bench.bundle("1.0", 1)
+    assert bench.install().returncode == 0
+    other = Bench(tmp_path / "other")
+    other.place.mkdir(exist_ok=True)
+    media.new_key(other.key)
+    stick = other.bundle("2.0", 2)
+    shutil.copyfile(stick / "vendor.pub", bench.place / "new.pub")
+    paper = other.fingerprint().upper()
+    paper = " ".join(paper[at : at + 8] for at in range(0, 64, 8))
+    before = bench.footprint()
+    done = bench.installer("vendor-key", "new.pub", "--fingerprint", "0" * 64)
+    assert done.returncode == 1 and "key_unknown" in done.stderr
+    assert bench.footprint() == before and refused(bench, stick) == "key_changed"
+    for _ in range(2):  # a second time changes nothing
+        done = bench.installer("vendor-key", "new.pub", "--fingerprint", paper)
+        assert done.returncode == 0, done.stderr
+    assert bench.is_whole()  # under the former key
+    assert '"event": "vendor-key"' in (bench.state / "ledger").read_text()
+    assert refused(bench, bench.bundle("3.0", 3)) == "key_changed"  # which signs no more sticks
+    assert bench.install(stick=stick).returncode == 0 and bench.is_whole()
+    assert bench.installer("rollback").returncode == 0 and bench.is_whole()
+
+
 def test_the_check_before_an_upgrade_takes_the_pinned_key(host: Bench, tmp_path: Path) -> None:
     """As in the guide: another vendor's stick passes with its own key only."""
     other = Bench(tmp_path)
