@@ -81,7 +81,7 @@ key_unreadable: the file does not hold the needed key
     Pass a PEM key: ECDSA on P-256, P-384 or P-521; Ed25519 for the audit log.
 host_key_locked: the keys are encrypted, and this process has no passphrase
     Run it on a terminal, or with --passphrase-file; a service needs the systemd credential
-    `appliance.passphrase`: docs/admin-guide.md.
+    `appliance.passphrase`.
 host_key_missing: the appliance's keys are not encrypted
     Run `appliance protect on`.
 key_in_plain: a secret is in plain text, though the keys are encrypted
@@ -90,13 +90,12 @@ kek_renewing: the key-encryption key is being replaced
     Finish with `appliance protect renew kek`.
 host_key_renewing: the host key is being replaced
     Finish with `appliance protect renew host`.
-host_key_token: the token or TPM that holds the host key does not open it
-    Connect the one of `appliance protect on`. If it is lost or was reset, an officer opens the
-    directory: `appliance protect change --officer KEY`.
+host_key_token: the token or TPM does not open the host key
+    Connect it; if lost or reset: `appliance protect change --officer KEY`.
 host_key_damaged: the host key or a file under it cannot be used
     Restore keys/, audit/ and tls/ from one backup.
 backup_recipients: too few or too many keys to encrypt a backup to
-    Name public keys with `--to`; a site's officers are in its trust root.
+    Name public keys with `--to`.
 backup_other_key: the backup is encrypted to other keys
     Pass the key of an officer of that time.
 backup_damaged: the encrypted backup is incomplete or was changed
@@ -120,11 +119,11 @@ token_pin_locked: the token's PIN is locked
 token_full: the token has no room for another key
     Delete an unused key, or use another token.
 token_removed: the token was removed while in use
-    Insert it and try again; nothing was signed.
+    Insert it and try again.
 token_refused: the token refused an operation
     Look up the CKR_ value in the vendor's manual; try again.
 token_module_failed: the vendor's PKCS#11 module does not load, crashed or misbehaves
-    Check module-path= and the vendor's service; nothing was signed.
+    Check module-path= and the vendor's service.
 file_too_open: others can read a private file
     Run `chmod 0600 FILE`.
 docs_missing: this installation lacks the guides

@@ -24,7 +24,7 @@ from appliance.trust.bytes import ecdsa, sealed_stream
 
 _token = click.option(
     "--key", "place", type=PlaceOfKey(), metavar="KEY",
-    help="The key of a token or TPM, in place of a passphrase: pkcs11:token=…;object=…",
+    help="Of a token or TPM, for a passphrase.",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path
 @protect.command()
 @_token
 @click.option("--officer", type=PlaceOfKey(), metavar="KEY",
-              help="An officer's key opens it: token or TPM is lost.")  # fmt: skip
+              help="An officer's, for a lost token.")  # fmt: skip
 @passphrase_option
 @prints
 def change(
@@ -74,9 +74,9 @@ def change(
     officer: KeyPlace | None,
     passphrase_file: Path | None,
 ) -> None:
-    """Change the passphrase or the token.
+    """Change the passphrase or token.
 
-    Of a passphrase file, the first line is the present secret, the second the new one.
+    Of a passphrase file, the first line is the present one, the second the new one.
     """
     with importing():
         from appliance.wiring import protection
@@ -100,8 +100,7 @@ def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) ->
     """Replace a key with a new one.
 
     The host key encrypts the key files. The kek encrypts all texts again; run it again after a
-    crash. The next evidence key waits until the trust policy lists it as evaluator. Other keys:
-    `tls renew`; the log's change by themselves.
+    crash. The next evidence key waits until the trust policy lists it as evaluator.
     """
     with importing():
         from appliance.wiring import protection

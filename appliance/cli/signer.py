@@ -60,7 +60,7 @@ def new(output: Output, place: KeyPlace, public: Path | None, passphrase_file: P
 def encrypt(output: Output, path: KeyPlace, passphrase_file: Path | None) -> None:
     """Put a key under a new passphrase.
 
-    One that has a passphrase is asked for that first; of a passphrase file it is the first line.
+    Of a passphrase file, the first line is the present one.
     """
     if isinstance(path, TokenUri):
         raise click.UsageError("A key on a token has a PIN; the vendor's program changes it.")
@@ -97,7 +97,7 @@ def show(
 @json_option
 @click.pass_obj
 def sign(output: Output, path: Path, key: ecdsa.SigningKey, out: Path) -> None:
-    """Sign the bytes of a file, as openssl does.
+    """Sign the bytes of a file.
 
     `openssl dgst -sha384 -verify PUBLIC -signature OUT FILE` checks it.
     """
