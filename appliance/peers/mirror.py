@@ -38,6 +38,8 @@ CREATE TABLE mirrored_entries (
 ) STRICT, WITHOUT ROWID;
 """
 _ENTRIES: Final = sa.table("mirrored_entries", *map(sa.column, ("log", "seq", "body")))
+_OF_LOG: Final = _ENTRIES.c.log == sa.bindparam("name")
+_FIRST: Final = sa.select(sa.func.min(_ENTRIES.c.seq)).where(_OF_LOG)
 _Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
@@ -101,8 +103,7 @@ class MirroredLogs(SeenLogs):
         """
         with self._lock:
             kept, _ = self.seen(genesis)
-            seen = self._witness.seen(genesis)
-            begin = kept if kept.size else seen
+            begin = kept if kept.size else self._witness.seen(genesis)
             first = self._first(genesis, begin.size)
             fits = asked.first == begin.size or not begin.size
             if first == begin.size:  # nothing is kept: an answer may wait for older entries
@@ -117,18 +118,18 @@ class MirroredLogs(SeenLogs):
                 line = self._witness.cosign(genesis, asked.note.encode(), grown)
             except NotCosigned as refused:
                 raise _malformed(refused.why) from refused
-            size = self.seen(genesis)[0].size
+            size = asked.first + len(asked.bodies)
             return MirrorTold(self._first(genesis, size), size, line.decode())
 
     def entries(self, genesis: VerifierKey) -> list[bytes]:
-        asked = sa.select(_ENTRIES.c.body).where(_ENTRIES.c.log == genesis.encode())
+        asked = sa.select(_ENTRIES.c.body).where(_OF_LOG).order_by(_ENTRIES.c.seq)
         with self._database.connect() as connection:
-            return [bytes(body) for (body,) in connection.execute(asked.order_by(_ENTRIES.c.seq))]
+            found = connection.execute(asked, {"name": genesis.encode()})
+            return [bytes(body) for (body,) in found]
 
     def _first(self, genesis: VerifierKey, size: int) -> int:
-        asked = sa.select(sa.func.min(_ENTRIES.c.seq)).where(_ENTRIES.c.log == genesis.encode())
         with self._database.connect() as connection:
-            first = connection.execute(asked).scalar_one()
+            first = connection.execute(_FIRST, {"name": genesis.encode()}).scalar_one()
         return size if first is None else int(first)
 
     def _grown(

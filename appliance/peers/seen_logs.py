@@ -34,6 +34,8 @@ and `recorded_us` is when."""
 _SEEN = sa.table(
     "seen_logs", *map(sa.column, ("genesis", "epoch", "start", "key", "size", "root", "seen_us"))
 )
+_OF_LOG = sa.select(_SEEN).where(_SEEN.c.genesis == sa.bindparam("name"))
+_KEEP = sa.insert(_SEEN).prefix_with("OR REPLACE")
 _HEADS = sa.table("cosigned_heads", *map(sa.column, ("witness", "size", "recorded", "recorded_us")))
 
 
@@ -64,8 +66,7 @@ class SeenLogs:
     def seen(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
         """The log as it was seen, and when; of a new one only its first key, and 0."""
         with self._database.connect() as connection:
-            wanted = sa.select(_SEEN).where(_SEEN.c.genesis == genesis.encode())
-            row = connection.execute(wanted).first()
+            row = connection.execute(_OF_LOG, {"name": genesis.encode()}).first()
         if row is None:
             return SeenLog.first(genesis), 0
         epoch = Epoch(row.epoch, row.start, VerifierKey(genesis.name, row.key))
@@ -82,8 +83,7 @@ class SeenLogs:
             "genesis": genesis.encode(), "epoch": log.epoch.number, "start": log.epoch.start,
             "key": log.epoch.key.public, "size": log.size, "root": log.root, "seen_us": now_us,
         }  # fmt: skip
-        connection.execute(sa.delete(_SEEN).where(_SEEN.c.genesis == values["genesis"]))
-        connection.execute(sa.insert(_SEEN).values(values))
+        connection.execute(_KEEP, values)
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
         with self._database.connect() as connection:
