@@ -9,8 +9,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
@@ -615,10 +616,6 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DESTINATION: Final = re.compile(
     rf"smtps?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?|(?:{_LAN})(?:/[!-~]*)?"
 )
-_PEER: Final = re.compile(
-    r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-    r"|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?"
-)
 _DIRECTORY: Final = re.compile(r"ldaps://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _RECEIVER: Final = re.compile(
     r"(?:tls://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|tcp://(?:127\.0\.0\.1|localhost|\[::1\])):[0-9]{1,5}"
@@ -813,34 +810,37 @@ def parse_config(text: str) -> Config:
             name: _section(ModelConfig, _table(models, name, "models."), f"models.{name}.")
             for name in models
         },
-        upstreams=_upstreams(_table(table, "upstreams", "")),
-        forward={
-            name: _receiver(name, _table(_table(table, "forward", ""), name, "forward."))
-            for name in _table(table, "forward", "")
-        },
-        notify={
-            name: _destination(name, _table(_table(table, "notify", ""), name, "notify."))
-            for name in _table(table, "notify", "")
-        },
-        peers={
-            name: _peer(name, _table(_table(table, "peers", ""), name, "peers."))
-            for name in _peers(table)
-        },
-        oidc={name: _login(name, _table(oidc, name, "oidc."), ldap) for name in oidc},
-        ldap={name: _directory(name, _table(ldap, name, "ldap."), oidc) for name in ldap},
-        certificates={
-            name: _cards(
-                name, _table(_table(table, "certificates", ""), name, "certificates."), ldap
-            )
-            for name in _table(table, "certificates", "")
-        },
-        groups={
-            name: _people_group(
-                name, _table(_table(table, "groups", ""), name, "groups."), {*oidc, *ldap}
-            )
-            for name in _table(table, "groups", "")
-        },
+        upstreams=_named(table, "upstreams", UpstreamConfig, _check_upstream),
+        forward=_named(table, "forward", ForwardConfig, _check_receiver),
+        notify=_named(table, "notify", NotifyConfig, _check_destination),
+        peers=_peers(table),
+        oidc=_named(table, "oidc", OidcConfig, partial(_check_login, directories=ldap)),
+        ldap=_named(table, "ldap", LdapConfig, partial(_check_ldap, logins=oidc)),
+        certificates=_named(
+            table, "certificates", PersonCertificatesConfig, partial(_check_cards, directories=ldap)
+        ),
+        groups=_named(
+            table, "groups", PeopleGroupConfig, partial(_check_group, sources={*oidc, *ldap})
+        ),
     )
+
+
+def _named(
+    whole: Mapping[str, Any], part: str, kind: type[T], check: Callable[[T, str], None]
+) -> dict[str, T]:
+    """The tables `[part."NAME"]`; `check` gets each with the begin of its keys."""
+    tables, found = _table(whole, part, ""), {}
+    for name in tables:
+        where = f"{part}.{name}."
+        found[name] = made = _section(kind, _table(tables, name, f"{part}."), where)
+        if not _NAME.fullmatch(name):
+            raise _invalid(where[:-1], " is no name: lower-case letters, digits, dots and dashes.")
+        check(made, where)
+    return found
+
+
+def _invalid(key: str, problem: str) -> UsageError:
+    return UsageError("config_invalid", key + problem, param=key)
 
 
 def _roles(table: _Table, directories: Collection[str], groups: Collection[str]) -> RolesConfig:
@@ -850,173 +850,129 @@ def _roles(table: _Table, directories: Collection[str], groups: Collection[str])
         for name in getattr(made, role.value):
             group = name.removeprefix(PEOPLE)
             if group != name and (not made.directory or group not in groups):
-                message = f"{where}{role}: {name} needs `directory` and [groups.{group}]."
-                raise UsageError("config_invalid", message, param=where + role)
+                raise _invalid(where + role, f": {name} needs `directory` and [groups.{group}].")
     return made
 
 
-def _receiver(name: str, table: _Table) -> ForwardConfig:
-    where = f"forward.{name}."
-    made = _section(ForwardConfig, table, where)
-    _check_name(name, where)
+def _check_receiver(made: ForwardConfig, where: str) -> None:
     if not _RECEIVER.fullmatch(made.to):
-        message = f"{where}to is tls://HOST:PORT or https://HOST[:PORT]/PATH; without TLS"
-        message += " tcp:// or http:// on loopback."
-        raise UsageError("config_invalid", message, param=where + "to")
+        raise _invalid(
+            where + "to",
+            " is tls://HOST:PORT or https://HOST[:PORT]/PATH; without TLS tcp:// or http:// on"
+            " loopback.",
+        )
     if made.format == SPANS and not made.to.startswith("http"):
-        message = f"{where}format {SPANS} goes to a collector: {where}to is https://HOST/v1/traces."
-        raise UsageError("config_invalid", message, param=where + "format")
+        raise _invalid(
+            where + "format",
+            f" {SPANS} goes to a collector: {where}to is https://HOST/v1/traces.",
+        )
     _check_tls(made, made.to.startswith(("tls:", "https:")), where)
-    return made
 
 
-def _destination(name: str, table: _Table) -> NotifyConfig:
-    where = f"notify.{name}."
-    made = _section(NotifyConfig, table, where)
-    _check_name(name, where)
+def _check_destination(made: NotifyConfig, where: str) -> None:
     if not _DESTINATION.fullmatch(made.to):
-        message = f"{where}to is https://HOST/PATH, smtp://HOST:PORT or smtps://HOST:PORT; http://"
-        message += " and smtp:// without TLS on loopback or to the site's relay."
-        raise UsageError("config_invalid", message, param=where + "to")
+        raise _invalid(
+            where + "to",
+            " is https://HOST/PATH, smtp://HOST:PORT or smtps://HOST:PORT; http:// and smtp://"
+            " without TLS on loopback or to the site's relay.",
+        )
     if made.to.startswith("smtp"):
-        _refuse_missing([n for n in ("mail_from", "mail_to") if not getattr(made, n)], where)
+        _refuse_missing(made, ("mail_from", "mail_to"), where)
     _check_tls(made, made.to.startswith(("https:", "smtps:")), where)
-    return made
 
 
-def _peers(table: _Table) -> _Table:
-    """The tables of other appliances. Raises UsageError where mirrors are asked for without one."""
-    found = _table(table, "peers", "")
-    if not found and _table(table, "audit", "").get("receipt") == "mirrored":
-        message = 'audit.receipt: "mirrored" needs another appliance, [peers."NAME"].'
-        raise UsageError("config_invalid", message, param="audit.receipt")
-    return found
+def _peers(table: _Table) -> dict[str, PeerConfig]:
+    """Other appliances. Raises UsageError where mirrors are asked for without one."""
+    if not _table(table, "peers", "") and (_table(table, "audit", "").get("receipt") == "mirrored"):
+        raise _invalid("audit.receipt", ': "mirrored" needs another appliance, [peers."NAME"].')
+    return _named(table, "peers", PeerConfig, _check_peer)
 
 
-def _peer(name: str, table: _Table) -> PeerConfig:
-    where = f"peers.{name}."
-    made = _section(PeerConfig, table, where)
-    _check_name(name, where)
-    _refuse_missing([n for n in ("url", "log_key", "witness_key") if not getattr(made, n)], where)
-    if not _PEER.fullmatch(made.url):
-        message = f"{where}url is https://HOST[:PORT]; without TLS http:// on loopback."
-        raise UsageError("config_invalid", message, param=where + "url")
+def _check_peer(made: PeerConfig, where: str) -> None:
+    _refuse_missing(made, ("url", "log_key", "witness_key"), where)
+    if not re.fullmatch(_LAN, made.url):
+        raise _invalid(where + "url", " is https://HOST[:PORT]; without TLS http:// on loopback.")
     _check_tls(made, made.url.startswith("https:"), where)
-    return made
 
 
-def _login(name: str, table: _Table, directories: Collection[str]) -> OidcConfig:
-    where = f"oidc.{name}."
-    made = _section(OidcConfig, table, where)
-    _check_name(name, where)
-    _refuse_missing([n for n in ("issuer", "audience", "keys") if not getattr(made, n)], where)
-    _refuse_missing(["ca"] if made.keys.startswith("https:") and not made.ca else [], where)
+def _check_login(made: OidcConfig, where: str, directories: Collection[str]) -> None:
+    _refuse_missing(made, ("issuer", "audience", "keys"), where)
+    _refuse_missing(made, ("ca",) * made.keys.startswith("https:"), where)
     if "://" in made.keys:
         _check_lan(made.keys, "keys", where, "a file or ")
     if made.authorize or made.token:
         _check_lan(made.authorize, "authorize", where)
         _check_lan(made.token, "token", where)
-        _refuse_missing(["ca"] if made.token.startswith("https:") and not made.ca else [], where)
+        _refuse_missing(made, ("ca",) * made.token.startswith("https:"), where)
     for algorithm in made.algorithms or ("none",):
         if algorithm not in TOKEN_ALGORITHMS:
-            message = f"{where}algorithms: {algorithm!r} is none of {', '.join(TOKEN_ALGORITHMS)}."
-            raise UsageError("config_invalid", message, param=where + "algorithms")
+            known = ", ".join(TOKEN_ALGORITHMS)
+            raise _invalid(where + "algorithms", f": {algorithm!r} is none of {known}.")
     _check_directory(made.directory, directories, where)
-    return made
 
 
-def _directory(name: str, table: _Table, logins: Collection[str]) -> LdapConfig:
-    where = f"ldap.{name}."
-    made = _section(LdapConfig, table, where)
-    _check_name(name, where)
+def _check_ldap(made: LdapConfig, where: str, logins: Collection[str]) -> None:
     needed = ("urls", "ca", "bind", "password", "base", "person", "member")
-    _refuse_missing([n for n in needed if not getattr(made, n)], where)
+    _refuse_missing(made, needed, where)
     if not all(map(_DIRECTORY.fullmatch, made.urls)):
-        message = f"{where}urls are ldaps://HOST[:PORT]; none is without TLS."
-        raise UsageError("config_invalid", message, param=where + "urls")
-    if name in logins:  # groups are SOURCE/GROUP
-        message = f"{where[:-1]} has the name of a login service."
-        raise UsageError("config_invalid", message, param=where[:-1])
-    return made
+        raise _invalid(where + "urls", " are ldaps://HOST[:PORT]; none is without TLS.")
+    if where[:-1].removeprefix("ldap.") in logins:  # groups are SOURCE/GROUP
+        raise _invalid(where[:-1], " has the name of a login service.")
 
 
-def _cards(name: str, table: _Table, directories: Collection[str]) -> PersonCertificatesConfig:
-    where = f"certificates.{name}."
-    made = _section(PersonCertificatesConfig, table, where)
-    _check_name(name, where)
-    _refuse_missing([n for n in ("ca", "crls") if not getattr(made, n)], where)
+def _check_cards(made: PersonCertificatesConfig, where: str, directories: Collection[str]) -> None:
+    _refuse_missing(made, ("ca", "crls"), where)
     _check_directory(made.directory, directories, where)
-    return made
 
 
 def _check_directory(name: str, directories: Collection[str], where: str) -> None:
     if name and name not in directories:
-        message = f"{where}directory: there is no [ldap.{name}]."
-        raise UsageError("config_invalid", message, param=where + "directory")
+        raise _invalid(where + "directory", f": there is no [ldap.{name}].")
 
 
 def _check_lan(url: str, key: str, where: str, otherwise: str = "") -> None:
     if not re.fullmatch(rf"(?:{_LAN})(?:/[!-~]*)?", url):
-        message = f"{where}{key} is {otherwise}https://HOST[:PORT]/PATH; http:// on loopback only."
-        raise UsageError("config_invalid", message, param=where + key)
+        raise _invalid(
+            where + key, f" is {otherwise}https://HOST[:PORT]/PATH; http:// on loopback only."
+        )
 
 
-def _people_group(name: str, table: _Table, sources: Collection[str]) -> PeopleGroupConfig:
-    where = f"groups.{name}."
-    made = _section(PeopleGroupConfig, table, where)
-    _check_name(name, where)
+def _check_group(made: PeopleGroupConfig, where: str, sources: Collection[str]) -> None:
     for spelled in made.names:
         source, slash, group = spelled.partition("/")
         if source not in sources or not slash or not group:
-            message = f"{where}names: {spelled!r} is no SOURCE/GROUP of a source that there is."
-            raise UsageError("config_invalid", message, param=where + "names")
-    return made
+            raise _invalid(
+                where + "names", f": {spelled!r} is no SOURCE/GROUP of a source that there is."
+            )
 
 
-def _check_name(name: str, where: str) -> None:
-    if not _NAME.fullmatch(name):
-        message = f"{where[:-1]} is no name: lower-case letters, digits, dots and dashes."
-        raise UsageError("config_invalid", message, param=where[:-1])
+def _check_upstream(made: UpstreamConfig, where: str) -> None:
+    if made.genesis and made.kind != "appliance":
+        raise _invalid(where + "genesis", " is for the kind appliance: no other gives receipts.")
+    _refuse_missing(made, ("urls", "model"), where)
+    _check_tls(made, any(url.startswith("https:") for url in made.urls), where)
+    if len(set(made.urls)) != len(made.urls):
+        raise _invalid(where + "urls", " names a host twice.")
 
 
 def _check_tls(
     made: UpstreamConfig | ForwardConfig | NotifyConfig | PeerConfig, needed: bool, where: str
 ) -> None:
     """Refuse TLS without a CA, and a client certificate without its key."""
-    missing = ["ca"] if needed and not made.ca else []
-    if bool(made.certificate) != bool(made.key):
-        missing.append("key" if made.certificate else "certificate")
-    _refuse_missing(missing, where)
+    pair = ("certificate", "key") if made.certificate or made.key else ()
+    _refuse_missing(made, ("ca",) * needed + pair, where)
 
 
-def _refuse_missing(missing: Sequence[str], where: str) -> None:
-    if missing:
-        message = f"{where}{missing[0]} is missing."
-        raise UsageError("config_invalid", message, param=where + missing[0])
-
-
-def _upstreams(tables: Mapping[str, Any]) -> dict[str, UpstreamConfig]:
-    found = {}
-    for name in tables:
-        where = f"upstreams.{name}."
-        made = _section(UpstreamConfig, _table(tables, name, "upstreams."), where)
-        found[name] = made
-        _check_name(name, where)
-        if made.genesis and made.kind != "appliance":
-            message = f"{where}genesis is for the kind appliance: no other gives receipts."
-            raise UsageError("config_invalid", message, param=where + "genesis")
-        _refuse_missing([key for key in ("urls", "model") if not getattr(made, key)], where)
-        _check_tls(made, any(url.startswith("https:") for url in made.urls), where)
-        if len(set(made.urls)) != len(made.urls):
-            message = f"{where}urls names a host twice."
-            raise UsageError("config_invalid", message, param=where + "urls")
-    return found
+def _refuse_missing(made: object, needed: Sequence[str], where: str) -> None:
+    for name in needed:
+        if not getattr(made, name):
+            raise _invalid(where + name, " is missing.")
 
 
 def _table(parent: Mapping[str, Any], name: str, where: str) -> _Table:
     value = parent.get(name, {})
     if not isinstance(value, dict):
-        raise UsageError("config_invalid", f"{where}{name} must be a table.", param=where + name)
+        raise _invalid(where + name, " must be a table.")
     return cast(_Table, value)
 
 
@@ -1024,11 +980,8 @@ def _refuse_unknown(table: Mapping[str, Any], known: set[str], where: str) -> No
     for name in table:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise UsageError(
-                "config_invalid",
-                f"Unknown key {where}{name}; did you mean {where}{near[0]}?",
-                param=where + name,
-            )
+            message = f"Unknown key {where}{name}; did you mean {where}{near[0]}?"
+            raise UsageError("config_invalid", message, param=where + name)
 
 
 def _section(kind: type[T], table: Mapping[str, Any], where: str) -> T:
@@ -1047,8 +1000,7 @@ def _checked(value: Any, default: Any, rule: Mapping[str, Any], where: str) -> A
     try:
         found = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        message = f"{where} must be {wanted}, not {value!r}."
-        raise UsageError("config_invalid", message, param=where) from error
+        raise _invalid(where, f" must be {wanted}, not {value!r}.") from error
     return tuple(map(str, found)) if isinstance(found, tuple) else found
 
 

@@ -68,3 +68,18 @@ def ago(seconds: float | None) -> str:
 def many(number: int, noun: str) -> str:
     """A count and its noun, which takes an `s` unless there is exactly one: `1 route`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def within(ends: tuple[float, float]) -> str:
+    """An interval: `0.812 to 0.934`."""
+    return f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def points(share: float) -> str:
+    """A difference of shares in points: `+1.5`."""
+    return f"{100 * share:+.1f}"
+
+
+def within_points(ends: tuple[float, float]) -> str:
+    """An interval of a difference: `-0.5 to +3.1`."""
+    return f"{points(ends[0])} to {points(ends[1])}"

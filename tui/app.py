@@ -89,22 +89,6 @@ class Polled(Message):
         self.link = link
 
 
-class Read(Message):
-    """The files were read."""
-
-    def __init__(self, snapshot: Snapshot | None, topic: str) -> None:
-        super().__init__()
-        self.snapshot, self.topic = snapshot, topic
-
-
-class Moved(Message):
-    """A change progressed or ended."""
-
-    def __init__(self, running: Running) -> None:
-        super().__init__()
-        self.running = running
-
-
 class OperatorApp(Typing):
     """The operator's screens; `period`: seconds between two polls, by default 1, with `basic` 5."""
 
@@ -247,18 +231,18 @@ class OperatorApp(Typing):
                 snapshot = look(desk.offline, question, known.status if known else None)
             except Exception:  # what cannot be read stays unknown; the line of trouble says why
                 snapshot = known
-            self.post_message(Read(snapshot, topic))
+            self.call_later(self._read, snapshot, topic)
 
         threading.Thread(target=read, name="files", daemon=True).start()
 
-    def on_read(self, message: Read) -> None:
+    def _read(self, snapshot: Snapshot | None, topic: str) -> None:
         self._reading = False
-        desk, snapshot = self._desk, message.snapshot
+        desk = self._desk
         if desk.state is LinkState.DOWN:
-            self._read_topic = message.topic
+            self._read_topic = topic
             desk.files = Files(snapshot, desk.clock())
             asked = self._question.topic if self._question is not None else None
-            wanted = snapshot is not None and asked == message.topic == snapshot.topic
+            wanted = snapshot is not None and asked == topic == snapshot.topic
             if snapshot and wanted and not isinstance(snapshot.answer, ApplianceError):
                 self.page.hear(snapshot.topic, snapshot.answer)  # errors are the server's to say
         self.draw()
@@ -435,7 +419,7 @@ class OperatorApp(Typing):
             percent = 100 * done // total if total else None
             if (phase, percent) != (running.phase, running.percent):
                 running.phase, running.percent = phase, percent
-                self.post_message(Moved(running))
+                self.call_later(self._moved, running)
 
         def work() -> None:
             try:
@@ -443,13 +427,12 @@ class OperatorApp(Typing):
             except Exception as error:  # a change without a reported end would be worse
                 running.error = error
             running.done = True
-            self.post_message(Moved(running))
+            self.call_later(self._moved, running)
 
         threading.Thread(target=work, name="change", daemon=True).start()
         self.draw()
 
-    def on_moved(self, message: Moved) -> None:
-        running = message.running
+    def _moved(self, running: Running) -> None:
         if running.done and running.error is None and running.change.then is not None:
             running.change.then(running.result)
         if running.done:

@@ -18,9 +18,10 @@ from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, prints, safe, table
 from appliance.errors import Refused
 from appliance.jobs.kind import dumps
+from appliance.text import within
 from appliance.types import JsonValue
 from appliance.wire.admin.advice import ADVISE, AdviceDocument, AdviceWanted
-from appliance.wire.admin.results import Ends, UnknownResult
+from appliance.wire.admin.results import UnknownResult
 
 _SHOWN: Final = 8
 EXAMPLE: Final = """\
@@ -220,7 +221,7 @@ def _lines(found: AdviceDocument | UnknownResult) -> Iterator[str]:
             option.name,
             safe(option.title),
             option.state,
-            _interval(option.interval),
+            "-" if option.interval is None else within(option.interval),
             "-" if option.cost_month is None else f"{option.cost_month.p50:,.2f}",
             "-" if option.seconds_p95 is None else f"{option.seconds_p95:.3g} s",
             ", ".join(option.missing) or "-",
@@ -236,10 +237,6 @@ def _lines(found: AdviceDocument | UnknownResult) -> Iterator[str]:
         yield f"flips if {flip.name} is {then} (now {now}): {flip.verdict}"
     for note in found.notes:
         yield f"note: {safe(note)}"
-
-
-def _interval(ends: Ends | None) -> str:
-    return "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def _said(value: float | bool) -> str:

@@ -4,7 +4,7 @@ Rules: `sign` and `verify` need neither data directory nor server; private keys 
 process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -12,18 +12,8 @@ import click
 from appliance.cli import media
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.differences import grammar_difference, template_difference
-from appliance.cli.job import started
-from appliance.cli.output import (
-    Output,
-    ProgressBar,
-    data_option,
-    json_option,
-    prints,
-    safe,
-    size,
-    state,
-    table,
-)
+from appliance.cli.job import run_job
+from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, size, state, table
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
@@ -37,7 +27,7 @@ from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
 from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
-from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported, use_of
 
 _DIRECTORY = click.Path(path_type=Path)
@@ -135,22 +125,23 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 @click.option(
     "--detach", is_flag=True, help="Leave the import to the server. `appliance job` shows it."
 )
-@data_option
-@json_option
-@click.pass_context
-def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
+@prints
+def import_(output: Output, data: Path, path: Path, model_id: str | None, detach: bool) -> None:
     """Copy a signed artifact into the store.
 
     It is vetted and verified; an interrupted copy is resumed.
     """
-    output = ctx.ensure_object(Output)
     source = path.absolute()
     if detach:
         with admin_client(data, needs_server=True) as client:
-            job = client.call(
-                JOB_START, JobStart.of(kind="import", params={"path": str(source), "id": model_id})
-            )
-        return started(output, job)
+            wanted = {"path": str(source), "id": model_id}
+            run_job(output, client, "import", wanted, wait=False)
+    else:
+        imported(output, data, source, model_id)
+
+
+def imported(output: Output, data: Path, source: Path, model_id: str | None) -> None:
+    """Exit 1 where it is refused."""
     with admin_client(data) as client, ProgressBar() as progress:
         try:
             shown = client.call(
@@ -164,8 +155,7 @@ def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None, de
                 code=error.code, message=error.message, hint=error.hint,
             )  # fmt: skip
     output.data(shown, [*_copied(shown), *lines_of(shown)])
-    if shown.state in {"refused", "revoked"}:
-        ctx.exit(1)
+    output.require(shown.state not in {"refused", "revoked"})
 
 
 @artifact.command()
@@ -272,61 +262,47 @@ def show(
     output.data(detail, _details(detail))
 
 
+def _ends(
+    name: str, at: Endpoint[wire.Reason, Model], about: str, *, reasoned: bool = False
+) -> None:
+    @artifact.command(name, help=about)
+    @click.argument("model_id", metavar="ID")
+    @click.option("--reason", metavar="TEXT", required=reasoned, help="For the audit log.")
+    @connected()
+    def end(output: Output, client: AdminClient, model_id: str, reason: str | None) -> None:
+        ended = client.call(at, wire.Reason.of(reason=reason or ""), model_id=model_id)
+        output.data(ended, lines_of(ended))
+
+
+_ends(
+    "suspend",
+    wire.MODEL_SUSPEND,
+    "Stop an artifact until it is approved again.\n\nIt takes enough people, as the first time.",
+)
+_ends(
+    "retire",
+    wire.MODEL_RETIRE,
+    "Retire an artifact for good.\n\nIts files stay as evidence.",
+)
+_ends(
+    "revoke",
+    wire.MODEL_REVOKE,
+    "End an artifact that must not be trusted.\n\nIt is never used again.",
+    reasoned=True,
+)
+
+
 @artifact.command()
-@click.argument("model_id", metavar="ID")
-@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
 @connected()
-def suspend(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
-    """Stop an artifact until it is approved again.
-
-    It takes enough people, as the first time.
-    """
-    suspended = client.call(wire.MODEL_SUSPEND, wire.Reason.of(reason=reason), model_id=model_id)
-    output.data(suspended, lines_of(suspended))
-
-
-@artifact.command()
-@click.argument("model_id", metavar="ID")
-@click.option("--reason", metavar="TEXT", default="", help="For the audit log.")
-@connected()
-def retire(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
-    """Retire an artifact for good.
-
-    Its files stay as evidence.
-    """
-    retired = client.call(wire.MODEL_RETIRE, wire.Reason.of(reason=reason), model_id=model_id)
-    output.data(retired, lines_of(retired))
-
-
-@artifact.command()
-@click.argument("model_id", metavar="ID")
-@click.option("--reason", metavar="TEXT", required=True, help="For the audit log.")
-@connected()
-def revoke(output: Output, client: AdminClient, model_id: str, reason: str) -> None:
-    """End an artifact that must not be trusted.
-
-    It is never used again.
-    """
-    revoked = client.call(wire.MODEL_REVOKE, wire.Reason.of(reason=reason), model_id=model_id)
-    output.data(revoked, lines_of(revoked))
-
-
-@artifact.command()
-@data_option
-@json_option
-@click.pass_context
-def recheck(ctx: click.Context, data: Path) -> None:
+def recheck(output: Output, client: AdminClient) -> None:
     """Re-verify every approved model.
 
     Files are hashed again and the policy is asked again; exit 1 if one is wrong.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data) as client:
-        found = client.call(wire.MODELS_RECHECK)
+    found = client.call(wire.MODELS_RECHECK)
     lines = [line for shown in found.models for line in lines_of(shown)]
     output.data(found, lines or ["every approved model is as it was"])
-    if found.models:
-        ctx.exit(1)
+    output.require(not found.models)
 
 
 def _copied(shown: ModelImported) -> Iterator[str]:
@@ -379,23 +355,54 @@ def signed_directory(path: Path, private: ecdsa.SigningKey) -> Manifest:
     return oms.parse_manifest(oms.parse_bundle(bundle))
 
 
-def sign_directory(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
-    """Sign a directory and say its digest; raises as `signed_directory`."""
-    _tell_signed(output, signed_directory(path, key))
+def signs(group: click.Group, check: Callable[[Path], object]) -> None:
+    """`sign` of a kind of artifact, whose directory is checked before."""
+
+    @group.command(
+        help=f"Check a {group.name}, then sign it.\n\nEvery file of it goes into model.sig (OMS)."
+    )
+    @click.argument("path", metavar="DIR", type=_DIRECTORY)
+    @key_option("The publisher's private key.")
+    @json_option
+    @click.pass_obj
+    def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
+        check(path)
+        _tell_signed(output, signed_directory(path, key))
+
+
+def imports(group: click.Group, check: Callable[[Path], object] | None = None) -> None:
+    """`import` of a kind of artifact, whose directory may be checked before."""
+
+    @group.command(
+        "import",
+        help=f"Copy a signed {group.name} into the store.\n\n"
+        "It is verified and read; approve it like a model.",
+    )
+    @click.argument("path", metavar="PATH", type=_DIRECTORY)
+    @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
+    @prints
+    def import_(output: Output, data: Path, path: Path, model_id: str | None) -> None:
+        if check is not None:
+            check(path)
+        imported(output, data, path.absolute(), model_id)
+
+
+def lists(group: click.Group) -> None:
+    """`list` of a kind of artifact."""
+
+    @group.command("list", help=f"List the {group.name}s and their states.")
+    @connected()
+    def list_(output: Output, client: AdminClient) -> None:
+        found = [shown for shown in client.call(wire.MODELS).models if shown.kind == group.name]
+        document = {f"{group.name}s": [shown.model_dump(mode="json") for shown in found]}
+        rows = [
+            (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
+            for shown in found
+        ]
+        none = f"No {group.name}s. Import one with `appliance {group.name} import DIR`."
+        output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])
 
 
 def _tell_signed(output: Output, made: Manifest, **more: JsonValue) -> None:
     said = f"signed {many(len(made.files), 'file')}, digest {made.root}"
     output.data({"digest": made.root, "files": len(made.files), **more}, [said])
-
-
-def list_artifacts(output: Output, data: Path, kind: str, none: str) -> None:
-    """Artifacts of a kind; `none` says how to bring in the first."""
-    with admin_client(data) as client:
-        found = [shown for shown in client.call(wire.MODELS).models if shown.kind == kind]
-    document = {f"{kind}s": [shown.model_dump(mode="json") for shown in found]}
-    rows = [
-        (safe(shown.id), state(shown.state), (shown.digest or "-")[:16], safe(shown.message))
-        for shown in found
-    ]
-    output.data(document, table(("ID", "STATE", "DIGEST", "WHY"), rows) if rows else [none])

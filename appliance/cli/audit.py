@@ -16,24 +16,15 @@ from appliance.audit.consistency import check_consistency as check_two
 from appliance.audit.proof import check_proof as check
 from appliance.cli import retention
 from appliance.cli.connect import admin_client, connected, server_answers
-from appliance.cli.job import result_of, started, watched
-from appliance.cli.output import (
-    Output,
-    ProgressBar,
-    data_option,
-    json_option,
-    prints,
-    safe,
-    state,
-    table,
-)
+from appliance.cli.job import result_of, run_job
+from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, state, table
 from appliance.cli.unlocking import unlock
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
 from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
-from appliance.wire.admin.jobs import JOB_START, JobStart, ReplayWanted
+from appliance.wire.admin.jobs import ReplayWanted
 from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verification, VerifyRange
 from appliance.wire.admin.receivers import RECEIVER_TABLE, RECEIVERS
 from appliance.wire.admin.results import AnswersReplayed
@@ -58,15 +49,12 @@ for command in (retention.retention, retention.approve_prune, retention.prune):
 )
 @click.option("--to", "last", metavar="N", type=_SEQ, help="Last entry; by default the newest.")
 @click.option("--key", type=_FILE, help="A genesis.pub that was kept elsewhere.")
-@data_option
-@json_option
-@click.pass_context
-def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Path | None) -> None:
+@prints
+def verify(output: Output, data: Path, first: int, last: int | None, key: Path | None) -> None:
     """Verify the whole log.
 
     Every entry, link, proof and signature; exit 0 only if all hold.
     """
-    output = ctx.ensure_object(Output)
     genesis = None if key is None else key.read_bytes().decode(errors="replace")
     wanted = VerifyRange.of(first=first, last=last, genesis_key=genesis)
     with ProgressBar() as progress:
@@ -80,8 +68,7 @@ def verify(ctx: click.Context, data: Path, first: int, last: int | None, key: Pa
             unlock(data)
             found = verification(data, wanted, progress)
     output.data(found, _report(found))
-    if not found.ok:
-        ctx.exit(1)
+    output.require(found.ok)
 
 
 @audit.command()
@@ -181,11 +168,9 @@ def proof(
 @click.option("--export", type=_FILE, help="Answers of another appliance.")
 @click.option("--key", type=_FILE, help="The genesis.pub of its log.")
 @click.option("--out", type=_OUT, help="Write the answers there, with texts. For --export.")
-@data_option
-@json_option
-@click.pass_context
+@prints
 def replay(
-    ctx: click.Context,
+    output: Output,
     seq: tuple[int, ...],
     sample: int | None,
     since: str | None,
@@ -201,7 +186,6 @@ def replay(
     """
     from appliance.api.admin.times import microseconds  # a server needs none of it here
 
-    output = ctx.ensure_object(Output)
     wanted = ReplayWanted.of(
         seqs=seq,
         sample=sample or 0,
@@ -211,11 +195,10 @@ def replay(
         out="" if out is None else str(out.absolute()),
     )
     with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind="replay", params=wanted.model_dump()))
-        found = result_of(ctx, output, watched(client, begun.id), AnswersReplayed)
+        done = run_job(output, client, "replay", wanted.model_dump())
+    found = result_of(output, done, AnswersReplayed)
     output.data(found, _replayed(found))
-    if found.differs or (seq and found.cannot):
-        ctx.exit(1)
+    output.require(not (found.differs or (seq and found.cannot)))
 
 
 def _replayed(found: AnswersReplayed) -> Iterator[str]:
@@ -407,9 +390,8 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
     if detach:
         with admin_client(data, needs_server=True) as client:
             wanted = {"format": form, "out": str(out.absolute())}
-            return started(
-                output, client.call(JOB_START, JobStart.of(kind="export", params=wanted))
-            )
+            run_job(output, client, "export", wanted, wait=False)
+        return
     config = load_config(data)
     with ProgressBar() as progress:
         count = export(

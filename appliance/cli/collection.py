@@ -11,13 +11,13 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import started, watched
-from appliance.cli.output import Decorated, Output, data_option, json_option, prints, safe, table
+from appliance.cli.job import run_job, wait_option
+from appliance.cli.output import Decorated, Output, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import UsageError
+from appliance.text import within
 from appliance.types import JsonValue
 from appliance.wire.admin import collections as wire
-from appliance.wire.admin.jobs import JOB_START, JobStart
 from appliance.wire.admin.results import Ingested, SearchTuned
 
 KIND: Final = "ingest"
@@ -114,12 +114,10 @@ def new(
     help="Keep the lists of known documents. New ones are refused.",
 )
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@data_option
-@json_option
-@click.pass_context
+@wait_option
+@prints
 def add(
-    ctx: click.Context,
+    output: Output,
     data: Path,
     name: str,
     path: str,
@@ -135,7 +133,6 @@ def add(
 
     A file, or every document of a directory whose format is known (docs/collections.md).
     """
-    output = ctx.ensure_object(Output)
     listed = _access(keys, groups, people, everyone)
     if bool(listed) == keep_access:
         raise UsageError("access_missing", "Say who may read it, or --keep-access.")
@@ -146,12 +143,8 @@ def add(
     if pairs:
         params["metadata"] = pairs
     with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind=KIND, params=params))
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
-        rows = client.call(wire.INGEST_REPORT, name=name, job_id=begun.id).documents
+        found = run_job(output, client, KIND, params, wait=wait)
+        rows = client.call(wire.INGEST_REPORT, name=name, job_id=found.id).documents
     result = found.came_to(Ingested)
     told = [row for row in rows if row.state == "refused" or row.message]
     lines = [f"ingest {found.id}: {found.state} {safe(found.message)}".rstrip()]
@@ -163,8 +156,7 @@ def add(
     lines += [f"  {safe(r.name)}: {r.state} {r.code} {safe(r.message)}".rstrip() for r in told]
     shown = [row.model_dump() for row in told]
     output.data({"id": found.id, "state": found.state, **found.told, "documents": shown}, lines)
-    if found.state != "done":
-        ctx.exit(1)
+    output.require(found.state == "done")
 
 
 @collection.command()
@@ -272,38 +264,36 @@ def search(
 @click.argument("name")
 @click.argument("questions", type=click.Path(exists=True, dir_okay=False, resolve_path=True))
 @click.option("--measure-only", is_flag=True, help="Leave the ranking as it is.")
-@data_option
-@json_option
-@click.pass_context
-def tune(ctx: click.Context, data: Path, name: str, questions: str, measure_only: bool) -> None:
+@connected(needs_server=True)
+def tune(
+    output: Output, client: AdminClient, name: str, questions: str, measure_only: bool
+) -> None:
     """Search by the ranking that is best.
 
     Each one is measured on questions with known answers. QUESTIONS has one JSON object a line:
     {"query": "...", "relevant": {"DOCUMENT": 1}}.
     """
-    output = ctx.ensure_object(Output)
-    params = {"collection": name, "questions": questions, "apply": not measure_only}
-    with admin_client(data, needs_server=True) as client:
-        found = watched(
-            client, client.call(JOB_START, JobStart.of(kind="tune-search", params=params)).id
-        )
+    found = run_job(
+        output,
+        client,
+        "tune-search",
+        {"collection": name, "questions": questions, "apply": not measure_only},
+    )
     result = found.came_to(SearchTuned)
     lines = [f"tune-search {found.id}: {found.state} {safe(found.message)}".rstrip()]
     if result is not None:
         rows = [
-            (row.ranking, _within(row.ndcg, row.ndcg_interval),
-             _within(row.recall, row.recall_interval))
+            (
+                row.ranking,
+                f"{row.ndcg:.3f}  {within(row.ndcg_interval)}",
+                f"{row.recall:.3f}  {within(row.recall_interval)}",
+            )
             for row in result.rankings
-        ]  # fmt: skip
+        ]
         lines = table(("RANKING", "NDCG@10, 95 %", "RECALL@10, 95 %"), rows)
         lines.append(_verdict(result))
     output.data({"id": found.id, "state": found.state, **found.told}, lines)
-    if found.state != "done":
-        ctx.exit(1)
-
-
-def _within(value: float, interval: Sequence[float]) -> str:
-    return f"{value:.3f}  {interval[0]:.3f} to {interval[1]:.3f}"
+    output.require(found.state == "done")
 
 
 def _verdict(result: SearchTuned) -> str:
@@ -341,22 +331,17 @@ def list_(output: Output, client: AdminClient) -> None:
 
 @collection.command()
 @click.argument("name")
-@data_option
-@json_option
-@click.pass_context
-def verify(ctx: click.Context, data: Path, name: str) -> None:
+@connected()
+def verify(output: Output, client: AdminClient, name: str) -> None:
     """Check every digest, span and index.
 
     Of a collection.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data) as client:
-        found = client.call(wire.COLLECTION_VERIFY, name=name)
+    found = client.call(wire.COLLECTION_VERIFY, name=name)
     counted = f"{found.documents} documents, {found.versions} versions, {found.chunks} chunks"
     word = "PROBLEMS" if found.problems else "verified"
     output.data(found, [f"{word}: {counted}", *(f"  {safe(p)}" for p in found.problems)])
-    if found.problems:
-        ctx.exit(1)
+    output.require(not found.problems)
 
 
 @collection.command()

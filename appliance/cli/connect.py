@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
 from appliance.cli.imports import importing
-from appliance.cli.output import Output, prints
+from appliance.cli.output import Output, data_option, json_option
 from appliance.cli.unlocking import unlock
 from appliance.client import ANSWER_SECONDS, AdminClient, probe, socket_path
 from appliance.config import load_config
@@ -91,16 +93,21 @@ def admin_client(data: Path, *, needs_server: bool = False) -> Iterator[AdminCli
 
 
 def connected(
-    *, needs_server: bool = False
+    directory: Callable[[Callable[..., None]], Callable[..., None]] = data_option,
+    *,
+    needs_server: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """`--data` and `--json`: the command gets an `Output` and a client.
 
     Args:
+        directory: the option of the data directory.
         needs_server: as for `admin_client`.
     """
 
     def added(command: Callable[..., None]) -> Callable[..., None]:
-        @prints
+        @directory
+        @json_option
+        @click.pass_obj
         @functools.wraps(command)
         def run(output: Output, /, data: Path, **given: Any) -> None:
             try:

@@ -13,21 +13,11 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.artifact import import_ as artifact_import
-from appliance.cli.artifact import list_artifacts, sign_directory
+from appliance.cli.artifact import imports, lists, signs
 from appliance.cli.connect import admin_client
 from appliance.cli.eval import place
-from appliance.cli.job import watched
-from appliance.cli.output import (
-    Decorated,
-    Output,
-    data_option,
-    json_option,
-    prints,
-    safe,
-    table,
-)
-from appliance.cli.signing import key_option
+from appliance.cli.job import run_job
+from appliance.cli.output import Decorated, Output, json_option, prints, safe, table
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
@@ -41,11 +31,9 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
-from appliance.trust.bytes import ecdsa
 from appliance.types import JsonValue
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
-from appliance.wire.admin.jobs import JOB_START, JobStart
 from appliance.wire.admin.results import DatasetChecked
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -214,33 +202,24 @@ def _items(source: Path, given: dict[str, Any]) -> list[Item]:
 )  # fmt: skip
 @click.option("--directory", metavar="DIR", help="The data directory of the server.")
 @json_option
-@click.pass_context
-def check(ctx: click.Context, name: str, near: float, model: str, directory: str | None) -> None:
+@click.pass_obj
+def check(output: Output, name: str, near: float, model: str, directory: str | None) -> None:
     """Find leaks, duplicates, personal data.
 
     Conflicts of labels, too; exit 1 when there is an error. DATASET is a directory, or the id of an
     approved dataset; an id, and --model, need the server.
     """
-    output = ctx.ensure_object(Output)
     if "/" in name and not model:
         report = checks.check(read(Path(name)), near)
     else:
-        params = {"data": name, "model": model, "near": near}
-        report = checks.read(_checked(data_directory(directory), params).document)
+        params: dict[str, JsonValue] = {"data": name, "model": model, "near": near}
+        with admin_client(data_directory(directory), needs_server=True) as client:
+            found = run_job(output, client, Checking.name, params)
+        if (done := found.came_to(DatasetChecked)) is None:
+            raise Refused(found.code or "job_failed", found.message or f"The job is {found.state}.")
+        report = checks.read(done.document)
     output.data(report.document(), _report(report))
-    if not report.ok:
-        ctx.exit(1)
-
-
-def _checked(data: Path, params: dict[str, Any]) -> DatasetChecked:
-    """Raises Refused: why the job ended without a report."""
-    with admin_client(data, needs_server=True) as client:
-        found = watched(
-            client, client.call(JOB_START, JobStart.of(kind=Checking.name, params=params)).id
-        )
-    if (report := found.came_to(DatasetChecked)) is None:
-        raise Refused(found.code or "job_failed", found.message or f"The job is {found.state}.")
-    return report
+    output.require(report.ok)
 
 
 @dataset.command("split")
@@ -308,20 +287,6 @@ def _change(output: Output, path: Path, change: Callable[[Dataset], Dataset]) ->
     changed = change(directory.read(path))
     directory.rewrite(path, changed)
     _tell(output, path, changed, [_UNSIGNED])
-
-
-@dataset.command()
-@_directory_argument
-@key_option("The publisher's private key.")
-@json_option
-@click.pass_obj
-def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
-    """Check a dataset, then sign it.
-
-    Every file of it goes into model.sig (OMS).
-    """
-    directory.read(path)
-    sign_directory(output, path, key)
 
 
 @dataset.command()
@@ -500,29 +465,6 @@ def capture(
     _tell(output, path, made, [f"{left_out} requests left out"] if left_out else [])
 
 
-@dataset.command("import")
-@click.argument("path", metavar="PATH", type=_DIRECTORY)
-@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
-@data_option
-@json_option
-@click.pass_context
-def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed dataset into the store.
-
-    It is verified and read; approve it like a model.
-    """
-    directory.read(path)
-    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
-
-
-@dataset.command("list")
-@prints
-def list_(output: Output, data: Path) -> None:
-    """List the datasets and their states."""
-    none = "No datasets. Import one with `appliance dataset import DIR`."
-    list_artifacts(output, data, "dataset", none)
-
-
 def _tell(
     output: Output,
     path: Path,
@@ -577,3 +519,8 @@ def _example(example: Any) -> str:
     if isinstance(example, dict):
         return ", ".join(f"{name} {value}" for name, value in example.items())
     return ", ".join(example) if isinstance(example, list | tuple) else str(example)
+
+
+signs(dataset, directory.read)
+imports(dataset, directory.read)
+lists(dataset)

@@ -20,7 +20,7 @@ from appliance.app import SCHEMA
 from appliance.audit.reader import LogReader
 from appliance.cli.connect import server_answers
 from appliance.cli.gpu import GpuReport, gpu_report
-from appliance.cli.output import Output, data_option, json_option, safe, size, state
+from appliance.cli.output import Output, prints, safe, size, state
 from appliance.client import AdminClient, socket_path
 from appliance.clock import SystemClock
 from appliance.config import Config, load_config
@@ -73,15 +73,12 @@ class DoctorProblem:
 
 
 @click.command()
-@data_option
-@json_option
-@click.pass_context
-def doctor(ctx: click.Context, data: Path) -> None:
+@prints
+def doctor(output: Output, data: Path) -> None:
     """Report on host and data directory.
 
     It names everything that is wrong, and what to do.
     """
-    output = ctx.ensure_object(Output)
     facts = hardware.host_facts(data)
     gpu = gpu_report()
     problems = list(find_problems(data, facts, gpu))
@@ -104,8 +101,7 @@ def doctor(ctx: click.Context, data: Path) -> None:
         "unseen": [] if served else list(_UNSEEN),
     }
     output.data(document, _lines(data, facts, problems, gpu, library, url, served))
-    if problems:
-        ctx.exit(1)
+    output.require(not problems)
 
 
 def find_problems(

@@ -11,14 +11,13 @@ from typing import Final
 import click
 
 from appliance.advisor import rehearsal
-from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import watched
-from appliance.cli.output import Output, data_option, json_option, page_option, safe, table
+from appliance.cli.connect import connected
+from appliance.cli.job import run_job
+from appliance.cli.output import Output, json_option, page_option, safe, table
 from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
 from appliance.evals.parameters import OPEN
 from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Drift, Restart
-from appliance.wire.admin.jobs import JOB_START, JobStart
 
 _ALMOST: Final = 0.95
 """Share of the rehearsed watches that must cry."""
@@ -31,26 +30,19 @@ def drift() -> None:
 
 @drift.command()
 @click.argument("task", metavar="TASK")
-@data_option
-@json_option
-@click.pass_context
-def check(ctx: click.Context, data: Path, task: str) -> None:
+@connected()
+def check(output: Output, client: AdminClient, task: str) -> None:
     """Look at the weeks that are over.
 
     Exit status 1 at an alarm.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data) as client:
-        done = watched(
-            client, client.call(JOB_START, JobStart.of(kind="drift", params={"task": task})).id
-        )
-        if done.state != "done":
-            output.data(done, [f"{done.state} {safe(done.code)} {safe(done.message)}"])
-            ctx.exit(1)
-        found = client.call(DRIFT, task=task)
+    done = run_job(output, client, "drift", {"task": task})
+    if done.state != "done":
+        output.data(done, [f"{done.state} {safe(done.code)} {safe(done.message)}"])
+        output.require(False)
+    found = client.call(DRIFT, task=task)
     _tell(output, found)
-    if found.document.state == "alarm":
-        ctx.exit(1)
+    output.require(found.document.state != "alarm")
 
 
 @drift.command()

@@ -7,29 +7,21 @@ directory: what is a directory here or holds a slash.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from appliance.cli import gate
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import started, watched
-from appliance.cli.output import (
-    Output,
-    directory_option,
-    json_option,
-    page_option,
-    prints,
-    safe,
-    table,
-)
+from appliance.cli.job import run_job, wait_option
+from appliance.cli.output import Output, directory_option, page_option, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.reports.axes import percent
-from appliance.text import many
+from appliance.text import many, points, within, within_points
 from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
-from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
+from appliance.wire.admin.jobs import JOB, JOBS, Job
 from appliance.wire.admin.results import Estimated, EvaluationResult
 
 KIND: Final = "evaluation"
@@ -66,46 +58,21 @@ def place(_ctx: object, _param: object, value: str) -> str:
 @click.option(
     "--limit", type=click.IntRange(0), default=0, help="The first so many items; 0 for all."
 )
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@directory_option
-@json_option
-@click.pass_context
+@wait_option
+@connected(directory_option, needs_server=True)
 def run(
-    ctx: click.Context,
-    task: str,
-    dataset: str,
-    split: str,
-    models: str,
-    baselines: bool,
-    packs: bool,
-    limit: int,
-    wait: bool,
-    data: Path,
+    output: Output, client: AdminClient, /, dataset: str, models: str, wait: bool, **given: Any
 ) -> None:
     """Measure candidates on an open split.
 
     The baselines, the task and other models. TASK and DATASET are ids of approved artifacts, or
     directories of drafts.
     """
-    output = ctx.ensure_object(Output)
-    params = {
-        "task": task,
-        "data": dataset,
-        "split": split,
-        "models": [name for name in models.split(",") if name],
-        "baselines": baselines,
-        "packs": packs,
-        "limit": limit,
-    }
-    with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind=KIND, params=params))
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
+    named = [name for name in models.split(",") if name]
+    params = {**given, "data": dataset, "models": named}
+    found = run_job(output, client, KIND, params, wait=wait)
     _tell(output, found)
-    if found.state != "done":
-        ctx.exit(1)
+    output.require(found.state == "done")
 
 
 @eval.command("list")
@@ -213,10 +180,9 @@ def report(output: Output, client: AdminClient, job_id: int | None, out: Path) -
 
 
 def _compared(found: Compared) -> Iterator[str]:
-    low, high = found.interval
     yield (
-        f"{safe(found.first)} minus {safe(found.second)}: {100 * found.difference:+.1f} points, "
-        f"95 % {100 * low:+.1f} to {100 * high:+.1f} ({found.groups} groups, {found.items} items)"
+        f"{safe(found.first)} minus {safe(found.second)}: {points(found.difference)} points, "
+        f"95 % {within_points(found.interval)} ({found.groups} groups, {found.items} items)"
     )
     yield (
         f"only the first is right on {found.gained} items, only the second on {found.lost}; "
@@ -279,7 +245,7 @@ def _tell(output: Output, found: Job) -> None:
         (
             safe(row.name),
             f"{row.quality:.3f}",
-            f"{row.interval[0]:.3f} to {row.interval[1]:.3f}",
+            within(row.interval),
             "-" if row.wrong is None else str(row.wrong),
             f"{row.documents_s:.3g}",
             f"{row.p95_s:.3g} s",
@@ -322,8 +288,7 @@ def _evidence(result: EvaluationResult) -> Iterator[str]:
 
 
 def _share(estimate: Estimated) -> str:
-    value, low, high = estimate
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return f"{estimate[0]:.3f} ({within(estimate[1:])})"
 
 
 def _levels(result: EvaluationResult) -> Iterator[str]:
@@ -336,11 +301,8 @@ def _levels(result: EvaluationResult) -> Iterator[str]:
 def _packs(result: EvaluationResult) -> Iterator[str]:
     for model, packs in result.packs.items():
         for pack, one in (("general", packs.general), ("refusals", packs.refusals)):
-            low, high = one.interval
-            yield (
-                f"{safe(model)}, {pack}: {one.quality:.3f} ({low:.3f} to {high:.3f}), "
-                f"{one.items} items"
-            )
+            told = f"{one.quality:.3f} ({within(one.interval)}), {one.items} items"
+            yield f"{safe(model)}, {pack}: {told}"
         for language, text in packs.frozen.items():
             nats = f"{text.nats_per_token:.4f} nats a token"
             yield f"{safe(model)}, frozen text {language}: {nats}"

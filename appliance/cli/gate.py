@@ -14,13 +14,12 @@ import click
 from msgspec.structs import replace
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import started, watched
+from appliance.cli.job import run_job, wait_option
 from appliance.cli.output import (
     Output,
-    data_option,
-    directory_option,
     json_option,
     prints,
+    prints_of_dataset,
     safe,
     table,
     write_new,
@@ -41,7 +40,7 @@ from appliance.trust.statements.evaluation import Evaluation
 from appliance.trust.statements.specification import MILLION, Specification
 from appliance.wire.admin import gates as wire
 from appliance.wire.admin.gates import Ledger, Plan, PlanWanted
-from appliance.wire.admin.jobs import JOB_START, Job, JobStart
+from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.results import CertificateCarried, GateResult
 
 KIND: Final = "gate"
@@ -75,12 +74,10 @@ _OUT: Final = click.Path(dir_okay=False, path_type=Path)
               help="On sealed unlabelled items. People label where the two differ.")  # fmt: skip
 @click.option("--rater", "raters", multiple=True, metavar="NAME",
               help="User on this host who labels them; give two.")  # fmt: skip
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@directory_option
-@json_option
-@click.pass_context
+@wait_option
+@prints_of_dataset
 def gate(
-    ctx: click.Context,
+    output: Output,
     /,
     task: str,
     dataset: str,
@@ -93,7 +90,6 @@ def gate(
 
     The verdict is pass, fail or underpowered.
     """
-    output = ctx.ensure_object(Output)
     floors = _floors(given["floors"])
     packs = _floors(given["packs"])
     if "" in packs:
@@ -108,25 +104,16 @@ def gate(
     with admin_client(data, needs_server=True) as client:
         plan = client.call(wire.GATE_PLAN, asked)
         wanted = _specification(plan, floors, packs, given)
-        begun = begin(output, client, wanted, plan, key)
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
+        found = run_job(output, client, KIND, signed(output, wanted, plan, key), wait=wait)
     tell(output, found)
     result = found.came_to(GateResult)
-    if found.state != "done" or result is None or result.verdict != "pass":
-        ctx.exit(1)
+    output.require(found.state == "done" and result is not None and result.verdict == "pass")
 
 
-def begin(
-    output: Output,
-    client: AdminClient,
-    wanted: Specification,
-    plan: Plan,
-    private: ecdsa.SigningKey,
-) -> Job:
-    """Show the terms, sign them and start the job.
+def signed(
+    output: Output, wanted: Specification, plan: Plan, private: ecdsa.SigningKey
+) -> dict[str, str]:
+    """Show the terms and sign them; the parameters of the job.
 
     Raises:
         PolicyRefused: `floor_missing`, before anything is signed.
@@ -134,10 +121,7 @@ def begin(
     check_floor(wanted)
     for line in _terms(wanted, plan):
         output.note(line)
-    envelope = wanted.sign(private)
-    return client.call(
-        JOB_START, JobStart.of(kind=KIND, params={"specification": envelope.decode()})
-    )
+    return {"specification": wanted.sign(private).decode()}
 
 
 def _floors(given: tuple[str, ...]) -> dict[str, int]:
@@ -455,40 +439,29 @@ def _lines(path: Path) -> list[bytes]:
 
 @click.command()
 @click.argument("task", metavar="TASK")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@data_option
-@json_option
-@click.pass_context
-def carry(ctx: click.Context, task: str, data: Path, wait: bool) -> None:
+@wait_option
+@connected(needs_server=True)
+def carry(output: Output, client: AdminClient, task: str, wait: bool) -> None:
     """Carry a certificate to this engine.
 
     It must give the same answers. After an upgrade the server does it by itself for every approved
     task.
     """
-    carried_over(ctx, data, wait, "carry", {"task": task}, "suspended: {} answers differ")
+    found = run_job(output, client, "carry", {"task": task}, wait=wait)
+    tell_carried(output, found, "suspended: {} answers differ")
 
 
-def carried_over(
-    ctx: click.Context, data: Path, wait: bool, kind: str, of: dict[str, str], flipped: str
-) -> None:
+def tell_carried(output: Output, found: Job, flipped: str) -> None:
     """Exit 1 where none is carried.
 
     Args:
         flipped: the sentence where items differ, with a place for their number.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        begun = client.call(JOB_START, JobStart.of(kind=kind, params=of))
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
     result = found.came_to(CertificateCarried)
     lines = carried_lines(result, flipped)
     lines = lines or [f"carry {found.id}: {found.state} {safe(found.message)}".rstrip()]
     output.data({"id": found.id, "state": found.state, "code": found.code, **found.told}, lines)
-    if result is None or not result.certificate:
-        ctx.exit(1)
+    output.require(result is not None and bool(result.certificate))
 
 
 def carried_lines(result: CertificateCarried | None, flipped: str) -> list[str]:

@@ -75,8 +75,7 @@ def notice(output: Output, data: Path) -> None:
         [f"{name}: {safe(why) or 'sent'}" for name, why in found.items()]
         or ["No destination: [notify] in appliance.toml names them."],
     )
-    if any(found.values()):
-        raise click.exceptions.Exit(1)
+    output.require(not any(found.values()))
 
 
 def _lines(found: Incident) -> list[str]:

@@ -4,26 +4,29 @@ Rules: a job says which actions it allows; `watch` ends with the job, or when it
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
-from appliance.cli.connect import admin_client, connected
-from appliance.cli.output import Output, ProgressBar, data_option, json_option, safe, state
+from appliance.cli.connect import connected
+from appliance.cli.output import Decorated, Output, ProgressBar, safe, state
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
 from appliance.types import JsonValue
+from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.admin.jobs import (
     JOB,
     JOB_CANCEL,
     JOB_PAUSE,
     JOB_RESUME,
+    JOB_START,
     JOB_TABLE,
     JOBS,
     Job,
+    JobStart,
     R,
     far,
 )
@@ -49,34 +52,32 @@ def list_(output: Output, client: AdminClient, count: int) -> None:
     output.listing(found, found.jobs, JOB_TABLE)
 
 
+def _steers(name: str, at: Endpoint[None, Job], about: str, *, needs_server: bool = False) -> None:
+    @job.command(name, help=about)
+    @click.argument("job_id", metavar="ID", type=_ID)
+    @connected(needs_server=needs_server)
+    def steer(output: Output, client: AdminClient, job_id: int) -> None:
+        found = client.call(at, job_id=job_id)
+        output.data(found, _details(found))
+
+
+_steers("show", JOB, "Show one job.\n\nProgress, what it allows, why it stopped, its result.")
+_steers("pause", JOB_PAUSE, "Pause a job at its next safe point.\n\nIt can be resumed.")
+_steers("resume", JOB_RESUME, "Continue a job where it stopped.", needs_server=True)
+_steers("cancel", JOB_CANCEL, "End a job for good at its next safe point.")
+
+
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@connected()
-def show(output: Output, client: AdminClient, job_id: int) -> None:
-    """Show one job.
-
-    Progress, what it allows, why it stopped, its result.
-    """
-    found = client.call(JOB, job_id=job_id)
-    output.data(found, _details(found))
-
-
-@job.command()
-@click.argument("job_id", metavar="ID", type=_ID)
-@data_option
-@json_option
-@click.pass_context
-def watch(ctx: click.Context, data: Path, job_id: int) -> None:
+@connected(needs_server=True)
+def watch(output: Output, client: AdminClient, job_id: int) -> None:
     """Watch a job until it ends or pauses.
 
     Exit 0 only if it is done.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        found = watched(client, job_id)
+    found = watched(client, job_id)
     output.data(found, _details(found))
-    if found.state != "done":
-        ctx.exit(1)
+    output.require(found.state == "done")
 
 
 @job.command()
@@ -99,34 +100,28 @@ def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     output.data(told, [f"wrote {safe(str(out))}, SHA-256 {named}"])
 
 
-@job.command()
-@click.argument("job_id", metavar="ID", type=_ID)
-@connected()
-def pause(output: Output, client: AdminClient, job_id: int) -> None:
-    """Pause a job at its next safe point.
-
-    It can be resumed.
-    """
-    found = client.call(JOB_PAUSE, job_id=job_id)
-    output.data(found, _details(found))
+def wait_option(command: Decorated) -> Decorated:
+    """`--no-wait`: the command ends when the job has begun."""
+    return click.option(
+        "--wait/--no-wait", default=True, show_default=True, help="Watch until it is done."
+    )(command)
 
 
-@job.command()
-@click.argument("job_id", metavar="ID", type=_ID)
-@connected(needs_server=True)
-def resume(output: Output, client: AdminClient, job_id: int) -> None:
-    """Continue a job where it stopped."""
-    found = client.call(JOB_RESUME, job_id=job_id)
-    output.data(found, _details(found))
-
-
-@job.command()
-@click.argument("job_id", metavar="ID", type=_ID)
-@connected()
-def cancel(output: Output, client: AdminClient, job_id: int) -> None:
-    """End a job for good at its next safe point."""
-    found = client.call(JOB_CANCEL, job_id=job_id)
-    output.data(found, _details(found))
+def run_job(
+    output: Output,
+    client: AdminClient,
+    kind: str,
+    params: Mapping[str, JsonValue],
+    *,
+    wait: bool = True,
+) -> Job:
+    """Start a job and watch it; the command ends here if it does not wait."""
+    begun = client.call(JOB_START, JobStart.of(kind=kind, params=params))
+    if wait:
+        return watched(client, begun.id)
+    output.data(begun, [f"job {begun.id} {state(begun.state)}: {safe(begun.title)}"])
+    output.note(f"  appliance job watch {begun.id}")
+    raise click.exceptions.Exit
 
 
 def watched(client: AdminClient, job_id: int) -> Job:
@@ -142,21 +137,15 @@ def watched(client: AdminClient, job_id: int) -> Job:
             time.sleep(_POLL_S)
 
 
-def result_of(ctx: click.Context, output: Output, found: Job, form: type[R]) -> R:
+def result_of(output: Output, found: Job, form: type[R]) -> R:
     """The result; without one the command says why and ends with 1."""
     result = found.came_to(form)
     if result is None:
         lines = [f"job {found.id}: {found.state} {safe(found.code)}".rstrip()]
         lines += [safe(text) for text in (found.message, found.hint) if text]
         output.data({"id": found.id, "state": found.state, "code": found.code}, lines)
-        ctx.exit(1)
+        raise click.exceptions.Exit(1)
     return result
-
-
-def started(output: Output, found: Job) -> None:
-    """Say which job a command has started."""
-    output.data(found, [f"job {found.id} {state(found.state)}: {safe(found.title)}"])
-    output.note(f"  appliance job watch {found.id}")
 
 
 def _details(found: Job) -> Iterator[str]:

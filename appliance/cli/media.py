@@ -15,17 +15,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import (
-    Output,
-    ProgressBar,
-    data_option,
-    json_option,
-    prints,
-    safe,
-    size,
-    state,
-    table,
-)
+from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, size, state, table
 from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.host import removable_media
@@ -57,23 +47,17 @@ def places(output: Output, directories: tuple[Path, ...]) -> None:
 @click.argument("path", metavar="PATH", type=_DIRECTORY)
 @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
 @click.option("--against", metavar="ID", help="Compare with this model of the store.")
-@data_option
-@json_option
-@click.pass_context
-def plan(
-    ctx: click.Context, data: Path, path: Path, model_id: str | None, against: str | None
-) -> None:
+@prints
+def plan(output: Output, data: Path, path: Path, model_id: str | None, against: str | None) -> None:
     """Say what importing an artifact would do.
 
     It is checked where it is; exit 1 if it is refused.
     """
-    output = ctx.ensure_object(Output)
     wanted = PlanRequest.of(path=str(path.absolute()), id=model_id, against=against)
     with admin_client(data) as client, ProgressBar() as progress:
         found = client.call(MODEL_PLAN, wanted, report=progress)
     output.data(found, _plan(found))
-    if not found.ok:
-        ctx.exit(1)
+    output.require(found.ok)
 
 
 @click.command()

@@ -94,6 +94,11 @@ class Output:
     def note(self, text: str) -> None:
         click.echo(text, err=True)
 
+    def require(self, passed: bool) -> None:
+        """Exit status 1 unless a check passed."""
+        if not passed:
+            raise click.exceptions.Exit(1)
+
     def error(self, error: ApplianceError) -> None:
         shown = [f"{error.code}: {safe(error.message)}", f"  {error.hint}"]
         if self.as_json:
@@ -278,6 +283,11 @@ def page_option(command: Decorated) -> Decorated:
 def prints(command: Callable[..., None]) -> Callable[..., None]:
     """`--data` and `--json`: the command gets where it prints, and the data directory."""
     return data_option(json_option(click.pass_obj(command)))
+
+
+def prints_of_dataset(command: Callable[..., None]) -> Callable[..., None]:
+    """`--directory` and `--json`, where `--data` names a dataset."""
+    return directory_option(json_option(click.pass_obj(command)))
 
 
 def asks() -> bool:

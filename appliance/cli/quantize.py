@@ -3,23 +3,14 @@
 Rules: it is a job of the server, so it continues when the command is left; nothing is signed here.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.job import result_of, watched
-from appliance.cli.output import (
-    READ_THERE,
-    Output,
-    dataset_option,
-    directory_option,
-    json_option,
-    safe,
-    table,
-)
-from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.cli.connect import connected
+from appliance.cli.job import result_of, run_job
+from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe, table
+from appliance.client import AdminClient
 from appliance.wire.admin.results import MatrixMade, ModelQuantized, TypeMeasured
 
 KIND: Final = "quantize"
@@ -48,27 +39,21 @@ KIND: Final = "quantize"
     show_default=True,
     help="Weigh weights by what train uses. Where there are rows of train.",
 )
-@directory_option
-@json_option
-@click.pass_context
+@connected(directory_option, needs_server=True)
 def quantize(
-    ctx: click.Context, /, data: Path, model: str, types: str, dataset: str, **given: Any
+    output: Output, client: AdminClient, /, model: str, types: str, dataset: str, **given: Any
 ) -> None:
     """Make smaller files of a model.
 
     The smallest that is not worse is kept.
     """
-    output = ctx.ensure_object(Output)
     to = [name.strip() for name in types.split(",") if name.strip()]
     params = {"model": model, "to": to, "data": dataset, **given}
-    with admin_client(data, needs_server=True) as client:
-        found = watched(client, client.call(JOB_START, JobStart.of(kind=KIND, params=params)).id)
-    result = result_of(ctx, output, found, ModelQuantized)
+    found = run_job(output, client, KIND, params)
+    result = result_of(output, found, ModelQuantized)
     output.data({"id": found.id, "state": found.state, **result.document}, told(result))
-    if result.recommended:
-        output.note(f"  appliance artifact sign {safe(result.directory)} --key KEY")
-    else:
-        ctx.exit(1)
+    output.require(bool(result.recommended))
+    output.note(f"  appliance artifact sign {safe(result.directory)} --key KEY")
 
 
 def told(result: ModelQuantized) -> list[str]:

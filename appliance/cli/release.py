@@ -20,17 +20,8 @@ from appliance.cli.connect import admin_client
 from appliance.cli.dataset import sealed_here
 from appliance.cli.eval import KIND as EVALUATION
 from appliance.cli.eval import place
-from appliance.cli.job import UNDER_WAY, watched
-from appliance.cli.output import (
-    Output,
-    ProgressBar,
-    asked,
-    asks,
-    directory_option,
-    json_option,
-    safe,
-    state,
-)
+from appliance.cli.job import UNDER_WAY, run_job, watched
+from appliance.cli.output import Output, ProgressBar, asked, asks, prints_of_dataset, safe, state
 from appliance.cli.pointer import Roles, Signer, point
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, passphrase_option
 from appliance.client import AdminClient
@@ -41,14 +32,14 @@ from appliance.evals.subject import draft_digest
 from appliance.facts import TaskFacts
 from appliance.tasks import catalogue
 from appliance.tasks.enforcement import check_form
-from appliance.text import many
+from appliance.text import many, within
 from appliance.trust.bytes import ecdsa, names
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.policy.policy import APPROVER, EVALUATOR, PUBLISHER
 from appliance.trust.statements.pointer import TaskVersion
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWanted
-from appliance.wire.admin.jobs import JOB_START, JOBS, Job, JobStart
+from appliance.wire.admin.jobs import JOBS, Job
 from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelDetail, ModelImport
 from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
 from appliance.wire.admin.results import EvaluationResult, GateResult
@@ -226,8 +217,11 @@ class Release:
                 return Missing(why, (), "appliance dataset ledger")
             self._measured()
             terms = gate.declared(plan, person.name)
-            job = gate.begin(self.output, self.client, terms, plan, person.private).id
-        found = watched(self.client, job)
+            signed = gate.signed(self.output, terms, plan, person.private)
+            found = run_job(self.output, self.client, gate.KIND, signed)
+            job = found.id
+        else:
+            found = watched(self.client, job)
         result = found.came_to(GateResult)
         if result is not None and result.verdict == "pass":
             return self._is_done(result.answer)
@@ -244,16 +238,18 @@ class Release:
         if _checked(self.path).needed:
             self.output.note(f"its quality on dev: {safe(again)}")
             return
-        given = {"task": str(self.path.resolve()), "data": self.data, "baselines": False}
-        wanted = JobStart.of(kind=EVALUATION, params=given)
-        found = watched(self.client, self.client.call(JOB_START, wanted).id)
+        found = run_job(
+            self.output,
+            self.client,
+            EVALUATION,
+            {"task": str(self.path.resolve()), "data": self.data, "baselines": False},
+        )
         if (result := found.came_to(EvaluationResult)) is None:
             self.output.note(f"dev is not measured: {safe(found.message)}")
             return
         (row,) = result.candidates
-        low, high = row.interval
         self._is_done(
-            f"{result.metric} on dev: {row.quality:.3f} ({low:.3f} to {high:.3f}),"
+            f"{result.metric} on dev: {row.quality:.3f} ({within(row.interval)}),"
             f" {row.wrong} of {many(result.items, 'item')} wrong"
         )
 
@@ -325,11 +321,9 @@ class Release:
 @passphrase_option
 @click.option("--meaning", metavar="TEXT", help="Meaning of the approvals.")
 @click.option("--id", "task_id", metavar="ID", help="In the store; by default name and version.")
-@directory_option
-@json_option
-@click.pass_context
+@prints_of_dataset
 def release(
-    ctx: click.Context,
+    output: Output,
     /,
     data: Path,
     path: Path,
@@ -345,7 +339,6 @@ def release(
     It goes as far as the signers may, and says who is next. Called again, it continues. Exit 0 only
     if apps are answered.
     """
-    output = ctx.ensure_object(Output)
     if len(who) != len(keys):
         raise click.UsageError("Each --as has its --key.")
     task = _checked(path)
@@ -371,8 +364,7 @@ def release(
             one.people.append(_holder(client, name, ring.open(key)))
             missing = one.further()
     _tell(output, one, missing)
-    if missing is not None:
-        ctx.exit(1)
+    output.require(missing is None)
 
 
 def _tell(output: Output, one: Release, missing: Missing | None) -> None:

@@ -6,21 +6,19 @@ private key stays here; a person sees the terms before the look.
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from appliance.cli import gate
-from appliance.cli.artifact import import_ as artifact_import
-from appliance.cli.artifact import sign_directory
+from appliance.cli.artifact import imports, signs
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import started, watched
+from appliance.cli.job import run_job, wait_option
 from appliance.cli.output import (
-    Decorated,
     Output,
-    data_option,
+    directory_option,
     json_option,
     page_option,
     prints,
@@ -31,7 +29,6 @@ from appliance.cli.output import (
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
-from appliance.config import data_directory
 from appliance.errors import PolicyRefused, Refused
 from appliance.facts import table_of
 from appliance.routing import catalogue
@@ -42,7 +39,7 @@ from appliance.trust.statements.specification import MILLION
 from appliance.types import JsonValue
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
-from appliance.wire.admin.jobs import JOB, JOB_START, JOBS, Job, JobStart
+from appliance.wire.admin.jobs import JOB, JOBS, Job
 from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import (
     CalibrationCertificate,
@@ -61,16 +58,6 @@ _ON_DRIFT: Final = {
 _BELOW_ONE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-def _directory_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--directory",
-        "data",
-        metavar="DIR",
-        callback=lambda _ctx, _param, value: data_directory(value),
-        help="Data directory. By default APPLIANCE_DATA.",
-    )(command)
-
-
 @click.group()
 def route() -> None:
     """Small model first; escalate when unsure."""
@@ -82,38 +69,17 @@ def route() -> None:
 @click.pass_obj
 def check(output: Output, path: Path) -> None:
     """Read a route whole."""
-    with open_artifact(path) as artifact:
-        found = table_of(catalogue.vet(artifact).kept())
+    found = _vetted(path)
     output.data(found, [f"{name}: {safe(str(value))}" for name, value in found.items()])
 
 
-@route.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
-@key_option("The publisher's private key.")
-@json_option
-@click.pass_obj
-def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
-    """Check a route, then sign it.
-
-    Every file of it goes into model.sig (OMS).
-    """
+def _vetted(path: Path) -> Mapping[str, JsonValue]:
     with open_artifact(path) as artifact:
-        catalogue.vet(artifact)
-    sign_directory(output, path, key)
+        return table_of(catalogue.vet(artifact).kept())
 
 
-@route.command("import")
-@click.argument("path", metavar="PATH", type=_DIRECTORY)
-@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
-@data_option
-@json_option
-@click.pass_context
-def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed route into the store.
-
-    It is verified and read; approve it like a model.
-    """
-    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
+signs(route, _vetted)
+imports(route)
 
 
 @route.command("list")
@@ -165,17 +131,15 @@ def show(output: Output, client: AdminClient, name: str) -> None:
 @click.option("--delta", type=click.FloatRange(0, 0.2, min_open=True),
               help="Stricter than the route's; over all looks.")  # fmt: skip
 @click.option("--margin", type=_BELOW_ONE, help="Stricter than the route's.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@_directory_option
-@json_option
-@click.pass_context
+@wait_option
+@connected(directory_option, needs_server=True)
 def calibrate(
-    ctx: click.Context,
+    output: Output,
+    client: AdminClient,
     /,
     name: str,
     dataset: str,
     key: ecdsa.SigningKey,
-    data: Path,
     wait: bool,
     **given: Any,
 ) -> None:
@@ -183,26 +147,17 @@ def calibrate(
 
     A sealed split is opened once; if nothing can be certified, the answer says why.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        plan = client.call(
-            wire.ROUTE_PLAN, RoutePlanWanted.of(route=name, dataset=dataset, split=given["split"])
-        )
-        wanted = _specification(plan, given)
-        for line in _terms(wanted, plan):
-            output.note(line)
-        envelope = wanted.sign(key)
-        begun = client.call(
-            JOB_START, JobStart.of(kind=KIND, params={"specification": envelope.decode()})
-        )
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
+    plan = client.call(
+        wire.ROUTE_PLAN, RoutePlanWanted.of(route=name, dataset=dataset, split=given["split"])
+    )
+    wanted = _specification(plan, given)
+    for line in _terms(wanted, plan):
+        output.note(line)
+    signed = {"specification": wanted.sign(key).decode()}
+    found = run_job(output, client, KIND, signed, wait=wait)
     _tell(output, found)
     result = found.came_to(CalibrationResult)
-    if found.state != "done" or result is None or result.verdict != "certified":
-        ctx.exit(1)
+    output.require(found.state == "done" and result is not None and result.verdict == "certified")
 
 
 @route.command("what-if")
@@ -316,17 +271,16 @@ def export(
 
 @route.command()
 @click.argument("name", metavar="ROUTE")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@data_option
-@json_option
-@click.pass_context
-def carry(ctx: click.Context, name: str, data: Path, wait: bool) -> None:
+@wait_option
+@connected(needs_server=True)
+def carry(output: Output, client: AdminClient, name: str, wait: bool) -> None:
     """Carry a certificate to this engine.
 
     It must do the same with open items. After an upgrade the server does it by itself for every
     approved route.
     """
-    gate.carried_over(ctx, data, wait, "route-carry", {"route": name}, "suspended: {} items differ")
+    found = run_job(output, client, "route-carry", {"route": name}, wait=wait)
+    gate.tell_carried(output, found, "suspended: {} items differ")
 
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:

@@ -1,12 +1,12 @@
 """`selftest`: policy, models, one token, one audit entry."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, data_option, json_option, safe, state
+from appliance.cli.connect import connected
+from appliance.cli.output import Output, safe, state
+from appliance.client import AdminClient
 from appliance.wire.admin.selftest import SELFTEST, SelfTest, SelfTestWanted
 
 
@@ -14,21 +14,18 @@ from appliance.wire.admin.selftest import SELFTEST, SelfTest, SelfTestWanted
 @click.option("--release", default="", metavar="ID", help="For the record: what was installed.")
 @click.option("--manifest", default="", metavar="SHA256", help="For the record: its manifest.")
 @click.option("--vendor-key", default="", metavar="SHA256", help="For the record: who signed it.")
-@data_option
-@json_option
-@click.pass_context
-def selftest(ctx: click.Context, data: Path, release: str, manifest: str, vendor_key: str) -> None:
+@connected()
+def selftest(
+    output: Output, client: AdminClient, release: str, manifest: str, vendor_key: str
+) -> None:
     """Test policy, models and one token.
 
     The verdict is recorded; exit 1 if it is bad.
     """
-    output = ctx.ensure_object(Output)
     wanted = SelfTestWanted(release=release, manifest=manifest, vendor_key=vendor_key)
-    with admin_client(data) as client:
-        found = client.call(SELFTEST, wanted)
+    found = client.call(SELFTEST, wanted)
     output.data(found, _lines(found))
-    if not found.ok:
-        ctx.exit(1)
+    output.require(found.ok)
 
 
 def _lines(found: SelfTest) -> Iterator[str]:

@@ -12,12 +12,10 @@ from typing import Any, Final
 import click
 
 from appliance.cli import pointer
-from appliance.cli.artifact import import_ as artifact_import
-from appliance.cli.artifact import list_artifacts, sign_directory
+from appliance.cli.artifact import imports, lists, signs
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, asked, data_option, json_option, prints, safe
+from appliance.cli.output import Output, asked, json_option, safe
 from appliance.cli.release import release
-from appliance.cli.signing import key_option
 from appliance.cli.task_fit import fit, fitted
 from appliance.cli.task_weights import weights
 from appliance.config import data_directory
@@ -29,7 +27,6 @@ from appliance.tasks import catalogue, drafting
 from appliance.tasks.enforcement import check_form
 from appliance.tasks.metrics import FORMS, METRICS
 from appliance.text import many
-from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.models import MODEL
 
@@ -171,43 +168,14 @@ def check(output: Output, path: Path, dataset: Path | None) -> None:
     output.data(found, lines)
 
 
-@task.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
-@key_option("The publisher's private key.")
-@json_option
-@click.pass_obj
-def sign(output: Output, path: Path, key: ecdsa.SigningKey) -> None:
-    """Check a task, then sign it.
-
-    Every file of it goes into model.sig (OMS).
-    """
+def _check(path: Path) -> None:
     with open_artifact(path) as artifact:
         catalogue.vet(artifact)
         check_form(catalogue.read_artifact(artifact))
-    sign_directory(output, path, key)
 
 
-@task.command("import")
-@click.argument("path", metavar="PATH", type=_DIRECTORY)
-@click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
-@data_option
-@json_option
-@click.pass_context
-def import_(ctx: click.Context, data: Path, path: Path, model_id: str | None) -> None:
-    """Copy a signed task into the store.
-
-    It is verified and read; approve it like a model.
-    """
-    ctx.invoke(artifact_import, data=data, path=path, model_id=model_id)
-
-
-@task.command("list")
-@prints
-def list_(output: Output, data: Path) -> None:
-    """List the tasks of the store and their states."""
-    none = "No tasks. Import one with `appliance task import DIR`."
-    list_artifacts(output, data, catalogue.KIND, none)
-
-
+signs(task, _check)
+imports(task)
+lists(task)
 for _command in (fit, weights, release, *pointer.COMMANDS):
     task.add_command(_command)

@@ -9,17 +9,16 @@ from typing import Any, Final
 
 import click
 
-from appliance.cli.connect import admin_client
+from appliance.cli.artifact import signed_directory
+from appliance.cli.connect import admin_client, connected
 from appliance.cli.eval import place
-from appliance.cli.job import started, watched
+from appliance.cli.job import run_job, wait_option, watched
 from appliance.cli.output import (
     READ_THERE,
     Decorated,
     Output,
-    ProgressBar,
-    data_option,
     directory_option,
-    json_option,
+    prints_of_dataset,
     safe,
     table,
 )
@@ -27,12 +26,13 @@ from appliance.cli.signing import key_option
 from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
-from appliance.trust.artifacts import signing
-from appliance.trust.bytes import ecdsa, oms
+from appliance.client import AdminClient
+from appliance.text import within
+from appliance.trust.bytes import ecdsa
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
 from appliance.types import JsonValue
-from appliance.wire.admin.jobs import JOB_RESUME, JOB_START, Job, JobStart, far
+from appliance.wire.admin.jobs import JOB_RESUME, Job, far
 from appliance.wire.admin.results import AdapterTuned, FieldRight, TunedCandidate, TuningPlanned
 from appliance.wire.admin.tunings import TUNING_LOSSES, Losses
 
@@ -72,23 +72,13 @@ def tune() -> None:
 
 @tune.command()
 @_given
-@directory_option
-@json_option
-@click.pass_context
-def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
+@connected(directory_option, needs_server=True)
+def plan(output: Output, client: AdminClient, /, **given: Any) -> None:
     """Say what a tuning would take.
 
     Memory and time; nothing is trained.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        found = watched(
-            client,
-            client.call(
-                JOB_START, JobStart.of(kind=KIND, params={**_params(given), "plan": True})
-            ).id,
-        )
-    _tell(ctx, output, found)
+    _tell(output, run_job(output, client, KIND, {**_params(given), "plan": True}))
 
 
 @tune.command()
@@ -97,12 +87,10 @@ def plan(ctx: click.Context, /, data: Path, **given: Any) -> None:
     "--curve", is_flag=True, help="Train on 25 and 50 % of the rows, too. Would more of them help?"
 )
 @key_option("Sign the adapter with this private key.", required=False)
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Watch until it is done.")
-@directory_option
-@json_option
-@click.pass_context
+@wait_option
+@prints_of_dataset
 def run(
-    ctx: click.Context,
+    output: Output,
     /,
     data: Path,
     key: ecdsa.SigningKey | None,
@@ -114,55 +102,38 @@ def run(
 
     It serves as it was trained.
     """
-    output = ctx.ensure_object(Output)
     if key is not None and not wait:
         raise click.UsageError("--key needs --wait: what is signed must be there.")
     with admin_client(data, needs_server=True) as client:
-        begun = client.call(
-            JOB_START, JobStart.of(kind=KIND, params={**_params(given), "curve": curve})
-        )
-        if not wait:
-            started(output, begun)
-            return
-        found = watched(client, begun.id)
+        params = {**_params(given), "curve": curve}
+        found = run_job(output, client, KIND, params, wait=wait)
     made, digest = found.came_to(AdapterTuned), ""
     if key is not None and made is not None:
-        with ProgressBar() as progress:
-            bundle = signing.sign_directory(Path(made.adapter), key, progress)
-        digest = oms.parse_manifest(oms.parse_bundle(bundle)).root
-    _tell(ctx, output, found, digest=digest)
+        digest = signed_directory(Path(made.adapter), key).root
+    _tell(output, found, digest=digest)
 
 
 @tune.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
-@data_option
-@json_option
-@click.pass_context
-def resume(ctx: click.Context, data: Path, job_id: int) -> None:
+@connected(needs_server=True)
+def resume(output: Output, client: AdminClient, job_id: int) -> None:
     """Continue a tuning at its last checkpoint."""
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        tuning_of(client, job_id)
-        client.call(JOB_RESUME, job_id=job_id)
-        found = watched(client, job_id)
-    _tell(ctx, output, found)
+    tuning_of(client, job_id)
+    client.call(JOB_RESUME, job_id=job_id)
+    _tell(output, watched(client, job_id))
 
 
 @tune.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
-@data_option
-@json_option
-@click.pass_context
-def show(ctx: click.Context, data: Path, job_id: int) -> None:
+@connected()
+def show(output: Output, client: AdminClient, job_id: int) -> None:
     """Show a tuning's quality and progress.
 
     Checks and losses on dev, too.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data) as client:
-        found = tuning_of(client, job_id)
-        runs = client.call(TUNING_LOSSES, job_id=job_id) if not found.result else None
-    _tell(ctx, output, found, runs, exits=False)
+    found = tuning_of(client, job_id)
+    runs = client.call(TUNING_LOSSES, job_id=job_id) if not found.result else None
+    _tell(output, found, runs, exits=False)
 
 
 def _params(given: dict[str, Any]) -> dict[str, JsonValue]:
@@ -189,7 +160,6 @@ def _plain(value: str) -> Any:
 
 
 def _tell(
-    ctx: click.Context,
     output: Output,
     found: Job,
     runs: Losses | None = None,
@@ -208,8 +178,7 @@ def _tell(
             lines += losses(runs)
             told |= runs.model_dump()
         output.data(told, lines)
-        if exits:
-            ctx.exit(1)
+        output.require(not exits)
         return
     signed = {"digest": digest} if digest else {}
     document = {"id": found.id, "state": found.state, **found.told, **signed}
@@ -240,10 +209,9 @@ def _planned(result: TuningPlanned) -> list[str]:
 
 def _trained(result: AdapterTuned) -> list[str]:
     dev, checks = result.dev, result.checks
-    low, high = dev.interval
     lines = [safe(result.answer)] if result.answer else []
     lines += [
-        f"{safe(dev.metric)} on dev as it serves: {dev.value:.3f} ({low:.3f} to {high:.3f}), "
+        f"{safe(dev.metric)} on dev as it serves: {dev.value:.3f} ({within(dev.interval)}), "
         f"{dev.groups} groups",
         f"served as trained: {checks.nll_served:.4f} nats a token against "
         f"{checks.nll_trained:.4f}; {checks.stop_token:.1%} of answers end by themselves",
@@ -259,10 +227,9 @@ def _trained(result: AdapterTuned) -> list[str]:
     lines += table(head, measured[-_SHOWN:])
     if result.curve:
         points = [
-            (f"{p.share:.0%}", str(p.rows), f"{p.metric:.3f}",
-             f"{p.interval[0]:.3f} to {p.interval[1]:.3f}")
+            (f"{p.share:.0%}", str(p.rows), f"{p.metric:.3f}", within(p.interval))
             for p in result.curve
-        ]  # fmt: skip
+        ]
         lines += table(("SHARE", "ROWS", "METRIC", "INTERVAL"), points)
         lines.append(f"more data would help: {safe(result.more_data_helps)}")
     rows = [_candidate(one, result.best) for one in result.candidates]
@@ -276,28 +243,22 @@ def _trained(result: AdapterTuned) -> list[str]:
 
 
 def _candidate(one: TunedCandidate, best: str) -> tuple[str, ...]:
-    low, high = one.interval
     name = one.kind + ("" if one.weight is None else f", weight {one.weight:.2f}")
     against = ""
     if one.paired:
         least, most = one.difference_interval
         against = f"{one.difference:+.3f} ({least:+.3f} to {most:+.3f})"
     chosen = "best" if one.kind == best else ""
-    return name, f"{one.value:.3f}", f"{low:.3f} to {high:.3f}", against, chosen
+    return name, f"{one.value:.3f}", within(one.interval), against, chosen
 
 
 def _field(one: FieldRight) -> tuple[str, ...]:
-    row = [safe(one.field), f"{one.value:.3f}", _ends(one.interval)]
+    row = [safe(one.field), f"{one.value:.3f}", within(one.interval)]
     if one.stated_value is not None and one.stated_interval is not None:
-        row += [f"{one.stated_value:.3f} of {one.stated}", _ends(one.stated_interval)]
+        row += [f"{one.stated_value:.3f} of {one.stated}", within(one.stated_interval)]
     else:
         row += ["", ""]
     return (*row, "" if one.untuned is None else f"{one.untuned:.3f}")
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{low:.3f} to {high:.3f}"
 
 
 for _command in (offer, list_, compare, report, teach):

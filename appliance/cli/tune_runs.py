@@ -11,6 +11,7 @@ from appliance.cli.output import Output, page_option, prints, safe, state, table
 from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
 from appliance.errors import Refused
+from appliance.text import points, within, within_points
 from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.jobs import JOBS, Job, far
 from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCompared
@@ -95,8 +96,8 @@ def _plan(job: Job) -> bool:
 
 def _compared(found: TuningsCompared) -> Iterator[str]:
     rows = [
-        (str(t.id), *_value(t), safe(t.best), f"{t.best_value:.3f}", f"{t.dev_nats:.4f}",
-         f"{t.seconds:.0f} s", f"{t.peak_mib} MiB", _joules(t), safe(t.title))
+        (str(t.id), f"{t.value:.3f}", within(t.interval), safe(t.best), f"{t.best_value:.3f}",
+         f"{t.dev_nats:.4f}", f"{t.seconds:.0f} s", f"{t.peak_mib} MiB", _joules(t), safe(t.title))
         for t in found.tunings
     ]  # fmt: skip
     head = ("ID", "TUNED", "INTERVAL", "BEST", "ON DEV", "NATS", "TOOK", "PEAK", "ENERGY", "WHAT")
@@ -127,17 +128,11 @@ def _paired(found: Paired) -> Iterator[str]:
         f"{found.groups} groups" + (f"; {found.left_out} left out" if found.left_out else "")
     )
     rows = [
-        (safe(one.what), f"{100 * one.value:+.1f}",
-         f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}", f"{one.p_value:.2g}",
+        (safe(one.what), points(one.value), within_points(one.interval), f"{one.p_value:.2g}",
          f"{one.gained} against {one.lost}")
         for one in found.differences
     ]  # fmt: skip
     yield from table(("WHAT", "POINTS", "95 %", "P", "ONLY ONE RIGHT"), rows)
-
-
-def _value(tuned: Tuned) -> tuple[str, str]:
-    low, high = tuned.interval
-    return f"{tuned.value:.3f}", f"{low:.3f} to {high:.3f}"
 
 
 def _joules(tuned: Tuned) -> str:

@@ -4,22 +4,15 @@ Rules: the person who begins it states the terms of the teacher's outputs; dropp
 with the reason; nothing is signed here, and the given dataset does not change.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from appliance.cli.connect import admin_client
-from appliance.cli.job import result_of, watched
-from appliance.cli.output import (
-    READ_THERE,
-    Output,
-    dataset_option,
-    directory_option,
-    json_option,
-    safe,
-)
-from appliance.wire.admin.jobs import JOB_START, JobStart
+from appliance.cli.connect import connected
+from appliance.cli.job import result_of, run_job
+from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe
+from appliance.client import AdminClient
+from appliance.text import within
 from appliance.wire.admin.results import DatasetTaught
 
 KIND: Final = "teach"
@@ -64,21 +57,14 @@ KIND: Final = "teach"
     show_default=True,
     help="Least share that agrees with people.",
 )
-@directory_option
-@json_option
-@click.pass_context
-def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None:
+@connected(directory_option, needs_server=True)
+def teach(output: Output, client: AdminClient, /, dataset: str, **given: Any) -> None:
     """Let a larger model label items.
 
     A dataset comes of the unlabelled items.
     """
-    output = ctx.ensure_object(Output)
-    with admin_client(data, needs_server=True) as client:
-        found = watched(
-            client,
-            client.call(JOB_START, JobStart.of(kind=KIND, params={**given, "data": dataset})).id,
-        )
-    result = result_of(ctx, output, found, DatasetTaught)
+    found = run_job(output, client, KIND, {**given, "data": dataset})
+    result = result_of(output, found, DatasetTaught)
     output.data({"id": found.id, "state": found.state, **result.document}, told(result))
     output.note(f"  appliance dataset sign {safe(result.dataset)} --key KEY")
 
@@ -86,11 +72,10 @@ def teach(ctx: click.Context, /, data: Path, dataset: str, **given: Any) -> None
 def told(result: DatasetTaught) -> list[str]:
     """The agreement, and how many answers were taken."""
     agreed = result.agreement
-    low, high = agreed.interval
     lost = ", ".join(f"{count} {safe(why)}" for why, count in result.dropped.items())
     return [
         f"{safe(result.teacher.id)} agrees with people on {agreed.value:.3f} "
-        f"({low:.3f} to {high:.3f}) of {agreed.items} items in {agreed.groups} groups",
+        f"({within(agreed.interval)}) of {agreed.items} items in {agreed.groups} groups",
         f"{result.taken} of {result.asked} answers are taken into train; "
         f"{result.share_dropped:.1%} dropped" + (f": {lost}" if lost else ""),
         f"terms: {safe(result.licence)}",

@@ -13,6 +13,7 @@ from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate, Placed, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import groups, verdict
+from appliance.text import points, within_points
 from appliance.wire.admin.results import PacksMeasured
 
 _MOST_FLIPS: Final = 25
@@ -102,17 +103,18 @@ def conclusion(evaluated: Evaluated) -> tuple[str, Tone]:
     better = [c for side, c in sides if side == "better"]
     if better:
         first = max(better, key=lambda c: c.difference.value)
-        gain = _points(first.difference.value)
+        gain, ends = points(first.difference.value), within_points(first.difference.interval)
         return (
             f"{first.first} is better than {evaluated.baseline} by {gain} points "
-            f"({_range(first)}). This is the split that candidates are chosen on: only a gate on "
+            f"({ends}). This is the split that candidates are chosen on: only a gate on "
             "sealed items can certify it.",
             "good",
         )
     if any(side == "open" for side, _ in sides):
         return (
             f"{evaluated.baseline} is enough so far: no candidate is shown to be better. Closest "
-            f"is {first.first}: {_points(first.difference.value)} points ({_range(first)}).",
+            f"is {first.first}: {points(first.difference.value)} points "
+            f"({within_points(first.difference.interval)}).",
             "muted",
         )
     answer = (
@@ -269,7 +271,13 @@ def _size(count: int) -> str:
 def _compared(evaluated: Evaluated) -> Section:
     told = f"{100 * evaluated.comparisons[0].confidence:.3g}"
     rows = tuple(
-        (c.first, _points(c.difference.value), _range(c), str(len(c.gained)), str(len(c.lost)))
+        (
+            c.first,
+            points(c.difference.value),
+            within_points(c.difference.interval),
+            str(len(c.gained)),
+            str(len(c.lost)),
+        )
         for c in sorted(evaluated.comparisons, key=lambda c: -c.difference.value)
     )
     columns = (
@@ -412,19 +420,19 @@ def _by_field(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | Non
 
 
 def _calibrated(summary: Summary) -> Section:
-    points = [(at, e.value, *e.interval) for at, e in summary.reliability]
-    ends = (points[0][0], points[-1][0])
+    parts = [(at, e.value, *e.interval) for at, e in summary.reliability]
+    ends = (parts[0][0], parts[-1][0])
     rows = [
-        Series("right", tuple((p[0], p[1]) for p in points), dots=True),
-        Series("95 % limits", tuple((p[0], p[2]) for p in points), "muted"),
-        Series("", tuple((p[0], p[3]) for p in points), "muted"),
+        Series("right", tuple((p[0], p[1]) for p in parts), dots=True),
+        Series("95 % limits", tuple((p[0], p[2]) for p in parts), "muted"),
+        Series("", tuple((p[0], p[3]) for p in parts), "muted"),
         Series("as sure as right", tuple((end, end) for end in ends), "good"),
     ]
     drawn = charts.lines(
         "calibration", rows, x_name="confidence", y_name="right answers", x_form=percent
     )
     caption = (
-        f"Answers of {summary.name} in {len(points)} parts by confidence. Below the dotted line it "
+        f"Answers of {summary.name} in {len(parts)} parts by confidence. Below the dotted line it "
         "is surer than it is right."
     )
     return Section("Confidence", (), (Figure(drawn, caption),))
@@ -452,12 +460,3 @@ def _packs(evaluated: Evaluated) -> Section:
 
 def _drawn(summary: Summary) -> ChartEstimate:
     return ChartEstimate(summary.name, summary.quality.value, *summary.quality.interval)
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:+.1f}"
-
-
-def _range(comparison: Comparison) -> str:
-    low, high = comparison.difference.interval
-    return f"{_points(low)} to {_points(high)}"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
@@ -262,30 +263,22 @@ class OpenCollection:
                 lists.setdefault(document, []).append(grantee)
             rows = connection.execute(
                 sealed_columns(
-                    "SELECT d.id, d.name, v.document, v.number, v.title, v.media, v.language,"  # noqa: S608
+                    "SELECT v.document, d.name, v.number AS version, v.title, v.media, v.language,"  # noqa: S608
                     " v.pages, v.empty_pages, v.warnings, v.source_sha256, v.text_sha256,"
-                    f" v.added_us, {LENGTH.format('v.text')} AS bytes, (SELECT count(*) FROM"
+                    f" v.added_us, {LENGTH.format('v.text')} AS text_bytes, (SELECT count(*) FROM"
                     " chunks c WHERE c.version = v.id) AS chunks FROM documents d"
                     " JOIN versions v ON v.id = d.current ORDER BY d.name",
                     *VERSIONS.c,
                 )
             ).mappings()
             return [
-                StoredDocument(
-                    name=row["name"],
-                    version=row["number"],
-                    title=row["title"],
-                    media=row["media"],
-                    language=row["language"],
-                    pages=row["pages"],
-                    empty_pages=row["empty_pages"],
-                    warnings=tuple(json.loads(row["warnings"])),
-                    chunks=row["chunks"],
-                    text_bytes=row["bytes"],
-                    source_sha256=row["source_sha256"],
-                    text_sha256=row["text_sha256"],
-                    added_us=row["added_us"],
-                    access=tuple(lists.get(row["document"], ())),
+                msgspec.convert(
+                    {
+                        **row,
+                        "warnings": json.loads(row["warnings"]),
+                        "access": lists.get(row["document"], ()),
+                    },
+                    StoredDocument,
                 )
                 for row in rows
                 if row["document"] in allowed
@@ -371,15 +364,7 @@ class OpenCollection:
         with self.reading() as connection:
             rows = connection.execute(text("SELECT name, value FROM settings"))
             kept = {str(row.name): str(row.value) for row in rows}
-        return Settings(
-            embedder=kept["embedder"],
-            embedder_digest=kept["embedder_digest"],
-            query_prefix=kept["query_prefix"],
-            passage_prefix=kept["passage_prefix"],
-            ranking=kept["ranking"],
-            budget=int(kept["budget"]),
-            overlap=int(kept["overlap"]),
-        )
+        return msgspec.convert(kept, Settings, strict=False)
 
     def _document(self, connection: Connection, new: Incoming, by: str, now_us: int) -> int:
         found = connection.execute(

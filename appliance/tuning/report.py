@@ -4,7 +4,6 @@ Rules: it is made of the training record only; each figure has its interval; dev
 candidates it measures, so the page promises nothing and names the next commands.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import verdict
+from appliance.text import points, within_points
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import PairedTunings
@@ -207,7 +207,7 @@ def _row(row: TunedCandidate) -> tuple[str, ...]:
     alone = (_name(row), percent(row.value), between(*row.interval))
     if not row.paired:
         return (*alone, "-", "-", "-")
-    paired = (f"{100 * row.difference:+.1f}", _points_range(row.difference_interval))
+    paired = (points(row.difference), within_points(row.difference_interval))
     return (*alone, *paired, f"{row.p_value:.2g}")
 
 
@@ -220,8 +220,8 @@ def _held(held: PairedTunings | None) -> Section | None:
     rows = tuple(
         (
             what,
-            f"{100 * one.difference.value:+.1f}",
-            _points_range(one.difference.interval),
+            points(one.difference.value),
+            within_points(one.difference.interval),
             f"{one.p_value:.2g}",
             f"{len(one.gained)}, {len(one.lost)}",
         )
@@ -274,7 +274,7 @@ def _curve(facts: TrainingRecord) -> Section | None:
     if found.groups:
         said.append(
             f"From half of them to all of them it gained {100 * found.doubling:+.1f} points "
-            f"({_points_range(found.interval)}, {found.groups} groups); a curve gains less "
+            f"({within_points(found.interval)}, {found.groups} groups); a curve gains less "
             "with each doubling."
         )
     caption = "The tuned model by itself, as it serves, on the same items of dev."
@@ -406,11 +406,7 @@ def _estimate(row: TunedCandidate) -> str:
 
 
 def _difference(row: TunedCandidate) -> str:
-    return f"{100 * row.difference:+.1f} points ({_points_range(row.difference_interval)})"
-
-
-def _points_range(ends: Sequence[float]) -> str:
-    return f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
+    return f"{points(row.difference)} points ({within_points(row.difference_interval)})"
 
 
 def _time(seconds: float) -> str:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from appliance.cli.artifact import list_artifacts, sign_directory
-from appliance.cli.output import Output
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa, oms
 from appliance.trust.bytes.directory import remove_tree
@@ -347,20 +345,18 @@ def test_a_model_without_files_is_named_everywhere(lab: LabData, run: Run, appro
     assert run("doctor", "--json").document["ok"]
 
 
-def test_every_file_is_signed_and_counted(
-    lab: LabData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_file_is_signed_and_counted(run: Run, lab: LabData, tmp_path: Path) -> None:
     path = tmp_path / "things"
     path.mkdir()
     for name in ("a", "b"):
         (path / name).write_text(name)
-    sign_directory(Output(), path, ecdsa.load_private(lab.key("publisher").read_bytes()))
+    done = run("artifact", "sign", path, "--key", lab.key("publisher"))
     manifest = oms.parse_manifest(oms.parse_bundle((path / "model.sig").read_bytes()))
-    assert capsys.readouterr().out == f"signed 2 files, digest {manifest.root}\n"
+    assert done.out == f"signed 2 files, digest {manifest.root}\n"
 
 
-def test_an_empty_list_says_how_to_fill_it(
-    lab: LabData, capsys: pytest.CaptureFixture[str]
-) -> None:
-    list_artifacts(Output(), lab.data, "task", "bring one in")
-    assert capsys.readouterr().out == "bring one in\n"
+@pytest.mark.parametrize("kind", ["task", "dataset"])
+def test_an_empty_list_says_how_to_fill_it(run: Run, lab: LabData, kind: str) -> None:
+    done = run(kind, "list")
+    assert done.out == f"No {kind}s. Import one with `appliance {kind} import DIR`.\n"
+    assert run(kind, "list", "--json").document == {f"{kind}s": []}

@@ -145,14 +145,13 @@ def test_the_log_names_the_result_that_is_written(lab: LabData, run: Run, tmp_pa
 def test_a_job_without_a_result_is_told_with_its_reason_and_the_command_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ctx = click.Context(click.Command("teach"))
     done = Job.model_validate({"id": 4, "kind": "load", "title": "t", "state": "done", "actor": "a",
                                "created": "", "result": {"model": "m", "seconds": 1}})  # fmt: skip
-    assert result_of(ctx, Output(), done, ModelLoaded).model == "m"
+    assert result_of(Output(), done, ModelLoaded).model == "m"
     why = {"code": "tuning_invalid", "message": "It agrees too seldom.", "hint": "Take another."}
     failed = done.model_copy(update={"state": "failed", "result": None, **why})
     with pytest.raises(click.exceptions.Exit) as caught:
-        result_of(ctx, Output(), failed, ModelLoaded)
+        result_of(Output(), failed, ModelLoaded)
     assert caught.value.exit_code == 1
     said = capsys.readouterr().out.splitlines()
     assert said == ["job 4: failed tuning_invalid", "It agrees too seldom.", "Take another."]

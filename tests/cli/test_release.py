@@ -12,7 +12,7 @@ import pytest
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.private import serve_in_thread
 from appliance.app import Services, initialise, open_services
-from appliance.cli import release
+from appliance.cli import job, release
 from appliance.cli.output import Output
 from appliance.cli.release import Release
 from appliance.client import socket_path
@@ -152,7 +152,7 @@ def test_a_gate_that_was_left_is_watched_and_not_begun_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(release, "watched", left)
+        patched.setattr(job, "watched", left)
         assert site.release(*EVERYBODY).status != 0
     assert site.release(*EVERYBODY).status == 0
     assert site.counted() == ONCE

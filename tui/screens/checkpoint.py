@@ -1,12 +1,12 @@
 """The newest signed head of the log, as text and as a QR code to photograph."""
 
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError
@@ -25,13 +25,6 @@ class CheckpointScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,enter", "dismiss", "Back")]
 
-    class Found(Message):
-        """The note, or why there is none."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
@@ -45,18 +38,18 @@ class CheckpointScreen(ModalScreen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        background(self._fetch, lambda found: self.post_message(self.Found(found)))
+        background(self._fetch, partial(self.call_later, self._came))
 
-    def _fetch(self) -> object:
+    def _fetch(self) -> str:
         if self._desk.state is LinkState.LIVE:
             return self._desk.client.call(AUDIT_CHECKPOINT).decode(errors="replace")
         return str(self._desk.commands.run("audit", "checkpoint")["note"])
 
-    def on_checkpoint_screen_found(self, message: Found) -> None:
-        if isinstance(message.found, ApplianceError):
-            self._text.say(alarm(f"{message.found.code}: {message.found.message}"))
+    def _came(self, found: str | ApplianceError) -> None:
+        if isinstance(found, ApplianceError):
+            self._text.say(alarm(f"{found.code}: {found.message}"))
             return
-        self._note = str(message.found)
+        self._note = found
         self._draw()
 
     def on_resize(self) -> None:

@@ -3,13 +3,13 @@
 Rules: the server records a search, and finds what an admin may read; nothing is changed here.
 """
 
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.client import AdminClient
@@ -113,13 +113,6 @@ class SearchScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back")]
 
-    class Came(Message):
-        """The server's findings arrived."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self, desk: Desk, name: str) -> None:
         super().__init__()
         self._desk, self._searched = desk, name
@@ -154,11 +147,10 @@ class SearchScreen(ModalScreen[None]):
             wanted = SearchWanted.of(query=query[:8_192], limit=10)
             return client.call(wire.COLLECTION_SEARCH, wanted, name=name)
 
-        background(search, lambda found: self.post_message(self.Came(found)))
+        background(search, partial(self.call_later, self._came))
 
-    def on_search_screen_came(self, message: Came) -> None:
+    def _came(self, found: object) -> None:
         self._waits = False
-        found = message.found
         if isinstance(found, ApplianceError):
             self._shown.say(lines([alarm(f"{found.code}: {found.message}"), quiet(found.hint)]))
         elif isinstance(found, Passages):

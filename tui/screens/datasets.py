@@ -38,13 +38,13 @@ class DatasetsPage(KindPage):
         except ApplianceError:
             return {}
 
-    def came(self, more: Any) -> None:
+    def learnt(self, more: Any) -> None:
         self._ledgers = more
 
     def summed(self) -> Content:
         return view.summary(self.items(), self.rows.count)
 
-    def said(self, known: ModelDetail, width: int) -> list[Content]:
+    def about(self, known: ModelDetail, width: int) -> list[Content]:
         return view.detail(known, self._ledgers.get(known.id), width)
 
     def _cells(self, item: Model) -> Any:

@@ -1,11 +1,11 @@
 """One audit entry whole: its hashes, its body, and its texts for those who may read them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.message import Message
 
 from appliance.errors import ApplianceError
 from appliance.types import Report, Role
@@ -27,8 +27,8 @@ _COPIED: Final = (
 class EntryScreen(WholeScreen):
     """An entry; `[` and `]` go along the log, enter opens the receipt of an answer."""
 
-    frame_title: ClassVar[str] = "AUDIT ENTRY"
-    PART: ClassVar[str] = "entry"
+    frame_title = "AUDIT ENTRY"
+    PART = "entry"
     ACTS: ClassVar[tuple[Act, ...]] = (
         Act("p", "proof", "Write a proof"),
         Act("d", "decrypt", "Decrypt the texts", Role.ADMIN),
@@ -39,13 +39,6 @@ class EntryScreen(WholeScreen):
         Binding("enter", "dismiss", "Back", show=False),
     ]
 
-    class Found(Message):
-        """An entry, or why it cannot be shown."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self, desk: Desk, entry: Entry) -> None:
         super().__init__(desk)
         self._entry = entry
@@ -53,21 +46,19 @@ class EntryScreen(WholeScreen):
     def said(self, width: int) -> list[Content]:
         return view.detail(self._entry, width)
 
-    def on_entry_screen_found(self, message: Found) -> None:
-        if isinstance(message.found, Entry):
-            self._entry = message.found
+    def _came(self, found: object) -> None:
+        if isinstance(found, Entry):
+            self._entry = found
             self.draw()
             self.refresh_bindings()
-        elif isinstance(message.found, ApplianceError):
-            self.shown.say(alarm(f"{message.found.code}: {message.found.message}"))
+        elif isinstance(found, ApplianceError):
+            self.shown.say(alarm(f"{found.code}: {found.message}"))
 
     def action_span(self, step: int) -> None:
         seq, client = self._entry.seq - step, self.desk.reader
         if seq >= 0:
-            background(
-                lambda: client.call(AUDIT_ENTRY, seq=seq),
-                lambda found: self.post_message(self.Found(found)),
-            )
+            work = partial(client.call, AUDIT_ENTRY, seq=seq)
+            background(work, partial(self.call_later, self._came))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "receipt":
@@ -104,7 +95,7 @@ class EntryScreen(WholeScreen):
             f"admin: content_read of entry {seq}, by you",
             work,
             explain=("Prompts and answers may hold personal data.",),
-            then=lambda found: self.post_message(self.Found(found)),
+            then=partial(self.call_later, self._came),
         )
 
 

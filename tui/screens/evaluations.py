@@ -3,6 +3,7 @@
 Rules: both are jobs, and are steered on the screen of the jobs.
 """
 
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -21,7 +22,7 @@ from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import DetailPage
-from tui.screens.whole import WholeScreen
+from tui.screens.whole import TextScreen, WholeScreen
 from tui.view import evaluations as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -125,7 +126,8 @@ class EvaluationsPage(DetailPage[Job]):
 
     def make(self, act: str, item: Job | None) -> Change | None:
         if item is None:
-            self.app.push_screen(LedgerScreen(self.desk, self._ledger))
+            text = partial(view.ledger, self._ledger)
+            self.app.push_screen(TextScreen(self.desk, "LEDGER", "ledger-whole", text))
         else:
             self._want(act)
         return None
@@ -142,7 +144,8 @@ class EvaluationsPage(DetailPage[Job]):
         elif isinstance(found, Errors):
             self.app.push_screen(ErrorsScreen(self.desk, found))
         else:
-            self.app.push_screen(FlipsScreen(self.desk, found))
+            text = partial(view.flips, found)
+            self.app.push_screen(TextScreen(self.desk, "FLIPS", "evaluation-flips", text))
 
     def action_write(self) -> None:
         current = self.rows.current
@@ -153,8 +156,8 @@ class EvaluationsPage(DetailPage[Job]):
 class EvaluationScreen(WholeScreen):
     """One evaluation whole."""
 
-    frame_title: ClassVar[str] = "EVALUATION"
-    PART: ClassVar[str] = "evaluation-whole"
+    frame_title = "EVALUATION"
+    PART = "evaluation-whole"
 
     def __init__(self, desk: Desk, job: Job) -> None:
         super().__init__(desk)
@@ -173,8 +176,8 @@ class EvaluationScreen(WholeScreen):
 class ErrorsScreen(WholeScreen):
     """The wrong items of a candidate; a digit keeps one cell of the confusion matrix."""
 
-    frame_title: ClassVar[str] = "WRONG ITEMS"
-    PART: ClassVar[str] = "evaluation-errors"
+    frame_title = "WRONG ITEMS"
+    PART = "evaluation-errors"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(str(n), f"keep({n})", "One cell" if n == 1 else "All", show=n < 2)
         for n in range(10)
@@ -191,34 +194,6 @@ class ErrorsScreen(WholeScreen):
         """0 shows all."""
         self._cell = number if number <= len(self._found.confused) else 0
         self.draw()
-
-
-class FlipsScreen(WholeScreen):
-    """Items that only one of two candidates has right."""
-
-    frame_title: ClassVar[str] = "FLIPS"
-    PART: ClassVar[str] = "evaluation-flips"
-
-    def __init__(self, desk: Desk, found: Compared) -> None:
-        super().__init__(desk)
-        self._found = found
-
-    def said(self, width: int) -> list[Content]:
-        return view.flips(self._found, width)
-
-
-class LedgerScreen(WholeScreen):
-    """The looks at the sealed splits of each dataset."""
-
-    frame_title: ClassVar[str] = "LEDGER"
-    PART: ClassVar[str] = "ledger-whole"
-
-    def __init__(self, desk: Desk, found: list[Ledger]) -> None:
-        super().__init__(desk)
-        self._found = found
-
-    def said(self, width: int) -> list[Content]:
-        return view.ledger(self._found, width)
 
 
 def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | ApplianceError:

@@ -3,19 +3,16 @@
 from collections import deque
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.content import Content
 
-from appliance.errors import ApplianceError, BadRequest
+from appliance.errors import BadRequest
 from appliance.types import JsonValue, Limits
 from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, KeyList, NewKey
 from tui.change import Answers, Blank, Change, asking, name_blank
 from tui.desk import Desk
 from tui.keys import Act
-from tui.link import Question
-from tui.screens.listing import ListPage
-from tui.text import alarm, lines
+from tui.screens.listing import DetailPage
 from tui.view import keys as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -24,11 +21,12 @@ from tui.widgets.tell import Tell
 _MINUTE = 60.0
 
 
-class KeysPage(ListPage[Key]):
+class KeysPage(DetailPage[Key]):
     """The API keys of apps."""
 
     TITLE: ClassVar[str] = "Keys"
     COMMAND: ClassVar[str] = "key show"
+    AT = wire.KEYS
     FIRST: ClassVar[str] = "create"
     ACTS: ClassVar[tuple[Act, ...]] = (
         Act("n", "create", "New key", wire.KEY_CREATE.role, item=False),
@@ -38,40 +36,18 @@ class KeysPage(ListPage[Key]):
     )
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(
-            desk,
-            Rows(
-                "apps",
-                view.COLUMNS,
-                lambda key: key.id,
-                self._cells,
-                "No keys. Press enter to make one.",
-            ),
-        )
-        self._detail = Part("key", "KEY")
-        self._keys: list[Key] = []
+        empty = "No keys. Press enter to make one."
+        rows = Rows("apps", view.COLUMNS, lambda key: key.id, self._cells, empty)
+        super().__init__(desk, rows, Part("key", "KEY"))
         self._seen: deque[tuple[float, dict[str, tuple[int, int]]]] = deque(maxlen=120)
 
-    def compose_below(self) -> ComposeResult:
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._detail
-
-    def question(self) -> Question | None:
-        return Question("keys", lambda client: client.call(wire.KEYS))
-
-    def take(self, topic: str, answer: Any) -> None:
-        if isinstance(answer, KeyList):
-            self._keys = answer.keys
-            used = {key.id: (key.usage.requests, view.tokens(key)) for key in answer.keys}
-            now = self.desk.clock()
-            self._seen.append((now, used))
-            while self._seen and now - self._seen[0][0] > _MINUTE:
-                self._seen.popleft()
-        elif isinstance(answer, ApplianceError):
-            self._detail.say(alarm(f"{answer.code}: {answer.message}"))
-
-    def items(self) -> list[Key]:
-        return self._keys
+    def came(self, answer: KeyList) -> None:
+        self.found = answer.keys
+        used = {key.id: (key.usage.requests, view.tokens(key)) for key in answer.keys}
+        now = self.desk.clock()
+        self._seen.append((now, used))
+        while self._seen and now - self._seen[0][0] > _MINUTE:
+            self._seen.popleft()
 
     def words(self, item: Key) -> str:
         return f"{super().words(item)} {' '.join(item.models)}"
@@ -79,14 +55,8 @@ class KeysPage(ListPage[Key]):
     def open(self, item: Key) -> None:
         self.post_message(self.Go("Audit", f"key={item.id}"))
 
-    def draw(self) -> None:
-        super().draw()
-        key = self.rows.current
-        if key is None:
-            self._detail.say(lines([]))
-            return
-        told = view.detail(key, self._minute(key.id), self.beside, ascii_only=self.desk.basic)
-        self._detail.say(lines(told))
+    def said(self, item: Key, width: int) -> list[Content]:
+        return view.detail(item, self._minute(item.id), width, ascii_only=self.desk.basic)
 
     def _minute(self, key_id: str) -> tuple[int, int]:
         if not self._seen:
@@ -96,7 +66,7 @@ class KeysPage(ListPage[Key]):
         return max(0, newest[0] - oldest[0]), max(0, newest[1] - oldest[1])
 
     def _cells(self, key: Key) -> Any:
-        most = max((view.tokens(other) for other in self._keys), default=0)
+        most = max((view.tokens(other) for other in self.found), default=0)
         return view.row(key, most, ascii_only=self.desk.basic)
 
     def refuses(self, act: str, item: Key | None) -> str:

@@ -5,13 +5,13 @@ person enters it, and can be given again until both raters have finished; leavin
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.message import Message
 from textual.screen import ModalScreen
 
 from appliance.errors import ApplianceError
@@ -33,13 +33,6 @@ class LabellingScreen(ModalScreen[None]):
         Binding("escape", "dismiss", "Back"),
         Binding("left_square_bracket", "before", "Item before", key_display="["),
     ]
-
-    class Came(Message):
-        """The server's answer arrived."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
 
     def __init__(self, desk: Desk, queue: str, *, together: bool) -> None:
         super().__init__()
@@ -82,10 +75,10 @@ class LabellingScreen(ModalScreen[None]):
 
     def _send(self, work: Callable[[], object]) -> None:
         self._waits = True
-        background(work, lambda found: self.post_message(self.Came(found)))
+        background(work, partial(self.call_later, self._came))
 
-    def on_labelling_screen_came(self, message: Came) -> None:
-        found, self._waits = message.found, False
+    def _came(self, found: object) -> None:
+        self._waits = False
         if isinstance(found, ApplianceError):
             said = [alarm(f"{found.code}: {found.message}"), quiet(found.hint)]
             self._head.say(lines(said))

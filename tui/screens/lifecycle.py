@@ -1,14 +1,11 @@
 """People's actions on an artifact of the store, as changes; models and tasks have the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.endpoint import Endpoint
 from tui.change import Answers, Change, asking, name_blank, reason_blank
@@ -16,8 +13,7 @@ from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question
 from tui.screens.approving import approval
-from tui.screens.listing import ListPage
-from tui.text import Cell, alarm, lines
+from tui.screens.listing import DetailPage
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
@@ -71,7 +67,7 @@ def lifecycle(desk: Desk, name: str, verb: str) -> Change:
     )
 
 
-class ArtifactsPage(ListPage[wire.Model]):
+class ArtifactsPage(DetailPage[wire.Model]):
     """A list of artifacts of the store, with actions for the one under the cursor."""
 
     COMMAND: ClassVar[str] = "model show"
@@ -103,18 +99,8 @@ class KindPage(ArtifactsPage):
     KIND: ClassVar[str] = ""
 
     def __init__(self, desk: Desk, rows: Rows[wire.Model], one: Part) -> None:
-        super().__init__(desk, rows)
-        self.summary = Part(f"{self.TITLE.lower()}-summary", classes="summary")
-        self.one = one
-        self.error: ApplianceError | None = None
+        super().__init__(desk, rows, one)
         self.details: dict[str, wire.ModelDetail] = {}
-
-    def compose_above(self) -> ComposeResult:
-        yield self.summary
-
-    def compose_below(self) -> ComposeResult:
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self.one
 
     def question(self) -> Question | None:
         current = self.rows.current
@@ -134,36 +120,24 @@ class KindPage(ArtifactsPage):
     def more(self, client: AdminClient) -> object:
         pass
 
-    def came(self, more: Any) -> None:
-        pass
+    def came(self, answer: tuple[dict[str, wire.ModelDetail], Any]) -> None:
+        details, more = answer
+        self.details = {**self.details, **details}
+        self.learnt(more)
 
-    def take(self, topic: str, answer: Any) -> None:
-        self.error = answer if isinstance(answer, ApplianceError) else None
-        if self.error is None:
-            details, more = answer
-            self.details = {**self.details, **details}
-            self.came(more)
+    def learnt(self, more: Any) -> None:
+        pass
 
     def items(self) -> list[wire.Model]:
         found = self.desk.status.models if self.desk.status else []
         return [model for model in found if model.kind == self.KIND]
 
-    def summed(self) -> Content:
-        raise NotImplementedError
+    def said(self, item: wire.Model, width: int) -> list[Content]:
+        known = self.details.get(item.id)
+        return [] if known is None else self.about(known, width)
 
-    def said(self, known: wire.ModelDetail, width: int) -> Sequence[Cell]:
+    def about(self, known: wire.ModelDetail, width: int) -> list[Content]:
         raise NotImplementedError
-
-    def draw(self) -> None:
-        super().draw()
-        if self.known:
-            self.summary.say(self.summed())
-        current = self.rows.current
-        known = None if current is None else self.details.get(current.id)
-        if self.error is not None:
-            self.one.say(alarm(f"{self.error.code}: {self.error.message}"))
-        else:
-            self.one.say(lines(self.said(known, self.beside) if known is not None else []))
 
 
 def _same(one: wire.Model, known: wire.ModelDetail | None) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.message import Message
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError
@@ -35,24 +34,9 @@ class LogsPage(ListPage[LogLine]):
 
     TITLE: ClassVar[str] = "Logs"
 
-    class Read(Message):
-        """The command has read the file."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self, desk: Desk) -> None:
-        super().__init__(
-            desk,
-            Rows(
-                "lines",
-                view.COLUMNS,
-                lambda found: found.id,
-                view.row,
-                "No lines. The server writes them while it runs.",
-            ),
-        )
+        empty = "No lines. The server writes them while it runs."
+        super().__init__(desk, Rows("lines", view.COLUMNS, lambda one: one.id, view.row, empty))
         self._source, self._detail = Part("log-source"), Part("log-line", "LINE")
         self._level = "info"
         self._follows = True
@@ -122,11 +106,11 @@ class LogsPage(ListPage[LogLine]):
             except ValidationError:
                 return LogPage(lines=[], file="")
 
-        background(work, lambda found: self.post_message(self.Read(found)))
+        background(work, partial(self.call_later, self._came))
 
-    def on_logs_page_read(self, message: Read) -> None:
+    def _came(self, found: object) -> None:
         """The file does not grow without a server, so once is enough."""
-        self._keep(message.found)
+        self._keep(found)
         self.draw()
 
     def enter(self) -> None:

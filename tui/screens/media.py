@@ -4,12 +4,12 @@ Rules: commands do everything, so all but the loading works with the server stop
 leaves the person where they can continue.
 """
 
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.types import JsonValue, Report, Role
@@ -40,24 +40,10 @@ class MediaPage(ListPage[view.Found]):
         Act("l", "load", "Load", Role.OPERATOR, item=False),
     )
 
-    class Told(Message):
-        """A command's findings arrived."""
-
-        def __init__(self, kind: str, told: object) -> None:
-            super().__init__()
-            self.kind, self.told = kind, told
-
     def __init__(self, desk: Desk) -> None:
-        super().__init__(
-            desk,
-            Rows(
-                "artifacts",
-                view.COLUMNS,
-                lambda item: item.path,
-                view.row,
-                "No artifacts. Plug in a stick, or press enter to name a directory.",
-            ),
-        )
+        empty = "No artifacts. Plug in a stick, or press enter to name a directory."
+        rows = Rows("artifacts", view.COLUMNS, lambda item: item.path, view.row, empty)
+        super().__init__(desk, rows)
         self._steps, self._places = Part("steps"), Part("places")
         self._shown = Part("plan", "PLAN")
         self._document: dict[str, JsonValue] = {}
@@ -157,12 +143,12 @@ class MediaPage(ListPage[view.Found]):
         self._doing = {"places": "looking for sticks", "plan": "checking the artifact"}.get(
             kind, kind
         )
-        background(work, lambda told: self.post_message(self.Told(kind, told)))
+        background(work, partial(self.call_later, self._hear, kind))
         self.draw()
 
-    def on_media_page_told(self, message: Told) -> None:
-        told = message.told
-        if message.kind == "plan" or not self._checking:
+    def _hear(self, kind: str, told: object) -> None:
+        """A command's findings."""
+        if kind == "plan" or not self._checking:
             self._doing, self._checking = "", False
         self._error = told if isinstance(told, ApplianceError) else None
         if isinstance(told, dict):
@@ -237,7 +223,7 @@ class MediaPage(ListPage[view.Found]):
     def _show(self, name: str) -> None:
         """In the thread of a change."""
         document = self.desk.commands.run("model", "show", name)
-        self.post_message(self.Told("show", parsed(ModelDetail, document)))
+        self.call_later(self._hear, "show", parsed(ModelDetail, document))
 
     def _approving(self) -> Change | None:
         model = self._model

@@ -3,18 +3,15 @@
 from functools import partial
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
 from appliance.wire.admin.models import MODEL, MODELS_RECHECK, Model, ModelDetail, ModelList
 from tui.change import Change, asking
 from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question
 from tui.screens.lifecycle import LIFE, ArtifactsPage
-from tui.text import alarm, lines
 from tui.view import models as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
@@ -31,22 +28,10 @@ class ModelsPage(ArtifactsPage):
     )
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(
-            desk,
-            Rows(
-                "store",
-                view.COLUMNS,
-                lambda model: model.id,
-                self._cells,
-                "No models. Press enter to import one.",
-            ),
-        )
-        self._detail = Part("model", "MODEL")
-        self._known: ModelDetail | ApplianceError | None = None
-
-    def compose_below(self) -> ComposeResult:
-        with VerticalScroll(classes="detail", can_focus=False):
-            yield self._detail
+        empty = "No models. Press enter to import one."
+        rows = Rows("store", view.COLUMNS, lambda model: model.id, self._cells, empty)
+        super().__init__(desk, rows, Part("model", "MODEL"))
+        self._known: ModelDetail | None = None
 
     def question(self) -> Question | None:
         model = self.rows.current
@@ -54,7 +39,7 @@ class ModelsPage(ArtifactsPage):
             return Question("models", lambda client: None)
         return Question(f"models {model.id}", partial(_detail, model_id=model.id))
 
-    def take(self, topic: str, answer: Any) -> None:
+    def came(self, answer: ModelDetail | None) -> None:
         self._known = answer
 
     def items(self) -> list[Model]:
@@ -75,16 +60,10 @@ class ModelsPage(ArtifactsPage):
             _rechecked,
         )
 
-    def draw(self) -> None:
-        super().draw()
-        current, known = self.rows.current, self._known
-        if current is None:
-            self._detail.say(lines([]))
-        elif isinstance(known, ModelDetail) and known.id == current.id:
-            engine = self._engines().get(current.id)
-            self._detail.say(lines(view.detail(known, engine, self.beside)))
-        elif isinstance(known, ApplianceError):
-            self._detail.say(alarm(f"{known.code}: {known.message}"))
+    def said(self, item: Model, width: int) -> list[Content]:
+        """The one before until this one's details came."""
+        known = self._known
+        return [] if known is None else view.detail(known, self._engines().get(known.id), width)
 
     def _engines(self) -> dict[str, Any]:
         status = self.desk.status

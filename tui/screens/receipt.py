@@ -7,11 +7,11 @@ with the log's first key.
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.content import Content
-from textual.message import Message
 
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, NotFound
@@ -33,20 +33,13 @@ _MOST: Final = 50
 class ReceiptScreen(WholeScreen):
     """The receipt of the answer that an entry belongs to."""
 
-    frame_title: ClassVar[str] = "RECEIPT"
-    PART: ClassVar[str] = "receipt"
+    frame_title = "RECEIPT"
+    PART = "receipt"
     ACTS: ClassVar[tuple[Act, ...]] = (
         Act("r", "replay", "Compute the answer again", Role.OPERATOR),
         Act("c", "check", "Check the proof here"),
         Act("p", "proof", "Write a proof"),
     )
-
-    class Came(Message):
-        """The record arrived, or why there is none."""
-
-        def __init__(self, found: object) -> None:
-            super().__init__()
-            self.found = found
 
     def __init__(self, desk: Desk, entry: Entry) -> None:
         super().__init__(desk)
@@ -55,13 +48,10 @@ class ReceiptScreen(WholeScreen):
 
     def on_mount(self) -> None:
         client, entry = self.desk.reader, self._entry
-        background(
-            lambda: _record(client, entry), lambda found: self.post_message(self.Came(found))
-        )
+        background(partial(_record, client, entry), partial(self.call_later, self._came))
 
-    def on_receipt_screen_came(self, message: Came) -> None:
-        if isinstance(message.found, AnswerRecord | ApplianceError):
-            self._found = message.found
+    def _came(self, found: AnswerRecord | ApplianceError) -> None:
+        self._found = found
         self.draw()
         self.refresh_bindings()
 

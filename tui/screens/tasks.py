@@ -64,7 +64,7 @@ class TasksPage(KindPage):
             drift={name: drift_of(client, name) for name in names},
         )
 
-    def came(self, more: Any) -> None:
+    def learnt(self, more: Any) -> None:
         self._known_life = more
 
     def words(self, item: Model) -> str:
@@ -81,7 +81,7 @@ class TasksPage(KindPage):
     def summed(self) -> Content:
         return view.summary(self.items(), self.rows.count)
 
-    def said(self, known: ModelDetail, width: int) -> list[Content]:
+    def about(self, known: ModelDetail, width: int) -> list[Content]:
         told = life.whole(
             known, self._known_life, self.desk.wall(), width, ascii_only=self.desk.basic
         )

@@ -3,6 +3,7 @@
 Rules: a tuning is a job and is steered on the screen of the jobs.
 """
 
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 from textual.content import Content
@@ -17,7 +18,7 @@ from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question
 from tui.screens.listing import DetailPage
-from tui.screens.whole import WholeScreen
+from tui.screens.whole import TextScreen, WholeScreen
 from tui.view import tuning as view
 from tui.view.jobs import LIVE
 from tui.widgets.part import Part
@@ -139,7 +140,8 @@ class TuningPage(DetailPage[Job]):
     def make(self, act: str, item: object) -> Change | None:
         found = self._side_by_side()
         if found is not None:
-            self.app.push_screen(ComparedScreen(self.desk, found))
+            text = partial(view.compared, found, ascii_only=self.desk.basic)
+            self.app.push_screen(TextScreen(self.desk, "SIDE BY SIDE", "tunings-compared", text))
         return None
 
     def action_write(self) -> None:
@@ -151,8 +153,8 @@ class TuningPage(DetailPage[Job]):
 class TuningScreen(WholeScreen):
     """One tuning whole."""
 
-    frame_title: ClassVar[str] = "TUNING"
-    PART: ClassVar[str] = "tuning-whole"
+    frame_title = "TUNING"
+    PART = "tuning-whole"
 
     def __init__(self, desk: Desk, job: Job, runs: list[LossRun]) -> None:
         super().__init__(desk)
@@ -167,20 +169,6 @@ class TuningScreen(WholeScreen):
 
     def action_write(self) -> None:
         self.begin(report(self.desk, self._job.id))
-
-
-class ComparedScreen(WholeScreen):
-    """Tunings side by side."""
-
-    frame_title: ClassVar[str] = "SIDE BY SIDE"
-    PART: ClassVar[str] = "tunings-compared"
-
-    def __init__(self, desk: Desk, found: TuningsCompared) -> None:
-        super().__init__(desk)
-        self._found = found
-
-    def said(self, width: int) -> list[Content]:
-        return view.compared(self._found, width, ascii_only=self.desk.basic)
 
 
 def _trained(job: Job) -> bool:

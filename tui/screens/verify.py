@@ -3,11 +3,10 @@
 Rules: leaving the screen stops the work; what was found stays until the person leaves.
 """
 
-from typing import ClassVar
+from functools import partial
 
 from pydantic import ValidationError
 from textual.content import Content
-from textual.message import Message
 
 from appliance.errors import ApplianceError, Unavailable
 from appliance.wire.admin.models import AUDIT_VERIFY, Verification, VerifyRange
@@ -24,15 +23,8 @@ from tui.view.units import count
 class VerifyScreen(WholeScreen):
     """Checks every entry, link, proof and signature."""
 
-    frame_title: ClassVar[str] = "VERIFY THE AUDIT LOG"
-    PART: ClassVar[str] = "verification"
-
-    class Told(Message):
-        """Progress or findings arrived."""
-
-        def __init__(self, told: object) -> None:
-            super().__init__()
-            self.told = told
+    frame_title = "VERIFY THE AUDIT LOG"
+    PART = "verification"
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -41,7 +33,7 @@ class VerifyScreen(WholeScreen):
         self._left = False
 
     def on_mount(self) -> None:
-        background(self._work, lambda found: self.post_message(self.Told(found)))
+        background(self._work, partial(self.call_later, self._hear))
 
     def on_unmount(self) -> None:
         self._left = True
@@ -49,7 +41,7 @@ class VerifyScreen(WholeScreen):
     def _report(self, phase: str, done: int, total: int) -> None:
         if self._left:
             raise Unavailable("interrupted", "The person went on.")
-        self.post_message(self.Told((phase, done, total)))
+        self.call_later(self._hear, (phase, done, total))
 
     def _work(self) -> object:
         if self.desk.state is LinkState.LIVE:
@@ -62,10 +54,11 @@ class VerifyScreen(WholeScreen):
         except ValidationError:  # it was refused before it began
             return Unavailable(document.get("code", "incompatible_server"), document["message"])
 
-    def on_verify_screen_told(self, message: Told) -> None:
-        self._told = message.told
-        if isinstance(message.told, Verification):
-            self.desk.verified = message.told.last if message.told.ok else None
+    def _hear(self, told: object) -> None:
+        """Progress or findings."""
+        self._told = told
+        if isinstance(told, Verification):
+            self.desk.verified = told.last if told.ok else None
         self.draw()
 
     def said(self, width: int) -> list[Content]:

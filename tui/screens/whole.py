@@ -3,7 +3,7 @@
 Rules: escape leads back, and so does enter where it opens nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -25,8 +25,8 @@ class WholeScreen(Acting, ModalScreen[None]):
         told: the change under way or the last one.
     """
 
-    frame_title: ClassVar[str] = ""
-    PART: ClassVar[str] = ""
+    frame_title = ""
+    PART = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter", "dismiss", "Back"),
         Binding("q", "app.leave", "Quit", show=False),
@@ -63,3 +63,17 @@ class WholeScreen(Acting, ModalScreen[None]):
     def said(self, width: int) -> Iterable[Cell]:
         """In lines of this many cells."""
         raise NotImplementedError
+
+
+class TextScreen(WholeScreen):
+    """A text that offers nothing; `text` makes it for so many cells."""
+
+    def __init__(
+        self, desk: Desk, title: str, part: str, text: Callable[[int], Iterable[Cell]]
+    ) -> None:
+        self.PART = part
+        super().__init__(desk)
+        self.frame_title, self._made = title, text
+
+    def said(self, width: int) -> Iterable[Cell]:
+        return self._made(width)

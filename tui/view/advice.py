@@ -8,6 +8,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import within
 from appliance.wire.admin.advice import Advice, AdviceDocument, OptionTold
 from appliance.wire.admin.results import UnknownResult
 from tui.columns import Column, table
@@ -93,7 +94,7 @@ def _option(found: OptionTold) -> Sequence[Cell]:
         found.name,
         found.title,
         found.state,
-        "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}",
+        "-" if ends is None else within(ends),
         "-" if cost is None else _money(cost.p50),
         "-" if cost is None else f"{_money(cost.p10)} to {_money(cost.p90)}",
         "-" if seconds is None else f"{seconds:.3g} s",

@@ -10,6 +10,7 @@ from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.models import Model, ModelDetail
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
+from tui.view.models import signatures
 from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
@@ -54,11 +55,7 @@ def detail(one: ModelDetail, ledger: Ledger | None, width: int) -> list[Content]
     said = labelled("digest", one.digest or "-", width)
     if one.code or one.message:
         said += labelled("why", f"{one.code or ''}: {one.message or ''}", width)
-    if one.publisher:
-        said += labelled("signed by", line(one.publisher, state("verified")), width)
-    for approval in one.approvals:
-        told = line(approval.name, clock(approval.time), quiet(approval.meaning))
-        said += labelled("approved", told, width)
+    said += signatures(one, width)
     facts = one.facts
     if not isinstance(facts, DatasetFacts):
         return said

@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import points, within, within_points
 from appliance.wire.admin.evaluations import Compared, Errors
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
@@ -70,10 +71,13 @@ def row(job: Job, verdict: str, now: float, *, ascii_only: bool) -> Sequence[Cel
     result = job.result
     said, value = cell("-"), "-"
     if isinstance(result, GateResult):
-        verdict, value = result.verdict, f"{_points(result.difference)} ({_range(result.interval)})"
+        verdict, value = (
+            result.verdict,
+            f"{points(result.difference)} ({within_points(result.interval)})",
+        )
     elif isinstance(result, EvaluationResult):
         best = max(result.candidates, key=lambda one: one.quality)
-        value = f"{best.quality:.3f} ({best.interval[0]:.3f} to {best.interval[1]:.3f})"
+        value = f"{best.quality:.3f} ({within(best.interval)})"
         said = cell(f"best: {best.name}")
     if verdict:
         said = state(verdict)
@@ -118,8 +122,8 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
     compared = [
         (
             each.candidate,
-            _points(each.difference),
-            _range(each.interval),
+            points(each.difference),
+            within_points(each.interval),
             count(each.gained),
             count(each.lost),
         )
@@ -136,7 +140,7 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
 
 def _verdict(result: GateResult, width: int) -> list[Content]:
     said = cell(result.answer, "bold", limit=2_000).wrap(width)
-    interval = f"{_points(result.difference)} points, {_range(result.interval)}"
+    interval = f"{points(result.difference)} points, {within_points(result.interval)}"
     margin, groups = f"margin {100 * result.margin:g}", f"{count(result.groups)} groups"
     found = line(state(result.verdict), interval, quiet(margin), quiet(groups))
     said += labelled("verdict", found, width)
@@ -178,7 +182,7 @@ def errors(found: Errors, kept: int, width: int) -> list[Content]:
 
 def flips(found: Compared, width: int) -> list[Content]:
     """Two candidates on the same items, and the items on which they differ."""
-    difference = f"{_points(found.difference)} points, " + " to ".join(map(_points, found.interval))
+    difference = f"{points(found.difference)} points, " + within_points(found.interval)
     gained = f"only the first right {count(found.gained)}, only the second {count(found.lost)}"
     said = [cell(f"{found.first} minus {found.second}", "bold"), line(difference, quiet(gained))]
     for each in found.flips:
@@ -253,11 +257,3 @@ def _candidate(found: CandidateMeasured, *, ascii_only: bool) -> Sequence[Cell]:
         seconds(found.p95_s),
         count(sum(found.failures.values())),
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return " to ".join(map(_points, ends))

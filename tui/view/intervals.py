@@ -7,6 +7,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import within
 from tui.chart import interval
 from tui.columns import Column
 from tui.text import cell
@@ -32,4 +33,4 @@ def measured(
     """A value and its interval, in words and drawn: three cells."""
     low, high = ends
     drawn = interval_cell(low, value, high, ascii_only=ascii_only)
-    return f"{value:.3f}", f"{low:.3f} to {high:.3f}", drawn
+    return f"{value:.3f}", within(ends), drawn

@@ -10,6 +10,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import within
 from appliance.wire.admin.drift import Drift
 from appliance.wire.admin.gates import Certificate, Ledger, LookTold
 from appliance.wire.admin.jobs import Job
@@ -130,7 +131,7 @@ def _evaluation(task: Model, known: Lives) -> LifeStep:
     job, result = found
     best = max(result.candidates, key=lambda one: one.quality)
     low, high = best.interval
-    value = f"{best.quality:.3f} ({low:.3f} to {high:.3f})"
+    value = f"{best.quality:.3f} ({within(best.interval)})"
     verdict = cell(f"best: {best.name}")
     return LifeStep(
         "evaluation", verdict, value, (low, best.quality, high), job.ended or job.created

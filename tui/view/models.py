@@ -84,12 +84,8 @@ def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Conten
         said += labelled("why", reason, width)
     if step := model.hint if model.code else following(model):
         said += labelled("what to do", step, width)
-    if model.publisher:
-        said += labelled("signed by", line(model.publisher, state("verified")), width)
+    said += signatures(model, width)
     of = f"{len(model.approvals)} of {model.approvals_needed} needed"
-    for approval in model.approvals:
-        when = clock(approval.time)
-        said += labelled("approved", line(approval.name, when, quiet(approval.meaning)), width)
     if not model.approvals:
         nobody = f"by nobody, {of}" if model.approvals_needed else "by nobody"
         said += labelled("approved", nobody, width)
@@ -103,6 +99,17 @@ def detail(model: ModelDetail, worker: Worker | None, width: int) -> list[Conten
     if model.unloaded:
         said += labelled("unloaded", model.unloaded, width)
     said += labelled("file", line(*_facts(model.facts)), width)
+    return said
+
+
+def signatures(of: ModelDetail, width: int) -> list[Content]:
+    """The publisher and the approvers."""
+    said: list[Content] = []
+    if of.publisher:
+        said += labelled("signed by", line(of.publisher, state("verified")), width)
+    for given in of.approvals:
+        told = line(given.name, clock(given.time), quiet(given.meaning))
+        said += labelled("approved", told, width)
     return said
 
 

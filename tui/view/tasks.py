@@ -15,6 +15,7 @@ from appliance.wire.admin.pointers import Name
 from tui.columns import Column
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
 from tui.view.life import Lives, following, steps
+from tui.view.models import signatures
 from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
@@ -81,12 +82,8 @@ def detail(task: ModelDetail, evidence: Lives, width: int) -> list[Content]:
     following = task.hint if task.code else _NEXT.get(task.state, "")
     if following:
         said += labelled("what to do", following, width)
-    if task.publisher:
-        said += labelled("signed by", line(task.publisher, state("verified")), width)
+    said += signatures(task, width)
     of = f"{len(task.approvals)} of {task.approvals_needed} needed"
-    for approval in task.approvals:
-        told = line(approval.name, clock(approval.time), quiet(approval.meaning))
-        said += labelled("approved", told, width)
     if len(task.approvals) < task.approvals_needed:
         said += labelled("approved" if not task.approvals else "", quiet(of), width)
     said += _evaluated(task, evidence.certificates, width)

@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import points, within, within_points
 from appliance.types import JsonValue
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.results import (
@@ -189,8 +190,7 @@ def _paired(found: Paired, width: int) -> list[Content]:
     on = f"paired on {count(found.items)} items of dev in {count(found.groups)} groups"
     left = f", {count(found.left_out)} left out" if found.left_out else ""
     rows = [
-        (one.what, f"{100 * one.value:+.1f}",
-         f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}", f"{one.p_value:.2g}",
+        (one.what, points(one.value), within_points(one.interval), f"{one.p_value:.2g}",
          f"{one.gained} against {one.lost}")
         for one in found.differences
     ]  # fmt: skip
@@ -202,7 +202,7 @@ def _tuned(found: Tuned, *, ascii_only: bool) -> Sequence[Cell]:
     return (
         str(found.id),
         f"{found.value:.3f}",
-        f"{low:.3f} to {high:.3f}",
+        within(found.interval),
         interval_cell(low, found.value, high, ascii_only=ascii_only),
         found.best,
         f"{found.best_value:.3f}",
@@ -249,12 +249,11 @@ def _candidates(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[C
 
 def _candidate(found: TunedCandidate, *, best: str, ascii_only: bool) -> Sequence[Cell]:
     name = found.kind + ("" if found.weight is None else f", weight {found.weight:.2f}")
-    low, high = found.difference_interval
     return (
         cell(name, "bold" if found.kind == best else ""),
         *measured(found.value, found.interval, ascii_only=ascii_only),
-        f"{100 * found.difference:+.1f}" if found.paired else "-",
-        f"{100 * low:+.1f} to {100 * high:+.1f}" if found.paired else "-",
+        points(found.difference) if found.paired else "-",
+        within_points(found.difference_interval) if found.paired else "-",
     )
 
 

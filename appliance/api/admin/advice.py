@@ -1,6 +1,5 @@
 """Routes of the advisor."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Annotated
@@ -22,6 +21,7 @@ from appliance.facts import TaskFacts
 from appliance.jobs.kind import digest
 from appliance.reports.page import render
 from appliance.trust.statements.evaluation import GateCertificate
+from appliance.types import Json
 from appliance.wire.admin import advice as wire
 
 router = Routes()
@@ -29,55 +29,42 @@ Task = Annotated[str, Path(pattern=wire.NAME)]
 
 
 @router.serves(wire.ADVICE_LIST)
-async def list_advice(services: ServicesDep) -> wire.AdviceList:
+def list_advice(services: ServicesDep) -> wire.AdviceList:
     """The last advice for each task."""
-    found = await asyncio.to_thread(shelf.every, services.data / shelf.DIRECTORY)
-    return wire.AdviceList(advice=found)
+    return wire.AdviceList(advice=shelf.every(services.data / shelf.DIRECTORY))
 
 
 @router.serves(wire.ADVICE)
-async def last_advice(services: ServicesDep, task: Task) -> wire.Advice:
+def last_advice(services: ServicesDep, task: Task) -> wire.Advice:
     """The last advice for a task."""
-    return await asyncio.to_thread(shelf.last, services.data / shelf.DIRECTORY, task)
+    return shelf.last(services.data / shelf.DIRECTORY, task)
 
 
 @router.serves(wire.ADVISE)
-async def new_advice(
-    person: PersonDep, services: ServicesDep, wanted: wire.AdviceWanted
-) -> wire.Advice:
+def new_advice(person: PersonDep, services: ServicesDep, wanted: wire.AdviceWanted) -> wire.Advice:
     """Advise on a task, record the verdict, and keep the page."""
     questions = build(wanted.answers)
     now = services.clock.wall_us()
     directory = services.data / EVALUATIONS
     task = wanted.task or ""
-    routes = await asyncio.to_thread(services.routes.holding, task)
-    gates, needs = await asyncio.to_thread(_gates, services, task)
-    here = await asyncio.to_thread(gather, directory, services.reader, task, routes, gates, needs)
+    gates, needs = _gates(services, task)
+    here = gather(directory, services.reader, task, services.routes.holding(task), gates, needs)
     facts = joined(here, told(questions))
-    today = datetime.fromtimestamp(now / 1e6, UTC).date()
-    found = await asyncio.to_thread(advise, questions, facts, today)
+    found = advise(questions, facts, datetime.fromtimestamp(now / 1e6, UTC).date())
     html = render(page(found, questions, facts, iso(now)))
     given = wire.Advice(
         task=wanted.task or shelf.ANY, created=iso(now), document=document(found), html=html
     )
-    said = json.dumps(wanted.answers, sort_keys=True).encode()
-    await asyncio.to_thread(
-        services.audit.append(
-            Draft(
-                "admin",
-                {
-                    "action": "advice",
-                    "actor": person.actor,
-                    "task": given.task,
-                    "verdict": found.verdict,
-                    "result_sha256": digest(given.document.document),
-                },
-                {"answers": said},
-                "commit-only",
-            )
-        ).result
-    )
-    await asyncio.to_thread(shelf.keep, services.data / shelf.DIRECTORY, given)
+    body: dict[str, Json] = {
+        "action": "advice",
+        "actor": person.actor,
+        "task": given.task,
+        "verdict": found.verdict,
+        "result_sha256": digest(given.document.document),
+    }
+    texts = {"answers": json.dumps(wanted.answers, sort_keys=True).encode()}
+    services.audit.append(Draft("admin", body, texts, "commit-only")).result()
+    shelf.keep(services.data / shelf.DIRECTORY, given)
     return given
 
 

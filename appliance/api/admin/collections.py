@@ -31,14 +31,11 @@ _Name = Annotated[str, Path(max_length=64)]
 
 
 @router.serves(wire.COLLECTIONS)
-async def list_collections(services: ServicesDep) -> wire.CollectionList:
+def list_collections(services: ServicesDep) -> wire.CollectionList:
     """Every collection."""
     library = services.retrieval.library
-
-    def read() -> list[wire.Collection]:
-        return [_summary(library.get(name)) for name in library.names()]
-
-    return wire.CollectionList(collections=await asyncio.to_thread(read))
+    found = [_summary(library.get(name)) for name in library.names()]
+    return wire.CollectionList(collections=found)
 
 
 @router.serves(wire.COLLECTION_NEW)
@@ -88,9 +85,9 @@ def _prefixes(services: Services, model_id: str) -> tuple[str, str]:
 
 
 @router.serves(wire.COLLECTION)
-async def show_collection(services: ServicesDep, name: _Name) -> wire.Shown:
+def show_collection(services: ServicesDep, name: _Name) -> wire.Shown:
     """A collection and its documents."""
-    return await asyncio.to_thread(_shown, services, name)
+    return _shown(services, name)
 
 
 def _shown(services: Services, name: str) -> wire.Shown:
@@ -173,19 +170,17 @@ async def search(
 
 
 @router.serves(wire.COLLECTION_VERIFY)
-async def verify_collection(services: ServicesDep, name: _Name) -> wire.VerifiedCollection:
+def verify_collection(services: ServicesDep, name: _Name) -> wire.VerifiedCollection:
     """Check every digest, span and index of a collection."""
-    collection = services.retrieval.library.get(name).collection
-    return await asyncio.to_thread(verify, collection)
+    return verify(services.retrieval.library.get(name).collection)
 
 
 @router.serves(wire.INGEST_REPORT)
-async def report(
+def report(
     services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
 ) -> wire.ReportList:
     """Report a job's result for each document."""
-    collection = services.retrieval.library.get(name).collection
-    rows = await asyncio.to_thread(collection.reports, job_id)
+    rows = services.retrieval.library.get(name).collection.reports(job_id)
     return wire.ReportList(documents=[wire.DocumentReport(**row) for row in rows])
 
 

@@ -1,6 +1,5 @@
 """Routes of drift: a task's weeks, their page, and restarting the watch."""
 
-import asyncio
 import contextlib
 from typing import Annotated
 
@@ -27,34 +26,30 @@ Task = Annotated[str, Path(pattern=NAME)]
 
 
 @router.serves(wire.DRIFT)
-async def show(services: ServicesDep, task: Task) -> wire.Drift:
+def show(services: ServicesDep, task: Task) -> wire.Drift:
     """Show a task's weeks."""
-    return await asyncio.to_thread(_shown, services, task)
+    return _shown(services, task)
 
 
 @router.serves(wire.DRIFT_REPORT)
-async def report(services: ServicesDep, task: Task) -> wire.DriftReport:
+def report(services: ServicesDep, task: Task) -> wire.DriftReport:
     """The page of a task's weeks."""
-
-    def made() -> str:
-        found = watch.load(services.data / watch.DIRECTORY, task)
-        told = _advice(services, found)
-        return render(page(found, told, iso(services.clock.wall_us())))
-
-    return wire.DriftReport(html=await asyncio.to_thread(made))
+    found = watch.load(services.data / watch.DIRECTORY, task)
+    made = page(found, _advice(services, found), iso(services.clock.wall_us()))
+    return wire.DriftReport(html=render(made))
 
 
 @router.serves(wire.DRIFT_RESTART)
-async def restart(
+def restart(
     person: PersonDep, services: ServicesDep, task: Task, wanted: wire.Restart
 ) -> wire.Drift:
     """Learn a new reference from the next week on; recorded before."""
     directory = services.data / watch.DIRECTORY
-    await asyncio.to_thread(watch.load, directory, task)
+    watch.load(directory, task)
     draft = Draft.deed("drift_restart", person.actor, task=task, reason=wanted.reason)
-    await asyncio.to_thread(services.audit.append(draft).result)
-    await asyncio.to_thread(watch.begin_again, directory, task, services.clock.wall_us())
-    return await asyncio.to_thread(_shown, services, task)
+    services.audit.append(draft).result()
+    watch.begin_again(directory, task, services.clock.wall_us())
+    return _shown(services, task)
 
 
 def _shown(services: Services, task: str) -> wire.Drift:

@@ -3,7 +3,6 @@
 Rules: only operators see items and answers; a viewer has the page without them.
 """
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Final
@@ -23,41 +22,33 @@ from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
 router = Routes()
+JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 _MOST_FLIPS: Final = 1_000
 
 
 @router.serves(wire.EVALUATION_REPORT)
-async def report(
-    person: PersonDep, services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
-) -> wire.Report:
+def report(person: PersonDep, services: ServicesDep, job_id: JobId) -> wire.Report:
     """The page of an evaluation, as one HTML file."""
-    html = await asyncio.to_thread(read_report, services.data / DIRECTORY, job_id)
+    html = read_report(services.data / DIRECTORY, job_id)
     return wire.Report(html=html if allows(person.role, Role.OPERATOR) else without_items(html))
 
 
 @router.serves(wire.EVALUATION_NEIGHBOURS)
-async def neighbours(
-    services: ServicesDep, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
-) -> wire.Neighbours:
+def neighbours(services: ServicesDep, job_id: JobId) -> wire.Neighbours:
     """The nearest neighbours that an evaluation learned, and the model that they need."""
     directory = services.data / DIRECTORY
-    document = await asyncio.to_thread(read_neighbours, directory, job_id)
-    found = await asyncio.to_thread(read_result, directory, job_id)
+    document, found = read_neighbours(directory, job_id), read_result(directory, job_id)
     model = next(row.model or "" for row in found.candidates if row.kind == "neighbours")
     digest = found.digests[f"model {model}"]
     return wire.Neighbours(document=document, model=model, digest=digest)
 
 
 @router.serves(wire.EVALUATIONS_COMPARE)
-async def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
+def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
     """The paired difference of two candidates on the same items, with the flips."""
     first, second = ((side.evaluation, side.candidate) for side in (wanted.first, wanted.second))
-    found, flips, items = await asyncio.to_thread(
-        compare_stored, services.data / DIRECTORY, first, second
-    )
-    texts, unread = await asyncio.to_thread(
-        inputs, services.data / DIRECTORY, first[0], _reader(services)
-    )
+    found, flips, items = compare_stored(services.data / DIRECTORY, first, second)
+    texts, unread = inputs(services.data / DIRECTORY, first[0], _reader(services))
     return wire.Compared(
         first=found.first,
         second=found.second,
@@ -74,17 +65,11 @@ async def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Com
 
 
 @router.serves(wire.EVALUATION_ERRORS)
-async def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
+def errors(services: ServicesDep, wanted: wire.ErrorsWanted) -> wire.Errors:
     """The wrong items of a candidate on an open split, the surest wrong answer first."""
     side = (wanted.side.evaluation, wanted.side.candidate)
-    return await asyncio.to_thread(
-        mistakes,
-        services.data / DIRECTORY,
-        side,
-        _reader(services),
-        wanted.expected,
-        wanted.answered,
-    )
+    place, reader = services.data / DIRECTORY, _reader(services)
+    return mistakes(place, side, reader, wanted.expected, wanted.answered)
 
 
 def _reader(services: Services) -> Read:

@@ -29,24 +29,29 @@ Against = Annotated[int | None, Query(ge=1, lt=1 << 53)]
 
 
 @router.serves(wire.TUNING_REPORT)
-async def report(
-    services: ServicesDep, job_id: JobId, against: Against = None
-) -> wire.TuningReport:
+def report(services: ServicesDep, job_id: JobId, against: Against = None) -> wire.TuningReport:
     """The page of a tuning, as one HTML file; perhaps compared with another tuning."""
-    return wire.TuningReport(html=await asyncio.to_thread(_page, services, job_id, against))
+    adapter = _directory(services, job_id) / ADAPTER
+    facts, signed = record.read(adapter), (adapter / SIGNATURE_FILE).exists()
+    held = None
+    if against is not None:
+        other = record.read(_directory(services, against) / ADAPTER)
+        sides = [_side(services, against, other), _side(services, job_id, facts)]
+        (held,) = comparing.paired(sides)
+    told = TuningPageFacts(job_id, facts, str(adapter), signed, held)
+    return wire.TuningReport(html=render(page(told)))
 
 
 @router.serves(wire.TUNING_LOSSES)
-async def losses_of(services: ServicesDep, job_id: JobId) -> wire.Losses:
+def losses_of(services: ServicesDep, job_id: JobId) -> wire.Losses:
     """The losses of each run of a tuning so far."""
-    runs = await asyncio.to_thread(losses.read, _directory(services, job_id))
     return wire.Losses(
         runs=[
             wire.LossRun(
                 name=run.name,
                 points=[(p.step, p.loss, p.dev) for p in losses.thinned(run.points)],
             )
-            for run in runs
+            for run in losses.read(_directory(services, job_id))
         ]
     )
 
@@ -71,17 +76,6 @@ async def compare(services: ServicesDep, wanted: wire.CompareTunings) -> wire.Tu
 
 def _directory(services: Services, job_id: int) -> Path:
     return services.data / DIRECTORY / str(job_id)
-
-
-def _page(services: Services, job_id: int, against: int | None) -> str:
-    adapter = _directory(services, job_id) / ADAPTER
-    facts, signed = record.read(adapter), (adapter / SIGNATURE_FILE).exists()
-    held = None
-    if against is not None:
-        other = record.read(_directory(services, against) / ADAPTER)
-        sides = [_side(services, against, other), _side(services, job_id, facts)]
-        (held,) = comparing.paired(sides)
-    return render(page(TuningPageFacts(job_id, facts, str(adapter), signed, held)))
 
 
 def _side(services: Services, number: int, told: TrainingRecord) -> comparing.ComparedTuning:
