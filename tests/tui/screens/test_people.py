@@ -21,4 +21,4 @@ async def test_an_item_is_answered_by_a_label_of_its_task() -> None:
         await opened.press("enter", *"{}", "enter")
         await opened.wait("w1 is answered")
         assert made.calls[-1] == ("answer", "w1", {})
-        assert "Nothing waits" in await opened.refresh()
+        assert "No requests wait" in await opened.refresh()
