@@ -6,7 +6,7 @@ that equal outcomes have equal digests.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -78,7 +78,8 @@ class Outcome:
 
     def line(self) -> bytes:
         """Fields that an answer of its form cannot have are left out."""
-        table = {k: v for k, v in asdict(self).items() if v is not None or k not in _OPTIONAL}
+        told = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        table = {k: v for k, v in told if v is not None or k not in _OPTIONAL}
         return strict_json.dump(table) + b"\n"
 
 

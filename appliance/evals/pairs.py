@@ -5,7 +5,7 @@ the tree is that of RFC 6962.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -47,7 +47,7 @@ class ItemPair:
 
     def line(self) -> bytes:
         """Without the end of the line."""
-        table = asdict(self)
+        table = {name: getattr(self, name) for name in self.__dataclass_fields__}
         if not self.agreed:
             del table["agreed"]
         return strict_json.dump(table)

@@ -130,16 +130,18 @@ def test_the_commands_are_those_that_are_promised() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[c[0] for c in commands()])
-def test_every_command_takes_data_and_json_and_explains_itself(
-    name: str, command: click.Command
-) -> None:
-    assert ("--data" in option_names(command)) == (name not in STAND_ALONE)
-    assert ("--json" in option_names(command)) == (name not in WITHOUT_JSON | PASSED_ON)
-    assert command.help
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help, f"{name} {parameter.opts}"
+def test_every_command_takes_data_and_json_and_explains_itself() -> None:
+    every = dict(commands())
+    for option, without in (("--data", STAND_ALONE), ("--json", WITHOUT_JSON | PASSED_ON)):
+        found = {name for name, command in every.items() if option in option_names(command)}
+        assert found == every.keys() - without, option
+    assert [name for name, command in every.items() if not command.help] == []
+    assert [
+        (name, option.opts)
+        for name, command in every.items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ] == []
 
 
 def test_an_error_is_one_document_with_json(run: Run) -> None:

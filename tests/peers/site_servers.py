@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from appliance.app import Services, open_services
+from tests.cli.conftest import Done, run_command
 from tests.conftest import CHECKOUT
 from tests.peers.site_members import made_site, member_of
 from tests.smol import SMALL
@@ -125,14 +126,12 @@ class SiteServer:
 
     def command(self, *arguments: str) -> Any:
         done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return json.loads(done.stdout)
+        assert done.status == 0, done.err + done.out
+        return json.loads(done.out)
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "appliance", *arguments, "--json"]
-        return subprocess.run(
-            [*command, "--directory", str(self.data)], capture_output=True, text=True, check=False
-        )
+    def run(self, *arguments: str) -> Done:
+        """Run in this process: a start costs a second, and tests ask until it is so."""
+        return run_command(*arguments, "--json", data=self.data)
 
     def admits(self, secret: str) -> bool:
         """Whether it takes a key."""

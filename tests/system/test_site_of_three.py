@@ -93,7 +93,7 @@ def gate(one: SiteServer) -> str:
         "eval", "gate", TASK, "--data", DATASET, "--as", "Paula", "--key", str(key),
         "--incumbent", "none", "--floor", "0.5",
     )  # fmt: skip
-    told = json.loads(done.stdout)
+    told = json.loads(done.out)
     return str(told.get("code") or told["verdict"])
 
 
@@ -159,7 +159,7 @@ def test_an_erased_text_is_on_no_member(site: dict[str, SiteServer]) -> None:
     a.command("audit", "erase", "--request", request, "--reason", "asked for")
     for entry in (intent, outcome):
         refused = a.run("audit", "show", str(entry.seq), "--content")
-        assert "erased" in refused.stdout
+        assert "erased" in refused.out
     for one in site.values():
         held = everything(one)
         gone = (*keys, *secrets, ASKED.encode(), SAID.encode())

@@ -7,15 +7,14 @@ from appliance.tasks.classifiers.linear import fit_linear
 from appliance.tasks.classifiers.weights import decided, strongest
 from tests.datasets.examples import orders
 
-ITEMS = orders(300)
-MODEL = fit_linear([item.text for item in ITEMS], [item.label for item in ITEMS])
-
 
 def test_what_a_text_adds_up_to_is_what_the_model_says() -> None:
-    for item in ITEMS[:20]:
-        found = decided(MODEL, item.text)
-        shares = MODEL.probabilities([item.text])[0]
-        names = [MODEL.labels[n] for n in np.argsort(-shares)[:2]]
+    items = orders(300)
+    model = fit_linear([item.text for item in items], [item.label for item in items])
+    for item in items[:20]:
+        found = decided(model, item.text)
+        shares = model.probabilities([item.text])[0]
+        names = [model.labels[n] for n in np.argsort(-shares)[:2]]
         assert [found.answer, found.against] == names
         score = found.start + sum(feature.weight for feature in found.features)
         apart = np.sort(shares)[::-1]

@@ -9,18 +9,20 @@ from appliance.wire.admin.endpoint import viewers
 from tests.api.admin.test_endpoints import ENDPOINTS
 
 
-@pytest.mark.parametrize("name", sorted(ENDPOINTS))
-def test_a_name_that_can_be_none_is_refused_before_it_is_sent(name: str) -> None:
-    at = ENDPOINTS[name]
-    good = dict.fromkeys(at.names, "x")
-    path, query = at.filled(good)
-    assert path == at.route.format_map(good) and query == {}
-    for part in at.names:
-        if part in ("job_id", "seq", "before"):
-            continue
-        with pytest.raises(Refused) as caught:
-            at.filled({**good, part: "../keys"})
-        assert caught.value.code in CODES and caught.value.code == at.unknown
+def test_a_name_that_can_be_none_is_refused_before_it_is_sent() -> None:
+    bad = []
+    for name, at in ENDPOINTS.items():
+        good = dict.fromkeys(at.names, "x")
+        if at.filled(good) != (at.route.format_map(good), {}):
+            bad.append((name, ""))
+        for part in set(at.names) - {"job_id", "seq", "before"}:
+            try:
+                at.filled({**good, part: "../keys"})
+            except Refused as refused:
+                if refused.code in CODES and refused.code == at.unknown:
+                    continue
+            bad.append((name, part))
+    assert ENDPOINTS and bad == []
 
 
 def test_names_are_those_of_the_path_and_the_query() -> None:

@@ -23,12 +23,6 @@ SCHEMAS: dict[Route, type[BaseModel]] = {
     "embeddings": EmbeddingRequest, "rerank": RerankRequest,
     "classify": ClassifyRequest, "tokenize": TokenizeRequest,
 }  # fmt: skip
-ROWS = [
-    pytest.param(route, row, id=f"{route}-{row.names[0]}")
-    for row in TABLE
-    for route in row.routes
-    if route in SCHEMAS
-]
 
 
 def body(route: Route, **fields: Any) -> dict[str, Any]:
@@ -50,11 +44,14 @@ def test_every_documented_field_is_honoured_refused_or_harmless_and_only_one_of_
     assert sorted(set(named)) == sorted(named)
 
 
-@pytest.mark.parametrize(("route", "row"), ROWS)
-def test_a_row_says_what_becomes_of_its_fields(route: Route, row: Any) -> None:
+@pytest.mark.parametrize("route", SCHEMAS)
+def test_a_row_says_what_becomes_of_its_fields(route: Route) -> None:
     schema = SCHEMAS[route]
-    assert row.reason and row.reason == row.reason.strip(" .")
-    for name in row.names:
+    rows = [row for row in TABLE if route in row.routes]
+    assert [
+        row.names for row in rows if row.reason.strip(" .") != row.reason or not row.reason
+    ] == []
+    for row, name in ((each, name) for each in rows for name in each.names):
         for value in (None, *(row.defaults or ())):
             schema.model_validate(body(route, **{name: value}))
         if row.defaults is None:
@@ -80,13 +77,16 @@ ASKED: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize("route", ["chat", "completions", "responses"])
-@pytest.mark.parametrize(("field", "value"), ASKED)
-def test_what_asks_for_something_is_refused_by_name(route: Route, field: str, value: Any) -> None:
-    with pytest.raises(ValidationError) as caught:
-        SCHEMAS[route].model_validate(body(route, **{field: value}))
-    error = caught.value.errors()[0]
-    assert (error["type"], error["ctx"]["field"]) == ("unsupported_parameter", field)
-    SCHEMAS[route].model_validate(body(route, **{field: None}))
+def test_what_asks_for_something_is_refused_by_name(route: Route) -> None:
+    told = {}
+    for field, value in ASKED:
+        try:
+            SCHEMAS[route].model_validate(body(route, **{field: value}))
+        except ValidationError as refused:
+            error = refused.errors()[0]
+            told[field] = error["type"], error["ctx"]["field"]
+        SCHEMAS[route].model_validate(body(route, **{field: None}))
+    assert told == {field: ("unsupported_parameter", field) for field, _ in ASKED}
 
 
 @pytest.mark.parametrize("route", ["chat", "completions"])
