@@ -662,7 +662,7 @@ travelling_signature: the signature of a site document is invalid
 travelling_other_site: a document is of another site
     Take documents only from appliances of this site.
 travelling_older: this appliance has a newer version of the document
-    Do nothing: it stays.
+    Do nothing: the newer one stays.
 travelling_from_future: a document is dated more than a day ahead
     Set the clocks here and where it was signed.
 travelling_unknown_kind: this release does not know documents of this kind

@@ -224,8 +224,8 @@ def list_(output: Output, client: AdminClient) -> None:
 @click.option("--bom", is_flag=True, help="Print the bill of materials. CycloneDX 1.7, JSON.")
 @click.option(
     "--template-diff", is_flag=True,
-    help="Print how the chat template differs. From that of the version served before,"
-         " or else from the one in the model's file.",
+    help="Print how the chat template differs. From the version served before, else from the"
+         " model's file.",
 )  # fmt: skip
 @click.option(
     "--grammar-diff", is_flag=True,

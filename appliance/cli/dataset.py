@@ -106,8 +106,8 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option("--from", "source", type=_FILE, required=True, help="The file to read.")
 @click.option(
     "--format", "form", type=click.Choice(["items", "jsonl", "csv"]), default=None,
-    help="items, jsonl or csv. items are JSON lines in our form, jsonl flat ones. By default csv "
-    "by its ending, jsonl where columns are named, else items.",
+    help="items: our JSON lines; jsonl: flat ones. By default csv by its ending, jsonl if columns "
+    "are named, else items.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
 @click.option("--description", default="", help="The examples, in a sentence.")
@@ -421,7 +421,7 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
 @click.option("--until", metavar="TIME", help="Before this time, ISO 8601.")
 @click.option(
     "--group", type=click.Choice(["day", "request"]), default="day", show_default=True,
-    help="day, or request. The latter only where nothing ties the requests of a day together.",
+    help="day; request only if nothing ties a day together.",
 )  # fmt: skip
 @click.option("--unmasked", is_flag=True, help="Leave personal data as they are.")
 @click.option("--answers", "out", type=click.Path(dir_okay=False, path_type=Path),

@@ -16,7 +16,7 @@ from appliance.trust.policy.metadata import LIMITS
     type=click.Choice(["lab", "site"]),
     default="lab",
     show_default=True,
-    help="lab or site. A lab makes its keys here; a site has its own trust root.",
+    help="A lab makes its keys here. A site has its own trust root.",
 )
 @click.option(
     "--root",

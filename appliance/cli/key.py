@@ -65,8 +65,7 @@ def key() -> None:
     "--tasks-only/--any-model",
     "tasks_only",
     default=None,
-    help="Tasks only, or models by themselves, too. By default a site's key that names no models"
-    " gets tasks only; in the lab any model.",
+    help="Tasks only, or models, too. By default a site's key without --models gets tasks only.",
 )
 @click.option("--expires", metavar="DATE", help="First day on which it is refused, in UTC.")
 @click.option(
