@@ -26,8 +26,8 @@ UNTYPED_LINES = 100
 CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
 WORDS_BY_HAND = 38_000
-WORDS_MADE = 20_274
-"""The words of the pages that programs write, as at commit 1055724 or fewer."""
+WORDS_MADE = 20_225
+"""The words of the pages that programs write; 20,274 at commit 1055724."""
 QUESTIONING_DOCSTRINGS = 3
 WORDS_OF_DOCSTRINGS = 128190
 
