@@ -49,7 +49,7 @@ class Code(NamedTuple):
 TABLE: Final = """
 # configuration and command line
 config_invalid: appliance.toml cannot be used
-    Correct the named key; docs/config.md lists all keys.
+    Correct the named key: docs/config.md.
 data_missing: the data directory was not initialised
     Run `appliance init` for this directory.
 data_exists: the target already exists
@@ -69,7 +69,7 @@ state_differs: appliance.db permits what the audit log does not
     Run `appliance state show`; then restore appliance.db, or decide: `appliance state settle`.
 state_agrees: database and audit log agree: nothing to decide
     `appliance state show` lists the last comparison.
-bind_refused: a non-loopback address needs TLS and at least one key
+bind_refused: a non-loopback address needs TLS and a key
     Listen on 127.0.0.1; or run `appliance tls issue`, enable [tls] and create a key.
 certificate_unusable: a certificate or its key cannot be used for TLS
     Check the files that [tls] names; `appliance tls issue` makes new ones.
@@ -398,7 +398,7 @@ tuning_invalid: a tuning's parameters cannot be used
 tuning_method: this way of tuning cannot be trained or served here
     Leave the method at "lora".
 tuning_architecture: the base cannot be tuned here
-    Choose a base of an architecture that the message names.
+    Choose an architecture that the message names.
 tuning_rows: there is too little training or dev data
     Bring labelled items for the splits train and dev; `appliance dataset check` counts them.
 tuning_row_too_long: a row has more tokens than the settings allow
@@ -500,7 +500,7 @@ unknown_model_id: no such model in the store
     `appliance artifact list` names them.
 model_id_taken: another artifact uses the id
     Pass another --id.
-invalid_model_id: the id has characters that are not allowed
+invalid_model_id: the id has disallowed characters
     Use up to 64 letters, digits, dots, dashes and underscores, first a letter or digit.
 artifact_kind: this command needs another kind of artifact
     See the kinds: `appliance artifact list`.
@@ -583,7 +583,7 @@ signature_json_invalid: model.sig is not strict JSON
     Have the publisher sign again.
 signature_malformed: model.sig is no OMS v1.0 bundle with one signature
     Have the publisher sign again.
-signature_method_unsupported: model.sig uses a method or algorithm that is not accepted
+signature_method_unsupported: model.sig uses a method or algorithm that is refused
     Sign by key or certificate, with files or shards, sha256 and ECDSA.
 signature_key_unsupported: the key is not ECDSA on P-256, P-384 or P-521 in PEM
     Make one with `appliance signer new FILE`.
@@ -680,7 +680,7 @@ trust_metadata_malformed: a file of the trust metadata is malformed
 trust_metadata_too_long: a file of the trust metadata is too long
     Do not use this medium: docs/trust.md.
 trust_root_unrelated: too few holders of the current trust root signed the new one
-    Do not use this medium; ask the security officer through another channel.
+    Do not use this medium; ask the security officer another way.
 trust_root_version: the versions of the trust roots have a gap
     Put every N.root.json since the current one on the medium.
 trust_root_weak: the trust root gives a role too few people or keys that are not accepted
@@ -932,7 +932,7 @@ upstream_unavailable: no host of the upstream is available
 upstream_certificate: an upstream host's certificate, or ours for it, was refused
     Compare `ca`, `certificate` and the host's name with its certificate.
 upstream_tripped: an upstream host answers as if it ran another model
-    See what runs there; `appliance upstream probe NAME` readmits it when it matches.
+    See what runs there; `appliance upstream probe NAME` readmits it.
 upstream_lost: the connection to an upstream ended after the request was sent
     Send it again if you wish: no other host answered, or part had arrived.
 upstream_incomplete: an upstream ended its answer with an error or no finish reason

@@ -17,7 +17,7 @@ from appliance.types import JsonValue
 
 _public = click.option(
     "--public", type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the public key is written. Of a file, by default next to it, as .pub.",
+    help="Place of the public key. By default next to a key file, as .pub.",
 )  # fmt: skip
 
 
