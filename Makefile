@@ -76,8 +76,9 @@ test-fast: check  ## checks, then the tests that load no model and are quick: wh
 	$(TESTS) -m "not slow and not model and not long and not tune"
 	@$(RUN) -m tests.durations
 
-test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, LangChain, LlamaIndex, agents, frameworks, evals) and schemathesis
-	$(RUN) -m pytest tests/contract $(if $(RECORD),--seen)
+test-contract: setup  ## the API with unmodified clients (OpenAI, AI SDK, LangChain, LlamaIndex, agents, frameworks, evals) and schemathesis; PART="dspy or llm": some, RECORD=1: written down
+	$(RUN) -m pytest tests/contract $(if $(PART),-k "$(PART)") $(if $(RECORD),--seen)
+	$(if $(RECORD),$(RUN) docs/generate.py)
 
 test-upstream: setup  ## a running engine as an upstream: KIND=vllm URL=http://127.0.0.1:8000 MODEL=m (DOES=embed, rerank)
 	UPSTREAM_KIND=$(KIND) UPSTREAM_URL=$(URL) UPSTREAM_MODEL=$(MODEL) UPSTREAM_DOES=$(or $(DOES),generate) $(RUN) -m pytest tests/contract/test_upstream_engine.py

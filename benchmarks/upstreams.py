@@ -4,10 +4,10 @@ Two engines that compute nothing answer each side in turn, over kept connections
 each request; the median of the rounds counts. Controls are our server without its log, another
 checkout, LiteLLM's proxy and nginx.
 
-usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT]
-       [--litellm ENVIRONMENT] [--nginx PROGRAM] [--keep]
---keep writes results/upstreams.md.
-A checkout has its own `.venv`; LiteLLM's environment has `litellm[proxy]` installed.
+usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT] [--others]
+       [--keep]
+--others measures LiteLLM's proxy, in an environment of its own that the first run makes, and nginx
+where it is installed. --keep writes results/upstreams.md. A checkout has its own `.venv`.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from typing import Any, Final
 import httpcore
 
 from appliance.app import initialise, open_services
+from benchmarks.league import python_of
 from benchmarks.machine import CHECKOUT, children
 from benchmarks.results import Figure
 from benchmarks.servers import free_port
@@ -39,6 +41,7 @@ from tests.routing.upstreams.site import BIG, approve
 _CLIENTS: Final = 32
 _WARM: Final = 200
 _OK: Final = 200
+_LITELLM: Final = "litellm[proxy]==1.110.2"
 _PROMISED_MS: Final = 1.8
 _COUNTED: Final = """
 SELECT (SELECT count(*) FROM leaf WHERE kind IN ('intent', 'hop', 'outcome')),
@@ -140,7 +143,8 @@ def _ours(root: Path, name: str, urls: list[str], command: list[str]) -> FrontSi
     return FrontSide(name, [*command, "--port", str(port)], port, secret, CHECKOUT, data)
 
 
-def _litellm(root: Path, urls: list[str], environment: Path) -> FrontSide:
+def _litellm(root: Path, urls: list[str]) -> FrontSide:
+    environment = python_of("litellm", (_LITELLM,)).parent
     place, port = root / "litellm", free_port()
     place.mkdir()
     models = [
@@ -157,9 +161,9 @@ def _litellm(root: Path, urls: list[str], environment: Path) -> FrontSide:
     # JSON is YAML.
     settings = {"model_list": models, "general_settings": {"master_key": "sk-bench"}}
     (place / "config.yaml").write_text(json.dumps(settings))
-    program = str(environment / "bin" / "litellm")
-    command = [program, "--config", str(place / "config.yaml"), "--host", "127.0.0.1"]
-    return FrontSide("litellm", [*command, "--port", str(port)], port, "sk-bench", place)
+    command = [str(environment / "litellm"), "--config", str(place / "config.yaml")]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    return FrontSide("litellm", command, port, "sk-bench", place)
 
 
 def _nginx(root: Path, urls: list[str], program: str) -> FrontSide:
@@ -261,8 +265,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path)
-    parser.add_argument("--litellm", type=Path)
-    parser.add_argument("--nginx")
+    parser.add_argument("--others", action="store_true")
     parser.add_argument("--keep", action="store_true")
     wanted = parser.parse_args()
     serve = ["-m", "appliance", "serve"]
@@ -277,10 +280,10 @@ def main() -> None:
             sides.append(_ours(root, name, urls, command))
         if wanted.beside is not None:
             sides[-1].place = wanted.beside
-        if wanted.litellm is not None:
-            sides.append(_litellm(root, urls, wanted.litellm))
-        if wanted.nginx is not None:
-            sides.append(_nginx(root, urls, wanted.nginx))
+        if wanted.others:
+            sides.append(_litellm(root, urls))
+            if (program := shutil.which("nginx", path=f"{os.defpath}:/usr/sbin")) is not None:
+                sides.append(_nginx(root, urls, program))
         for number in range(wanted.rounds):
             for side in sides if number % 2 == 0 else reversed(sides):
                 asyncio.run(_round(side, wanted.answers))

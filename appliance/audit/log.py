@@ -2,8 +2,8 @@
 
 Rules:
 - One process writes (flock), in one thread, through one connection. All waiting entries share one
-  disk sync; a commit waits a fraction of the last commit's time for clients that were just
-  answered, or they would share it by halves.
+  disk sync. A commit waits a fraction of the last commit's time for clients that were just
+  answered, or they would share it by halves; while a crowd is served, for `CROWD_SECONDS`.
 - A receipt exists only for durable, signed entries.
 - After an error of a commit the state on disk is unknown: the log latches until it is opened again.
 - Below the disk reserve new work is refused; outcomes, worker events, starts and stops may use it,
@@ -47,6 +47,10 @@ GATHER: Final = 0.5
 """Wait for clients that were just answered, as a part of the last commit's time."""
 GATHER_SECONDS: Final = 0.1
 """A commit that took longer counts as this long."""
+CROWD: Final = 2
+"""Requests under way, besides those whose entries wait, of which more entries come soon."""
+CROWD_SECONDS: Final = 0.005
+"""From one commit to the next while there are so many: each costs as much as eight entries."""
 ALARM_WAL_BYTES: Final = 4 * WAL_BYTES
 _ENDS_WORK: Final = frozenset({"outcome", "worker", "job_end", "start", "stop"})
 """Entries that may use the reserve: the ends of what began, and the start of the server, which then
@@ -298,15 +302,21 @@ class AuditLog:
             return batch
 
     def _gather(self, most: int) -> None:
-        """Wait for the clients that were just answered.
+        """Wait for the clients that were just answered, and for a crowd.
 
         Args:
             most: how many entries fit into the commit.
         """
-        if self._answered < 2:
-            return
-        self._wanted = min(len(self._waiting) + self._answered, most)
-        left = self._answered_at + GATHER * self._took - time.monotonic()
+        crowd = self._session.writer.under_way
+        if crowd - len(self._waiting) >= CROWD:
+            self._await(min(crowd, most), CROWD_SECONDS)
+        if self._answered > 1:
+            self._await(min(len(self._waiting) + self._answered, most), GATHER * self._took)
+
+    def _await(self, wanted: int, seconds: float) -> None:
+        """Wait for so many entries, until so long after the last commit."""
+        self._wanted = wanted
+        left = self._answered_at + seconds - time.monotonic()
         self._changed.wait_for(
             lambda: self._closing or len(self._waiting) >= self._wanted, max(0.0, left)
         )

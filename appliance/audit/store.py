@@ -12,7 +12,7 @@ Rules:
 
 import heapq
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -185,15 +185,28 @@ def raw(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Any]:
+    """The DBAPI connection in a transaction: SQLAlchemy's costs as much as the statements."""
+    dbapi = raw(connection)
+    dbapi.execute("BEGIN IMMEDIATE")
+    try:
+        yield dbapi
+        dbapi.execute("COMMIT")
+    except BaseException:
+        with suppress(driver.Error):
+            dbapi.execute("ROLLBACK")
+        raise
+
+
 def insert(
-    connection: Connection,
+    dbapi: Any,
     leaves: Sequence[LeafRow],
     nodes: Sequence[NodeRow],
     contents: Sequence[ContentRow],
     checkpoint: tuple[int, bytes],
 ) -> None:
-    """Add the rows of one commit; the caller owns the transaction."""
-    dbapi = raw(connection)
+    """Add the rows of one commit."""
     for sql, rows in (
         (_INSERT_LEAF, leaves), (_INSERT_NODE, nodes), (_INSERT_CONTENT, contents),
     ):  # fmt: skip

@@ -102,6 +102,10 @@ class Writer:
     def size(self) -> int:
         return self._tail.frontier.size
 
+    @property
+    def under_way(self) -> int:
+        return len(self._tail.open_intents)
+
     def commit(
         self,
         groups: Sequence[Sequence[Draft]],
@@ -185,10 +189,8 @@ class Writer:
         frontier = batch.tail.frontier
         head = Checkpoint(self._origin, frontier.size, frontier.root())
         note = sign(head, self._key, *([] if next_key is None else [next_key]))
-        with self._connection.begin():
-            store.insert(
-                self._connection, batch.leaves, batch.nodes, batch.contents, (head.size, note)
-            )
+        with store.transaction(self._connection) as dbapi:
+            store.insert(dbapi, batch.leaves, batch.nodes, batch.contents, (head.size, note))
         self._tail, self.note = batch.tail, note
         if next_key is not None:
             public = VerifierKey(self._origin, next_key.public_key().public_bytes_raw())

@@ -5,6 +5,7 @@ batch that fails for its file is no failed job.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 import msgspec
@@ -94,11 +95,17 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
 
     async def _ended(self, job: Context[BatchWanted], batch: StoredBatch) -> StoredBatch:
         if batch.total and batch.becomes != "completed":
-            await job.in_thread(self._tell_left, batch)
+            await self._tell_left(job, batch)
         return await job.in_thread(self._store.end, batch)
 
-    def _tell_left(self, batch: StoredBatch) -> None:
-        done = self._store.answered(batch, self._files.known(batch.input).lines)
+    async def _tell_left(self, job: Context[BatchWanted], batch: StoredBatch) -> None:
+        """Piece by piece, between which the server may end."""
+        lines = (await job.in_thread(self._files.known, batch.input)).lines
+        pieces = self._left(batch, await job.in_thread(self._store.answered, batch, lines))
+        while (piece := await job.in_thread(next, pieces, None)) is not None:
+            await job.in_thread(self._store.keep_unanswered, batch, piece)
+
+    def _left(self, batch: StoredBatch, done: bytearray) -> Iterator[list[tuple[int, bytes]]]:
         left: list[tuple[int, bytes]] = []
         for line in numbered(self._files.parts(batch.input)):
             if done[line.number]:
@@ -111,9 +118,9 @@ class BatchJob(JobKind[BatchWanted, BatchEnded]):
             request = request_of(batch.id, line.number, 0)
             left.append((line.number, written(request, custom_id, why, None)))
             if len(left) == _TOLD_AT_ONCE:
-                self._store.keep_unanswered(batch, left)
+                yield left
                 left = []
-        self._store.keep_unanswered(batch, left)
+        yield left
 
 
 def _unanswered(batch: StoredBatch) -> ApplianceError:

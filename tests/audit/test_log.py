@@ -161,6 +161,35 @@ def test_control_it_waits_for_nobody_who_does_not_come(log: AuditLog, directory:
     assert checkpoint_sizes(directory) == [1, 2, 4, 5, 6, 7]
 
 
+def one_by_one(log: AuditLog, requests: int, seconds: float | None = None) -> None:
+    """So many requests begin in one commit, and end one after the other.
+
+    `seconds` is the longest wait for one before the next.
+    """
+    with writer_held(log):
+        asked = [log.append(intent(f"r{n}")) for n in range(requests)]
+    ends = []
+    for number, future in enumerate(asked):
+        ends.append(log.append(outcome(future.result()[0].seq, f"r{number}")))
+        wait(ends, timeout=seconds)
+    wait(ends)
+
+
+def test_entries_of_a_crowd_share_a_commit(
+    log: AuditLog, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "CROWD_SECONDS", 1e6)
+    one_by_one(log, log_module.CROWD + 1, 0.1)
+    assert checkpoint_sizes(directory) == [1, 2, 5, 8]
+    one_by_one(log, log_module.CROWD)  # the control: fewer wait for nobody
+    assert checkpoint_sizes(directory)[4:] == [9, 11, 12, 13]
+
+
+def test_a_crowd_waits_no_longer_than_its_time(log: AuditLog, directory: Path) -> None:
+    one_by_one(log, log_module.CROWD + 1)
+    assert checkpoint_sizes(directory) == [1, 2, 5, 6, 7, 8]
+
+
 @pytest.mark.usefixtures("patient")
 def test_a_commit_that_is_full_waits_for_nobody(
     log: AuditLog, directory: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 """The stored tree, as proofs and the writer's edge read it."""
 
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ def test_the_stored_tree_has_the_subtrees_of_the_leaves(tmp_path: Path) -> None:
     for leaf in leaves:
         nodes += frontier.append(leaf)
     rows = [(n, bytes(28) + n.to_bytes(4), leaf, b'{"n":%d}' % n) for n, leaf in enumerate(leaves)]
-    with engine.begin() as connection:
-        store.insert(connection, rows, nodes, [], (700, b"note"))
+    with engine.connect() as connection, store.transaction(connection) as dbapi:
+        store.insert(dbapi, rows, nodes, [], (700, b"note"))
     with engine.connect() as connection:
         at = store.subtree(Log.of(store.raw(connection)))
         for level, index in [(0, 0), (0, 699), (3, 5), (7, 4), (8, 0), (8, 1), (9, 0)]:
@@ -32,6 +33,45 @@ def test_the_stored_tree_has_the_subtrees_of_the_leaves(tmp_path: Path) -> None:
         assert Frontier.at(700, at).root() == frontier.root()
         with pytest.raises(AuditRefused, match="lacks hashes"):
             at(8, 2)
+    engine.dispose()
+
+
+def test_rows_of_a_commit_are_stored_in_order_by_few_statements(tmp_path: Path) -> None:
+    engine, first = store.open_log(tmp_path / "log.db"), 0
+    for count in (*range(1, 34), 256):
+        end = first + count
+        leaves = [
+            (n, sha256(b"%d" % n).digest(), sha256(b"leaf%d" % n).digest(), b'{"n":%d}' % n)
+            for n in range(first, end)
+        ]
+        texts = [(n, name, bytes(12), b"%d" % n) for n in range(first, end) for name in ("a", "b")]
+        said: list[str] = []
+        with engine.connect() as connection, store.transaction(connection) as dbapi:
+            dbapi.set_trace_callback(said.append)
+            store.insert(dbapi, leaves, [], texts, (end, b"note"))
+            dbapi.set_trace_callback(None)
+        with engine.connect() as connection:
+            log = Log.of(store.raw(connection))
+            assert list(store.leaves(log, first, end)) == leaves
+            assert list(store.contents(log, first, end)) == texts
+        for table, rows in (("leaf", count), ("content", 2 * count)):
+            statements = [sql for sql in said if sql.startswith(f"INSERT INTO {table} ")]
+            assert len(statements) == rows // 16 + (rows % 16).bit_count()
+        first = end
+    engine.dispose()
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    engine = store.open_log(tmp_path / "log.db")
+    row = (0, bytes(32), bytes(32), b"{}")
+    with engine.connect() as connection:
+        with pytest.raises(store.DAMAGE), store.transaction(connection) as dbapi:
+            store.insert(dbapi, [row], [], [], (1, b"note"))
+            store.insert(dbapi, [row], [], [], (2, b"note"))
+        assert store.size(Log.of(store.raw(connection))) == 0
+        with store.transaction(connection) as dbapi:
+            store.insert(dbapi, [row], [], [], (1, b"note"))
+        assert store.size(Log.of(store.raw(connection))) == 1
     engine.dispose()
 
 

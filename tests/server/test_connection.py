@@ -7,7 +7,7 @@ import json
 import resource
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,13 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from appliance.server.connection import ConnectionLimits, Connections, LanProtocol
+from appliance.server.connection import (
+    _TOGETHER,
+    ConnectionLimits,
+    Connections,
+    LanProtocol,
+    _Corked,
+)
 from tests.conftest import need_tool
 from tests.smol import until
 
@@ -179,6 +185,57 @@ async def test_a_folded_line_is_refused_or_harmless() -> None:
         answer = await server.say(b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n b\r\n\r\n")
         assert code_of(answer) == (400, "malformed_http")
         assert server.requests == []
+
+
+class _Recorded(asyncio.Transport):
+    """What was written, call by call; "closed" where it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[bytes] = []
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        self.calls.append(b"".join(list_of_data))
+
+    def is_closing(self) -> bool:
+        return b"closed" in self.calls
+
+    def close(self) -> None:
+        self.calls.append(b"closed")
+
+
+async def test_the_pieces_of_one_turn_are_one_write() -> None:
+    transport = _Recorded()
+    corked = _Corked(transport, asyncio.get_running_loop())
+    corked.write(b"head,")
+    corked.write(b"body")
+    assert transport.calls == []
+    await asyncio.sleep(0)
+    corked.write(b"next")
+    await asyncio.sleep(0)
+    assert transport.calls == [b"head,body", b"next"]
+
+
+async def test_much_leaves_at_once_and_in_its_order() -> None:
+    transport = _Recorded()
+    corked = _Corked(transport, asyncio.get_running_loop())
+    for piece in (b"first,", bytes(_TOGETHER), b"last"):
+        corked.write(piece)
+    assert transport.calls == [b"first," + bytes(_TOGETHER)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert transport.calls[1:] == [b"last"]
+
+
+async def test_what_was_written_leaves_before_the_end_and_nothing_after_it() -> None:
+    transport = _Recorded()
+    corked = _Corked(transport, asyncio.get_running_loop())
+    corked.write(b"answer")
+    corked.close()
+    corked.write(b"late")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert transport.calls == [b"answer", b"closed"]
 
 
 async def test_plain_requests_pass_and_share_a_connection() -> None:

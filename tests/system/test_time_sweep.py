@@ -5,18 +5,27 @@
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from appliance.api import people_page
+from appliance.api.app import DOCUMENTATION, create_lan_app
+from appliance.app import initialise, open_services
+from appliance.config import parse_config
 from tests.contract.conftest import EMBEDDER, RERANKER
 from tests.system.time_sweep import (
+    LISTENER,
     MOST_S,
-    ROUTES,
     SHAPES,
     SLOW,
+    bodies,
     cases,
     drawn,
+    everything_on,
+    places,
     scene,
     sweep,
 )
@@ -28,11 +37,38 @@ def models(default_model_path: Path, embedder_path: Path, reranker_path: Path) -
 
 
 def test_every_field_of_every_route_meets_every_shape() -> None:
-    found = {(place, shape) for place, _, _, shape, _ in cases()}
-    for route, (_, kind, _) in ROUTES.items():
+    found = {(place.name, shape) for place, shape, _ in cases()}
+    for route, (_, kind, _) in bodies().items():
         for name, shape in itertools.product(kind.model_fields, SHAPES):
             alias = kind.model_fields[name].alias or name
             assert (f"{route} {alias} %s", shape) in found
+
+
+NO_VALUE = {
+    ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/ca.pem"), ("GET", "/v1/models"),
+    ("GET", "/v1/queue"), ("GET", "/v1/labels"), ("DELETE", "/v1/sessions"),
+    ("DELETE", "/v1/sessions/this"),
+}  # fmt: skip
+"""Routes that read neither an address nor a body; headers are swept at one route."""
+STATIC = DOCUMENTATION | set(people_page.PATHS) | {None}
+
+
+def test_no_route_of_the_app_is_left_out(tmp_path: Path) -> None:
+    """A new route is swept, or it says above that it takes nothing."""
+    hole = re.compile(r"%s|%25s|{[^}]*}")
+    made = ((place.method, place.make("%s")[0].partition("?")[0]) for place in places())
+    swept = {(method, hole.sub("*", path)) for method, path in made}
+    initialise(tmp_path / "data", "lab")
+    config = parse_config(f"[server]\n{LISTENER}{everything_on()}")
+    with open_services(tmp_path / "data", config=config) as services:
+        there = {
+            (method, hole.sub("*", str(one.path)))
+            for one in iter_route_contexts(create_lan_app(services).routes)
+            for method in one.methods or ()
+            if one.path not in STATIC
+        }
+    assert there - swept == NO_VALUE
+    assert swept <= there
 
 
 def test_the_largest_case_is_almost_as_large_as_a_body_may_be() -> None:

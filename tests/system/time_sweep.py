@@ -1,32 +1,45 @@
 """The cost of one request: each hostile value in each field, in processor time.
 
-usage: python -m tests.system.time_sweep [--count N] [--seed N] [--match TEXT]
+usage: python -m tests.system.time_sweep [--count N] [--seed N] [--match TEXT] [--kept FILE]
+       [--seconds N]
 
-Every case is a body with one value of one shape and one size in one place; the largest is almost as
-large as a body may be. Cases go to a real server, one after the other; the cost is the processor
-time of the server and its workers. Prints the number of cases, those that failed, and the dearest.
-The server's rest after large bodies is off here.
+Every case is one value of one shape and one size in one place: a field of a body, a part of an
+address, or a header. The routes are those of the app; the largest body is almost as large as one
+may be. Cases go to a real server, one after the other; the cost is the processor time of the server
+and its workers. Prints the number of cases, those that failed, and the dearest. The server's rest
+after large bodies is off here.
+--kept FILE has a line for each case that was sent, so that a run goes on where the last one ended;
+--seconds N ends one early.
 """
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
 import random
+import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
-from appliance.wire.anthropic.messages import MessagesRequest
+from appliance.api import app
+from appliance.api.openai import login
+from appliance.audit.checkpoint import COSIGNATURES, VerifierKey
+from appliance.peers import ring
+from appliance.wire.anthropic.messages import CountRequest, MessagesRequest
 from appliance.wire.mcp.rpc import RpcRequest
 from appliance.wire.openai.batches import BatchRequest
 from appliance.wire.openai.chat import ChatRequest
@@ -52,6 +65,15 @@ MOST_S: Final = 2.0
 SIZES: Final = ((4 << 20) - 1000, (1 << 20) - 1000, (64 << 10) - 1000)
 """Bytes of a value: of the largest body, of the largest prompt, and of a small body."""
 CONFIG: Final = "\n[engine]\nthreads = 1\n[models.default]\nn_ctx = 256\nslots = 2\n"
+LISTENER: Final = "mcp = true\npeople = true\n"
+_PEER: Final = """
+[people]
+page_key = "page"
+[peers.other]
+url = "http://127.0.0.1:9"
+log_key = "%s"
+witness_key = "%s"
+"""
 RESTLESS: Final = """
 from appliance.api import json_body, large_bodies
 from appliance.cli.main import main
@@ -152,7 +174,8 @@ SHAPES: Final[dict[str, Callable[[int], str]]] = {
     "a constant": lambda size: _object(const=_text(size, "a")),
     "items": lambda size: _object(type='"array"', prefixItems=_list(size, '{"type":"null"}')),
 }
-Make = Callable[[str], str]
+Make = Callable[[str], tuple[str, str]]
+"""The address and the body that a value becomes."""
 
 
 @dataclass(frozen=True)
@@ -160,35 +183,92 @@ class Case:
     """One request; its name is place and shape."""
 
     name: str
+    method: str
     path: str
     body: bytes
+    header: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value may stand.
+
+    Attributes:
+        header: the header that has the value in place of a body.
+    """
+
+    name: str
+    method: str
+    make: Make
+    sizes: tuple[int, ...] = SIZES
+    header: str = ""
 
 
 _USER: Final = '[{"role":"user","content":"x"}]'
 ROUTES: Final[dict[str, tuple[str, type[BaseModel], dict[str, str]]]] = {
-    "messages": ("/messages", MessagesRequest, {"messages": _USER, "max_tokens": "1"}),
-    "chat": ("/chat/completions", ChatRequest, {"messages": _USER, "max_tokens": "1"}),
-    "completions": ("/completions", CompletionRequest, {"prompt": '"x"', "max_tokens": "1"}),
-    "responses": ("/responses", ResponsesRequest, {"input": '"x"', "max_output_tokens": "1"}),
-    "embeddings": ("/embeddings", EmbeddingRequest, {"input": '"x"'}),
-    "rerank": ("/rerank", RerankRequest, {"query": '"x"', "documents": '["x"]'}),
-    "classify": ("/classify", ClassifyRequest, {"input": '"x"'}),
-    "search": ("/search", SearchRequest, {"collection": '"a"', "query": '"x"'}),
-    "tokenize": ("/../tokenize", TokenizeRequest, {"prompt": '"x"'}),
-    "detokenize": ("/../detokenize", DetokenizeRequest, {"tokens": "[1]"}),
-    "batches": ("/batches", BatchRequest, {
+    "messages": ("/v1/messages", MessagesRequest, {"messages": _USER, "max_tokens": "1"}),
+    "chat": ("/v1/chat/completions", ChatRequest, {"messages": _USER, "max_tokens": "1"}),
+    "completions": ("/v1/completions", CompletionRequest, {"prompt": '"x"', "max_tokens": "1"}),
+    "responses": ("/v1/responses", ResponsesRequest, {"input": '"x"', "max_output_tokens": "1"}),
+    "embeddings": ("/v1/embeddings", EmbeddingRequest, {"input": '"x"'}),
+    "rerank": ("/v1/rerank", RerankRequest, {"query": '"x"', "documents": '["x"]'}),
+    "classify": ("/v1/classify", ClassifyRequest, {"input": '"x"'}),
+    "search": ("/v1/search", SearchRequest, {"collection": '"a"', "query": '"x"'}),
+    "tokenize": ("/tokenize", TokenizeRequest, {"prompt": '"x"'}),
+    "detokenize": ("/detokenize", DetokenizeRequest, {"tokens": "[1]"}),
+    "batches": ("/v1/batches", BatchRequest, {
         "input_file_id": '"a"', "endpoint": '"/v1/completions"', "completion_window": '"24h"',
     }),
-    "sessions": ("/sessions", SessionBegin, {}),
-    "labels": ("/labels/notices", LabelSaid, {"item": '"w00000"', "label": '"leak"'}),
-    "answers": ("/queue/none/answer", AnswerRequest, {"answer": '"x"'}),
-    "conversations": ("/conversations", ConversationRequest, {}),
-    "items": ("/conversations/{name}/items", ItemsRequest, {"items": _USER}),
-    "mcp": ("/../mcp", RpcRequest, {
+    "sessions": ("/v1/sessions", SessionBegin, {}),
+    "labels": ("/v1/labels/{queue}", LabelSaid, {"item": '"w00000"', "label": '"leak"'}),
+    "answers": ("/v1/queue/{item_id}/answer", AnswerRequest, {"answer": '"x"'}),
+    "conversations": ("/v1/conversations", ConversationRequest, {}),
+    "conversation": ("/v1/conversations/{name}", ConversationRequest, {}),
+    "items": ("/v1/conversations/{name}/items", ItemsRequest, {"items": _USER}),
+    "count": ("/v1/messages/count_tokens", CountRequest, {"messages": _USER}),
+    "input tokens": ("/v1/responses/input_tokens", ResponsesRequest, {"input": '"x"'}),
+    "mcp": ("/mcp", RpcRequest, {
         "jsonrpc": '"2.0"', "id": "1", "method": '"tools/call"',
         "params": '{"name":"ask","arguments":{"task":"smol","text":"x"}}',
     }),
 }  # fmt: skip
+"""Routes whose bodies have values inside values, or no example that runs."""
+
+
+def served() -> Iterator[tuple[str, str, APIRoute]]:
+    """Path, method and route of all that the app may serve, whatever is switched on."""
+    for one in iter_route_contexts([*app._routes(True, True), *login.router.routes]):
+        route = one.original_route
+        if isinstance(route, APIRoute):
+            for method in sorted(route.methods or ()):
+                yield str(one.path).replace(":path", ""), method, route
+
+
+def bodies() -> dict[str, tuple[str, type[BaseModel], dict[str, str]]]:
+    """`ROUTES`, and every other route with a body; its example is the least."""
+    found, known = dict(ROUTES), {path for path, _, _ in ROUTES.values()}
+    for path, method, route in served():
+        if method != "POST" or path in known or not route.dependant.body_params:
+            continue
+        (kind,) = (one.field_info.annotation for one in route.dependant.body_params)
+        assert isinstance(kind, type) and issubclass(kind, BaseModel)
+        extra: Any = kind.model_config.get("json_schema_extra") or {}
+        (least,) = extra.get("examples") or [{}]
+        found[path] = path, kind, {k: json.dumps(v) for k, v in least.items() if k != "model"}
+    return found
+
+
+def addresses() -> Iterator[tuple[str, str, str]]:
+    """Method, address with `%s` for a value, and body of every route that reads its address."""
+    least = {path: _object(**fields) for path, _, fields in bodies().values()}
+    for path, method, route in served():
+        body = least.get(path, "") if method == "POST" else ""
+        for one in route.dependant.path_params:
+            yield method, path.replace(f"{{{one.alias}}}", "%s"), body
+        for one in route.dependant.query_params:
+            yield method, f"{path}?{one.alias}=%s", body
+
+
 MODELS: Final = {"embeddings": EMBEDDER, "rerank": RERANKER}
 _MESSAGE: Final = '[{"role":"user","content":"x"},%s]'
 _FORM: Final = '{"type":"json_schema","json_schema":{"name":"a","schema":%s}}'
@@ -263,14 +343,19 @@ _NESTED: Final[list[tuple[str, str, str]]] = [
 ]  # fmt: skip
 
 
-ADDRESSES: Final = (
-    "/batches/%s", "/batches?after=%s", "/collections/manuals/passages/%s",
-    "/collections/%s/passages/x", "/conversations/{name}/items?after=%s", "/files/%s/content",
-    "/files?after=%s", "/labels/%s", "/models/%s", "/queue/%s", "/receipts/%s",
-    "/requests?before=%s", "/requests?since=%s", "/responses/resp_%s",
+_ALIKE: Final = {
+    "count": "messages", "input tokens": "responses", "conversation": "conversations",
+}  # fmt: skip
+HEADERS: Final = (
+    "idempotency-key", "x-request-id", "x-client-request-id", "traceparent", "x-end-user",
+    "x-end-user-token", "x-stainless-retry-count", "origin", "content-type", "accept", "cookie",
+    "if-none-match", "anthropic-version", "mcp-protocol-version", "user-agent", "x-unknown",
 )  # fmt: skip
-"""Addresses that are read, with a place for a value."""
-_ADDRESS: Final = 6 << 10
+"""Headers of a completion; a wrong key is answered late on purpose, and is not among them."""
+SIGNED: Final = (ring.PATH, ring.DOCUMENTS, ring.RECEIPTS, ring.LOOKS, ring.ENTRIES)
+"""Addresses of other appliances, which send bytes."""
+_ADDRESS: Final = (6 << 10,)
+_KNOWN: Final = {"queue": "notices", "item_id": "none", "collection": "manuals"}
 _LINES: Final = [
     "%s",
     '{"custom_id":%s,"method":"POST","url":"/v1/completions","body":{"model":"smol"}}',
@@ -278,6 +363,7 @@ _LINES: Final = [
     '{"custom_id":"a","method":"POST","url":"/v1/completions","body":{"model":"smol","prompt":%s}}',
 ]
 """Lines of a file for batches."""
+_FILES: Final = "/v1/files"
 _BOUNDARY: Final = "7d1f"
 _PART: Final = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="%s"\r\n\r\n%s\r\n'
 FORM_TYPE: Final = f"multipart/form-data; boundary={_BOUNDARY}"
@@ -288,55 +374,80 @@ def _form(lines: str) -> str:
     return _PART % ("purpose", "batch") + named.replace("%s", lines) + f"--{_BOUNDARY}--\r\n"
 
 
-def places() -> Iterator[tuple[str, str, Make]]:
-    """A name, the path, and how a value there becomes a body."""
-    for route, (path, kind, least) in ROUTES.items():
+def places() -> Iterator[Place]:
+    for route, (path, kind, least) in bodies().items():
         model = {"model": json.dumps(MODELS.get(route, "smol"))}
         model = model if "model" in kind.model_fields else {}
         names = [field.alias or name for name, field in kind.model_fields.items()]
         forms = [(name, "%s") for name in [*names, "unknown"]]
-        forms += [(name, form) for where, name, form in _NESTED if where == route]
+        alike = _ALIKE.get(route, route)
+        forms += [(name, form) for where, name, form in _NESTED if where == alike and name in names]
         for name, form in forms:
 
             def make(
                 value: str,
+                path: str = path,
                 name: str = name,
                 form: str = form,
                 least: dict[str, str] = least,
                 model: dict[str, str] = model,
-            ) -> str:
-                return _object(**{**model, **least, name: form.replace("%s", value)})
+            ) -> tuple[str, str]:
+                return path, _object(**{**model, **least, name: form.replace("%s", value)})
 
-            yield f"{route} {name} {form}", path, make
-        yield f"{route} body", path, str
+            yield Place(f"{route} {name} {form}", "POST", make)
+        yield _whole(path, route)
+    for path in SIGNED:
+        yield _whole(path, path)
     for line in _LINES:
 
-        def sent(value: str, line: str = line) -> str:
-            return _form(line.replace("%s", value))
+        def sent(value: str, line: str = line) -> tuple[str, str]:
+            return _FILES, _form(line.replace("%s", value))
 
-        yield f"files {line}", "/files", sent
-    yield "files purpose", "/files", lambda value: _form("{}").replace("batch", value)
+        yield Place(f"files {line}", "POST", sent)
+    yield Place("files purpose", "POST", lambda v: (_FILES, _form("{}").replace("batch", v)))
+    for method, address, body in addresses():
+
+        def asked(value: str, address: str = address, body: str = body) -> tuple[str, str]:
+            return address.replace("%s", quote(value, safe="")), body
+
+        yield Place(f"{method} {address}", method, asked, _ADDRESS)
+    path, _, least = ROUTES["completions"]
+    body = _object(model='"smol"', **least)
+    for header in HEADERS:
+
+        def headed(value: str, body: str = body, path: str = path) -> tuple[str, str]:
+            return path, f"{value}\n{body}"
+
+        yield Place(f"header {header}", "POST", headed, _ADDRESS, header)
 
 
-def cases() -> Iterator[tuple[str, str, Make, str, int]]:
-    for place, path, make in places():
-        for shape, size in itertools.product(SHAPES, SIZES):
-            yield place, path, make, shape, size
-    for path, shape in itertools.product(ADDRESSES, SHAPES):
-        yield f"GET {path}", path, str, shape, _ADDRESS
+def _whole(path: str, route: str) -> Place:
+    return Place(f"{route} body", "POST", lambda value: (path, value))
+
+
+def cases() -> Iterator[tuple[Place, str, int]]:
+    for place in places():
+        for shape, size in itertools.product(SHAPES, place.sizes):
+            yield place, shape, size
 
 
 def drawn(count: int, seed: int, match: str = "") -> Iterator[Case]:
     """So many cases by chance whose names have `match`; 0 for all."""
     found = [case for case in cases() if match in _name(*case)]
     picked = random.Random(seed).sample(found, min(count or len(found), len(found)))
-    for place, path, make, shape, size in picked:
-        name = _name(place, path, make, shape, size)
-        yield Case(name, path, make(SHAPES[shape](size)).encode())
+    for place, shape, size in picked:
+        path, body = place.make(_value(shape, size))
+        name = _name(place, shape, size)
+        yield Case(name, place.method, path, body.encode(), place.header)
 
 
-def _name(place: str, _path: str, _make: Make, shape: str, size: int) -> str:
-    return f"{place}: {shape}, {size >> 10} KiB"
+@functools.cache
+def _value(shape: str, size: int) -> str:
+    return SHAPES[shape](size)
+
+
+def _name(place: Place, shape: str, size: int) -> str:
+    return f"{place.name}: {shape}, {size >> 10} KiB"
 
 
 def spent(server: Live) -> float:
@@ -356,6 +467,12 @@ class Seen:
     statuses: Counter[int] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
+    def note(self, name: str, seconds: float, status: int) -> None:
+        self.took[name] = seconds
+        self.statuses[status] += 1
+        if status >= 500:
+            self.failed.append(f"{status} {name}")
+
     def __str__(self) -> str:
         dearest = sorted(self.took.items(), key=lambda pair: -pair[1])[:12]
         seconds = sum(self.took.values())
@@ -368,34 +485,55 @@ class Seen:
         return max(self.took.values())
 
 
-def sweep(server: Live, picked: Iterable[Case]) -> Seen:
-    seen = Seen()
-    root = server.base_url.removesuffix("/v1")
+def sweep(server: Live, picked: Iterable[Case], kept: Path | None = None) -> Seen:
+    """Send cases; those of which `kept` has a line count as they were."""
+    seen, root = Seen(), server.base_url.removesuffix("/v1")
+    for line in kept.read_text("utf-8").splitlines() if kept and kept.is_file() else ():
+        seen.note(*json.loads(line))
     headers = {"authorization": f"Bearer {server.api_key}"}
-    with httpx.Client(timeout=600, headers=headers) as client:
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(timeout=600, headers=headers))
+        written = stack.enter_context(kept.open("a", encoding="utf-8")) if kept else None
         begun = client.post(f"{server.base_url}/conversations", json={}).json()["id"]
+        known = {**_KNOWN, "name": begun}
         for case in picked:
-            path = case.path.format(name=begun)
-            kind = FORM_TYPE if path == "/files" else "application/json"
-            url = root + path[3:] if path.startswith("/..") else server.base_url + path
+            if case.name in seen.took:
+                continue
+            path = re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "x"), case.path)
             before = spent(server)
-            if "%s" in url:
-                reply = client.get(url.replace("%s", quote(case.body, safe="")))
-            else:
-                reply = client.post(url, content=case.body, headers={"content-type": kind})
-            seen.took[case.name] = spent(server) - before
-            seen.statuses[reply.status_code] += 1
-            if reply.status_code >= 500:
-                seen.failed.append(f"{reply.status_code} {case.name}")
+            reply = client.send(_request(client, case, root + path))
+            took = spent(server) - before
+            seen.note(case.name, took, reply.status_code)
+            if written is not None:
+                written.write(json.dumps([case.name, took, reply.status_code]) + "\n")
+                written.flush()
     return seen
+
+
+def _request(client: httpx.Client, case: Case, url: str) -> httpx.Request:
+    kind = FORM_TYPE if case.path == _FILES and case.method == "POST" else "application/json"
+    headers, body = {b"content-type": kind.encode()}, case.body
+    if case.header:
+        headers[case.header.encode()], _, body = body.rpartition(b"\n")
+    return client.build_request(case.method, url, content=body, headers=headers)
+
+
+def everything_on() -> str:
+    """Tables of a configuration whose app has every route."""
+    public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    keys = (VerifierKey("peer/log", public), VerifierKey("peer/witness", public, COSIGNATURES))
+    return _PEER % tuple(key.encode() for key in keys)
 
 
 @contextlib.contextmanager
 def scene(
     directory: Path, models: dict[str, Path], program: tuple[str, ...] = PLAIN
 ) -> Iterator[Live]:
+    """A server on which everything is on; its peer never answers."""
     others = {name: models[name] for name in (EMBEDDER, RERANKER)}
-    with live(directory, models["smol"], CONFIG, others, "mcp = true\n", program=program) as server:
+    config = CONFIG + everything_on()
+    with live(directory, models["smol"], config, others, LISTENER, program=program) as server:
+        server.run("key", "create", "page", "--person")
         items_to_label(server, directory)
         yield server
 
@@ -405,7 +543,10 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--match", default="")
+    parser.add_argument("--kept", type=Path)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
     options = parser.parse_args()
+    end = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         models = {
@@ -415,7 +556,9 @@ def main() -> int:
         }
         (directory / "site").mkdir()
         with scene(directory / "site", models) as server:
-            seen = sweep(server, drawn(options.count, options.seed, options.match))
+            picked = drawn(options.count, options.seed, options.match)
+            timely = itertools.takewhile(lambda _: time.monotonic() < end, picked)
+            seen = sweep(server, timely, options.kept)
     sys.stdout.write(f"{seen}\n")
     return os.EX_OK if seen.most <= MOST_S and not seen.failed else 1
 
