@@ -17,6 +17,7 @@ MOST_TOGETHER: Final = 3
 MOST_NAMES: Final = 64
 LARGEST_DIVISOR: Final = 1 << 16
 MOST_DATA: Final = 1000
+_SHORT: Final = 16
 MOST_NEXT: Final = 2000
 """As llguidance counts: `_OF_PROPERTY` for each optional property, `_OF_ANY` for an alternative."""
 _OF_PROPERTY: Final = 4
@@ -31,9 +32,11 @@ def costly(schema: Any) -> str:
     divisors: Counter[Path] = Counter()
     referring = data = 0
     for path, node in _nodes(schema):
-        data += _containers(node.get("const")) + _containers(node.get("enum"), but=1)
+        members = node.get("enum")
+        for one in (node.get("const"), *(members if isinstance(members, list) else ())):
+            data += _data(one)
         if data > MOST_DATA:
-            return f"const and enum have more than {MOST_DATA} lists and objects"
+            return f"const and enum have more than {MOST_DATA} lists and objects, or long ones"
         if _next(node) > MOST_NEXT:
             return (
                 "too much may come next: fewer optional properties, or fewer alternatives in anyOf"
@@ -68,16 +71,15 @@ def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, JsonValue]]]:
             left += [((*path, n), item) for n, item in enumerate(value)]
 
 
-def _containers(value: Any, but: int = 0) -> int:
-    """Lists and objects in a value, less `but`."""
-    if not isinstance(value, dict | list):
-        return 0
-    found, left = -but, [value]
+def _data(value: Any) -> int:
+    """Lists and objects in a value; of a long one, each four members count as another."""
+    found, left = 0, [value]
     while left:
         inner = left.pop()
-        found += 1
-        items = inner.values() if isinstance(inner, dict) else inner
-        left += [item for item in items if isinstance(item, dict | list)]
+        if isinstance(inner, dict | list):
+            found += 1 + max(0, len(inner) - _SHORT) // 4
+            items = inner.values() if isinstance(inner, dict) else inner
+            left += [item for item in items if isinstance(item, dict | list)]
     return found
 
 
