@@ -202,7 +202,7 @@ class TravellingSuspensions:
         self,
         store: TravelStore,
         certificates: RouteCertificates,
-        take_away: Callable[[str, str, str], None],
+        take_away: Callable[[str, str, str, str], None],
         engine: Callable[[], str],
         key: Callable[[], ecdsa.SigningKey],
     ) -> None:
@@ -215,8 +215,10 @@ class TravellingSuspensions:
         return TravellingDocument(self.name, said.certificate, said.version, found.id, envelope)
 
     def apply(self, document: TravellingDocument, policy: TrustPolicy) -> None:
-        said = RouteSuspension.open(document.envelope).said
-        self._take_away(said.certificate, said.route, said.reason)
+        opened = RouteSuspension.open(document.envelope)
+        said, member = opened.said, policy.site.members.get(opened.hint)
+        actor = f"{ACTOR} {member.name if member else opened.hint}"
+        self._take_away(said.certificate, said.route, said.reason, actor)
 
     def made(self, policy: TrustPolicy) -> Iterator[TravellingDocument]:
         """Those of here that no listed appliance signed."""

@@ -97,13 +97,13 @@ class RoutingRoom:
             serving.under_way,
         )
 
-    def take_away(self, certificate: str, route: str, reason: str) -> None:
+    def take_away(self, certificate: str, route: str, reason: str, actor: str = SYSTEM) -> None:
         """On the record; does nothing where it is already suspended."""
         if self.certificates.suspended(certificate) is None:
             self._log.decided(
                 {
                     "action": "route_suspended",
-                    "actor": SYSTEM,
+                    "actor": actor,
                     "route": route,
                     "certificate": certificate,
                     "reason": reason,
