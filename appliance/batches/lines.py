@@ -22,9 +22,6 @@ from appliance.batches.files import ERASED, FilePart, lines_of
 from appliance.errors import CODES, ApplianceError, BadRequest
 from appliance.text import visible
 
-ENDPOINTS: Final = (
-    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses",
-)  # fmt: skip
 LONGEST_ID: Final = 512
 MOST_BEGUN: Final = 255
 """How often a line may be begun."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, prints, safe, table
+from appliance.cli.output import FILE, OUT, Output, prints, safe, table
 from appliance.errors import Refused
 from appliance.jobs.kind import dumps
 from appliance.text import within
@@ -90,11 +90,9 @@ def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 
 @click.command()
 @click.argument("task", metavar="[TASK]", required=False)
-@click.option("--answers", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="The answers, TOML or JSON.")  # fmt: skip
-@click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path),
-              help="The HTML file to write.")  # fmt: skip
-@click.option("--result", "result", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--answers", type=FILE, help="The answers, TOML or JSON.")
+@click.option("--report", "out", type=OUT, help="The HTML file to write.")
+@click.option("--result", "result", type=OUT,
               help="The JSON file to write. The log names its digest.")  # fmt: skip
 @click.option("--ask", is_flag=True, help="Ask the four questions in the terminal.")
 @click.option("--example", is_flag=True, expose_value=False, callback=_example,

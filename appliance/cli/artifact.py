@@ -13,7 +13,18 @@ from appliance.cli import media
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.differences import grammar_difference, template_difference
 from appliance.cli.job import run_job
-from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, size, state, table
+from appliance.cli.output import (
+    DIRECTORY,
+    FILE,
+    Output,
+    ProgressBar,
+    json_option,
+    prints,
+    safe,
+    size,
+    state,
+    table,
+)
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
@@ -30,9 +41,6 @@ from appliance.wire.admin import models as wire
 from appliance.wire.admin.endpoint import Endpoint
 from appliance.wire.admin.models import Model, ModelDetail, ModelImported, use_of
 
-_DIRECTORY = click.Path(path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.group()
 def artifact() -> None:
@@ -47,10 +55,10 @@ artifact.add_command(media.plan)
 
 
 @artifact.command()
-@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
 @key_option("The publisher's private key.")
 @click.option(
-    "--cert", "chain", type=_FILE,
+    "--cert", "chain", type=FILE,
     help="Sign by certificate. The key's, then its issuers, PEM.",
 )  # fmt: skip
 @click.option(
@@ -58,7 +66,7 @@ artifact.add_command(media.plan)
     help="Hash files in shards of this size, not whole.",
 )  # fmt: skip
 @click.option(
-    "--base", type=_DIRECTORY, metavar="BASE_DIR",
+    "--base", type=DIRECTORY, metavar="BASE_DIR",
     help="Of an adapter: the signed base model. Its directory.",
 )  # fmt: skip
 @json_option
@@ -90,12 +98,12 @@ def sign(
 
 
 @artifact.command()
-@click.argument("directory", metavar="DIR", type=_DIRECTORY)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.option(
-    "--key", "keys", type=_FILE, multiple=True,
+    "--key", "keys", type=FILE, multiple=True,
     help="A public key, PEM; repeatable. It may have signed.",
 )  # fmt: skip
-@click.option("--roots", type=_FILE, help="Root certificates, PEM. The signer's leads to one.")
+@click.option("--roots", type=FILE, help="Root certificates, PEM. The signer's leads to one.")
 @json_option
 @click.pass_obj
 def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path | None) -> None:
@@ -120,7 +128,7 @@ def verify(output: Output, directory: Path, keys: tuple[Path, ...], roots: Path 
 
 
 @artifact.command("import")
-@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.argument("path", metavar="PATH", type=DIRECTORY)
 @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
 @click.option(
     "--detach", is_flag=True, help="Leave the import to the server. `appliance job` shows it."
@@ -361,7 +369,7 @@ def signs(group: click.Group, check: Callable[[Path], object]) -> None:
     @group.command(
         help=f"Check a {group.name}, then sign it.\n\nEvery file of it goes into model.sig (OMS)."
     )
-    @click.argument("path", metavar="DIR", type=_DIRECTORY)
+    @click.argument("path", metavar="DIR", type=DIRECTORY)
     @key_option("The publisher's private key.")
     @json_option
     @click.pass_obj
@@ -378,7 +386,7 @@ def imports(group: click.Group, check: Callable[[Path], object] | None = None) -
         help=f"Copy a signed {group.name} into the store.\n\n"
         "It is verified and read; approve it like a model.",
     )
-    @click.argument("path", metavar="PATH", type=_DIRECTORY)
+    @click.argument("path", metavar="PATH", type=DIRECTORY)
     @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
     @prints
     def import_(output: Output, data: Path, path: Path, model_id: str | None) -> None:

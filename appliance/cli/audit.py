@@ -17,7 +17,18 @@ from appliance.audit.proof import check_proof as check
 from appliance.cli import retention
 from appliance.cli.connect import admin_client, connected, server_answers
 from appliance.cli.job import result_of, run_job
-from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, state, table
+from appliance.cli.output import (
+    DIRECTORY,
+    FILE,
+    OUT,
+    Output,
+    ProgressBar,
+    json_option,
+    prints,
+    safe,
+    state,
+    table,
+)
 from appliance.cli.unlocking import unlock
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
@@ -29,8 +40,6 @@ from appliance.wire.admin.models import Entry, EntryList, EntryQuery, Verificati
 from appliance.wire.admin.receivers import RECEIVER_TABLE, RECEIVERS
 from appliance.wire.admin.results import AnswersReplayed
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.Path(dir_okay=False, path_type=Path)
 _SEQ = click.IntRange(0, (1 << 53) - 1)
 
 
@@ -48,7 +57,7 @@ for command in (retention.retention, retention.approve_prune, retention.prune):
     "--from", "first", metavar="N", type=_SEQ, default=0, help="First entry; by default 0."
 )
 @click.option("--to", "last", metavar="N", type=_SEQ, help="Last entry; by default the newest.")
-@click.option("--key", type=_FILE, help="A genesis.pub that was kept elsewhere.")
+@click.option("--key", type=FILE, help="A genesis.pub that was kept elsewhere.")
 @prints
 def verify(output: Output, data: Path, first: int, last: int | None, key: Path | None) -> None:
     """Verify the whole log.
@@ -139,14 +148,8 @@ def search(output: Output, /, data: Path, newest: bool, **conditions: str | int 
 
 @audit.command()
 @click.argument("seq", type=_SEQ)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Where to write it.",
-)
-@click.option("--witness-key", type=_FILE, help="Let it rest on what this witness cosigned.")
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write it.")
+@click.option("--witness-key", type=FILE, help="Let it rest on what this witness cosigned.")
 @connected()
 def proof(
     output: Output, client: AdminClient, seq: int, out: Path, witness_key: Path | None
@@ -165,9 +168,9 @@ def proof(
 @click.argument("seq", metavar="[SEQ]...", nargs=-1, type=_SEQ)
 @click.option("--sample", metavar="N", type=click.IntRange(1, 100_000), help="Draw N answers.")
 @click.option("--since", metavar="TIME", help="Only answers since then; ISO 8601, UTC.")
-@click.option("--export", type=_FILE, help="Answers of another appliance.")
-@click.option("--key", type=_FILE, help="The genesis.pub of its log.")
-@click.option("--out", type=_OUT, help="Write the answers there, with texts. For --export.")
+@click.option("--export", type=FILE, help="Answers of another appliance.")
+@click.option("--key", type=FILE, help="The genesis.pub of its log.")
+@click.option("--out", type=OUT, help="Write the answers there, with texts. For --export.")
 @prints
 def replay(
     output: Output,
@@ -216,10 +219,10 @@ def _replayed(found: AnswersReplayed) -> Iterator[str]:
 
 
 @audit.command("check-proof")
-@click.argument("file", type=_FILE)
-@click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
-@click.option("--witness-key", type=_FILE, help="The key of a witness that you trust.")
-@click.option("--site-key", type=_FILE, help="The site's public key. --key is then genesis.cert.")
+@click.argument("file", type=FILE)
+@click.option("--key", type=FILE, required=True, help="The log's genesis key (genesis.pub).")
+@click.option("--witness-key", type=FILE, help="The key of a witness that you trust.")
+@click.option("--site-key", type=FILE, help="The site's public key. --key is then genesis.cert.")
 @json_option
 @click.pass_obj
 def check_proof(
@@ -247,8 +250,8 @@ def check_proof(
 
 
 @audit.command()
-@click.argument("checkpoint", type=_FILE)
-@click.option("--out", type=_OUT, required=True, metavar="FILE", help="Where to write it.")
+@click.argument("checkpoint", type=FILE)
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="Where to write it.")
 @connected()
 def consistency(output: Output, client: AdminClient, checkpoint: Path, out: Path) -> None:
     """Prove that the log only grew.
@@ -263,9 +266,9 @@ def consistency(output: Output, client: AdminClient, checkpoint: Path, out: Path
 
 
 @audit.command("check-consistency")
-@click.argument("file", type=_FILE)
-@click.option("--key", type=_FILE, required=True, help="The log's genesis key (genesis.pub).")
-@click.option("--site-key", type=_FILE, help="The site's public key. --key is then genesis.cert.")
+@click.argument("file", type=FILE)
+@click.option("--key", type=FILE, required=True, help="The log's genesis key (genesis.pub).")
+@click.option("--site-key", type=FILE, help="The site's public key. --key is then genesis.cert.")
 @json_option
 @click.pass_obj
 def check_consistency(output: Output, file: Path, key: Path, site_key: Path | None) -> None:
@@ -285,11 +288,11 @@ def check_consistency(output: Output, file: Path, key: Path, site_key: Path | No
 
 @audit.command()
 @click.option("--qr", is_flag=True, help="Show it as a QR code, for a photograph.")
-@click.option("--png", type=_OUT, help="Write the QR code as a picture.")
+@click.option("--png", type=OUT, help="Write the QR code as a picture.")
 @click.option(
-    "--request", type=_OUT, help="Write what the witness has to cosign. That of --witness-key."
+    "--request", type=OUT, help="Write what the witness has to cosign. That of --witness-key."
 )
-@click.option("--witness-key", type=_FILE, help="The key of the witness.")
+@click.option("--witness-key", type=FILE, help="The key of the witness.")
 @prints
 def checkpoint(
     output: Output,
@@ -327,8 +330,8 @@ def checkpoint(
 
 
 @audit.command()
-@click.argument("file", type=_FILE)
-@click.option("--witness-key", type=_FILE, required=True, help="The key of the witness.")
+@click.argument("file", type=FILE)
+@click.option("--witness-key", type=FILE, required=True, help="The key of the witness.")
 @connected()
 def witness(output: Output, client: AdminClient, file: Path, witness_key: Path) -> None:
     """Record the answer of a witness.
@@ -375,9 +378,7 @@ def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> 
     required=True,
     help="For a SIEM, syslog, a verifier or a table.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A directory or file to make."
-)
+@click.option("--out", type=DIRECTORY, required=True, help="A directory or file to make.")
 @click.option("--detach", is_flag=True, help="Have the server write it: `appliance job`.")
 @prints
 def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from appliance.cli.output import Output, json_option, safe
+from appliance.cli.output import DIRECTORY, Output, json_option, safe
 from appliance.errors import Refused, UsageError
 
 TOOLS: Final = {
@@ -32,7 +32,7 @@ def auditor() -> None:
 
 
 @auditor.command("export-tools")
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
 @json_option
 @click.pass_obj
 def export_tools(output: Output, directory: Path) -> None:

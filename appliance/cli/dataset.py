@@ -17,7 +17,17 @@ from appliance.cli.artifact import imports, lists, signs
 from appliance.cli.connect import admin_client
 from appliance.cli.eval import place
 from appliance.cli.job import run_job
-from appliance.cli.output import Decorated, Output, json_option, prints, safe, table
+from appliance.cli.output import (
+    DIRECTORY,
+    FILE,
+    OUT,
+    Decorated,
+    Output,
+    json_option,
+    prints,
+    safe,
+    table,
+)
 from appliance.client import AdminClient
 from appliance.config import data_directory
 from appliance.datasets import changes, checks, directory, reading, sealing
@@ -36,8 +46,6 @@ from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWa
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
 from appliance.wire.admin.results import DatasetChecked
 
-_DIRECTORY: Final = click.Path(path_type=Path)
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHOWN: Final = 5
 _UNSIGNED: Final = "not signed: run `appliance dataset sign`"
 
@@ -48,7 +56,7 @@ def dataset() -> None:
 
 
 def _directory_argument(command: Decorated) -> Decorated:
-    return click.argument("path", metavar="DIR", type=_DIRECTORY)(command)
+    return click.argument("path", metavar="DIR", type=DIRECTORY)(command)
 
 
 def _split_options(command: Decorated) -> Decorated:
@@ -103,7 +111,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataset.command()
 @_directory_argument
-@click.option("--from", "source", type=_FILE, required=True, help="The file to read.")
+@click.option("--from", "source", type=FILE, required=True, help="The file to read.")
 @click.option(
     "--format", "form", type=click.Choice(["items", "jsonl", "csv"]), default=None,
     help="items: our JSON lines; jsonl: flat ones. By default csv by its ending, jsonl if columns "
@@ -253,7 +261,7 @@ def mask(output: Output, path: Path) -> None:
 @_directory_argument
 @click.argument("ids", metavar="ITEM...", nargs=-1, required=True)
 @click.option(
-    "--seen-in", "seen_in", type=_DIRECTORY, metavar="DATA",
+    "--seen-in", "seen_in", type=DIRECTORY, metavar="DATA",
     help="Tell which evaluations saw the items. Those of this data directory.",
 )  # fmt: skip
 @json_option
@@ -424,7 +432,7 @@ def show(output: Output, path: Path, with_items: bool, only: str | None) -> None
     help="day; request only if nothing ties a day together.",
 )  # fmt: skip
 @click.option("--unmasked", is_flag=True, help="Leave personal data as they are.")
-@click.option("--answers", "out", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--answers", "out", type=OUT,
               help="Write the answers into this JSON file. By item; raters must not see it.",
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")

@@ -13,7 +13,7 @@ import click
 from appliance.advisor import rehearsal
 from appliance.cli.connect import connected
 from appliance.cli.job import run_job
-from appliance.cli.output import Output, json_option, page_option, safe, table
+from appliance.cli.output import DIRECTORY, Output, json_option, page_option, safe, table
 from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
 from appliance.evals.parameters import OPEN
@@ -83,7 +83,7 @@ def restart(output: Output, client: AdminClient, task: str, reason: str) -> None
 
 
 @drift.command()
-@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option("--split", type=click.Choice(OPEN), default="train", show_default=True,
               help="The items that weeks are made of.")  # fmt: skip
 @click.option("--against", type=click.Choice(OPEN), help="The split that requests become.")

@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import run_job, wait_option
 from appliance.cli.output import (
+    FILE,
+    OUT,
     Output,
     json_option,
     prints,
@@ -45,8 +47,6 @@ from appliance.wire.admin.results import CertificateCarried, GateResult
 
 KIND: Final = "gate"
 Evaluator: TypeAlias = Callable[[str], PolicyKey]
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -307,7 +307,7 @@ def certificates(output: Output, client: AdminClient, doubtful: bool) -> None:
 
 @click.command()
 @click.argument("certificate_id", metavar="ID")
-@click.option("--out", type=_OUT, required=True, help="The file to write.")
+@click.option("--out", type=OUT, required=True, help="The file to write.")
 @connected()
 def export(output: Output, client: AdminClient, certificate_id: str, out: Path) -> None:
     """Write a certificate to a file.
@@ -320,7 +320,7 @@ def export(output: Output, client: AdminClient, certificate_id: str, out: Path) 
 
 
 @click.command("import")
-@click.argument("path", metavar="FILE", type=_FILE)
+@click.argument("path", metavar="FILE", type=FILE)
 @prints
 def import_(output: Output, data: Path, path: Path) -> None:
     """Import a certificate from elsewhere.
@@ -341,7 +341,7 @@ def import_(output: Output, data: Path, path: Path) -> None:
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
 @click.option("--item", metavar="ITEM", help="Of this item only, with its proof.")
 @click.option("--end-looks", is_flag=True, help="Even though the split has looks left.")
-@click.option("--out", type=_OUT, required=True, help="The file to write.")
+@click.option("--out", type=OUT, required=True, help="The file to write.")
 @connected()
 def outcomes(
     output: Output, client: AdminClient, job_id: int, item: str | None, end_looks: bool, out: Path
@@ -360,9 +360,9 @@ def outcomes(
 
 
 @click.command()
-@click.argument("path", metavar="CERTIFICATE", type=_FILE)
-@click.option("--key", type=_FILE, required=True, help="The evaluator's public key, PEM.")
-@click.option("--outcomes", "lines", type=_FILE, help="The outcomes, to judge again.")
+@click.argument("path", metavar="CERTIFICATE", type=FILE)
+@click.option("--key", type=FILE, required=True, help="The evaluator's public key, PEM.")
+@click.option("--outcomes", "lines", type=FILE, help="The outcomes, to judge again.")
 @click.option("--task", metavar="HEX", help="Digest of the task or route it is for.")
 @json_option
 @click.pass_obj

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from appliance.cli.connect import connected
-from appliance.cli.output import Decorated, Output, ProgressBar, safe, state
+from appliance.cli.output import OUT, Decorated, Output, ProgressBar, safe, state
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
@@ -82,8 +82,7 @@ def watch(output: Output, client: AdminClient, job_id: int) -> None:
 
 @job.command()
 @click.argument("job_id", metavar="ID", type=_ID)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The JSON file to write.")  # fmt: skip
+@click.option("--out", type=OUT, required=True, help="The JSON file to write.")
 @connected()
 def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     """Write the result of a job.

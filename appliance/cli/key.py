@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.output import Output, prints, safe, state
+from appliance.cli.output import DIRECTORY, Output, prints, safe, state
 from appliance.client import AdminClient
 from appliance.errors import UsageError
 from appliance.types import Limits
@@ -71,7 +71,7 @@ def key() -> None:
 @click.option(
     "--certificate",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=DIRECTORY,
     help="Client certificate (PEM) in place of a secret.",
 )
 @click.option(

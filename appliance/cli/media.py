@@ -15,7 +15,17 @@ from pathlib import Path
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, ProgressBar, json_option, prints, safe, size, state, table
+from appliance.cli.output import (
+    DIRECTORY,
+    Output,
+    ProgressBar,
+    json_option,
+    prints,
+    safe,
+    size,
+    state,
+    table,
+)
 from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.host import removable_media
@@ -26,12 +36,11 @@ from appliance.wire.admin import models as wire
 from appliance.wire.admin.models import Model
 from appliance.wire.admin.plan import MODEL_PLAN, ImportPlan, PlanRequest
 
-_DIRECTORY = click.Path(path_type=Path)
 _APPROVERS = ("approver-1", "approver-2")
 
 
 @click.command()
-@click.argument("directories", metavar="[DIR]…", nargs=-1, type=_DIRECTORY)
+@click.argument("directories", metavar="[DIR]…", nargs=-1, type=DIRECTORY)
 @json_option
 @click.pass_obj
 def places(output: Output, directories: tuple[Path, ...]) -> None:
@@ -44,7 +53,7 @@ def places(output: Output, directories: tuple[Path, ...]) -> None:
 
 
 @click.command()
-@click.argument("path", metavar="PATH", type=_DIRECTORY)
+@click.argument("path", metavar="PATH", type=DIRECTORY)
 @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")
 @click.option("--against", metavar="ID", help="Compare with this model of the store.")
 @prints
@@ -61,7 +70,7 @@ def plan(output: Output, data: Path, path: Path, model_id: str | None, against: 
 
 
 @click.command()
-@click.option("--from", "source", metavar="FILE", type=_DIRECTORY, help="A GGUF file of yours.")
+@click.option("--from", "source", metavar="FILE", type=DIRECTORY, help="A GGUF file of yours.")
 @click.option("--id", "model_id", metavar="ID", help="By default made from the file's name.")
 @prints
 def demo(output: Output, data: Path, source: Path | None, model_id: str | None) -> None:

@@ -7,13 +7,11 @@ import click
 from appliance.cli import media
 from appliance.cli.artifact import artifact, lines_of
 from appliance.cli.connect import connected
-from appliance.cli.output import Output, ProgressBar, json_option, safe, size
+from appliance.cli.output import DIRECTORY, Output, ProgressBar, json_option, safe, size
 from appliance.client import AdminClient
 from appliance.tuning.conversion import process as conversion
 from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
-
-_DIRECTORY = click.Path(path_type=Path)
 
 
 class _Model(click.Group):
@@ -35,8 +33,8 @@ model.add_command(media.demo)
 
 
 @model.command()
-@click.argument("directory", metavar="DIR", type=_DIRECTORY)
-@click.option("--to", "target", metavar="FILE", type=_DIRECTORY, required=True,
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@click.option("--to", "target", metavar="FILE", type=DIRECTORY, required=True,
               help="The GGUF file; nothing is overwritten.")  # fmt: skip
 @json_option
 @click.pass_obj

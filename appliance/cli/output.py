@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _NARROWEST: Final = 20
 """Columns that the last column of a table has at least, if it is to be wrapped."""
+DIRECTORY: Final = click.Path(path_type=Path)
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT: Final = click.Path(dir_okay=False, path_type=Path)
 READ_THERE: Final = click.Path(exists=True, file_okay=False, resolve_path=True)
 """A directory that the server reads, wherever it runs: the path is absolute."""
 T = TypeVar("T")

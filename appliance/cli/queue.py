@@ -10,13 +10,11 @@ from typing import Any
 import click
 
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.output import Output, prints, safe, state, table
+from appliance.cli.output import OUT, Output, prints, safe, state, table
 from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.wire.admin import queue as wire
 from appliance.wire.admin.queue import Waiting
-
-_OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -77,7 +75,7 @@ def answer(output: Output, client: AdminClient, item: str, answer: str) -> None:
 
 @queue.command("labels")
 @click.argument("task", metavar="NAME")
-@click.option("--out", type=_OUT, required=True, metavar="FILE", help="JSON lines; must not exist.")
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="JSON lines; must not exist.")
 @prints
 def labels(output: Output, data: Path, task: str, out: Path) -> None:
     """Write the answers as labelled items.

@@ -17,6 +17,8 @@ from appliance.cli.artifact import imports, signs
 from appliance.cli.connect import admin_client, connected
 from appliance.cli.job import run_job, wait_option
 from appliance.cli.output import (
+    DIRECTORY,
+    OUT,
     Output,
     directory_option,
     json_option,
@@ -50,7 +52,6 @@ from appliance.wire.admin.routes import (
 )
 
 KIND: Final = "route"
-_DIRECTORY: Final = click.Path(path_type=Path)
 _ON_DRIFT: Final = {
     "suspend": "an alarm of drift suspends the certificate where [drift] suspend is set",
     "warn": "an alarm of drift only warns",
@@ -64,7 +65,7 @@ def route() -> None:
 
 
 @route.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @json_option
 @click.pass_obj
 def check(output: Output, path: Path) -> None:
@@ -250,8 +251,7 @@ def report(output: Output, client: AdminClient, name: str, out: Path) -> None:
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--certificate", metavar="ID", help="By default the newest.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The file to write.")  # fmt: skip
+@click.option("--out", type=OUT, required=True, help="The file to write.")
 @connected()
 def export(
     output: Output, client: AdminClient, name: str, certificate: str | None, out: Path

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.cli.imports import importing
-from appliance.cli.output import Output, prints, safe
+from appliance.cli.output import FILE, Output, prints, safe
 from appliance.cli.unlocking import unlock
 from appliance.config import load_config
 
@@ -18,7 +18,7 @@ from appliance.config import load_config
 @click.option("--save", is_flag=True, help="Keep --host and --port in appliance.toml.")
 @click.option("--detach", is_flag=True, help="Start it in the background, and return.")
 @click.option("--stop", is_flag=True, help="End the running server. For a service: systemctl.")
-@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--passphrase-file", type=FILE,
               help="Its first line opens protected keys. By default a prompt asks.")  # fmt: skip
 @prints
 def serve(

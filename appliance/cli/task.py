@@ -14,7 +14,7 @@ import click
 from appliance.cli import pointer
 from appliance.cli.artifact import imports, lists, signs
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, asked, json_option, safe
+from appliance.cli.output import DIRECTORY, Output, asked, json_option, safe
 from appliance.cli.release import release
 from appliance.cli.task_fit import fit, fitted
 from appliance.cli.task_weights import weights
@@ -30,7 +30,6 @@ from appliance.text import many
 from appliance.trust.bytes.directory import open_artifact
 from appliance.wire.admin.models import MODEL
 
-_DIRECTORY: Final = click.Path(path_type=Path)
 _LABELS: Final = 8
 """Labels that `new` counts by name."""
 
@@ -41,12 +40,12 @@ def task() -> None:
 
 
 @task.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option(
     "--from",
     "dataset",
     metavar="DATASET_DIR",
-    type=_DIRECTORY,
+    type=DIRECTORY,
     required=True,
     help="Dataset of labelled items. The form, the fields and the examples come from train.",
 )
@@ -143,12 +142,12 @@ def _digest(data: Path, model: str) -> str:
 
 
 @task.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option(
     "--from",
     "dataset",
     metavar="DATASET_DIR",
-    type=_DIRECTORY,
+    type=DIRECTORY,
     help="Dataset of its examples. They must be items of train.",
 )
 @json_option

@@ -8,12 +8,11 @@ made as when the task serves; the same items give the same bytes.
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import click
 
 from appliance.cli.connect import admin_client
-from appliance.cli.output import Output, directory_option, json_option, safe
+from appliance.cli.output import DIRECTORY, Output, directory_option, json_option, safe
 from appliance.datasets import directory
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, TaskRefused
@@ -28,13 +27,11 @@ from appliance.trust.bytes.directory import open_artifact
 from appliance.types import JsonValue
 from appliance.wire.admin.evaluations import EVALUATION_NEIGHBOURS
 
-_DIRECTORY: Final = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option(
-    "--data", "source", type=_DIRECTORY, metavar="DATASET",
+    "--data", "source", type=DIRECTORY, metavar="DATASET",
     help="Fit logistic regression to this dataset. To the split train of its directory.",
 )  # fmt: skip
 @click.option(

@@ -5,22 +5,19 @@ Rules: it needs neither data directory nor server; n-grams of characters are in 
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 import click
 
-from appliance.cli.output import Output, json_option, safe, table
+from appliance.cli.output import DIRECTORY, Output, json_option, safe, table
 from appliance.errors import TaskRefused
 from appliance.tasks.classifiers import document
 from appliance.tasks.classifiers.linear import Linear
 from appliance.tasks.classifiers.weights import decided, strongest
 from appliance.trust.bytes.directory import open_artifact
 
-_DIRECTORY: Final = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("path", metavar="DIR", type=_DIRECTORY)
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option("--label", help="Only this label.")
 @click.option("--text", help="Explain the answer to this text.")
 @click.option("--most", type=click.IntRange(1, 1_000), default=8, show_default=True,

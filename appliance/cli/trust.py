@@ -7,7 +7,7 @@ import click
 
 from appliance.cli.ceremony import ceremony
 from appliance.cli.connect import connected
-from appliance.cli.output import Output, safe, state, table
+from appliance.cli.output import DIRECTORY, Output, safe, state, table
 from appliance.client import AdminClient
 from appliance.errors import Refused
 from appliance.trust.ceremony.stick import read_offer
@@ -32,7 +32,7 @@ def show(output: Output, client: AdminClient) -> None:
 
 
 @trust.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
 @connected()
 def update(output: Output, client: AdminClient, directory: Path) -> None:
     """Take new signed metadata.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.output import data_option
+from appliance.cli.output import DIRECTORY, data_option
 from tui.terminal import PALETTES
 
 
@@ -16,7 +16,7 @@ from tui.terminal import PALETTES
     "--media",
     metavar="DIR",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=DIRECTORY,
     help="Look for artifacts here, too; repeatable.",
 )
 @click.option("--palette", type=click.Choice(PALETTES), default="dark", help="The colours.")

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from appliance.cli.connect import connected
-from appliance.cli.output import Output, safe
+from appliance.cli.output import DIRECTORY, Output, safe
 from appliance.client import AdminClient
 from appliance.errors import Refused, SignatureRefused, TuningRefused
 from appliance.host import at_rest
@@ -35,7 +35,7 @@ KIND: Final = "tune"
 
 @click.command()
 @click.argument("job_id", metavar="ID", type=click.IntRange(1))
-@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("path", metavar="DIR", type=DIRECTORY)
 @click.option("--as", "adapter", metavar="ADAPTER", help="Id of the imported adapter: BASE:NAME.")
 @click.option("--kind", type=click.Choice(ORDER), help="By default the one that is best on dev.")
 @connected()

@@ -82,29 +82,24 @@ class _Meant:
     since_us: int
 
 
+@dataclass(eq=False)
 class Erasing:
     """Erases; one at a time is enough.
 
-    Args:
+    Attributes:
         database: appliance.db, whose migrations include `TABLES`.
         holders: places besides the log, by name.
         datasets: which signed datasets have an item of one of these ids.
         aliases: the names under which gates have such items labelled.
     """
 
-    def __init__(
-        self,
-        data: Path,
-        database: Engine,
-        audit: AuditLog,
-        reader: LogReader,
-        holders: Mapping[str, Holder],
-        datasets: Callable[[Collection[str]], list[str]],
-        aliases: Callable[[Collection[str]], Collection[str]] = lambda ids: (),
-    ) -> None:
-        self._data, self._database = data, database
-        self._audit, self._reader = audit, reader
-        self._holders, self._datasets, self._aliases = holders, datasets, aliases
+    data: Path
+    database: Engine
+    audit: AuditLog
+    reader: LogReader
+    holders: Mapping[str, Holder]
+    datasets: Callable[[Collection[str]], list[str]]
+    aliases: Callable[[Collection[str]], Collection[str]] = lambda ids: ()
 
     def erase(self, request_id: str, actor: str, reason: str) -> ErasedTexts:
         """Erase all prompts and answers under an id.
@@ -112,17 +107,17 @@ class Erasing:
         `not_found` when nothing keeps a text of it; `erasure_unfinished`.
         """
         meant = self._meant(request_id)
-        held = {name: holder.holds(meant.ids) for name, holder in self._holders.items()}
+        held = {name: holder.holds(meant.ids) for name, holder in self.holders.items()}
         entries: list[Json] = [
-            e.seq for request in meant.requests for e in texts_of(self._reader, request)
+            e.seq for request in meant.requests for e in texts_of(self.reader, request)
         ]
         places = {name: sum(found.values()) for name, found in held.items() if found}
-        datasets = self._datasets(meant.ids)
+        datasets = self.datasets(meant.ids)
         if not entries and not places and not datasets:
             raise NotFound("not_found", f"Nothing keeps a text of {request_id!r}.")
         lists = {name for found in held.values() for name in found}
         entries += [e.seq for e in self._lists(lists, meant)]
-        kept = [one for one in backups.known(self._data) if one.made_us >= meant.since_us]
+        kept = [one for one in backups.known(self.data) if one.made_us >= meant.since_us]
         fields: dict[str, Json] = {
             "actor": actor,
             "entries": entries,
@@ -132,9 +127,9 @@ class Erasing:
             "backups": [one.time.isoformat() for one in kept],
             "datasets": list(datasets),
         }
-        if aliases := self._aliases(meant.ids):
+        if aliases := self.aliases(meant.ids):
             fields["aliases"] = list(aliases)
-        (receipt,) = self._audit.append(Draft(KIND, fields)).result()
+        (receipt,) = self.audit.append(Draft(KIND, fields)).result()
         self.catch_up()
         return ErasedTexts(receipt.seq, places, tuple(kept), tuple(datasets))
 
@@ -145,11 +140,11 @@ class Erasing:
         try:
             for entry in todo:
                 meant = self._meant(str(entry.body["request_id"]))
-                for holder in self._holders.values():
+                for holder in self.holders.values():
                     holder.erase(meant.ids)
             if todo:
-                scrub(self._database)
-                with self._database.begin() as connection:
+                scrub(self.database)
+                with self.database.begin() as connection:
                     connection.execute(sa.delete(_DONE))
                     connection.execute(sa.insert(_DONE).values(seq=todo[-1].seq))
         except (SQLAlchemyError, OSError) as error:  # such as a full disk
@@ -157,7 +152,7 @@ class Erasing:
         return bool(todo)
 
     def _done(self) -> int:
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             found = connection.execute(sa.select(_DONE.c.seq)).scalar()
         return -1 if found is None else int(found)
 
@@ -186,6 +181,6 @@ class Erasing:
     def _entries(self, query: Query) -> Iterator[LogEntry]:
         after: int | None = -1 if query.after is None else query.after
         while after is not None:
-            page = self._reader.search(dataclasses.replace(query, after=after))
+            page = self.reader.search(dataclasses.replace(query, after=after))
             yield from page.entries
             after = page.resume

@@ -9,6 +9,7 @@ with another engine answers nothing, unsuspended, until its evaluation is carrie
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import PolicyRefused, Refused
@@ -26,22 +27,15 @@ _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
 `eval carry`, or once a person decided."""
 
 
+@dataclass(eq=False)
 class Sweep:
     """Checks all models."""
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        supervisor: Supervisor,
-        lifecycle: Lifecycle,
-        pool: Pool,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._supervisor = supervisor
-        self._lifecycle = lifecycle
-        self._pool = pool
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    supervisor: Supervisor
+    lifecycle: Lifecycle
+    pool: Pool
 
     async def run(self) -> list[ModelRecord]:
         """Check once; the models with which something was wrong."""
@@ -56,24 +50,24 @@ class Sweep:
     async def _all(
         self, problem: Callable[[ModelRecord], Awaitable[Refused | None]], *, reads: bool
     ) -> list[ModelRecord]:
-        self._policy()
+        self.policy()
         wrong = []
-        for record in self._store.inventory.records():
+        for record in self.store.inventory.records():
             if record.state != "approved":
                 continue
             if error := await problem(record):
                 await self._act(record, error)
-                wrong.append(self._lifecycle.record(record.id))
+                wrong.append(self.lifecycle.record(record.id))
             elif reads and record.code:
-                await self._pool.note(record.id, "recheck_passed", None)
+                await self.pool.note(record.id, "recheck_passed", None)
         return wrong
 
     async def _no(self, record: ModelRecord) -> Refused | None:
         try:
             if model := self._served(record.id):
-                await asyncio.to_thread(self._lifecycle.recheck, model)
-            policy = await asyncio.to_thread(self._policy)
-            await asyncio.to_thread(self._store.ask, record.id, policy)
+                await asyncio.to_thread(self.lifecycle.recheck, model)
+            policy = await asyncio.to_thread(self.policy)
+            await asyncio.to_thread(self.store.ask, record.id, policy)
         except Refused as error:
             return error
         return None
@@ -81,14 +75,14 @@ class Sweep:
     async def _problem(self, record: ModelRecord) -> Refused | None:
         try:
             if model := self._served(record.id):
-                await asyncio.to_thread(self._lifecycle.recheck, model)
+                await asyncio.to_thread(self.lifecycle.recheck, model)
                 if model.sealed.on_disk:
                     await asyncio.to_thread(model.rehash)
-            policy = await asyncio.to_thread(self._policy)
-            checked = await asyncio.to_thread(self._store.check, record.id, policy, silent)
-            self._store.expect(record, checked.digest)
+            policy = await asyncio.to_thread(self.policy)
+            checked = await asyncio.to_thread(self.store.check, record.id, policy, silent)
+            self.store.expect(record, checked.digest)
             if not record.is_model:
-                await asyncio.to_thread(self._store.ask, record.id, policy)
+                await asyncio.to_thread(self.store.ask, record.id, policy)
         except Refused as error:
             return error
         return None
@@ -96,14 +90,14 @@ class Sweep:
     async def _act(self, record: ModelRecord, error: Refused) -> None:
         model = self._served(record.id)
         if error.code in REVOKED:
-            await self._pool.end(SYSTEM, record.id, "revoked", error)
+            await self.pool.end(SYSTEM, record.id, "revoked", error)
         elif error.code in _WAITS and model is None:
             if record.code != error.code:
-                await self._pool.note(record.id, "recheck_failed", error)
+                await self.pool.note(record.id, "recheck_failed", error)
         elif isinstance(error, PolicyRefused) or model is None or model.sealed.on_disk:
-            await self._pool.end(SYSTEM, record.id, "suspended", error)
+            await self.pool.end(SYSTEM, record.id, "suspended", error)
         elif record.code != error.code:
-            await self._pool.note(record.id, "recheck_failed", error)
+            await self.pool.note(record.id, "recheck_failed", error)
 
     def _served(self, model_id: str) -> Verified | None:
-        return next((m for m in self._supervisor.served() if m.id == model_id), None)
+        return next((m for m in self.supervisor.served() if m.id == model_id), None)

@@ -45,38 +45,33 @@ class RetentionSegment:
     code: str
 
 
+@dataclass(eq=False)
 class Retention:
     """Prunes the audit log.
 
-    Args:
+    Attributes:
         keep_days: least age of a removed entry.
         lacking: receivers that may not have all entries before a number.
         count: counts the usage of all entries so far.
     """
 
-    def __init__(
-        self,
-        audit: AuditLog,
-        reader: LogReader,
-        clock: Clock,
-        keep_days: int,
-        policy: Callable[[], TrustPolicy],
-        fresh: Callable[[], Freshness],
-        lacking: Callable[[int], list[str]],
-        count: Callable[[], object],
-    ) -> None:
-        self._audit, self._reader, self._clock, self._keep = audit, reader, clock, keep_days
-        self._policy, self._fresh, self._lacking = policy, fresh, lacking
-        self._count = count
+    audit: AuditLog
+    reader: LogReader
+    clock: Clock
+    keep_days: int
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    lacking: Callable[[int], list[str]]
+    count: Callable[[], object]
 
     def segments(self) -> list[RetentionSegment]:
         """All segments, oldest first."""
-        seen = self._reader.least_witnessed()
+        seen = self.reader.least_witnessed()
         return [
             RetentionSegment(
                 f.first, f.end - 1, f.size, f.latest_us, self._code(f.end, f.latest_us, seen)
             )
-            for f in self._reader.segments()
+            for f in self.reader.segments()
         ]
 
     def subject(self, before: int) -> PrunedEntries:
@@ -89,19 +84,21 @@ class Retention:
             raise StateRefused("prune_boundary", f"No closed segment ends before entry {before}.")
         if segment.code == "prune_too_young":
             latest = iso(segment.latest_us)
-            message = f"The latest entry is of {latest}; entries are kept for {self._keep} days."
+            message = (
+                f"The latest entry is of {latest}; entries are kept for {self.keep_days} days."
+            )
             raise StateRefused(segment.code, message)
         if segment.code:
             message = f"A witness has seen fewer than {before} entries."
             raise StateRefused(segment.code, message)
-        return PrunedEntries(self._reader.origin, before, self._reader.root_before(before))
+        return PrunedEntries(self.reader.origin, before, self.reader.root_before(before))
 
     def approvals(self, subject: PrunedEntries) -> dict[int, ValidApproval]:
         """Approvals that hold under today's policy, by the entry that has them."""
-        policy, found = self._policy(), {}
+        policy, found = self.policy(), {}
         after: int | None = -1
         while after is not None:
-            page = self._reader.search(Query(kind=APPROVAL, after=after, limit=1_000))
+            page = self.reader.search(Query(kind=APPROVAL, after=after, limit=1_000))
             for entry in page.entries:
                 envelope = cast(str, entry.body["envelope"]).encode()
                 try:
@@ -114,9 +111,9 @@ class Retention:
     def approve(self, actor: str, before: int, envelope: bytes) -> ValidApproval:
         """Take one approval."""
         try:
-            self._fresh().check_change()
+            self.fresh().check_change()
             subject = self.subject(before)
-            given = approval.verify(envelope, self._policy(), subject)
+            given = approval.verify(envelope, self.policy(), subject)
         except Refused as error:
             self._refused(actor, before, "prune_approval_refused", error)
             raise
@@ -129,7 +126,7 @@ class Retention:
             "signed_at": given.time,
             "envelope": envelope.decode(),
         }
-        self._audit.append(Draft(APPROVAL, fields)).result()
+        self.audit.append(Draft(APPROVAL, fields)).result()
         return given
 
     def prune(
@@ -153,25 +150,25 @@ class Retention:
             PolicyRefused: `not_approved`.
         """
         try:
-            self._fresh().check_change()
+            self.fresh().check_change()
             subject = self.subject(before)
-            if exported[1] != subject.root or exported[0] > self._reader.segments()[0].first:
+            if exported[1] != subject.root or exported[0] > self.reader.segments()[0].first:
                 message = f"The copy from entry {exported[0]} on has the root {exported[1]}."
                 raise StateRefused("prune_not_exported", message)
-            lacking = self._lacking(before)
+            lacking = self.lacking(before)
             if lacking and not unsent:
                 message = f"Receivers may lack some of them: {', '.join(lacking)}."
                 raise StateRefused("prune_unsent", message)
             given = self.approvals(subject)
             names = {one.name for one in given.values()}
-            self._policy().check_approvals(sorted(names))
+            self.policy().check_approvals(sorted(names))
             if len(names) < PEOPLE:
                 message = f"{len(names)} of {PEOPLE} approvers have approved."
                 raise PolicyRefused("not_approved", message)
         except Refused as error:
             self._refused(actor, before, "prune_refused", error)
             raise
-        self._count()
+        self.count()
         fields: dict[str, Json] = {
             "actor": actor,
             "reason": reason,
@@ -180,17 +177,17 @@ class Retention:
             "approvals": list(given),
             **({"unsent": list[Json](lacking)} if lacking else {}),
         }
-        (receipt,) = self._audit.append(Draft(KIND, fields)).result()
+        (receipt,) = self.audit.append(Draft(KIND, fields)).result()
         return receipt
 
     def _code(self, end: int, latest_us: int | None, seen: int | None) -> str:
         if latest_us is None:
             return "prune_boundary"
-        if self._clock.wall_us() - latest_us < self._keep * _DAY_US:
+        if self.clock.wall_us() - latest_us < self.keep_days * _DAY_US:
             return "prune_too_young"
         return "prune_unwitnessed" if seen is not None and seen < end else ""
 
     def _refused(self, actor: str, before: int, action: str, error: Refused) -> None:
-        self._audit.append(
+        self.audit.append(
             Draft.deed(action, actor, before=before, code=error.code, reason=error.message)
         ).result()

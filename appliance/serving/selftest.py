@@ -51,31 +51,22 @@ class SelfTestReport:
     problems: list[ApplianceError] = field(default_factory=list)
 
 
+@dataclass(eq=False)
 class SelfTestRun:
     """The test over the parts that answer requests."""
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        supervisor: Supervisor,
-        lifecycle: Lifecycle,
-        pool: Pool,
-        inference: Inference,
-        audit: AuditLog,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._supervisor = supervisor
-        self._lifecycle = lifecycle
-        self._pool = pool
-        self._inference = inference
-        self._audit = audit
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    supervisor: Supervisor
+    lifecycle: Lifecycle
+    pool: Pool
+    inference: Inference
+    audit: AuditLog
 
     async def run(self, actor: str, installed: Installed) -> SelfTestReport:
         """Test everything and record the verdict."""
         report = SelfTestReport()
-        policy = self._policy()
+        policy = self.policy()
         report.policy = policy.version
         await self._verify(policy, report)
         try:
@@ -84,7 +75,7 @@ class SelfTestRun:
         except ApplianceError as error:
             report.problems.append(error)
         receipt = await append(
-            self._audit,
+            self.audit,
             Draft.deed(
                 "selftest",
                 actor,
@@ -104,38 +95,38 @@ class SelfTestRun:
 
     async def _verify(self, policy: TrustPolicy, report: SelfTestReport) -> None:
         try:
-            policy.check_engine(ENGINE, self._supervisor.engine_version)
+            policy.check_engine(ENGINE, self.supervisor.engine_version)
         except Refused as error:
             report.problems.append(error)
         for model_id in self._approved():
             try:
-                await asyncio.to_thread(self._store.check, model_id, policy, silent)
+                await asyncio.to_thread(self.store.check, model_id, policy, silent)
                 report.models += 1
             except Refused as error:
                 report.problems.append(error)
 
     async def _generate(self, actor: str, report: SelfTestReport) -> None:
         """One token from a model that is loaded, or from the smallest that can be."""
-        ready = [card.id for card in self._supervisor.cards() if card.kind == "generate"]
+        ready = [card.id for card in self.supervisor.cards() if card.kind == "generate"]
         if ready:
             report.token = await self._token(ready[0])
             return
         writes = [
             record.id
-            for record in self._lifecycle.records()
+            for record in self.lifecycle.records()
             if record.state in _APPROVED and record.kind in ("", "generate")
         ]
-        for model_id in sorted(writes, key=self._store.inventory.size)[:1]:
-            if self._lifecycle.is_loaded(model_id):  # by the server, which is still starting it
+        for model_id in sorted(writes, key=self.store.inventory.size)[:1]:
+            if self.lifecycle.is_loaded(model_id):  # by the server, which is still starting it
                 report.token = await self._token(model_id)
                 return
-            wanted = self._pool.model(model_id).activity == "loading"  # by others
-            await self._pool.load(actor, model_id, silent)
+            wanted = self.pool.model(model_id).activity == "loading"  # by others
+            await self.pool.load(actor, model_id, silent)
             try:
                 report.token = await self._token(model_id)
             finally:
                 if not wanted:
-                    await self._pool.unload(actor, model_id)
+                    await self.pool.unload(actor, model_id)
 
     async def _token(self, model_id: str) -> str:
         caller = Caller(
@@ -154,11 +145,11 @@ class SelfTestRun:
         end = time.monotonic() + _READY_S
         while True:
             try:
-                return await self._inference.start(caller, request)
+                return await self.inference.start(caller, request)
             except Unavailable as error:
                 if error.code != "model_loading" or time.monotonic() > end:
                     raise
                 await asyncio.sleep(0.2)
 
     def _approved(self) -> list[str]:
-        return [r.id for r in self._lifecycle.records() if r.state in _APPROVED]
+        return [r.id for r in self.lifecycle.records() if r.state in _APPROVED]

@@ -4,7 +4,7 @@ Rules: a task answers over the very model that it names by digest, or not at all
 model answers by itself.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.admission.places import Place
 from appliance.errors import NotFound, Unavailable
@@ -22,6 +22,7 @@ _AT_ONCE = 2
 """Requests that a classifier without a model answers at once; each takes milliseconds."""
 
 
+@dataclass(eq=False)
 class TaskBackends:
     """`Backends` of tasks by their ids; every other id is a model's.
 
@@ -31,24 +32,17 @@ class TaskBackends:
         evidence: searches the collections of tasks that cite; None: such tasks are refused.
     """
 
-    def __init__(
-        self,
-        models: Backends,
-        tasks: Tasks,
-        names: TaskNames | None = None,
-        evidence: Evidence | None = None,
-    ) -> None:
-        self._models = models
-        self._evidence = evidence
-        self._tasks = tasks
-        self._names = names
+    models: Backends
+    tasks: Tasks
+    names: TaskNames | None = None
+    evidence: Evidence | None = None
 
     def cards(self) -> list[ModelCard]:
-        models = {card.id: card for card in self._models.cards()}
-        entries = self._tasks.entries()
-        if self._names is not None:
+        models = {card.id: card for card in self.models.cards()}
+        entries = self.tasks.entries()
+        if self.names is not None:
             ids = {entry.id for entry in entries} | models.keys()
-            entries = [*entries, *(e for e in self._names.entries() if e.id not in ids)]
+            entries = [*entries, *(e for e in self.names.entries() if e.id not in ids)]
         tasks = [
             _card(entry, models.get(entry.model))
             for entry in entries
@@ -59,27 +53,27 @@ class TaskBackends:
 
     def card(self, model_id: str) -> ModelCard:
         """Raises as `Backends.card`; Unavailable (`task_model_missing`)."""
-        entry = self._tasks.entry(model_id)
+        entry = self.tasks.entry(model_id)
         if entry is None:
-            return self._models.card(model_id)
+            return self.models.card(model_id)
         return _card(entry, self._model_card(entry) if entry.model else None)
 
     def resolve(self, model_id: str, app: str) -> str:
         """An id that is no name stays."""
-        if self._names is None or self._tasks.entry(model_id) is not None:
+        if self.names is None or self.tasks.entry(model_id) is not None:
             return model_id
-        if (found := self._names.answers(model_id, app)) is not None:
+        if (found := self.names.answers(model_id, app)) is not None:
             return found.id
-        signed = self._names.pointer(model_id)
+        signed = self.names.pointer(model_id)
         task = model_id if signed is None else signed.said.live.task
         # A task that is out of service says why; one of another digest stays unknown.
-        return task if self._tasks.entry(task) is None else model_id
+        return task if self.tasks.entry(task) is None else model_id
 
     def slots(self, model_id: str) -> int:
-        entry = self._tasks.entry(model_id)
+        entry = self.tasks.entry(model_id)
         if entry is not None and not entry.model:
             return _AT_ONCE
-        return self._models.slots(model_id if entry is None else entry.model)
+        return self.models.slots(model_id if entry is None else entry.model)
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """Raises as `Backends.open`.
@@ -87,14 +81,14 @@ class TaskBackends:
         Raises:
             Unavailable: `task_model_changed` over another model than the task names.
         """
-        if self._tasks.entry(model_id) is None:
-            return await self._models.open(model_id, key_id, place)
-        loaded = await self._tasks.open(model_id)
+        if self.tasks.entry(model_id) is None:
+            return await self.models.open(model_id, key_id, place)
+        loaded = await self.tasks.open(model_id)
         card = self.card(model_id)
         candidate = loaded.task.candidate
         if not candidate.model:
             return ClassifierBackend(loaded, card)
-        backend = await self._models.open(candidate.model, key_id, place)
+        backend = await self.models.open(candidate.model, key_id, place)
         _check_digest(loaded, backend)
         if candidate.kind == "classifier":
             return ClassifierBackend(loaded, card, backend)
@@ -104,14 +98,14 @@ class TaskBackends:
         output = task.loaded.task.output
         if not isinstance(output, Text) or output.collection is None:
             return task
-        if self._evidence is None:
+        if self.evidence is None:
             message = f"{task.card.id} cites documents, and there are none here."
             raise NotFound("collection_not_found", message)
-        return CitedBackend(task, output, output.collection, self._evidence)
+        return CitedBackend(task, output, output.collection, self.evidence)
 
     def _model_card(self, entry: CatalogueEntry) -> ModelCard:
         try:
-            return self._models.card(entry.model)
+            return self.models.card(entry.model)
         except NotFound as error:
             raise Unavailable(
                 "task_model_missing",

@@ -206,11 +206,11 @@ def test_an_approver_who_was_revoked_since_does_not_count(
     approve(services, ROWS, "approver-1", "approver-2")
     subject = services.retention.subject(ROWS)
     assert len(services.retention.approvals(subject)) == 2
-    policy = services.retention._policy()
+    policy = services.retention.policy()
     hint = services.retention.approvals(subject)
     keys = {one.key for one in hint.values() if one.name == "approver-1"}
     revoked = dataclasses.replace(policy.revoked, keys=frozenset(keys))
     monkeypatch.setattr(
-        services.retention, "_policy", lambda: dataclasses.replace(policy, revoked=revoked)
+        services.retention, "policy", lambda: dataclasses.replace(policy, revoked=revoked)
     )
     assert [a.name for a in services.retention.approvals(subject).values()] == ["approver-2"]

@@ -52,7 +52,6 @@ class AuditPage(ListPage[Entry]):
         self._place = Part("place")
         self._found = EntryList(entries=[])
         self._befores: list[int | None] = [None]
-        self._search = EntryQuery(limit=PAGE)
         self._words = ""
         self._error: ApplianceError | None = None
 

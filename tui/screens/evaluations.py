@@ -102,10 +102,6 @@ class EvaluationsPage(DetailPage[Job]):
         found = self._whole.get(item.id, item)
         return view.detail(found, self.desk.wall(), width, ascii_only=self.desk.basic)
 
-    def _current(self) -> Job | None:
-        current = self.rows.current
-        return None if current is None else self._whole.get(current.id, current)
-
     def _cells(self, job: Job) -> Any:
         whole = self._whole.get(job.id, job)
         verdict = self._verdicts.get(job.id, "")

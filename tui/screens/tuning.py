@@ -108,10 +108,6 @@ class TuningPage(DetailPage[Job]):
         found, now = self._whole.get(item.id, item), self.desk.wall()
         return view.detail(found, self._losses(), now, width, ascii_only=self.desk.basic)
 
-    def _current(self) -> Job | None:
-        current = self.rows.current
-        return None if current is None else self._whole.get(current.id, current)
-
     def _losses(self) -> list[LossRun]:
         current = self.rows.current
         return [] if current is None else self._runs.get(current.id, ("", []))[1]

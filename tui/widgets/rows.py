@@ -132,16 +132,14 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     def key_of(self, item: T) -> str:
         return self._key(item)
 
-    def show(self, items: Sequence[T], *, at_end: bool = False) -> None:
-        """The cursor stays on its item, or goes to the last one (`at_end`)."""
+    def show(self, items: Sequence[T]) -> None:
+        """The cursor stays on its item."""
         held = None if self.current is None else self._key(self.current)
         before = self._cursor
         self._items = items = self._in_order(items)
         self._marked &= {self._key(item) for item in items} if self._marked else set()
         self._laid_out_for = 0
-        if at_end:
-            self._cursor = max(0, len(items) - 1)
-        elif not (before < len(items) and self._key(items[before]) == held):
+        if not (before < len(items) and self._key(items[before]) == held):
             place = next((n for n, item in enumerate(items) if self._key(item) == held), before)
             self._cursor = max(0, min(place, len(items) - 1))
         size = Size(0, len(items) + self._head)

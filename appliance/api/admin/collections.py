@@ -11,7 +11,7 @@ from typing import Annotated
 
 from fastapi import Path
 
-from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep
+from appliance.api.admin.deps import JobId, Person, PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
@@ -176,9 +176,7 @@ def verify_collection(services: ServicesDep, name: _Name) -> wire.VerifiedCollec
 
 
 @router.serves(wire.INGEST_REPORT)
-def report(
-    services: ServicesDep, name: _Name, job_id: Annotated[int, Path(ge=1, lt=1 << 53)]
-) -> wire.ReportList:
+def report(services: ServicesDep, name: _Name, job_id: JobId) -> wire.ReportList:
     """Report a job's result for each document."""
     rows = services.retrieval.library.get(name).collection.reports(job_id)
     return wire.ReportList(documents=[wire.DocumentReport(**row) for row in rows])

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec, TypeAlias
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from appliance.api.admin.peer import Peer
 from appliance.api.admin.roles import RoleTable, allows, resolve_role, unquestioned
@@ -18,6 +18,7 @@ from appliance.types import Json, Role
 from appliance.wire.admin.endpoint import Endpoint, R
 
 P = ParamSpec("P")
+JobId: TypeAlias = Annotated[int, Path(ge=1, lt=1 << 53)]
 Handler: TypeAlias = Callable[P, R | Response | Awaitable[R | Response]]
 
 

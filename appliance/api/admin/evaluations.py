@@ -5,11 +5,9 @@ Rules: only operators see items and answers; a viewer has the page without them.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Path
-
-from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
+from appliance.api.admin.deps import JobId, PersonDep, Routes, ServicesDep
 from appliance.api.admin.roles import allows
 from appliance.app import Services
 from appliance.evals.comparing import compare_stored
@@ -22,7 +20,6 @@ from appliance.types import Role
 from appliance.wire.admin import evaluations as wire
 
 router = Routes()
-JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 _MOST_FLIPS: Final = 1_000
 
 

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Query
 
-from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
+from appliance.api.admin.deps import JobId, PersonDep, Routes, ServicesDep
 from appliance.app import Services
 from appliance.audit import content
 from appliance.audit.appending import append
@@ -40,7 +40,6 @@ from appliance.trust.statements import evaluation
 from appliance.wire.admin import gates as wire
 
 router = Routes()
-JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 
 
 @router.serves(wire.SEALING_KEY)

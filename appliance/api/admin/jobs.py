@@ -8,9 +8,9 @@ import asyncio
 import json
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Query
 
-from appliance.api.admin.deps import Person, PersonDep, Routes, ServicesDep, demand
+from appliance.api.admin.deps import JobId, Person, PersonDep, Routes, ServicesDep, demand
 from appliance.app import Services
 from appliance.clock import iso
 from appliance.errors import CODES
@@ -19,7 +19,6 @@ from appliance.wire.admin import jobs as wire
 from appliance.wire.admin.results import CalibrationResult, GateResult, read
 
 router = Routes()
-JobId = Annotated[int, Path(ge=1, lt=1 << 53)]
 
 
 @router.serves(wire.JOBS)

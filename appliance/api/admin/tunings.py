@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Path as InPath
 from fastapi import Query
 
-from appliance.api.admin.deps import Routes, ServicesDep
+from appliance.api.admin.deps import JobId, Routes, ServicesDep
 from appliance.app import Services
 from appliance.errors import TuningRefused
 from appliance.jobs.store import StoredJob
@@ -24,7 +23,6 @@ from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.results import AdapterTuned, TrainingRecord, read
 
 router = Routes()
-JobId = Annotated[int, InPath(ge=1, lt=1 << 53)]
 Against = Annotated[int | None, Query(ge=1, lt=1 << 53)]
 
 

@@ -3,31 +3,24 @@
 Source: vLLM, `entrypoints/pooling/classify/protocol.py` of August 2026.
 """
 
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from functools import partial
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from appliance.wire.openai.embeddings import Text
+from appliance.wire.openai.embeddings import Text, as_texts
 from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import Usage, example
-from appliance.wire.openai.unsupported import field_refused
 
 MOST_INPUTS: Final = 64
 """Texts of one request; each is a request of its own for the log, the queue and the quota."""
 
 
-def _as_texts(value: Any) -> Any:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list) and any(isinstance(item, int | list) for item in value):
-        raise field_refused("unsupported_parameter", "", "a task takes text, not token ids")
-    return value
-
-
+_NO_IDS: Final = "a task takes text, not token ids"
 Inputs: TypeAlias = Annotated[
     list[Text],
     Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True),
-    BeforeValidator(_as_texts, json_schema_input_type=Text | list[Text]),
+    BeforeValidator(partial(as_texts, _NO_IDS), json_schema_input_type=Text | list[Text]),
 ]
 
 

@@ -6,6 +6,7 @@ since no model file says that it was trained for that; the rest as in `generatio
 Source: OpenAI API reference, embeddings.
 """
 
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import (
@@ -25,24 +26,24 @@ MOST_TEXTS: Final = 2048
 """Texts of one request, as in the OpenAI API."""
 
 
-def _as_texts(value: Any) -> Any:
+def as_texts(reason: str, value: Any) -> Any:
+    """One text or several; `reason` refuses token ids."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and any(isinstance(item, int | list) for item in value):
-        raise field_refused(
-            "unsupported_parameter",
-            "",
-            "token ids are of another model's vocabulary; send text"
-            " (LangChain: check_embedding_ctx_length=False)",
-        )
+        raise field_refused("unsupported_parameter", "", reason)
     return value
 
 
+_NO_IDS: Final = (
+    "token ids are of another model's vocabulary; send text"
+    " (LangChain: check_embedding_ctx_length=False)"
+)
 Text: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(characters)]
 Texts: TypeAlias = Annotated[
     list[Text],
     Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True),
-    BeforeValidator(_as_texts, json_schema_input_type=Text | list[Text]),
+    BeforeValidator(partial(as_texts, _NO_IDS), json_schema_input_type=Text | list[Text]),
 ]
 
 
