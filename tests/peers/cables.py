@@ -42,8 +42,8 @@ from tests.smol import quiet
 from tests.trust import policies
 
 PORT = 8443
-RATE = 100
-"""Requests a second, of all clients together."""
+RATE, SHORT_RATE = 100, 40
+"""Requests a second, of all clients together; of the short form."""
 CLIENTS = 8
 STALE_S = 5
 WHOLE = 20
@@ -125,7 +125,7 @@ class Load:
     url: str
     secret: str
     trust: ssl.SSLContext
-    rate: float = RATE
+    rate: float
     acknowledged: dict[str, tuple[str, str]] = field(default_factory=dict)
     failed: list[tuple[float, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -200,7 +200,7 @@ def kills(members: list[SiteServer], load: Load, count: int) -> list[dict[str, A
             one, before = members[number % len(members)], len(load.failed)
             at = time.monotonic()
             one.end(signal.SIGKILL)
-            load.more(2 * RATE)
+            load.more(2 * round(load.rate))
             failed = load.failed[before:]
             last = max((when - at for when, _ in failed), default=0.0)
             told.append(
@@ -357,7 +357,8 @@ def main(root: Path, model: Path, count: int) -> dict[str, Any]:
         until(lambda: all(one.admits(made["secret"]) for one in members))
         found["key on all after s"] = round(time.monotonic() - begun, 2)
         with balanced(members, root) as url:
-            load = Load(url, made["secret"], a.trust)
+            rate = RATE if count >= WHOLE else SHORT_RATE
+            load = Load(url, made["secret"], a.trust, rate)
             found["kills"] = kills(members, load, count)
             found["receipt"] = receipt(root, members, load)
             slow = Load(url, made["secret"], a.trust, 20, load.acknowledged, load.failed)
