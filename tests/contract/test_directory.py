@@ -1,14 +1,10 @@
 """A real directory, `slapd` of Debian: people, nested groups, closed accounts, pages, an outage."""
 
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from appliance.auth import certificates
 from appliance.clock import SystemClock
@@ -16,9 +12,9 @@ from appliance.config import LdapConfig
 from appliance.errors import ApplianceError
 from appliance.people.directories import HOLDS_S, DirectoryPerson, PeopleDirectory
 from appliance.people.ldap_messages import folded
+from tests.conftest import need_tool
 from tests.forwarding.test_forwarder import until
 
-SLAPD = shutil.which("slapd", path=os.environ.get("PATH", "") + ":/usr/sbin")
 CONFIG = """\
 include {root}/etc/ldap/schema/core.schema
 include {root}/etc/ldap/schema/cosine.schema
@@ -84,8 +80,7 @@ ENTRIES = "".join((
 
 class Slapd:
     def __init__(self, at: Path) -> None:
-        assert SLAPD is not None
-        self.at, self.program = at, Path(SLAPD).resolve()
+        self.at, self.program = at, Path(need_tool("slapd")).resolve()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         certificates.issue(at / "tls", ["localhost"], SystemClock())
@@ -129,7 +124,6 @@ def named(*groups: str) -> frozenset[str]:
     return frozenset(folded(f"cn={one},dc=site") for one in groups)
 
 
-@pytest.mark.skipif(SLAPD is None, reason="slapd is not installed")
 async def test_people_of_a_real_directory(tmp_path: Path) -> None:
     slapd, now = Slapd(tmp_path), 0.0
     people = PeopleDirectory("site", slapd.config(), Path("/"), SystemClock(), lambda: now)

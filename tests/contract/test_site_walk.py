@@ -25,15 +25,14 @@ from appliance.host import host_key
 from appliance.people.directories import HOLDS_S
 from tests.conftest import CHECKOUT
 from tests.contract.conftest import npm_packages
-from tests.contract.test_directory import LOCKED, SECRET, SLAPD, Slapd, group, person
+from tests.contract.test_directory import LOCKED, SECRET, Slapd, group, person
 from tests.contract.test_login_service import PROVIDER, free_port, log_in, login_service
 from tests.contract.test_softhsm import TokenSite
 from tests.guide_blocks import block
 from tests.tokens.softhsm import needs_softhsm, soft_token
 from tests.wiring.test_protection import secrets_of
 
-pytestmark = [pytest.mark.slow, needs_softhsm,
-              pytest.mark.skipif(SLAPD is None, reason="slapd is not installed")]  # fmt: skip
+pytestmark = [pytest.mark.slow, needs_softhsm]
 WORDS = "correct horse battery"
 CONFIG = """
 [engine]

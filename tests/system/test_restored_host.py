@@ -65,7 +65,7 @@ def test_a_restored_host_answers_when_its_model_is_brought(
                 before = {"authorization": f"Bearer {session}"}  # of a person, in a browser
                 ended = client.get("/v1/models", headers=before)
                 assert (ended.status_code, ended.json()["error"]["code"]) == (401, "session_ended")
-                fresh = client.post("/v1/sessions").json()["token"]
+                fresh = client.post("/v1/sessions", json={}).json()["token"]
                 again = {"authorization": f"Bearer {fresh}"}
                 assert client.get("/v1/models", headers=again).status_code == 200
                 refused = client.post("/v1/chat/completions", json=CHAT)
