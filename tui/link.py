@@ -134,6 +134,14 @@ class Seldom(Generic[T]):
         return found
 
 
+def or_else(ask: Callable[[], T], otherwise: T) -> T:
+    """An answer, or `otherwise` where it cannot be had, such as from an older server."""
+    try:
+        return ask()
+    except ApplianceError:
+        return otherwise
+
+
 def look(client: AdminClient, question: Question | None, status: Status | None = None) -> Snapshot:
     """Ask for the status unless known, the load and the screen's question.
 

@@ -13,7 +13,7 @@ import click
 
 from appliance.cli import gate
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import run_job, wait_option
+from appliance.cli.job import finished, run_job, wait_option
 from appliance.cli.output import Output, directory_option, page_option, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import Refused
@@ -224,15 +224,9 @@ def _unread(reason: str) -> Iterator[str]:
 
 
 def _newest(client: AdminClient) -> int:
-    jobs = (
-        job
-        for job in client.call(JOBS, count=1_000).jobs
-        if (job.kind, job.state) == (KIND, "done")
-    )
-    newest = next(jobs, None)
-    if newest is None:
-        raise Refused("report_missing", "No evaluation is done.")
-    return newest.id
+    for job in finished(client, KIND):
+        return job.id
+    raise Refused("report_missing", "No evaluation is done.")
 
 
 def _tell(output: Output, found: Job) -> None:

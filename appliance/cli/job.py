@@ -136,6 +136,12 @@ def watched(client: AdminClient, job_id: int) -> Job:
             time.sleep(_POLL_S)
 
 
+def finished(client: AdminClient, kind: str) -> Iterator[Job]:
+    """Jobs of a kind that are done, the newest first, without their results."""
+    found = client.call(JOBS, count=1_000).jobs
+    return (job for job in found if (job.kind, job.state) == (kind, "done"))
+
+
 def result_of(output: Output, found: Job, form: type[R]) -> R:
     """The result; without one the command says why and ends with 1."""
     result = found.came_to(form)

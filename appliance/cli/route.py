@@ -15,7 +15,7 @@ import click
 from appliance.cli import gate
 from appliance.cli.artifact import imports, signs
 from appliance.cli.connect import admin_client, connected
-from appliance.cli.job import run_job, wait_option
+from appliance.cli.job import finished, run_job, wait_option
 from appliance.cli.output import (
     DIRECTORY,
     OUT,
@@ -41,7 +41,7 @@ from appliance.trust.statements.specification import MILLION
 from appliance.types import JsonValue
 from appliance.wire.admin import routes as wire
 from appliance.wire.admin.evaluations import EVALUATION_REPORT
-from appliance.wire.admin.jobs import JOB, JOBS, Job
+from appliance.wire.admin.jobs import JOB, Job
 from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import (
     CalibrationCertificate,
@@ -285,12 +285,11 @@ def carry(output: Output, client: AdminClient, name: str, wait: bool) -> None:
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:
     """The newest that is done. Raises Refused (`report_missing`)."""
-    for listed in client.call(JOBS, count=1_000).jobs:
-        if (listed.kind, listed.state) == (KIND, "done"):
-            job = client.call(JOB, job_id=listed.id)
-            result = job.came_to(CalibrationResult)
-            if result is not None and result.route == name:
-                return job, result
+    for listed in finished(client, KIND):
+        job = client.call(JOB, job_id=listed.id)
+        result = job.came_to(CalibrationResult)
+        if result is not None and result.route == name:
+            return job, result
     raise Refused("report_missing", f"No calibration of {safe(name)} is done.")
 
 

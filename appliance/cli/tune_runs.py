@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from appliance.cli.connect import admin_client, connected
+from appliance.cli.job import finished
 from appliance.cli.output import Output, page_option, prints, safe, state, table
 from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
@@ -84,9 +85,9 @@ def losses(found: Losses) -> list[str]:
 
 def _newest(client: AdminClient) -> int:
     """The newest tuning that trained an adapter. Raises Refused (`report_missing`)."""
-    for listed in client.call(JOBS, count=1_000).jobs:
-        if (listed.kind, listed.state) == (KIND, "done") and not _plan(listed):
-            return listed.id
+    for job in finished(client, KIND):
+        if not _plan(job):
+            return job.id
     raise Refused("report_missing", "No tuning has made an adapter yet.")
 
 

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
 from appliance.wire.admin.gates import LEDGERS, Ledger
 from appliance.wire.admin.models import Model, ModelDetail
 from tui.desk import Desk
 from tui.keys import Act
+from tui.link import or_else
 from tui.screens.lifecycle import LIFE, KindPage
 from tui.view import datasets as view
 from tui.widgets.part import Part
@@ -33,10 +33,8 @@ class DatasetsPage(KindPage):
         self._ledgers: dict[str, Ledger] = {}
 
     def more(self, client: AdminClient) -> object:
-        try:
-            return {one.dataset: one for one in client.call(LEDGERS).ledgers}
-        except ApplianceError:
-            return {}
+        found: list[Ledger] = or_else(lambda: client.call(LEDGERS).ledgers, [])
+        return {one.dataset: one for one in found}
 
     def learnt(self, more: Any) -> None:
         self._ledgers = more

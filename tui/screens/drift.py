@@ -5,13 +5,12 @@ from typing import ClassVar, NamedTuple
 from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
 from appliance.wire.admin import drift as wire
 from appliance.wire.admin.models import MODELS
 from tui.change import Change, asking, reason_blank, report_to_file
 from tui.desk import Desk
 from tui.keys import Act
-from tui.link import Question
+from tui.link import Question, or_else
 from tui.screens.listing import DetailPage
 from tui.view import drift as view
 from tui.widgets.part import Part
@@ -85,10 +84,7 @@ class DriftPage(DetailPage[wire.Drift]):
 
 def drift_of(client: AdminClient, task: str) -> wire.Drift | None:
     """None where the task is not watched."""
-    try:
-        return client.call(wire.DRIFT, task=task)
-    except ApplianceError:
-        return None
+    return or_else(lambda: client.call(wire.DRIFT, task=task), None)
 
 
 def _ask(client: AdminClient) -> DriftFound:

@@ -20,7 +20,7 @@ from appliance.wire.admin.results import EvaluationResult
 from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.keys import Act
-from tui.link import Question
+from tui.link import Question, or_else
 from tui.screens.listing import DetailPage
 from tui.screens.whole import TextScreen, WholeScreen
 from tui.view import evaluations as view
@@ -74,7 +74,8 @@ class EvaluationsPage(DetailPage[Job]):
     ) -> EvaluationsFound:
         jobs = [job for job in client.call(JOBS, count=_NEWEST).jobs if job.kind in _KINDS]
         named = next((job for job in jobs if job.id == number), jobs[0] if jobs else None)
-        ledger = None if _gates(jobs) == self._gates else _ledgers(client)
+        known = _gates(jobs) == self._gates
+        ledger = None if known else or_else(lambda: client.call(LEDGERS).ledgers, None)
         items = None if wanted is None else _items(client, *wanted)
         unknown = [job for job in jobs if job.state == "done" and job.id not in self._whole]
         first = [job for job in unknown if named is not None and job.id == named.id]
@@ -204,14 +205,6 @@ def _items(client: AdminClient, what: str, number: int) -> Errors | Compared | A
         return client.call(wire.EVALUATIONS_COMPARE, wanted)
     except ApplianceError as error:
         return error
-
-
-def _ledgers(client: AdminClient) -> list[Ledger] | None:
-    """None where it cannot be had, such as from an older server."""
-    try:
-        return client.call(LEDGERS).ledgers
-    except ApplianceError:
-        return None
 
 
 def _gates(jobs: list[Job]) -> list[tuple[int, str]]:

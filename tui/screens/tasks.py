@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from textual.content import Content
 
 from appliance.client import AdminClient
-from appliance.errors import ApplianceError
 from appliance.facts import TaskFacts
 from appliance.wire.admin.gates import CERTIFICATES, LEDGERS
 from appliance.wire.admin.jobs import JOB, JOBS, Job
@@ -17,7 +16,7 @@ from appliance.wire.admin.pointers import TASK_NAMES
 from appliance.wire.admin.routes import ROUTES
 from tui.desk import Desk
 from tui.keys import Act
-from tui.link import Seldom
+from tui.link import Seldom, or_else
 from tui.screens.drift import drift_of
 from tui.screens.lifecycle import LIFE, KindPage
 from tui.view import life
@@ -58,8 +57,8 @@ class TasksPage(KindPage):
         return life.Lives(
             certificates=tuple(client.call(CERTIFICATES).certificates),
             names=tuple(client.call(TASK_NAMES).names),
-            routes=tuple(_routes(client)),
-            ledgers=tuple(_ledgers(client)),
+            routes=tuple(or_else(lambda: client.call(ROUTES).routes, [])),
+            ledgers=tuple(or_else(lambda: client.call(LEDGERS).ledgers, [])),
             evaluations=tuple(self._measured[job.id] for job in jobs if job.id in self._measured),
             drift={name: drift_of(client, name) for name in names},
         )
@@ -89,17 +88,3 @@ class TasksPage(KindPage):
 
     def _cells(self, task: Model) -> Any:
         return view.row(task, self.details.get(task.id), self._known_life, self.desk.wall())
-
-
-def _routes(client: AdminClient) -> list[Any]:
-    try:
-        return list(client.call(ROUTES).routes)
-    except ApplianceError:  # an older server
-        return []
-
-
-def _ledgers(client: AdminClient) -> list[Any]:
-    try:
-        return list(client.call(LEDGERS).ledgers)
-    except ApplianceError:
-        return []

@@ -16,7 +16,7 @@ from appliance.wire.admin.tunings import MOST, LossRun, TuningsCompared
 from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.keys import Act
-from tui.link import Question
+from tui.link import Question, or_else
 from tui.screens.listing import DetailPage
 from tui.screens.whole import TextScreen, WholeScreen
 from tui.view import tuning as view
@@ -75,7 +75,8 @@ class TuningPage(DetailPage[Job]):
             kept = self._runs.get(named.id)
             known = kept is not None and kept[0] == named.state not in LIVE
             if not known and not view.planned(named):
-                found = _losses(client, named.id)
+                at, number = wire.TUNING_LOSSES, named.id
+                found = or_else(lambda: client.call(at, job_id=number).runs, None)
                 runs = None if found is None else (named, found)
         told = self._compared is not None and self._compared[0] == marked
         wanted = len(marked) > 1 and not told
@@ -169,14 +170,6 @@ class TuningScreen(WholeScreen):
 
 def _trained(job: Job) -> bool:
     return job.state == "done" and not view.planned(job)
-
-
-def _losses(client: AdminClient, number: int) -> list[LossRun] | None:
-    """None where they cannot be had, such as from the files."""
-    try:
-        return client.call(wire.TUNING_LOSSES, job_id=number).runs
-    except ApplianceError:
-        return None
 
 
 def _compared(client: AdminClient, numbers: tuple[int, ...]) -> TuningsCompared | ApplianceError:
