@@ -27,10 +27,10 @@ pytestmark = [
 ]
 
 
-def test_three_appliances_behind_a_balancer(tmp_path: Path, default_model_path: Path) -> None:
+def test_three_appliances_behind_a_balancer(tmp_path: Path, shallow_path: Path) -> None:
     artifact = tmp_path / MODEL
     artifact.mkdir()
-    shutil.copyfile(default_model_path, artifact / "model.gguf")
+    shutil.copyfile(shallow_path, artifact / "model.gguf")
     signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
 
     def prepare(name: str, services: Services) -> None:

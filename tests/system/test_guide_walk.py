@@ -157,12 +157,12 @@ def tuned(data: Path) -> None:
 
 @pytest.fixture(scope="module")
 def desk(
-    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path, embedder_path: Path
+    tmp_path_factory: pytest.TempPathFactory, shallow_path: Path, embedder_path: Path
 ) -> Iterator[Desk]:
     for tool in ("bash", "curl"):
         need_tool(tool)
     root = tmp_path_factory.mktemp("guides")
-    data = make_models(root, {MODEL: default_model_path, EMBEDDER: embedder_path})
+    data = make_models(root, {MODEL: shallow_path, EMBEDDER: embedder_path})
     with (data / "appliance.toml").open("a") as file:
         file.write(CONFIG)
     (root / "desk").mkdir()

@@ -191,9 +191,9 @@ def models(default_model_path: Path, embedder_path: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path], shallow_path: Path
 ) -> Iterator[tuple[Live, Load]]:
-    with scene(tmp_path_factory.mktemp("soak"), models) as opened:
+    with scene(tmp_path_factory.mktemp("soak"), models | {"smol": shallow_path}) as opened:
         yield opened
 
 
