@@ -20,6 +20,7 @@ def named(*groups: str) -> list[str]:
     return [f"cn={name},cn=users,dc=site,dc=test" for name in groups]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} is not installed")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has namespaces with the ports of a domain")
 def test_people_of_an_active_directory(tmp_path: Path) -> None:
