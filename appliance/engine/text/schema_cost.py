@@ -72,12 +72,12 @@ def _nodes(schema: Any) -> Iterator[tuple[Path, dict[str, JsonValue]]]:
 
 
 def _data(value: Any) -> int:
-    """Lists and objects in a value; of a long one, each four members count as another."""
+    """Lists and objects in a value; of a long one, each two members count as another."""
     found, left = 0, [value]
     while left:
         inner = left.pop()
         if isinstance(inner, dict | list):
-            found += 1 + max(0, len(inner) - _SHORT) // 4
+            found += 1 + max(0, len(inner) - _SHORT) // 2
             items = inner.values() if isinstance(inner, dict) else inner
             left += [item for item in items if isinstance(item, dict | list)]
     return found
