@@ -26,8 +26,10 @@ UNTYPED_LINES = 100
 CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
 WORDS_BY_HAND = 38_000
-WORDS_MADE = 20_220
-"""The words of the pages that programs write; 20,274 at commit 1055724."""
+WORDS_MADE = 19_835
+"""The words of the pages that programs write, without interop.md, which has a row for each client
+that was seen.
+"""
 QUESTIONING_DOCSTRINGS = 3
 WORDS_OF_DOCSTRINGS = 128190
 
@@ -112,7 +114,8 @@ def test_words_of_the_guides_that_are_written_by_hand() -> None:
 
 
 def test_words_of_the_pages_that_programs_write() -> None:
-    made = [(CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in _PAGES_MADE]
+    names = _PAGES_MADE - {"interop.md"}
+    made = [(CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in names]
     assert sum(len(_WORD.findall(page)) for page in made) <= WORDS_MADE
 
 
