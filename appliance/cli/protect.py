@@ -17,7 +17,7 @@ import click
 from appliance.cli.imports import importing
 from appliance.cli.output import Output, data_option, prints, safe, state
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
-from appliance.cli.unlocking import new_lock, present_lock, token_of, unlock
+from appliance.cli.unlocking import TokenWrapping, new_lock, present_lock, token_of, unlock
 from appliance.config import load_config
 from appliance.host import host_key
 from appliance.trust.bytes import ecdsa, sealed_stream
@@ -85,10 +85,13 @@ def change(
     ring = KeyRing(passphrase_file)
     if officer is not None and token_of(data) is None:
         raise click.UsageError("Officers open what a token has; no token has these keys.")
+    opener = ""
     if host_key.locked(data):
         with present_lock(data, ring, officer=officer) as lock:
             host_key.unlock(data, lock)
-    protection.change(data, new_lock(data, place, ring))
+            if officer is not None and isinstance(lock, TokenWrapping):
+                opener = lock.hint
+    protection.change(data, new_lock(data, place, ring), opener)
     _tell(output, data, [])
 
 

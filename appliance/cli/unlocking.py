@@ -39,6 +39,7 @@ class TokenWrapping:
 
     def __init__(self, data: Path, token: TokenUri, key: ecdsa.SigningKey) -> None:
         self._data, self._token, self._key = data, token, key
+        self.hint = ecdsa.hint(key.public_key())
 
     def wrap(self, key: bytes) -> bytes:
         from appliance.trust.policy import officers
@@ -95,8 +96,10 @@ def present_lock(
         officer: in the token's place.
     """
 
-    def ask(name: str) -> str:
+    def ask(name: str, *, last: bool = False) -> str:
         if given is not None and (file := given / host_key.CREDENTIAL).exists():
+            if last:  # a service that is started again and again would lock the token
+                raise StateRefused("host_key_token", f"{name}: a person types it, by a command.")
             return (file.read_text(encoding="utf-8").splitlines() or [""])[0]
         if not (ring.from_file or asks()):
             raise StateRefused("host_key_locked", f"The key files of {data} are locked.")
@@ -111,7 +114,7 @@ def present_lock(
         else:
             from appliance.tokens.key import TokenKey  # who has a passphrase needs none of it
 
-            with TokenKey(token, lambda found: ask(pin_of(found))) as key:
+            with TokenKey(token, lambda found: ask(pin_of(found), last=found.final_try)) as key:
                 yield TokenWrapping(data, token, key)
     except Refused as error:
         if error.code in _OF_THE_PIN or not error.code.startswith(("token_", "backup_")):

@@ -154,11 +154,19 @@ def renew(data: Path, under: Lock, files: list[Path]) -> None:
     if not (data / _NEXT).exists():
         _keep(data / _NEXT, os.urandom(BYTES), under)
         unlock(data, under)
-    for path in files:
-        replace(path, sealed(path, read(path)))
-    _keep(data / FILE, _keys(data)[-1], under)
-    (data / _NEXT).unlink()
+    finish(data, files)
     unlock(data, under)
+
+
+def finish(data: Path, files: list[Path]) -> None:
+    """Put these files under the new key of a renewal that was begun, and end it.
+
+    It is in the lock of the old one already, so whoever opened that one can do it.
+    """
+    if (data / _NEXT).exists():
+        for path in files:
+            replace(path, sealed(path, read(path)))
+        rename(data / _NEXT, data / FILE)
 
 
 def protect(data: Path, files: list[Path]) -> None:
@@ -255,6 +263,11 @@ def replace(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    rename(part, path)
+
+
+def rename(part: Path, path: Path) -> None:
+    """Give a file another one's name, and overwrite that one."""
     old = path.open("rb+") if path.exists() else None
     part.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -263,6 +276,15 @@ def replace(path: Path, content: bytes) -> None:
     if old is not None:
         with old:
             _zero(old.fileno())
+
+
+def tidy(data: Path, files: list[Path]) -> None:
+    """Destroy what a crash left beside these files and the key, perhaps in plain."""
+    for path in (*files, data / FILE, data / _NEXT):
+        part = path.with_name(path.name + ".part")
+        if part.is_file():
+            _overwrite(part)
+            part.unlink()
 
 
 def _overwrite(path: Path) -> None:

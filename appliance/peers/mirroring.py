@@ -72,6 +72,8 @@ class MirrorLink:
             self.problem = ""
 
     def _send(self, waits: int | None) -> None:
+        if waits is not None and waits < self.first == self.size:  # which keeps nothing yet
+            self._place = None
         known, first = None, self._place
         if first == self._reader.size == self.size:
             self.rest()
@@ -155,15 +157,16 @@ class Mirroring:
 
     def _run(self, link: MirrorLink) -> None:
         while not self._stop:
-            before, problem = link.size, link.problem
+            before, first, problem = link.size, link.first, link.problem
             link.send(self._oldest())
             if bool(link.problem) != bool(problem):
                 told = f"takes no entries: {link.problem}" if link.problem else "takes entries"
                 _log.info("mirror %s %s", link.name, told)
-            if link.size > before:
+            if link.size > before or link.first < first:
                 self._tell()
             with self._changed:
-                wanted = self._wanted > link.size
+                older = any(seq < link.first == link.size for seq, _, _ in self._waiting)
+                wanted = older or self._wanted > link.size
                 if link.problem or not wanted:
                     self._changed.wait(_AGAIN_S if wanted else EVERY_S)
                 elif link.size == before:  # it goes on from elsewhere

@@ -53,7 +53,7 @@ def key_files(data: Path, config: Config) -> list[Path]:
 def _encrypted(data: Path, config: Config) -> list[Path]:
     """The key files, and what was one when the configuration named it."""
     others = (path for path in data.rglob("*") if path.is_file() and not path.is_symlink())
-    sealed = (path for path in others if not host_key.plain(path))
+    sealed = (path for path in others if path.suffix != ".part" and not host_key.plain(path))
     return [*dict.fromkeys((*key_files(data, config), *sealed))]
 
 
@@ -162,10 +162,17 @@ def _database(path: Path, migrations: Sequence[str]) -> Iterator[Engine]:
         database.dispose()
 
 
-def change(data: Path, under: host_key.Lock) -> None:
-    """Put the host key under another passphrase or token; raises as `protect`."""
+def change(data: Path, under: host_key.Lock, officer: str = "") -> None:
+    """Put the host key under another passphrase or token; raises as `protect`.
+
+    A renewal that was cut short is finished first: its token may be lost.
+
+    Args:
+        officer: hint of the officer's key that opened it, for the log.
+    """
     _need(data)
-    with _recorded(data, "change"):
+    with _recorded(data, "change", **({"officer": officer} if officer else {})) as config:
+        host_key.finish(data, _encrypted(data, config))
         host_key.change(data, under)
 
 
@@ -200,7 +207,7 @@ def _need(data: Path) -> None:
 
 
 @contextlib.contextmanager
-def _recorded(data: Path, step: str) -> Iterator[Config]:
+def _recorded(data: Path, step: str, **more: str) -> Iterator[Config]:
     with hold(data, None, None, _PATIENCE_S) as held:
         config = held.config.audit
         log = AuditLog.open(
@@ -208,8 +215,9 @@ def _recorded(data: Path, step: str) -> Iterator[Config]:
             reserve_bytes=config.reserve_mib << 20, ballast_bytes=config.ballast_mib << 20,
         )  # fmt: skip
         try:
-            said = {"actor": f"uid:{os.getuid()}", "action": f"protect_{step}"}
+            said = {"actor": f"uid:{os.getuid()}", "action": f"protect_{step}", **more}
             log.append(Draft("admin", said)).result()
         finally:
             log.close()
+        host_key.tidy(data, _encrypted(data, held.config))
         yield held.config

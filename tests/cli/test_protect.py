@@ -1,5 +1,6 @@
 """`appliance protect`: on, change, renew, off, backups, and a server that takes the passphrase."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ from appliance.auth.secret_file import read_secret
 from appliance.cli.doctor import find_problems
 from appliance.cli.main import cli
 from appliance.host import host_key
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy import officers
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 from tests.cli.test_doctor import HOST
 from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
+from tests.trust.forge import new_key
 
 WORDS, OTHER = "correct horse battery", "another good passphrase"
 
@@ -144,3 +148,25 @@ def test_a_detached_server_takes_the_passphrase(lab: LabData, run: Run, tmp_path
         assert run("audit", "verify").status == 0  # the server's, which is open
     finally:
         assert run("serve", "--stop").status == 0
+
+
+@needs_softhsm
+def test_the_log_names_the_officer_who_opened_a_lost_tokens(
+    lab: LabData, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, words, officer = soft_token(tmp_path / "hsm", monkeypatch), tmp_path / "w", new_key()
+    (pem := tmp_path / "officer.pem").write_bytes(ecdsa.private_pem(officer))
+    monkeypatch.setattr(officers, "keys", lambda _: (officer.public_key(),))  # a lab has none
+    words.write_text(f"{PIN}")
+    key, secret = token.uri("host"), ("--passphrase-file", words)
+    assert run("signer", "new", key, "--public", tmp_path / "host.pub", *secret).status == 0
+    assert run("protect", "on", "--key", key, *secret).status == 0
+    shutil.rmtree(token.at / "tokens")
+    host_key.lock(lab.data)
+    words.write_text(WORDS)
+    assert run("protect", "change", "--officer", pem, *secret).status == 0
+    assert run("protect", "change", *secret).status == 0  # the control: nobody's
+    found = run("audit", "search", "--kind", "admin", "--json").document["entries"]
+    changes = [e["body"] for e in found if e["body"]["action"] == "protect_change"]
+    assert [body.get("officer") for body in changes] == [ecdsa.hint(officer.public_key()), None]
+    host_key.lock(lab.data)

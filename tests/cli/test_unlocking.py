@@ -8,6 +8,7 @@ from appliance.cli import unlocking
 from appliance.errors import StateRefused
 from appliance.host import host_key
 from tests.cli.conftest import run_command
+from tests.tokens.softhsm import PIN, TOKEN_INFO, needs_gcc, soft_token
 
 WORDS = "correct horse battery"
 
@@ -42,4 +43,33 @@ def test_commands_without_a_server_take_the_credential(
     assert run_command("serve", "--port", "0", data=data).status == 1
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert run_command("key", "list", "--json", data=data).status == 0
+    host_key.lock(data)
+
+
+@needs_gcc
+def test_the_last_try_of_a_token_is_not_a_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, data = soft_token(tmp_path / "hsm", monkeypatch), tmp_path / "data"
+    (words := tmp_path / host_key.CREDENTIAL).write_text(PIN)
+    secret = ("--passphrase-file", words)
+    key = token.uri("host")
+    public = tmp_path / "host.pub"
+    assert run_command("signer", "new", key, "--public", public, *secret).status == 0
+    assert run_command("init", data=data).status == 0
+    assert run_command("protect", "on", "--key", key, *secret, data=data).status == 0
+    last = token.faulty(
+        TOKEN_INFO,
+        "unsigned long rv = real(a,b,c,d,e,f,g,h);"
+        " *(unsigned long *)(b + 96) |= 0x20000; return rv",
+    )
+    held = (data / host_key.FILE).read_text()
+    (data / host_key.FILE).write_text(held.replace(str(token.module), str(last)))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    host_key.lock(data)
+    with pytest.raises(StateRefused, match="the last try") as caught:
+        unlocking.unlock(data)
+    assert caught.value.code == "host_key_token"
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+    unlocking.unlock(data, words)  # a person's
     host_key.lock(data)

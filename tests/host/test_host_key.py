@@ -78,18 +78,18 @@ def test_a_new_host_key_takes_over_whenever_a_crash_comes(
 ) -> None:
     host_key.make(data, WORDS)
     host_key.protect(data, [kek(data)])
-    old, true = host_key.held(data), host_key.replace
+    old, true = host_key.held(data), host_key.rename
     for steps in (0, 1, 1):  # before the key, before the file, before the key takes its name
         left = [steps]
 
-        def crash(path: Path, content: bytes, left: list[int] = left) -> None:
+        def crash(part: Path, path: Path, left: list[int] = left) -> None:
             if not left[0]:
                 raise KeyboardInterrupt
             left[0] -= 1
-            true(path, content)
+            true(part, path)
 
         with monkeypatch.context() as cut:
-            cut.setattr(host_key, "replace", crash)
+            cut.setattr(host_key, "rename", crash)
             with pytest.raises(KeyboardInterrupt):
                 host_key.renew(data, WORDS, [kek(data)])
         host_key.lock(data)
@@ -98,7 +98,10 @@ def test_a_new_host_key_takes_over_whenever_a_crash_comes(
         if steps:
             assert code_of(lambda: host_key.change(data, "another")) == "host_key_renewing"
     assert code_of(lambda: host_key.renew(data, WORDS + "!", [])) == "passphrase_refused"
+    (data / "old").hardlink_to(data / "keys" / "host.next.json")  # the blocks where it lay
     host_key.renew(data, WORDS, [kek(data)])
+    host_key.change(data, "another good passphrase")
+    assert not any((data / "old").read_bytes())  # nothing that the former passphrase opens
     assert [path.name for path in (data / "keys").iterdir()] == ["host.json"]
     assert host_key.read(kek(data)) == SECRET and host_key.held(data) != old
     host_key.take(data, old)

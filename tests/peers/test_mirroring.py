@@ -108,6 +108,24 @@ async def test_a_new_mirror_begins_where_an_answer_waits(tmp_path: Path, seen: b
         mirror.close()
 
 
+async def test_an_answer_of_before_a_mirrors_first_head_gets_there(tmp_path: Path) -> None:
+    """Its entry was in the log when the mirror began with the newest head."""
+    clock = FixedClock()
+    with member(tmp_path / "a", "a", clock) as a, member(tmp_path / "b", "b", clock) as b:
+        a.meets(b)
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        a.write(*"abc")
+        new, first = link(a, b, mirror), a.reader.size - 2
+        new.send()
+        assert new.size == a.reader.size and not new.has(first)
+        made = Mirroring((new,), LONG_MS // 10, refuse=True)
+        made.start()
+        await asyncio.gather(*(made.acknowledged(first + n) for n in range(2)))
+        made.stop()
+        assert mirror.entries(a.keys.log) == bodies(a, first)
+        mirror.close()
+
+
 def test_a_link_with_nothing_new_rests(pair: tuple[Member, MirrorLink]) -> None:
     a, good = pair
     rests: list[int] = []

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,59 @@ def test_keys_are_renewed_with_an_overlap(data: Path) -> None:
         page = services.reader.search(Query(kind="admin"))
     assert [e.body["action"] for e in page.entries][-2:] == ["protect_evidence"] * 2
     assert secrets_of(data).keys() == {"kek", "signing.pem", "evidence.pem", "server.key"}
+
+
+@pytest.mark.parametrize("step", [protection.unprotect, protection.renew_host])
+def test_a_step_that_was_cut_short_leaves_no_part(
+    data: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[..., object]
+) -> None:
+    """`protect off` had written a key in plain, but not in its place."""
+    protection.protect(data, WORDS)
+    secrets, true = secrets_of(data), host_key.rename
+    words = () if step is protection.unprotect else (WORDS,)
+
+    def crash(part: Path, path: Path) -> None:
+        if path.name == "signing.pem":
+            raise KeyboardInterrupt
+        true(part, path)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(host_key, "rename", crash)
+        with pytest.raises(KeyboardInterrupt):
+            step(data, *words)
+    if words:
+        protection.renew_host(data, WORDS)  # the same again
+    else:
+        assert found_on_disk(data, secrets) >= {"signing.pem"}  # the control
+        protection.protect(data, WORDS)
+    assert found_on_disk(data, secrets) == set() and not list((data / "audit").glob("*.part"))
+    assert secrets_of(data)["kek"] == secrets["kek"]
+
+
+def test_a_change_finishes_a_renewal_that_was_cut_short(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else officers could not open what a token had that was lost in the middle."""
+    protection.protect(data, WORDS)
+    secrets, true, left = secrets_of(data), host_key.rename, [2]
+
+    def crash(part: Path, path: Path) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        true(part, path)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(host_key, "rename", crash)
+        with pytest.raises(KeyboardInterrupt):
+            protection.renew_host(data, WORDS)
+    assert len(list((data / "keys").glob("host*"))) == 2
+    protection.change(data, "another good passphrase")
+    assert [path.name for path in (data / "keys").glob("host*")] == ["host.json"]
+    host_key.lock(data)
+    host_key.unlock(data, "another good passphrase")
+    assert len(host_key.held(data)) == host_key.BYTES
+    assert secrets_of(data)["kek"] == secrets["kek"] and found_on_disk(data, secrets) == set()
 
 
 def listed(data: Path, *evaluators: ecdsa.PublicKey) -> None:
