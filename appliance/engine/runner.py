@@ -9,7 +9,6 @@ callbacks of ctypes, before the confinement makes their page read-only.
 import contextlib
 import ctypes
 import warnings
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as ReadOnly
@@ -95,13 +94,8 @@ class Library:
             self.log.append(text.decode("utf-8", "replace").strip())
 
 
-def _free(context: Any, model: Any) -> None:
-    llama.llama_free(context)
-    llama.llama_model_free(model)
-
-
 class ModelRunner:
-    """A model and its context, freed with it."""
+    """A model and its context."""
 
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         self._library = library
@@ -126,7 +120,6 @@ class ModelRunner:
         self._vocab = llama.llama_model_get_vocab(self._model)
         self.n_vocab = int(llama.llama_vocab_n_tokens(self._vocab))
         self._context = self._make_context(config)
-        weakref.finalize(self, _free, self._context, self._model).atexit = False
         self._memory = llama.llama_get_memory(self._context)
         self._batch = Batch(config.n_batch, llama.llama_batch())
         marked = self._find_marked()

@@ -347,24 +347,6 @@ def test_the_layers_of_each_gpu_reach_llama_cpp(
     assert seen == [(layers, split)]
 
 
-def test_a_model_goes_with_its_runner(
-    library: Library, sealed_model: SealedFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free, freed = llama.llama_model_free, []
-
-    def watched(model: Any) -> None:
-        freed.append(model)
-        free(model)
-
-    monkeypatch.setattr(llama, "llama_model_free", watched)
-    config = RunnerConfig(n_ctx=128, slots=1, threads=1, n_batch=16)
-    made = ModelRunner(library, sealed_model.reopen(), config)
-    model = made._model
-    assert not freed
-    del made
-    assert freed == [model]
-
-
 def test_tokens_spell_the_text_that_they_came_from(runner: ModelRunner) -> None:
     for text in (" naïve <|im_end|> 😀\n  x", "a" * 5000, ""):
         tokens = runner.tokenize(text, add_special=False, parse_special=True)

@@ -177,7 +177,7 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         assert services.supervisor.status()[0].adapters == [DE]
         assert state(services, FR) == "approved"  # the sweep ends it for good
         sweep = services.sweep
-        monkeypatch.setattr(sweep, "_policy", lambda: denied)
+        monkeypatch.setattr(sweep, "policy", lambda: denied)
         assert FR in [record.id for record in await sweep.run()]
         assert state(services, FR) == "revoked"
         await services.supervisor.close()
@@ -199,8 +199,8 @@ async def test_what_a_newer_policy_revokes_ends_at_once(
             else replace(policy.revoked, keys=policy.roles["publisher"].keys)
         )
         denied = replace(policy, revoked=revoked)
-        for part in (services.lifecycle, services.sweep):
-            monkeypatch.setattr(part, "_policy", lambda: denied)
+        monkeypatch.setattr(services.lifecycle, "_policy", lambda: denied)
+        monkeypatch.setattr(services.sweep, "policy", lambda: denied)
         ended = {record.id for record in await services.sweep.ask()}
         served = {model.id for model in services.supervisor.served()}
         if what == "the adapter":

@@ -38,7 +38,11 @@ FEATURES = {
     "notify": {"appliance.forwarding.delivery", "smtplib"},
     "the operator's screens": {"tui", "textual", "rich"},
     "tuning": {"torch", "safetensors"},
-    "keys on tokens": {"appliance.tokens"},
+    "keys on tokens": {
+        "appliance.tokens.cryptoki",
+        "appliance.tokens.helper",
+        "appliance.tokens.key",
+    },  # not the syntax of their names
     "bills of materials": {"cyclonedx", "packageurl"},
     "the engine, which is a process of its own": {"llama_cpp"},
     "documents, which are read in a process of their own": {"pypdfium2", "docx", "openpyxl"},

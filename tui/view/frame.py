@@ -4,7 +4,7 @@ Rules: words that change without meaning are left out, so that an idle appliance
 the line; without room, the least important words go first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from textual.content import Content
@@ -130,8 +130,8 @@ def navigation(title: str, width: int) -> Content:
     tries = [
         whole,
         _level(lit, title, 0, GAP, head=True), _level(lit, title, 0, " ", head=True),
-        *(_level(lit, title, cut, " ") for cut in (0, _CUT, _CUT - 1, _CUT - 2, 1)),
-        *(_tab(place, title, 0) for place in PLACES if place.title == title),
+        *(_level(lit, title, cut, " ") for cut in (0, _CUT)),
+        *_around(lit, title),
     ]  # fmt: skip
     shown = next((one for one in tries if one.cell_length <= room), tries[-1])
     return spread(Content(" ") + shown, help_, width)
@@ -143,7 +143,18 @@ def _level(level: Level, title: str, cut: int, gap: str, *, head: bool = False) 
     return Content(gap).join([*([cell(level.upper(), QUIET)] if head else []), *tabs])
 
 
+def _around(level: Level, title: str) -> Iterator[Content]:
+    """Fewer and fewer places with whole names, the lit one among them."""
+    places = [place for place in PLACES if place.level is level]
+    at = next((n for n, place in enumerate(places) if place.title == title), 0)
+    for count in range(len(places) - 1, 0, -1):
+        first = max(0, min(at - count // 2, len(places) - count))
+        some = [_tab(place, title, 0) for place in places[first : first + count]]
+        more = [cell("…", QUIET)]
+        yield Content(" ").join([*more * (first > 0), *some, *more * (first + count < len(places))])
+
+
 def _tab(place: MapPlace, title: str, cut: int) -> Content:
     if place.title == title:
         return cell(f"[{place.key} {title}]", "bold $primary")
-    return cell(f"{place.key} {place.title[: cut or None]}" if cut != 1 else place.key, QUIET)
+    return cell(f"{place.key} {place.title[: cut or None]}", QUIET)

@@ -73,6 +73,13 @@ def test_where_there_is_room_every_place_is_named() -> None:
     assert " 7 " not in frame.navigation("Models", 80).plain  # the map has the other levels
 
 
+def test_a_name_keeps_four_letters_or_is_whole() -> None:
+    said = frame.navigation("Labels", 80).plain
+    assert " 7 Tasks 8 Evaluations e Datasets [t Labels] m Tuning o Routes … " in said
+    assert " … e Datasets " in frame.navigation("Routes", 80).plain
+    assert " 2 Mode 3 Requ " in frame.navigation("Overview", 80).plain
+
+
 def test_the_worst_alarm_stands_above_every_screen_with_how_many_more() -> None:
     assert not frame.worst(status(), 80)
     said = frame.worst(status(alarms=["The disk is full.", "b", "c"]), 80).plain
