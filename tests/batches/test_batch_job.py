@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sqlite3
 import threading
 from collections import Counter
@@ -21,7 +20,7 @@ from appliance.errors import ApplianceError
 from tests.batches.site import CHAT, DAY_S, Site, line, site
 from tests.smol import until
 
-MILLION = int(os.environ.get("BATCH_LINES", "1000000"))
+MILLION = 1_000_000
 HUGE = FileLimits(1 << 30, 1 << 30, MILLION, 4 << 20)
 
 
