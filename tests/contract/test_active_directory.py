@@ -21,7 +21,9 @@ def named(*groups: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(MISSING), reason=f"without {MISSING}: samba-ad-dc, samba-ad-provision")
+@pytest.mark.skipif(
+    bool(MISSING), reason=f"without {MISSING}: samba-ad-dc, -ad-provision, -vfs-modules"
+)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has namespaces with the ports of a domain")
 def test_people_of_an_active_directory(tmp_path: Path) -> None:
     command = [*NAMESPACES, sys.executable, "-m", "tests.contract.active_directory", str(tmp_path)]
