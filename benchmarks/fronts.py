@@ -118,7 +118,7 @@ class _Arranged:
                 yield [*split, "front", str(data), str(path), str(number), str(part.port)], data
 
     async def load(self, clients: int, count: int) -> int:
-        """Answers that failed; all where nobody listens."""
+        """Failed answers; all of them if no server listens."""
         body = json.dumps({"model": BIG, "prompt": "Is it?", "max_tokens": 1}).encode()
         loop, left, ends = asyncio.get_running_loop(), [0] * count, []
         for number in range(clients):

@@ -33,7 +33,7 @@ _WARM: Final = 30
 
 
 def measured(one: SiteServer, secret: str, rate: float, answers: int, *, mirrored: bool) -> Load:
-    """Start it anew and ask it; its clients' times."""
+    """Restart the server and load it."""
     one.end(signal.SIGTERM)
     config = one.data / "appliance.toml"
     text = config.read_text().replace(_MIRRORED, "")

@@ -158,7 +158,7 @@ class _Stream:
         self.end.sendall(_LENGTH.pack(len(data)) + data)
 
     def received(self) -> Iterator[bytes]:
-        """Whole frames of what is there; EOFError at the end."""
+        """The whole frames received so far; EOFError at the end."""
         if not (data := self.end.recv(_BYTES)):
             raise EOFError
         self._rest += data

@@ -161,7 +161,7 @@ def renew(data: Path, under: Lock, files: list[Path]) -> None:
 def finish(data: Path, files: list[Path]) -> None:
     """Put these files under the new key of a renewal that was begun, and end it.
 
-    It is in the lock of the old one already, so whoever opened that one can do it.
+    The old key's lock holds the new key already, so who opened the old one can finish.
     """
     if (data / _NEXT).exists():
         for path in files:

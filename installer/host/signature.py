@@ -34,7 +34,7 @@ def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
 
 
 def verify_installed(openssl: Sequence[str], directory: Path, trust: Path) -> None:
-    """As `verify`, of what is on the host: the key pinned before holds for it, too."""
+    """As `verify`, for what is installed: the former pinned key holds, too."""
     try:
         verify(openssl, directory, trust / KEY)
     except InstallError as error:
