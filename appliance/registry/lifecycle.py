@@ -96,11 +96,10 @@ class Lifecycle:
             StateRefused: `wrong_state`.
         """
         record = self._store.inventory.record(model_id)
-        policy, state = self._policy(), record.state
+        policy = self._policy()
 
-        def recorded(latest: ValidApproval, approvals: list[ValidApproval]) -> None:
-            nonlocal state
-            state = approved.value if _enough(policy, [a.name for a in approvals]) else state
+        def recorded(latest: ValidApproval, approvals: list[ValidApproval]) -> str | None:
+            after = approved.value if _enough(policy, [a.name for a in approvals]) else None
             fields: dict[str, Json] = {
                 "approver": latest.name,
                 "meaning": latest.meaning,
@@ -108,7 +107,10 @@ class Lifecycle:
                 "key": latest.key,
                 "envelope_sha256": hashlib.sha256(envelope).hexdigest(),
             }
-            self._edge(actor, record, state, policy, event="approval", fields=fields)
+            self._edge(
+                actor, record, after or record.state, policy, event="approval", fields=fields
+            )
+            return after
 
         try:
             self._fresh().check_change()
@@ -117,7 +119,7 @@ class Lifecycle:
         except Refused as error:
             self._edge(actor, record, record.state, policy, event="approval_refused", error=error)
             raise
-        return self._store.inventory.set_state(model_id, state)
+        return self._store.inventory.record(model_id)
 
 
 def _enough(policy: TrustPolicy, names: list[str]) -> bool:

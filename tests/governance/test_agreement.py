@@ -378,7 +378,6 @@ CRASHES: Final[dict[str, tuple[Any, str, Callable[[Services, Lab], object]]]] = 
     "limit": (KeyStore, "_update", lambda s, lab: s.keys.limit(id_of(s, "app"), Limits(rpm=1))),
     "rotate": (KeyStore, "_update", lambda s, lab: s.keys.rotate(id_of(s, "app"), 3_600_000_000)),
     "approve": (Records, "add_approval", lambda s, lab: approved(s)),
-    "approved": (Records, "save", lambda s, lab: approved(s)),
     "suspend": (Records, "save", lambda s, lab: asyncio.run(s.pool.suspend("u", "spare", "why"))),
     "retire": (Records, "save", lambda s, lab: asyncio.run(s.pool.retire("u", "spare", "why"))),
     "label": (LabelQueues, "set", lambda s, lab: labelled(s)),

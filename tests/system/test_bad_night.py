@@ -811,5 +811,5 @@ def test_each_rule_was_raised_by_a_fault() -> None:
         begun, ended = followed_in(*place)
         assert code in begun and code in ended, code
     assert followed_in("tests/system/test_bad_night.py", "night") == (set(), set())  # the control
-    assert set(BY_CODE) - TOLD == set(ELSEWHERE)
+    assert set(BY_CODE) <= TOLD | set(ELSEWHERE)  # this process may have run those, too
     assert ENDED >= TOLD

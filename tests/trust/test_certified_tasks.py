@@ -164,6 +164,22 @@ def test_approvals_bind_the_certificate(lab: Services, tmp_path: Path, clock: Fi
     assert lab.store.inventory.record(task).state == "approved"
 
 
+def test_an_approval_replaces_the_same_key_s_before_it_counts(
+    lab: Services, tmp_path: Path, clock: FixedClock
+) -> None:
+    """As a crash of an older release left it: two approvals of a certificate, and no state."""
+    task = add_task(lab, tmp_path / "orders")
+    certify(lab, task)
+    approve(lab, task, *APPROVERS)
+    lab.store.inventory.set_state(task, "verified")
+    clock.advance(60)
+    certify(lab, task)
+    approve(lab, task, APPROVERS[0])
+    assert lab.store.inventory.record(task).state == "verified"  # one approval of each
+    approve(lab, task, APPROVERS[1])
+    assert lab.store.inventory.record(task).state == "approved" and use(lab)
+
+
 def test_an_approval_without_the_certificate_is_for_something_else(
     lab: Services, tmp_path: Path
 ) -> None:

@@ -170,21 +170,31 @@ class Records:
         with self._changing() as connection:
             connection.execute(sa.delete(_MODELS).where(_MODELS.c.id == model_id))
 
-    def add_approval(self, model_id: str, key: str, envelope: bytes) -> None:
-        """Keep an approval; one per key, the newest wins."""
-        with self._database.begin() as connection:
+    def add_approval(
+        self, model_id: str, key: str, envelope: bytes, state: str | None = None
+    ) -> None:
+        """Keep an approval and the state that follows, in one transaction; one per key, the newest
+        wins.
+        """
+        with self._changing() as connection:
             connection.execute(
                 sa.delete(_APPROVALS).where(_APPROVALS.c.model == model_id, _APPROVALS.c.key == key)
             )
             connection.execute(
                 sa.insert(_APPROVALS).values(model=model_id, key=key, envelope=envelope)
             )
+            if state is not None:
+                connection.execute(
+                    sa.update(_MODELS)
+                    .where(_MODELS.c.id == model_id)
+                    .values(state=ModelState(state).value, code=None, message="")
+                )
 
-    def approvals(self, model_id: str | None = None) -> list[bytes]:
-        """The envelopes for a model, or for all, by key."""
+    def approvals(self, model_id: str | None = None, *, but: str = "") -> list[bytes]:
+        """The envelopes for a model, or for all, by key; without those of the key `but`."""
         asked = sa.select(_APPROVALS.c.envelope).order_by(_APPROVALS.c.key)
         if model_id is not None:
-            asked = asked.where(_APPROVALS.c.model == model_id)
+            asked = asked.where(_APPROVALS.c.model == model_id, _APPROVALS.c.key != but)
         with self._database.begin() as connection:
             return [bytes(envelope) for (envelope,) in connection.execute(asked)]
 

@@ -284,7 +284,7 @@ class ModelStore:
         if EVALUATION in signed.rule.require:
             self._certificates(model_id, signed, policy, new=False)
         if "approval" in signed.rule.require:
-            given = self._valid(model_id, signed, policy)
+            given = self._valid(model_id, signed, policy, self._records.approvals(model_id))
             policy.check_approvals([approval.name for approval in given])
 
     def _certificates(
@@ -315,7 +315,8 @@ class ModelStore:
                 files = artifact.covered.keys()
                 if artifacts.needs_evaluation(policy, record.id, record.digest, files):
                     signed = self._signed(artifact, record.id, policy)
-                    meanings = [a.meaning for a in self._valid(record.id, signed, policy)]
+                    kept = self._records.approvals(record.id)
+                    meanings = [a.meaning for a in self._valid(record.id, signed, policy, kept)]
                     digest, facts = record.digest, record.facts
                     found = self.evaluations.alarms(record.id, digest, facts, policy, meanings)
                     told += [Told(record.id, message) for message in found]
@@ -357,12 +358,13 @@ class ModelStore:
         model_id: str,
         envelope: bytes,
         policy: TrustPolicy,
-        record: Callable[[ValidApproval, list[ValidApproval]], None] = lambda given, all_: None,
+        record: Callable[[ValidApproval, list[ValidApproval]], str | None] = lambda given, all_: None,
     ) -> list[ValidApproval]:
         """Check an approval and keep it; all valid approvals of the model.
 
         Args:
-            record: makes it durable; gets the new one, and all valid ones with it.
+            record: makes it durable; gets the new one, and all valid ones with it; returns the
+                state that the model has from here on, None for the one that it has.
 
         Raises:
             PolicyRefused: `evaluation_contradicted` where the meaning does not name a gate that the
@@ -383,9 +385,9 @@ class ModelStore:
                     )
             certificates = self._certificates(model_id, signed, policy, new=True)
             _check_distinct(policy, given, certificates[0])
-        valid = self._valid(model_id, signed, policy, more=envelope)
-        record(given, valid)
-        self._records.add_approval(model_id, given.key, envelope)
+        kept = self._records.approvals(model_id, but=given.key)  # of another certificate
+        valid = self._valid(model_id, signed, policy, [*kept, envelope])
+        self._records.add_approval(model_id, given.key, envelope, record(given, valid))
         return valid
 
     def standing(
@@ -394,18 +396,14 @@ class ModelStore:
         """The signed artifact, unhashed, and the approvals that count."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-        return signed, self._valid(model_id, signed, policy)
+        return signed, self._valid(model_id, signed, policy, self._records.approvals(model_id))
 
     def _valid(
-        self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, more: bytes | None = None
+        self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, envelopes: list[bytes]
     ) -> list[ValidApproval]:
         """The approvals that count: where an evaluation is asked for, those of the certificate that
         most people approved, or of the one that it carries over to this engine.
-
-        Args:
-            more: one that is not kept yet.
         """
-        envelopes = [*self._records.approvals(model_id), *((more,) if more else ())]
         if EVALUATION not in signed.rule.require:
             return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
         best: list[ValidApproval] = []

@@ -49,6 +49,19 @@ def test_one_approval_per_key(records: Records) -> None:
     for key, envelope in (("k2", b"two"), ("k1", b"old"), ("k1", b"one")):
         records.add_approval("m", key, envelope)
     assert records.approvals("m") == [b"one", b"two"]
+    assert records.approvals("m", but="k1") == [b"two"]
+
+
+def test_an_approval_and_the_state_that_follows_are_one_transaction(records: Records) -> None:
+    records.save(ModelRecord("m", "suspended", code="other_engine", message="why"))
+    records.add_approval("m", "k1", b"one")
+    found = records.find("m")
+    assert found is not None and (found.state, found.message) == ("suspended", "why")
+    with pytest.raises(ValueError, match="nothing"):
+        records.add_approval("m", "k2", b"two", "nothing")
+    assert records.approvals("m") == [b"one"]
+    records.add_approval("m", "k2", b"two", "approved")
+    assert records.find("m") == ModelRecord("m", "approved")
 
 
 def test_records_are_listed_by_id_and_deleted_with_their_approvals(records: Records) -> None:
