@@ -18,6 +18,7 @@ from appliance.errors import (
     Refused,
 )
 from appliance.trust.artifacts import signing
+from appliance.trust.artifacts.records import Records
 from appliance.trust.bytes import dsse, ecdsa, strict_json
 from appliance.trust.policy.policy import PAYLOAD_TYPE
 from appliance.trust.statements import approval
@@ -102,13 +103,16 @@ def test_each_edge_is_recorded_with_who_and_what(services: Services) -> None:
 def test_the_edge_is_durable_before_the_state_changes(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change, seen = services.store.inventory.set_state, []
+    seen = []
+    for owner, name in ((services.store.inventory, "set_state"), (Records, "add_approval")):
+        change = getattr(owner, name)
 
-    def watched(model_id: str, state: str, **rest: Any) -> Any:
-        seen.append((edges(services, model_id)[-1]["state"], state))
-        return change(model_id, state, **rest)
+        def watched(*given: Any, change: Any = change, **rest: Any) -> Any:
+            recorded, state = edges(services, "tiny")[-1]["state"], given[-1]
+            seen.append((recorded, "verified" if state is None else state))
+            return change(*given, **rest)
 
-    monkeypatch.setattr(services.store.inventory, "set_state", watched)
+        monkeypatch.setattr(owner, name, watched)
     services.lifecycle.import_model(ACTOR, tiny(services), None, quiet)
     approve(services, "tiny", *APPROVERS)
     assert [state for _, state in seen] == ["vetted", "verified", "verified", "approved"]

@@ -284,7 +284,7 @@ class ModelStore:
         if EVALUATION in signed.rule.require:
             self._certificates(model_id, signed, policy, new=False)
         if "approval" in signed.rule.require:
-            given = self._valid(model_id, signed, policy, self._records.approvals(model_id))
+            given = self._valid(model_id, signed, policy)
             policy.check_approvals([approval.name for approval in given])
 
     def _certificates(
@@ -315,8 +315,7 @@ class ModelStore:
                 files = artifact.covered.keys()
                 if artifacts.needs_evaluation(policy, record.id, record.digest, files):
                     signed = self._signed(artifact, record.id, policy)
-                    kept = self._records.approvals(record.id)
-                    meanings = [a.meaning for a in self._valid(record.id, signed, policy, kept)]
+                    meanings = [a.meaning for a in self._valid(record.id, signed, policy)]
                     digest, facts = record.digest, record.facts
                     found = self.evaluations.alarms(record.id, digest, facts, policy, meanings)
                     told += [Told(record.id, message) for message in found]
@@ -358,7 +357,9 @@ class ModelStore:
         model_id: str,
         envelope: bytes,
         policy: TrustPolicy,
-        record: Callable[[ValidApproval, list[ValidApproval]], str | None] = lambda given, all_: None,
+        record: Callable[[ValidApproval, list[ValidApproval]], str | None] = lambda given, all_: (
+            None
+        ),
     ) -> list[ValidApproval]:
         """Check an approval and keep it; all valid approvals of the model.
 
@@ -396,14 +397,23 @@ class ModelStore:
         """The signed artifact, unhashed, and the approvals that count."""
         with self.inventory.open(model_id) as artifact:
             signed = self._signed(artifact, model_id, policy)
-        return signed, self._valid(model_id, signed, policy, self._records.approvals(model_id))
+        return signed, self._valid(model_id, signed, policy)
 
     def _valid(
-        self, model_id: str, signed: SignedArtifact, policy: TrustPolicy, envelopes: list[bytes]
+        self,
+        model_id: str,
+        signed: SignedArtifact,
+        policy: TrustPolicy,
+        envelopes: list[bytes] | None = None,
     ) -> list[ValidApproval]:
         """The approvals that count: where an evaluation is asked for, those of the certificate that
         most people approved, or of the one that it carries over to this engine.
+
+        Args:
+            envelopes: None for those that are kept.
         """
+        if envelopes is None:
+            envelopes = self._records.approvals(model_id)
         if EVALUATION not in signed.rule.require:
             return approvals_.valid(envelopes, policy, signed.subject, signed.publisher)
         best: list[ValidApproval] = []
