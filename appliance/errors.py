@@ -216,8 +216,8 @@ route_certificate_other: the certificate is for another route, terms, engine, ho
 route_no_replay: the route has no recorded answers for a new engine to reproduce
     Calibrate with the engine that serves: `appliance route calibrate`.
 route_change_unbounded: too few open groups of the route bound the new engine's change
-    Calibrate with the new engine: `appliance route calibrate`. With more groups in `dev` and the
-    sealed split the next upgrade can carry over.
+    Calibrate with the new engine: `appliance route calibrate`. With more groups
+    the next upgrade can carry over.
 route_certificate_expired: the route's certificate has expired
     Calibrate again on new groups.
 route_certificate_malformed: the route's certificate is malformed
@@ -340,8 +340,8 @@ gate_labels_wanted: a gate waits for labels where its two sides differ
 label_queue_sealed: only the gate receives the labels of its queue
     Give them to it: `appliance job resume ID`.
 evaluation_change_unbounded: too few open groups of the task bound the new engine's change
-    Evaluate with the new engine: `appliance eval gate`. With more groups in `dev` the next upgrade
-    can carry over.
+    Evaluate with the new engine: `appliance eval gate`. With more groups the next
+    upgrade can carry over.
 evaluation_contradicted: a later gate of the task failed
     Read it: `appliance eval certificates`. To approve the task anyway, name its id in `--meaning`.
 evaluation_expired: the certificate has expired
@@ -710,10 +710,11 @@ ceremony_plan: the ceremony's plan would be refused
 certificate_foreign: the server's certificate is from another CA
     Have your CA renew it, and replace the files; a running server takes them.
 ca_key_missing: the CA's key is not on this host
-    Name it with --ca-key; if it is lost, make a new CA with --new-ca: every client needs the new
-    file once.
+    Name it with --ca-key; without it, --new-ca: every client needs the new file once.
 ca_ends: the CA would expire before its new certificate
     Run `appliance tls renew --new-ca`; every client needs the new file once.
+passphrase_missing: the passphrase file has too few lines
+    Add a line; a new passphrase needs its own.
 passphrase_refused: the passphrase is too short, or does not open the key
     Try again with the right passphrase.
 clock_behind: the host's clock is behind a signed or recorded time
@@ -721,7 +722,7 @@ clock_behind: the host's clock is behind a signed or recorded time
 clock_reset_refused: a new root would set the clock back before something signed
     Have the security officer make a root with today's time.
 publisher_not_allowed: the signer may not publish
-    Sign with a publisher's key of this site (`appliance artifact sign DIR --key FILE`), or ask the
+    Sign with a publisher's key (`appliance artifact sign DIR --key FILE`), or ask the
     security officer to add the signer. Seal a dataset here first.
 algorithm_not_allowed: the policy does not allow the key's algorithm
     Use a key of an allowed algorithm.

@@ -14,7 +14,7 @@ import click
 
 from appliance.cli.output import Output, safe
 from appliance.config import load_config
-from appliance.errors import Refused
+from appliance.errors import Refused, UsageError
 from appliance.tokens import uri
 from appliance.tokens.messages import TokenFound
 from appliance.tokens.uri import TokenUri
@@ -76,13 +76,18 @@ class KeyRing:
         self.from_file = file is not None
 
     def secret(self, name: str, *, new: bool = False) -> str:
+        """One line is for all, but not both for a present key and a new one.
+
+        Raises UsageError (`passphrase_missing`).
+        """
         if self._lines is None:
             text: str = click.prompt(name, hide_input=True, confirmation_prompt=new, err=True)
             return text
-        if len(self._lines) == 1:
+        if len(self._lines) == 1 and not new:
+            self._next = 1
             return self._lines[0]
         if self._next == len(self._lines):
-            raise click.UsageError(f"--passphrase-file has no line for: {name}.")
+            raise UsageError("passphrase_missing", f"--passphrase-file has no line for: {name}.")
         self._next += 1
         return self._lines[self._next - 1]
 

@@ -155,7 +155,7 @@ def test_the_log_names_the_officer_who_opened_a_lost_tokens(
     lab: LabData, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, words, officer = soft_token(tmp_path / "hsm", monkeypatch), tmp_path / "w", new_key()
-    (pem := tmp_path / "officer.pem").write_bytes(ecdsa.private_pem(officer))
+    (pem := tmp_path / "officer.pem").write_bytes(ecdsa.private_pem(officer, OTHER))
     monkeypatch.setattr(officers, "keys", lambda _: (officer.public_key(),))  # a lab has none
     words.write_text(f"{PIN}")
     key, secret = token.uri("host"), ("--passphrase-file", words)
@@ -163,8 +163,15 @@ def test_the_log_names_the_officer_who_opened_a_lost_tokens(
     assert run("protect", "on", "--key", key, *secret).status == 0
     shutil.rmtree(token.at / "tokens")
     host_key.lock(lab.data)
-    words.write_text(WORDS)
-    assert run("protect", "change", "--officer", pem, *secret).status == 0
+    words.write_text(OTHER)  # the officer's own words are no new passphrase
+    before = (lab.data / host_key.FILE).read_bytes()
+    change = ("protect", "change", "--officer", pem, *secret)
+    assert run(*change, "--json").code == (2, "passphrase_missing")
+    assert (lab.data / host_key.FILE).read_bytes() == before
+    host_key.lock(lab.data)
+    words.write_text(f"{OTHER}\n{WORDS}")
+    assert run(*change).status == 0
+    words.write_text(f"{WORDS}\n{OTHER}")
     assert run("protect", "change", *secret).status == 0  # the control: nobody's
     found = run("audit", "search", "--kind", "admin", "--json").document["entries"]
     changes = [e["body"] for e in found if e["body"]["action"] == "protect_change"]

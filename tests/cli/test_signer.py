@@ -39,6 +39,9 @@ def test_the_passphrase_is_changed(tmp_path: Path, words: Path) -> None:
     before = path.read_bytes()
     again = run_command("signer", "encrypt", path, "--passphrase-file", words, "--json")
     assert again.code == (1, "passphrase_refused") and path.read_bytes() == before
+    words.write_text("another good passphrase\n")  # which is no new one
+    same = run_command("signer", "encrypt", path, "--passphrase-file", words, "--json")
+    assert same.code == (2, "passphrase_missing") and path.read_bytes() == before
     bad = run_command("signer", "encrypt", "pkcs11:object=a", "--passphrase-file", words)
     assert bad.status == 2 and "vendor's program" in bad.err
 
