@@ -225,7 +225,7 @@ def check(options: argparse.Namespace) -> Result:
 
 
 def take_vendor_key(options: argparse.Namespace) -> Result:
-    """`vendor-key`: a new key takes the pinned one's place; that one keeps what is installed.
+    """`vendor-key`: a new key takes the pinned one's place; what is installed stays valid.
 
     `not_installed`, `key_unknown`, `installer_running`.
     """
@@ -239,7 +239,8 @@ def take_vendor_key(options: argparse.Namespace) -> Result:
     with open_ledger(place.layout.state) as ledger:
         former = signature.fingerprint(pinned)
         if former != key:
-            write_file(pinned.with_name(signature.FORMER), pinned.read_bytes())
+            kept = pinned.with_name(signature.FORMER.format(former))
+            write_file(kept, pinned.read_bytes())
             ledger.append("vendor-key", former=former, key=key)
             write_file(pinned, new)
     say(f"Sticks signed with {key} are taken; {former} holds for what is installed.")

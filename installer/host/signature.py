@@ -13,7 +13,8 @@ from installer.host.problems import InstallError
 SUMS = "MANIFEST.sha256"
 SIGNATURE = "MANIFEST.sig"
 KEY = "vendor.pub"
-FORMER = "vendor.former.pub"
+FORMER = "vendor.former.{}.pub"
+"""A key that was pinned before, by its fingerprint."""
 
 
 def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
@@ -34,13 +35,14 @@ def verify(openssl: Sequence[str], directory: Path, key: Path) -> None:
 
 
 def verify_installed(openssl: Sequence[str], directory: Path, trust: Path) -> None:
-    """As `verify`, for what is installed: the former pinned key holds, too."""
-    try:
-        verify(openssl, directory, trust / KEY)
-    except InstallError as error:
-        if error.code != "signature_invalid" or not (trust / FORMER).is_file():
-            raise
-        verify(openssl, directory, trust / FORMER)
+    """As `verify`, for what is installed: keys that were pinned before hold, too."""
+    for former in trust.glob(FORMER.format("*")):
+        try:
+            return verify(openssl, directory, former)
+        except InstallError as error:
+            if error.code != "signature_invalid":
+                raise
+    return verify(openssl, directory, trust / KEY)
 
 
 def fingerprint(key: Path) -> str:

@@ -193,6 +193,13 @@ def test_a_new_key_of_the_vendor_takes_over_by_command(bench: Bench, tmp_path: P
         done = bench.installer("vendor-key", "new.pub", "--fingerprint", paper)
         assert done.returncode == 0, done.stderr
     assert bench.is_whole()  # under the former key
+    media.new_key(third := tmp_path / "third.pem")
+    pem = ["openssl", "pkey", "-in", str(third), "-pubout"]
+    (bench.place / "third.pub").write_bytes(subprocess.run(pem, capture_output=True).stdout)
+    for name in ("third.pub", "new.pub"):  # no release between: the first key's still holds
+        paper = hashlib.sha256((bench.place / name).read_bytes()).hexdigest()
+        done = bench.installer("vendor-key", name, "--fingerprint", paper)
+        assert done.returncode == 0 and bench.is_whole(), done.stderr
     assert '"event": "vendor-key"' in (bench.state / "ledger").read_text()
     assert refused(bench, bench.bundle("3.0", 3)) == "key_changed"  # which signs no more sticks
     assert bench.install(stick=stick).returncode == 0 and bench.is_whole()
