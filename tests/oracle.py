@@ -74,7 +74,11 @@ class Oracle:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={"PATH": os.defpath, "PYTHONPATH": str(CHECKOUT)},
+            env={
+                "PATH": os.defpath,
+                "PYTHONPATH": str(CHECKOUT),
+                "SOFTHSM2_CONF": os.environ.get("SOFTHSM2_CONF", ""),
+            },
         )
 
     def ask(self, **question: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from appliance.clock import SystemClock, iso
+from appliance.errors import SignatureRefused
+from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool
@@ -110,6 +112,14 @@ def test_ceremony_publisher_and_approvers_by_token(
     try:
         assert oracle.ask(**question)["ok"]
         assert not oracle.ask(**{**question, "key": str(site.public("Alice"))})["ok"]
+        (artifact / "model.sig").unlink()  # the other way: it signs with the same key
+        told = oracle.ask(
+            **question | {"do": "sign", "token": site.key("Paula") + f"&pin-value={PIN}"}
+        )
+        assert told["ok"], told["error"]
+        signing.verify_directory(artifact, [site.public("Paula").read_bytes()], forge.quiet)
+        with pytest.raises(SignatureRefused):
+            signing.verify_directory(artifact, [site.public("Alice").read_bytes()], forge.quiet)
     finally:
         oracle.close()
 

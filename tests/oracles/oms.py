@@ -26,7 +26,9 @@ def answer(question: dict[str, Any]) -> None:
     by_key = "chain" not in question
     if question["do"] == "sign":
         signer = signing.Config()
-        if by_key:
+        if "token" in question:
+            signer = signer.use_pkcs11_signer(pkcs11_uri=question["token"])
+        elif by_key:
             signer = signer.use_elliptic_key_signer(private_key=question["key"])
         else:
             signer = signer.use_certificate_signer(
