@@ -4,7 +4,8 @@ Rules:
 - A claim, which no source verified, permits nothing.
 - Where a token's or certificate's source names a directory, only the directory decides groups and
   existence.
-- A verified token is known by its digest, for the API key that brought it first.
+- A verified token is known by what is signed, for the API key that brought it first: ECDSA has
+  several signatures for that.
 - Rights are those of both key and person: groups that are not in `[groups]` give none.
 """
 
@@ -42,6 +43,7 @@ class _KnownToken:
     """
 
     person: EndUser
+    signature: str
     kid: str
     key: "PublicKey"
     app: str
@@ -80,15 +82,16 @@ class EndUsers:
             Unauthenticated: `person_token_invalid`, `person_token_foreign`, `person_token_expired`,
                 `person_token_early`, `person_token_lifetime`, `person_token_replayed`.
         """
-        digest = sha256(token.encode("latin-1", "replace")).digest()
+        signed, _, signature = token.rpartition(".")
+        digest = sha256(signed.encode("latin-1", "replace")).digest()
         known = self._known.get(digest)
-        if known is None:
+        if known is not None and not await self._still(known):
+            self._known.pop(digest, None)
+            known = None
+        if known is None or known.signature != signature:
             known = self._known.setdefault(digest, await self._verify(token, app))
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
-        elif not await self._still(known):
-            del self._known[digest]
-            return await self.verified(token, app)
         if known.app != app:
             message = "Another app brought this token before."
             raise Unauthenticated("person_token_replayed", message)
@@ -151,7 +154,8 @@ class EndUsers:
         alias, name = self.aliases.of(found.subject), cleaned(found.name)
         person = EndUser(found.subject, login.source, alias, name, until_us=found.until_us)
         person = self._placed(person, login.name, found.groups)
-        return _KnownToken(person, token.kid, key, app, login.config.directory)
+        signature = text.rpartition(".")[2]
+        return _KnownToken(person, signature, token.kid, key, app, login.config.directory)
 
     async def _with_rights(self, person: EndUser, directory: str) -> EndUser:
         """The same person with the rights of a directory, where the source names one."""

@@ -186,7 +186,10 @@ def _entry(body: bytes) -> DirectoryEntry:
     found: dict[str, tuple[bytes, ...]] = {}
     for one in _elements(listed.body):
         kind, values = _elements(one.body)
-        found[_text(kind).lower()] = tuple(value.body for value in _elements(values.body))
+        attribute = _text(kind).lower()
+        if attribute in found:
+            raise _unreadable()
+        found[attribute] = tuple(value.body for value in _elements(values.body))
     return DirectoryEntry(_text(name), found)
 
 

@@ -76,10 +76,10 @@ class LoginKeys:
         `person_token_invalid` where there is none; `people_unavailable` where keys cannot be read
         for longer than the grace.
         """
-        await self._read_if_due(self._config.refresh_seconds)
+        await self._read_if_due(self._config.refresh_seconds, kid)
         if kid not in self._known.keys:
-            await self._read_if_due(_AGAIN_S)
-        if self._steady() - self._known.at > self._config.grace_minutes * 60:
+            await self._read_if_due(_AGAIN_S, kid)
+        if not self._good():
             message = f"The keys of the login service {self._name} cannot be read."
             raise Unavailable("people_unavailable", message)
         found = self._known.keys.get(kid)
@@ -88,9 +88,13 @@ class LoginKeys:
             raise Unauthenticated("person_token_invalid", message)
         return found
 
-    async def _read_if_due(self, seconds: float) -> None:
-        """Read the keys if the last try is older; others wait for it."""
-        if self._steady() - self._tried < seconds:
+    def _good(self) -> bool:
+        return self._steady() - self._known.at <= self._config.grace_minutes * 60
+
+    async def _read_if_due(self, seconds: float, kid: str) -> None:
+        """Read the keys if the last try is older; those without a good key wait for a read."""
+        waits = self._reading.locked() and not (self._good() and kid in self._known.keys)
+        if self._steady() - self._tried < seconds and not waits:
             return
         async with self._reading:
             if self._steady() - self._tried < seconds:

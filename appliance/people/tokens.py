@@ -4,7 +4,7 @@ Rules:
 - Issuer, audience, algorithms and keys are pinned: a header that names or brings a key (`jku`,
   `x5u`, `jwk`, `x5c`), or has `crit`, is refused.
 - Header and claims are strict JSON of bounded size, read before any key is touched.
-- A symmetric key never verifies.
+- A symmetric key never verifies, nor does another token of the service: a logout, an event.
 
 Sources: RFC 7515, 7519; RFC 8725 (best current practices), each of its sections 3.1 to 3.12.
 """
@@ -157,6 +157,9 @@ def key_set(data: bytes, limit: int) -> dict[str, PublicKey]:
     for one in listed:
         if not isinstance(one, dict) or one.get("use", "sig") != "sig":
             continue
+        operations = one.get("key_ops", ["verify"])
+        if not isinstance(operations, list) or "verify" not in operations:
+            continue
         kid = one.get("kid", "")
         key = _public(one)
         if key is None or not isinstance(kid, str):
@@ -187,7 +190,7 @@ def _public(table: Mapping[str, JsonValue]) -> PublicKey | None:
     return key if curve_of(key) in TOKEN_ALGORITHMS.values() else None
 
 
-_MEMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e"})
+_MEMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e", "alg"})
 
 
 def _person(token: UnverifiedToken, rules: TokenRules, now_us: int) -> VerifiedToken:
@@ -196,6 +199,8 @@ def _person(token: UnverifiedToken, rules: TokenRules, now_us: int) -> VerifiedT
         said = msgspec.convert(claims, _PinnedClaims)
     except msgspec.ValidationError as error:
         raise _invalid(f"a claim is missing or wrong: {error}") from error
+    if "events" in claims:
+        raise _invalid("it is of another type")
     audiences = said.aud if isinstance(said.aud, list) else [said.aud]
     if said.iss != rules.issuer or rules.audience not in audiences:
         raise Unauthenticated("person_token_foreign", "The token is of or for somebody else.")

@@ -75,6 +75,21 @@ def _claims(life: int = 300, **claims: Any) -> Attack:
     return lambda login: login.token(None, life, **claims)
 
 
+def _header(**header: Any) -> Attack:
+    return lambda login: login.token(header)
+
+
+def _nested(**header: Any) -> Attack:
+    """A good token as the claims of another one."""
+    head = json.dumps({"alg": "ES256", "kid": "k1", **header}).encode()
+    return lambda login: login.sign(head, login.token().encode())
+
+
+def _twice(name: str) -> Attack:
+    """A claim that is there twice, the second time under this spelling."""
+    return _raw('{"alg":"ES256","kid":"k1"}', json.dumps(_said())[:-1] + f', {name}: "root"}}')
+
+
 ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     # Times.
     "expired": (_claims(exp=NOW), "person_token_expired"),
@@ -91,10 +106,20 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
         _raw('{"alg":"ES256","kid":"k1"}', json.dumps(_said(exp=0)).replace(": 0", ": 1e999")),
         INVALID,
     ),
+    "ends at no number": (_claims(exp=float("nan")), INVALID),
+    "ends half a second later": (_claims(exp=NOW + 0.5), INVALID),
+    "ends in 30,000 years": (_claims(exp=10**12), "person_token_lifetime"),
+    "ends beyond 64 bits": (_claims(exp=10**19 - 1), "person_token_lifetime"),
+    "ends in 30 digits": (_claims(exp=10**30), INVALID),
+    "began before all time": (_claims(iat=-(10**17)), "person_token_lifetime"),
     # For or of somebody else.
     "another audience": (_claims(aud="payroll"), FOREIGN),
     "audiences without ours": (_claims(aud=["payroll", "appliance "]), FOREIGN),
     "no audience": (_claims(aud=None), INVALID),
+    "an empty list of audiences": (_claims(aud=[]), FOREIGN),
+    "ours among what is no text": (_claims(aud=[AUDIENCE, 7]), INVALID),
+    "audiences in a list in a list": (_claims(aud=[[AUDIENCE]]), INVALID),
+    "audience in capitals": (_claims(aud=AUDIENCE.upper()), FOREIGN),
     "audience as an object": (_claims(aud={"appliance": True}), INVALID),
     "another issuer": (_claims(iss="https://evil.example"), FOREIGN),
     "issuer with a slash more": (_claims(iss=ISSUER + "/"), FOREIGN),
@@ -107,6 +132,8 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "alg nOnE": (_unsigned("nOnE", "AA"), INVALID),
     "alg none with a signature": (_unsigned("none", "AA"), INVALID),
     "alg empty": (_unsigned("", "AA"), INVALID),
+    "alg in small letters": (_header(alg="es256"), INVALID),
+    "alg with a blank": (_header(alg="ES256 "), INVALID),
     "alg missing": (_raw('{"kid":"k1"}'), INVALID),
     "alg a list": (_raw('{"alg":["ES256"],"kid":"k1"}'), INVALID),
     "HS256 with the public key": (_confused(PublicFormat.SubjectPublicKeyInfo), INVALID),
@@ -126,12 +153,21 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "jwk": (_strangers(jwk="KEY"), INVALID),
     "x5c": (_strangers(x5c=["MIIB"]), INVALID),
     "crit": (_strangers(crit=["exp"]), INVALID),
+    "jku of the service itself": (_header(jku=ISSUER + "/jwks"), INVALID),
+    "nothing critical": (_header(crit=[]), INVALID),
+    "compressed": (_header(zip="DEF"), INVALID),
+    "a token in a token": (_nested(), INVALID),
+    "a token in a token that says so": (_nested(cty="JWT"), INVALID),
+    "a logout of the service": (
+        _claims(events={"http://schemas.openid.net/event/backchannel-logout": {}}), INVALID,
+    ),
+    "a security event": (_header(typ="secevent+jwt"), INVALID),
     "b64 false": (_raw('{"alg":"ES256","kid":"k1","b64":false,"crit":["b64"]}'), INVALID),
     "another type": (_raw('{"alg":"ES256","kid":"k1","typ":"logout+jwt"}'), INVALID),
     # Two readings of one token.
-    "duplicate claim": (
-        _raw('{"alg":"ES256","kid":"k1"}', json.dumps(_said())[:-1] + ', "sub": "root"}'), INVALID,
-    ),
+    "duplicate claim": (_twice('"sub"'), INVALID),
+    "duplicate claim in another spelling": (_twice('"\\u0073ub"'), INVALID),
+    "duplicate claim inside of a claim": (_twice('"more": {"a": 1, "a": 2}, "other"'), INVALID),
     "duplicate header": (_raw('{"alg":"none","alg":"ES256","kid":"k1"}'), INVALID),
     "another person in a signed token": (_changed(_with_claim), INVALID),
     "a byte of the signature": (_changed(lambda t: t[:-2] + ("A" if t[-2] != "A" else "B") + t[-1]),
@@ -145,6 +181,9 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "header no object": (_raw("[1]"), INVALID),
     "claims no object": (_raw('{"alg":"ES256","kid":"k1"}', "7"), INVALID),
     "claims no JSON": (_raw('{"alg":"ES256","kid":"k1"}', "{"), INVALID),
+    "claims after a byte-order mark": (
+        _raw('{"alg":"ES256","kid":"k1"}', "\ufeff" + json.dumps(_said())), INVALID,
+    ),
     "claims not UTF-8": (lambda login: login.sign(b'{"alg":"ES256","kid":"k1"}', b"\xff"), INVALID),
     "claims nested deeply": (_claims(deep=json.loads("[" * 50 + "]" * 50)), INVALID),
     "16 KiB": (_claims(pad="x" * (16 << 10)), INVALID),
@@ -156,6 +195,11 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "no subject": (_claims(sub=None), INVALID),
     "subject empty": (_claims(sub=""), INVALID),
     "subject a number": (_claims(sub=7), INVALID),
+    "subject a list": (_claims(sub=["ann"]), INVALID),
+    "subject an object": (_claims(sub={"ann": True}), INVALID),
+    "subject true": (_claims(sub=True), INVALID),
+    "subject with a sign of no width": (_claims(sub="ann\u200b"), INVALID),
+    "subject with a zero": (_claims(sub="ann\0"), INVALID),
     "subject that turns the line": (_claims(sub="ann\u202etoor"), INVALID),
     "subject with a new line": (_claims(sub="ann\nroot"), INVALID),
     "subject that ends in a blank": (_claims(sub="ann "), INVALID),

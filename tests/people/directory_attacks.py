@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from tests.people.directory import (
     ANN,
+    BOARD,
     FakeDirectory,
     Said,
     ber,
@@ -66,6 +67,28 @@ def _endless(number: int, tag: int) -> list[bytes]:
     return [entry(number, ANN, person("ann", displayName=["x" * 100_000]))] * 60
 
 
+def _cut_off(number: int, tag: int) -> list[bytes]:
+    """The person, a page of groups, and a refusal of the next one."""
+    return [
+        [entry(number, ANN, person("ann")), done(number)],
+        [entry(number, BOARD, {}), done(number, cookie=b"1")],
+        [done(number, 11)],
+    ][min(number, 4) - 2]
+
+
+def _cut_short(number: int, tag: int) -> list[bytes]:
+    """The person, and a page of groups of which the last is half."""
+    last = entry(number, BOARD, {})
+    return [_cut_off(number, tag), [entry(number, BOARD, {}), last[:-1] + b"\x31"]][number > 2]
+
+
+class _TwoStates(dict[str, Any]):
+    """An open account that is closed, too."""
+
+    def items(self) -> Any:
+        return [*super().items(), ("UserAccountControl", ["514"])]
+
+
 def _set(said: Said) -> Attack:
     def set_up(directory: FakeDirectory) -> None:
         directory.said = said
@@ -122,6 +145,14 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "busy": (_says(lambda n: done(n, 51)), AWAY),
     "more than it may list": (_says(lambda n: done(n, 4)), AWAY),
     "the end of a bind to a search": (_says(bound), AWAY),
+    "groups cut off at the second page": (_set(_cut_off), AWAY),
+    "groups that end in the middle of a page": (_set(_cut_short), AWAY),
+    "an answer after its end": (
+        _says(_one(), done, lambda n: entry(n, BOARD, {}), lambda n: done(n)), AWAY,
+    ),
+    "an attribute that is there twice": (
+        _says(lambda n: entry(n, ANN, _TwoStates(person("ann"))), done), AWAY,
+    ),
     "nothing": (_says(), AWAY),
     "half an answer": (_says(lambda n: result(n, 0x65)[:9]), AWAY),
     # Names.

@@ -97,6 +97,19 @@ async def test_a_name_is_a_value_and_no_filter(fake: FakeDirectory, name: str) -
     assert fake.searches == [b"person", name.encode()]
 
 
+async def test_a_distinguished_name_is_a_value_and_no_filter(fake: FakeDirectory) -> None:
+    for kind, name in (("ad", "userPrincipalName"), ("openldap", "uid")):
+        for dn in ("*", "cn=*", "cn=Ann)(member=*", "cn=*))(|(cn=*", "cn=Ann\\2a", "cn=Ann\0"):
+            fake.entries = {**people(), dn: person("eve", uid=["eve"]), BOARD: group(ANN, BEA)}
+            directory = made(fake.config(kind=kind, person=name))
+            assert (await found(directory, "eve")).groups == frozenset()
+            fake.entries[BOARD] = group(dn)  # the control
+            assert (
+                folded(BOARD)
+                in (await found(made(fake.config(kind=kind, person=name)), "eve")).groups
+            )
+
+
 async def test_a_group_that_looks_alike_is_another(fake: FakeDirectory) -> None:
     fake.entries = {ANN: person("ann"), **{name: group(ANN) for name in LOOK_LIKE_BOARD}}
     ann = await found(made(fake.config()))

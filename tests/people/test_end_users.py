@@ -1,5 +1,7 @@
 """People of an appliance: nothing switched off is imported, and no cache outlives a key."""
 
+import asyncio
+import base64
 import contextlib
 import json
 import subprocess
@@ -20,8 +22,10 @@ from appliance.people.names import Aliases
 from appliance.types import Limits, Principal
 from tests.people.cards import Cards
 from tests.people.directory import FakeDirectory
-from tests.people.login import NOW, Login
+from tests.people.login import NOW, Login, b64
 
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256: with s, its difference to s signs as well."""
 APP = Principal("k1", "app")
 
 
@@ -45,6 +49,39 @@ async def test_a_token_under_a_key_that_is_gone_is_forgotten(
     login.publish(own=False)
     with pytest.raises(Unauthenticated, match="no such key"):
         await made.verified(token, "k1")
+
+
+async def test_those_who_come_together_with_it_are_refused_alike(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, token = people(login.site()), login.token()
+    await made.verified(token, "k1")
+    steady = 1e9
+    monkeypatch.setattr(made._logins[0].keys, "_steady", lambda: steady)
+    login.publish(own=False)
+    both = (made.verified(token, "k1") for _ in range(2))
+    refused = await asyncio.gather(*both, return_exceptions=True)
+    assert [getattr(one, "code", one) for one in refused] == ["person_token_invalid"] * 2
+
+
+async def test_another_signature_of_the_same_claims_makes_no_other_token(login: Login) -> None:
+    made, token = people(login.site()), login.token()
+    signed, _, signature = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    s = _ORDER - int.from_bytes(raw[32:])
+    twin = f"{signed}.{b64(raw[:32] + s.to_bytes(32))}"
+    await made.verified(token, "k1")
+
+    async def code(brought: str, app: str) -> str:
+        with pytest.raises(Unauthenticated) as refused:
+            await made.verified(brought, app)
+        return refused.value.code
+
+    assert await code(twin, "k2") == await code(token, "k2") == "person_token_replayed"
+    assert (await made.verified(twin, "k1")).subject == "ann"  # it is a good one
+    for app in ("k1", "k2"):
+        assert await code(f"{signed}.{b64(bytes(64))}", app) == "person_token_invalid"
+    assert len(made._known) == 1
 
 
 async def test_what_is_remembered_is_bounded(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Key sets: read when needed, kept for the grace, only from a file or a pinned host."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,6 +93,39 @@ async def test_known_keys_are_good_for_the_grace_and_then_nobody_is_known(login:
     login.publish()
     steady.now += 61
     assert (await keys.find("k1")).as_dict(private=False) == first.as_dict(private=False)
+
+
+async def test_those_without_a_good_key_wait_for_the_read_of_another(
+    login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady, goes_on = Steady(), threading.Event()
+    keys = reader(login.config(), login.file.parent, steady)
+    fetch = keys._fetch
+
+    def held() -> bytes:
+        goes_on.wait()
+        return fetch()
+
+    async def together(*kids: str) -> list[str]:
+        """Without a wait for those that need none, all of them end."""
+        goes_on.clear()
+        asked = [asyncio.ensure_future(keys.find(kid)) for kid in kids]
+        while not keys._reading.locked():
+            await asyncio.sleep(0)
+        at_once = [one for one in asked if one.done()]
+        goes_on.set()
+        await asyncio.gather(*asked)
+        return [kid for kid, one in zip(kids, asked, strict=True) if one in at_once]
+
+    monkeypatch.setattr(keys, "_fetch", held)
+    monkeypatch.setattr(login_keys, "SECONDS", 60)  # however busy the machine is
+    assert await together("k1", "k1") == []  # at the start
+    steady.now += 60 * 60
+    assert await together("k1", "k1") == []  # after a quiet hour
+    login.more.append({**Login(login.file).key.as_dict(private=False), "kid": "k2"})
+    login.publish()
+    steady.now += 11
+    assert await together("k2", "k2", "k1") == ["k1"]  # which is known
 
 
 async def test_who_was_never_known_is_refused_at_once(login: Login) -> None:
