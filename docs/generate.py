@@ -169,7 +169,7 @@ def _routes() -> Iterator[str]:
                     path = re.sub(r"\{request_id\}", "{request-id}", route.path)
                     path = re.sub(r"\{\w*_id(:path)?\}|resp_\{name\}", "{id}", path)
                     said = (route.endpoint.__doc__ or "").partition("\n")[0].rstrip(".")
-                    yield _row([f"`{path}`", ", ".join(sorted(route.methods)), said])
+                    yield _row([f"`{path}`", ", ".join(sorted(route.methods or ())), said])
 
 
 def scaling_document() -> str:
@@ -293,8 +293,9 @@ def _field_row(row: FieldGroup) -> str:
 
 def _sections() -> Iterator[type[Any]]:
     """The dataclasses of tables, in the order of the source; each names its table first."""
-    classes = [c for _, c in inspect.getmembers(config, dataclasses.is_dataclass)]
-    for section in sorted(classes, key=lambda c: inspect.getsourcelines(c)[1]):
+    classes = (c for c in vars(config).values() if isinstance(c, type))
+    tables = filter(dataclasses.is_dataclass, classes)
+    for section in sorted(tables, key=lambda c: inspect.getsourcelines(c)[1]):
         if (inspect.getdoc(section) or "").startswith("`["):
             yield section
 
