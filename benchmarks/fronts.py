@@ -8,7 +8,6 @@ usage: python -m benchmarks.fronts [--answers 2000] [--rounds 5] [--clients 32] 
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -19,52 +18,17 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import uvloop
 
 from benchmarks.machine import CHECKOUT
-from benchmarks.upstreams import FrontSide, _engines, _ours, _processor
-from tests.routing.upstreams.site import BIG
+from benchmarks.upstreams import FrontSide, _engines, _idle, _ours, _processor, _until, load
 
 _WARM: Final = 300
-_START_S: Final = 60.0
 _END_S: Final = 30.0
-
-
-class _Client(asyncio.Protocol):
-    """One connection; sends the next request when an answer is whole."""
-
-    def __init__(self, request: bytes, left: list[int], ended: "asyncio.Future[int]") -> None:
-        self._request, self._left, self._ended = request, left, ended
-        self._rest, self._failed = b"", 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._next()
-
-    def data_received(self, data: bytes) -> None:
-        self._rest += data
-        head, found, body = self._rest.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
-        if found and len(body) >= length:
-            self._failed += not head.startswith(b"HTTP/1.1 200")
-            self._rest = body[length:]
-            self._next()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if not self._ended.done():
-            self._ended.set_result(self._failed)
-
-    def _next(self) -> None:
-        if self._left:
-            self._left.pop()
-            self._transport.write(self._request)
-        else:
-            self._transport.close()
 
 
 @dataclass
@@ -92,7 +56,7 @@ class _Arranged:
                 )
                 if command[3] == "log":
                     _until(Path(command[-1]).exists)
-            _until(lambda: not uvloop.run(self.load(4, 2 * len(started))))
+            _until(lambda: not uvloop.run(load(self.parts, 4, 2 * len(started))))
             yield [one.pid for one in started]
         finally:
             for one in started[1 if self.fronts else 0 :]:  # a log process ends after its fronts
@@ -117,25 +81,6 @@ class _Arranged:
             for number in range(self.fronts):
                 yield [*split, "front", str(data), str(path), str(number), str(part.port)], data
 
-    async def load(self, clients: int, count: int) -> int:
-        """Failed answers; all of them if no server listens."""
-        body = json.dumps({"model": BIG, "prompt": "Is it?", "max_tokens": 1}).encode()
-        loop, left, ends = asyncio.get_running_loop(), [0] * count, []
-        for number in range(clients):
-            part = self.parts[number % len(self.parts)]
-            head = (
-                f"POST /v1/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer "
-                f"{part.secret}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-                "\r\n\r\n"
-            )
-            ends.append(loop.create_future())
-            client = partial(_Client, head.encode() + body, left, ends[-1])
-            try:
-                await loop.create_connection(client, "127.0.0.1", part.port)
-            except OSError:
-                return count
-        return sum(await asyncio.gather(*ends))
-
     def verify(self) -> None:
         """Have the log's own program read all of it."""
         for part in self.parts:
@@ -144,19 +89,12 @@ class _Arranged:
             subprocess.run(command, cwd=CHECKOUT, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
-def _until(true: Any) -> None:
-    end = time.monotonic() + _START_S
-    while not true():
-        if time.monotonic() > end:
-            raise RuntimeError("a server did not start")
-        time.sleep(0.3)
-
-
 def _measured(side: _Arranged, clients: int, answers: int) -> dict[str, Any]:
     with side.serving() as pids:
-        uvloop.run(side.load(clients, _WARM))
+        uvloop.run(load(side.parts, clients, _WARM))
+        _until(lambda: all(_idle(pid) for pid in pids))
         before, begun = [_processor(pid) for pid in pids], time.perf_counter()
-        failed = uvloop.run(side.load(clients, answers))
+        failed = uvloop.run(load(side.parts, clients, answers))
         rate = answers / (time.perf_counter() - begun)
         spent = [
             (_processor(pid) - was) / answers * 1e3 for pid, was in zip(pids, before, strict=True)

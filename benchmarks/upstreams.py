@@ -1,8 +1,8 @@
 """The front host's price: processor time, log entries and bytes of a one-token answer.
 
-Two engines that compute nothing answer each side in turn, over kept connections, then with one for
-each request; the median of the rounds counts. Controls are our server without its log, another
-checkout, LiteLLM's proxy and nginx.
+Two engines that compute nothing answer each side in turn, and 32 light clients ask in one process,
+over kept connections, then with one for each request; the median of the rounds counts. Controls
+are our server without its log, another checkout, LiteLLM's proxy and nginx.
 
 usage: python -m benchmarks.upstreams [--answers 2000] [--rounds 5] [--beside CHECKOUT] [--others]
        [--keep]
@@ -21,13 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import httpcore
+import uvloop
 
 from appliance.app import initialise, open_services
 from benchmarks.league import python_of
@@ -40,7 +41,7 @@ from tests.routing.upstreams.site import BIG, approve
 
 _CLIENTS: Final = 32
 _WARM: Final = 200
-_OK: Final = 200
+_IDLE_S: Final = 0.05
 _LITELLM: Final = "litellm[proxy]==1.80.0"  # of later ones the extra is not published
 _PROMISED_MS: Final = 1.8
 _COUNTED: Final = """
@@ -85,13 +86,13 @@ class FrontSide:
     answers: int = 0
     failed: int = 0
 
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[int]:
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[int]:
         """The process that answers."""
         env = {**os.environ, "APPLIANCE_DATA": str(self.data or "")}
         with tempfile.TemporaryFile() as said:
-            server = await asyncio.create_subprocess_exec(
-                *self.command, cwd=self.place, env=env, stdout=said, stderr=said
+            server = subprocess.Popen(
+                self.command, cwd=self.place, env=env, stdout=said, stderr=said
             )
             try:
                 yield server.pid
@@ -99,9 +100,8 @@ class FrontSide:
                 said.seek(0)
                 raise RuntimeError(f"{self.name}: {said.read()[-2000:].decode()}") from error
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    server.terminate()
-                await server.wait()
+                server.terminate()
+                server.wait()
 
     def result(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -176,70 +176,108 @@ def _nginx(root: Path, urls: list[str], program: str) -> FrontSide:
     return FrontSide("nginx", command, port, "none", place)
 
 
-async def _round(side: FrontSide, answers: int) -> None:
+class _Client(asyncio.Protocol):
+    """One connection; sends the next request when an answer is whole."""
+
+    def __init__(self, request: bytes, left: list[int], kept: bool) -> None:
+        self._request, self._left, self._kept = request, left, kept
+        self._rest, self.failed = b"", 0
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        head, found, body = self._rest.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
+        if found and len(body) >= length:
+            self.failed -= head.startswith(b"HTTP/1.1 200")
+            self._rest = b""
+            self._next() if self._kept else self._transport.close()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.ended.set_result(None)
+
+    def _next(self) -> None:
+        if self._left:
+            self._left.pop()
+            self.failed += 1  # until it is answered
+            self._transport.write(self._request)
+        else:
+            self._transport.close()
+
+
+async def load(sides: Sequence[FrontSide], clients: int, count: int, kept: bool = True) -> int:
+    """Send one-token requests, one at a time by each client; the number of failed answers.
+
+    Args:
+        kept: a client keeps its connection; else it opens one for each request.
+
+    Raises:
+        ConnectionError: no server listens.
+    """
+    loop, left = asyncio.get_running_loop(), [0] * count
     body = json.dumps({"model": BIG, "prompt": "Is it?", "max_tokens": 1}).encode()
-    headers = [
-        ("host", "bench"), ("authorization", f"Bearer {side.secret}"),
-        ("content-type", "application/json"), ("content-length", str(len(body))),
-    ]  # fmt: skip
-    url = f"http://127.0.0.1:{side.port}/v1/completions"
-    async with contextlib.AsyncExitStack() as stack:
-        pid = await stack.enter_async_context(side.serving())
-        pools = [
-            await stack.enter_async_context(
-                httpcore.AsyncConnectionPool(
-                    max_connections=_CLIENTS,
-                    max_keepalive_connections=kept,
-                    keepalive_expiry=4,  # before a server ends one
-                )
-            )
-            for kept in (_CLIENTS, 0)
-        ]
-        pool = pools[0]
 
-        async def ask() -> bool:
-            whole = (await pool.request("POST", url, headers=headers, content=body)).status == _OK
-            side.answers += whole
-            return whole
+    async def client(side: FrontSide) -> int:
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer "
+            f"{side.secret}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+            "\r\n\r\n"
+        )
+        made, failed = partial(_Client, head.encode() + body, left, kept), 0
+        while left:
+            _, one = await loop.create_connection(made, "127.0.0.1", side.port)
+            await one.ended
+            failed += one.failed
+        return failed
 
-        async def client(left: list[int]) -> None:
-            while left:
-                left.pop()
-                side.failed += not await ask()
-
-        async def load(count: int) -> None:
-            left = [0] * count
-            await asyncio.gather(*(client(left) for _ in range(_CLIENTS)))
-
-        await _until_ready(ask)
-        await load(_WARM)
-        before, begun = _processor(pid), time.perf_counter()
-        await load(answers)
-        side.ms.append((_processor(pid) - before) / answers * 1e3)
-        side.rates.append(answers / (time.perf_counter() - begun))
-        pool, before = pools[1], _processor(pid)
-        await load(answers)
-        side.apart.append((_processor(pid) - before) / answers * 1e3)
+    return sum(await asyncio.gather(*(client(sides[n % len(sides)]) for n in range(clients))))
 
 
-async def _until_ready(ask: Any) -> None:
+def _round(side: FrontSide, answers: int) -> None:
+    def loaded(clients: int, count: int, kept: bool = True) -> int:
+        failed = uvloop.run(load([side], clients, count, kept))
+        side.answers += count - failed
+        return failed
+
+    with side.serving() as pid:
+        _until(lambda: not loaded(1, 1))
+        loaded(_CLIENTS, _WARM)
+        _until(partial(_idle, pid))
+        for kept, spent in ((True, side.ms), (False, side.apart)):
+            before, begun = _processor(pid), time.perf_counter()
+            side.failed += loaded(_CLIENTS, answers, kept)
+            spent.append((_processor(pid) - before) / answers * 1e3)
+            if kept:
+                side.rates.append(answers / (time.perf_counter() - begun))
+
+
+def _until(answered: Callable[[], bool]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        try:
-            if await ask():
+        with contextlib.suppress(ConnectionError):
+            if answered():
                 return
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError):
-            pass
-        await asyncio.sleep(0.2)
+        time.sleep(0.2)
     raise RuntimeError("the server did not answer")
 
 
+def _idle(pid: int) -> bool:
+    """No processor time for half a second; at its start our server has children that compute."""
+    before = _processor(pid)
+    time.sleep(0.5)
+    return _processor(pid) - before < _IDLE_S
+
+
 def _processor(pid: int) -> float:
-    """Seconds of processor time of a process and its children so far."""
+    """Seconds of processor time of a process and its children so far, ended ones too."""
     total = 0
     for one in (pid, *children(pid)):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
+        total += sum(map(int, fields[11:15]))
     return total / os.sysconf("SC_CLK_TCK")
 
 
@@ -288,7 +326,7 @@ def main() -> None:
                 sides.append(_nginx(root, urls, program))
         for number in range(wanted.rounds):
             for side in sides if number % 2 == 0 else reversed(sides):
-                asyncio.run(_round(side, wanted.answers))
+                _round(side, wanted.answers)
         print(json.dumps({side.name: side.result() for side in sides}, indent=2))
         if wanted.keep:
             title = "processor time of a one-token answer of an engine that computes nothing"
