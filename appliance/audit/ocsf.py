@@ -49,7 +49,14 @@ def events(found: Iterator[LogEntry], origin: str) -> Iterator[str]:
         previous = {
             "uid": str(entry.seq), "type_uid": event["type_uid"], "fingerprint": fingerprint,
         }  # fmt: skip
-        yield json.dumps(event, sort_keys=True, ensure_ascii=True, separators=(",", ":")) + "\n"
+        yield _ascii(_CANONICAL.encode(event)) + "\n"
+
+
+def _ascii(canonical: bytes) -> str:
+    """The same document without a character that a transport may not take."""
+    if canonical.isascii() and b"\x7f" not in canonical:
+        return canonical.decode()
+    return json.dumps(json.loads(canonical), separators=(",", ":"))
 
 
 def _event(entry: LogEntry) -> dict[str, JsonValue]:

@@ -52,7 +52,8 @@ def cef(entry: LogEntry, origin: str) -> str:
 
 
 def _line(text: object) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(text))
+    said = str(text)
+    return said if said.isprintable() else "".join(c if c.isprintable() else " " for c in said)
 
 
 def _parameter(value: object) -> str:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from appliance.forwarding.receivers import Receiver
 
 BATCH: Final = 256
-_IDLE_S: Final = 0.5
+_IDLE_S: Final = 1.0
+_WRITE_S: Final = 5.0  # a write waits for the disk that the log writes to
 _FIRST_S, _MOST_S = 1.0, 60.0
 _PATIENCE_S: Final = 5.0
 _log = logging.getLogger("appliance")
@@ -81,7 +82,8 @@ class Forwarder:
         self._reader, self._cursors, self._clock = reader, cursors, clock
         self._connect = connect
         self._stop = threading.Event()
-        self._cursor = cursors.read(name)
+        self._cursor = self._written = cursors.read(name)
+        self._due = 0.0
         self._sent = self._most = self._cursor.next
         self._repeats = 0
         self._problem, self._since_us = "", clock.wall_us()
@@ -125,34 +127,33 @@ class Forwarder:
     def _stream(self, receiver: "Receiver") -> None:
         """Send from the cursor on until the connection ends or `stop`."""
         self._begin()
+        origin = self._reader.origin
         overlap = 0.0 if receiver.acknowledges else float(self._config.overlap_seconds)
         waiting: deque[tuple[float, ForwardCursor]] = deque()
         while True:
-            found = self._reader.range(self._sent, BATCH)
-            if found:
-                origin = self._reader.origin
+            receiver.check()
+            if found := self._reader.range(self._sent, BATCH):
                 receiver.send(outgoing(found, origin, self._config.format))
                 last = found[-1]
                 self._repeats += max(0, min(self._most, last.seq + 1) - self._sent)
                 self._sent = last.seq + 1
                 self._most = max(self._most, self._sent)
                 waiting.append((time.monotonic(), ForwardCursor(self._sent, last.leaf)))
-            else:
-                receiver.check()
-            self._settle(waiting, overlap)
-            if not found and self._stop.wait(_IDLE_S):
-                return
-            if self._stop.is_set():
+            stopping = self._stop.wait(0.0 if len(found) == BATCH else _IDLE_S)
+            self._settle(waiting, overlap, stopping)
+            if stopping:
                 return
 
-    def _settle(self, waiting: deque[tuple[float, ForwardCursor]], overlap: float) -> None:
-        """Move the cursor to the newest entry that was sent long enough ago."""
-        settled, now = None, time.monotonic()
+    def _settle(
+        self, waiting: deque[tuple[float, ForwardCursor]], overlap: float, stopping: bool
+    ) -> None:
+        """Move the cursor to the newest entry that was sent long enough ago; write it if due."""
+        now = time.monotonic()
         while waiting and now - waiting[0][0] >= overlap:
-            settled = waiting.popleft()[1]
-        if settled is not None:
-            self._cursors.write(self.name, settled)
-            self._cursor = settled
+            self._cursor = waiting.popleft()[1]
+        if self._cursor != self._written and (stopping or now >= self._due):
+            self._cursors.write(self.name, self._cursor)
+            self._written, self._due = self._cursor, now + _WRITE_S
 
     def _begin(self) -> None:
         """Go back to the cursor; to the beginning of another log."""

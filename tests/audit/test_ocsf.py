@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.audit.export import export
-from tests.audit.logs import ORIGIN, PROMPT, raw_body
+from appliance.audit.log import Draft
+from tests.audit.logs import ORIGIN, PROMPT, new_log, open_log, raw_body
 
 
 def events(log: Path, out: Path) -> list[dict[str, Any]]:
@@ -55,3 +56,17 @@ def test_a_status_is_one_of_the_schema(pristine: Path, tmp_path: Path) -> None:
             )  # fmt: skip
         else:
             assert "status_id" not in event
+
+
+def test_a_line_is_ascii_whatever_an_entry_names(tmp_path: Path) -> None:
+    actor = "".join(map(chr, range(0x100))) + "\u2028\U0001f600"
+    new_log(tmp_path / "log")
+    with open_log(tmp_path / "log") as log:
+        for name in ("b", actor):
+            log.append(Draft("admin", {"actor": name, "action": "b"})).result()
+    export(tmp_path / "log", "ocsf", tmp_path / "out")
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert json.loads(lines[-1])["actor"] == {"user": {"uid": actor}}
+    for line in lines:
+        assert line.isascii() and line.isprintable()
+        assert line == json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"))

@@ -159,3 +159,19 @@ def test_a_cursor_moves_only_behind_what_was_sent(site: Site) -> None:
         one.stop()
     assert site.cursors.read("siem").next == 0
     assert threading.active_count() < 20
+
+
+def test_a_cursor_is_written_now_and_then_and_at_the_end(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WRITE_S", 3_600.0)
+    with sink(Heap()) as made:
+        one = site.forwarder(config_for(made, overlap=0))
+        one.start()
+        until(lambda: one.standing.next == site.reader.size)
+        first = site.reader.size
+        site.write(3)
+        until(lambda: one.standing.next == site.reader.size)
+        assert site.cursors.read("siem").next <= first
+        one.stop()
+    assert site.cursors.read("siem").next == site.reader.size
