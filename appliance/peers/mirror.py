@@ -87,9 +87,11 @@ class MirroredLogs(SeenLogs):
     """The mirror of one appliance; callable from any thread."""
 
     def __init__(self, data: Path, witness: Witness, clock: Clock) -> None:
-        database = open_database(data / "site_mirror.db", (seen_logs.TABLES, ENTRIES))
-        super().__init__(database)
+        migrations = (seen_logs.TABLES, ENTRIES, seen_logs.WITNESSED)
+        super().__init__(open_database(data / "site_mirror.db", migrations))
         self._witness, self._clock = witness, clock
+        self._witnessed = SeenLogs(self._database, "witnessed_logs")
+        witness.reads(self._witnessed)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -135,7 +137,7 @@ class MirroredLogs(SeenLogs):
     def _grown(
         self, genesis: VerifierKey, begin: SeenLog, seen: SeenLog, asked: MirrorAsked
     ) -> SeenLog:
-        """The log with the entries, which are kept then. Raises NotCosigned."""
+        """The log with the entries, which are durable then. Raises NotCosigned."""
         try:
             entries = [LogEntry.parse(body.encode()) for body in asked.bodies]
             sent = [Handover.decode(record) for record in asked.handovers]
@@ -157,11 +159,15 @@ class MirroredLogs(SeenLogs):
             raise NotCosigned(422, "these are not the entries of its head")
         # One that closed an epoch is not sent again with the entries that follow it.
         ends = (h for h in chain if h.size == head.size and h.epoch == epoch.number)
-        self._store(genesis, SeenLog(epoch.through(ends), head.size, head.root), entries)
-        return SeenLog(epoch, head.size, head.root)
+        after = SeenLog(epoch.through(ends), head.size, head.root)
+        log = SeenLog(epoch, head.size, head.root)
+        self._store(genesis, after, log, entries)
+        return log
 
-    def _store(self, genesis: VerifierKey, log: SeenLog, entries: Sequence[LogEntry]) -> None:
-        """Make entries and the head durable; forget what the log pruned."""
+    def _store(
+        self, genesis: VerifierKey, after: SeenLog, log: SeenLog, entries: Sequence[LogEntry]
+    ) -> None:
+        """Make entries and the log as it was witnessed durable; forget what the log pruned."""
         name = genesis.encode()
         rows = [{"log": name, "seq": one.seq, "body": one.raw} for one in entries]
         pruned = [cast(int, one.body["before"]) for one in entries if one.kind == "prune"]
@@ -171,7 +177,9 @@ class MirroredLogs(SeenLogs):
             for before in pruned:
                 gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < before)
                 connection.execute(sa.delete(_ENTRIES).where(gone))
-            self._seen_in(connection, genesis, log, self._clock.wall_us())
+            now_us = self._clock.wall_us()
+            self.see_in(connection, genesis, after, now_us)
+            self._witnessed.see_in(connection, genesis, log, now_us)
 
 
 def _check_same(edge: Frontier, *known: SeenLog) -> None:

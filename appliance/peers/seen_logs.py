@@ -1,9 +1,10 @@
-"""Logs of others as they were seen, and our heads that others cosigned, in `appliance.db`.
+"""Logs of others as they were seen, and our heads that others cosigned.
 
 Rule: a head is on the disk before it is cosigned; a witness never forgets.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -12,8 +13,7 @@ from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.handover import Epoch
 from appliance.peers.cosigning import SeenLog
 
-TABLES = """\
-CREATE TABLE seen_logs (
+_COLUMNS: Final = """(
   genesis TEXT PRIMARY KEY,
   epoch INTEGER NOT NULL,
   start INTEGER NOT NULL,
@@ -22,6 +22,10 @@ CREATE TABLE seen_logs (
   root BLOB NOT NULL,
   seen_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+"""
+WITNESSED: Final = f"CREATE TABLE witnessed_logs {_COLUMNS}"
+TABLES: Final = f"""\
+CREATE TABLE seen_logs {_COLUMNS}\
 CREATE TABLE cosigned_heads (
   witness TEXT PRIMARY KEY,
   size INTEGER NOT NULL,
@@ -31,12 +35,10 @@ CREATE TABLE cosigned_heads (
 """
 """Verifier keys name logs and witnesses; `recorded` entries had the head that the log took up last,
 and `recorded_us` is when."""
-_SEEN = sa.table(
-    "seen_logs", *map(sa.column, ("genesis", "epoch", "start", "key", "size", "root", "seen_us"))
+_NAMES: Final = ("genesis", "epoch", "start", "key", "size", "root", "seen_us")
+_HEADS: Final = sa.table(
+    "cosigned_heads", *map(sa.column, ("witness", "size", "recorded", "recorded_us"))
 )
-_OF_LOG = sa.select(_SEEN).where(_SEEN.c.genesis == sa.bindparam("name"))
-_KEEP = sa.insert(_SEEN).prefix_with("OR REPLACE")
-_HEADS = sa.table("cosigned_heads", *map(sa.column, ("witness", "size", "recorded", "recorded_us")))
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,19 @@ class SeenLogs:
 
     Args:
         database: an engine whose migrations include `TABLES`.
+        table: that of the logs.
     """
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Engine, table: str = "seen_logs") -> None:
         self._database = database
+        seen = sa.table(table, *map(sa.column, _NAMES))
+        self._of_log = sa.select(seen).where(seen.c.genesis == sa.bindparam("name"))
+        self._keep = sa.insert(seen).prefix_with("OR REPLACE")
 
     def seen(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
         """The log as it was seen, and when; of a new one only its first key, and 0."""
         with self._database.connect() as connection:
-            row = connection.execute(_OF_LOG, {"name": genesis.encode()}).first()
+            row = connection.execute(self._of_log, {"name": genesis.encode()}).first()
         if row is None:
             return SeenLog.first(genesis), 0
         epoch = Epoch(row.epoch, row.start, VerifierKey(genesis.name, row.key))
@@ -75,15 +81,16 @@ class SeenLogs:
     def see(self, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
         """Keep what was seen; it is durable then."""
         with self._database.begin() as connection:
-            self._seen_in(connection, genesis, log, now_us)
+            self.see_in(connection, genesis, log, now_us)
 
-    @staticmethod
-    def _seen_in(connection: Connection, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
+    def see_in(
+        self, connection: Connection, genesis: VerifierKey, log: SeenLog, now_us: int
+    ) -> None:
         values = {
             "genesis": genesis.encode(), "epoch": log.epoch.number, "start": log.epoch.start,
             "key": log.epoch.key.public, "size": log.size, "root": log.root, "seen_us": now_us,
         }  # fmt: skip
-        connection.execute(_KEEP, values)
+        connection.execute(self._keep, values)
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
         with self._database.connect() as connection:

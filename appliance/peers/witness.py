@@ -71,10 +71,14 @@ class Witness:
         self.key = VerifierKey(f"{origin}/witness", public, COSIGNATURES)
         self._names = {keys.log.name: name for name, keys in peers.items()}
         self._peers = peers
-        self._seen, self._clock, self._record = seen, clock, record
+        self._kept, self._clock, self._record = [seen], clock, record
         self._lock = threading.Lock()
         self._differs: dict[str, str] = {}
         self._told: set[tuple[str, bytes]] = set()
+
+    def reads(self, more: SeenLogs) -> None:
+        """Take what a mirror made durable for seen, too."""
+        self._kept.append(more)
 
     def sent(self, body: bytes) -> bytes:
         """Sign a request of the own log."""
@@ -98,8 +102,13 @@ class Witness:
         if name is None:
             raise NotCosigned(404, "this log is not known here")
         genesis = self._peers[name].log
-        own = self._is_of(name, body, sent)
-        return self.cosign(genesis, request.note, lambda seen: extended(seen, request), own=own)
+
+        def grown(seen: SeenLog) -> SeenLog:
+            log = extended(seen, request)
+            self._kept[0].see(genesis, log, self._clock.wall_us())
+            return log
+
+        return self.cosign(genesis, request.note, grown, own=self._is_of(name, body, sent))
 
     def cosign(
         self,
@@ -112,11 +121,11 @@ class Witness:
         """The cosignature line of a head; b"" where more was seen already.
 
         Args:
-            grown: the log with the head, of what was seen of it; raises NotCosigned.
+            grown: makes the log with the head durable, after what was seen; raises NotCosigned.
             own: whether the log's appliance sent it: what does not go with what was seen is noted.
         """
         with self._lock:
-            seen, _ = self._seen.seen(genesis)
+            seen = self.seen(genesis)
             name = self._names[genesis.name]
             try:
                 log = grown(seen)
@@ -126,17 +135,20 @@ class Witness:
                 raise
             if log.size < seen.size:
                 return b""
-            now_us = self._clock.wall_us()
-            self._seen.see(genesis, log, now_us)
             self._differs.pop(name, None)
-            return cosignature.cosigned(note, self.key, self._key, now_us // 1_000_000)
+            return cosignature.cosigned(
+                note, self.key, self._key, self._clock.wall_us() // 1_000_000
+            )
 
     def seen(self, genesis: VerifierKey) -> SeenLog:
-        return self._seen.seen(genesis)[0]
+        return self._newest(genesis)[0]
 
     def peer(self, name: str) -> SeenPeer:
-        log, seen_us = self._seen.seen(self._peers[name].log)
+        log, seen_us = self._newest(self._peers[name].log)
         return SeenPeer(log.size, seen_us, self._differs.get(name, ""))
+
+    def _newest(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
+        return max((one.seen(genesis) for one in self._kept), key=lambda found: found[0].size)
 
     def _is_of(self, name: str, body: bytes, sent: bytes) -> bool:
         return ed25519.holds(sent, _STATEMENT + body, self._peers[name].witness.public)
@@ -145,7 +157,7 @@ class Witness:
         self._differs[name] = why
         if (name, note) not in self._told:
             self._told.add((name, note))
-            log, _ = self._seen.seen(self._peers[name].log)
+            log = self.seen(self._peers[name].log)
             self._record({
                 "action": "peer_log_differs", "actor": "appliance", "peer": name,
                 "note": note.decode(), "seen_size": log.size, "seen_root": log.root.hex(),

@@ -7,7 +7,7 @@ Method: SQLite's test6.c.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -154,6 +154,16 @@ class _Driver:
         return _Connection(path)
 
 
+@contextmanager
+def noted(ops: list[Op]) -> Iterator[AbstractContextManager[object]]:
+    """Databases that are opened within what it gives note all that they do."""
+    vfs = _Vfs(ops)
+    try:
+        yield mock.patch.object(db, "pysqlite3", mock.Mock(dbapi2=_Driver()))
+    finally:
+        vfs.unregister()
+
+
 def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op]:
     ops: list[Op] = []
 
@@ -165,12 +175,7 @@ def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op
         ops.extend([Op("cut", new, 0), Op("write", new, 0, data), Op("sync", new),
                     Op("rename", new, data=path.name.encode()), Op("sync")])  # fmt: skip
 
-    vfs = _Vfs(ops)
-    module = mock.Mock(dbapi2=_Driver())
-    with (
-        mock.patch.object(db, "pysqlite3", module),
-        mock.patch.object(session, "replace", note_replaced),
-    ):
+    with noted(ops) as opening, opening, mock.patch.object(session, "replace", note_replaced):
         writing = Session.begin(
             LogFiles(directory), mode="encrypted", clock=FixedClock(), limits=EpochLimits()
         )
@@ -181,7 +186,6 @@ def record(directory: Path, requests: int, synchronous: str = "FULL") -> list[Op
         for number in range(requests):
             _answer(writing, ops, number)
         writing.abandon()
-    vfs.unregister()
     return ops
 
 
