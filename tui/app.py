@@ -24,6 +24,7 @@ from appliance.wire.admin.usage import CurrentLoad
 from tui import ring, theme
 from tui.change import Answers, Change, Running
 from tui.desk import Desk
+from tui.driver import SparingDriver
 from tui.keys import OF_SCREENS, PLACES, UNDO, VERBS, Level, Verb
 from tui.link import Files, Link, LinkState, Poller, Question, Snapshot, look
 from tui.screens.acting import Acting
@@ -109,7 +110,8 @@ class OperatorApp(Typing):
     ]
 
     def __init__(self, desk: Desk, *, period: float | None = None) -> None:
-        super().__init__(ansi_color=True if desk.basic else None)
+        driver = SparingDriver if desk.basic else None
+        super().__init__(driver_class=driver, ansi_color=driver and True)
         self._desk = desk
         self._period = period or (BASIC_PERIOD if desk.basic else PERIOD)
         desk.link = replace(desk.link, period=self._period)
