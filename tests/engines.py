@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from appliance.types import Constraint, GenerationRequest, ModelKind, Sampling, 
 from installer.bundle.locks import LOCKS
 from tests import oracle
 from tests.conftest import CHECKOUT
+from tests.ports import free_port
 from tests.requantised import Q4_1, Q4_K
 from tests.routing.upstreams.site import answer, caller, chat
 from tests.smol import ID, SMALL, make_data
@@ -58,11 +58,6 @@ class Running:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

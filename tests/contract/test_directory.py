@@ -14,6 +14,7 @@ from appliance.people.directories import HOLDS_S, DirectoryPerson, PeopleDirecto
 from appliance.people.ldap_messages import folded
 from tests.conftest import need_tool
 from tests.forwarding.test_forwarder import until
+from tests.ports import free_port
 
 CONFIG = """\
 include {root}/etc/ldap/schema/core.schema
@@ -81,8 +82,7 @@ ENTRIES = "".join((
 class Slapd:
     def __init__(self, at: Path) -> None:
         self.at, self.program = at, Path(need_tool("slapd")).resolve()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         certificates.issue(at / "tls", ["localhost"], SystemClock())
         (at / "db").mkdir()
         root = self.program.parents[2]

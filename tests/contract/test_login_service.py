@@ -1,6 +1,5 @@
 """Tokens of a real login service, `oidc-provider` of npm: people log in, an app passes them on."""
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +17,10 @@ from appliance.people.names import Aliases
 from appliance.types import Principal
 from tests.conftest import need_tool
 from tests.contract.conftest import npm_packages
+from tests.ports import free_port
 
 PROVIDER = Path(__file__).parent / "oidc"
 BACK = "https://app.example/cb"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

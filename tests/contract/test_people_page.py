@@ -41,9 +41,10 @@ from tests.contract.conftest import (
     npm_packages,
     serving,
 )
-from tests.contract.test_login_service import PROVIDER, free_port, login_service
+from tests.contract.test_login_service import PROVIDER, login_service
 from tests.datasets.examples import dataset, orders
 from tests.evals.orders import write_task
+from tests.ports import free_port
 from tests.retrieval.shelf import incoming
 from tests.routing import world
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from appliance.incidents.rules import BY_CODE
 from tests.api.admin.lab import make_lab
 from tests.forwarding.test_forwarder import until
 from tests.forwarding.test_receivers import collector
+from tests.ports import free_port
 from tests.routing.upstreams.test_connection import client
 
 _PLACES = os.environ.get("PATH", "") + ":/usr/sbin"
@@ -49,11 +49,6 @@ receivers:
   - name: duty
     webhook_configs: [{{url: "{duty}", send_resolved: true}}]
 """
-
-
-def free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
 
 
 @contextmanager
@@ -104,7 +99,7 @@ def status_of(
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    lab, port = make_lab(tmp_path), free()
+    lab, port = make_lab(tmp_path), free_port()
     certificates.issue(lab.data / "tls", ["localhost"], SystemClock())
     client(lab.data / "mine", days=9)
     (lab.data / "metrics.token").write_text("s3cret\n")
@@ -138,7 +133,7 @@ def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_p
     """Within the minute that `until` waits: first a real fault, then one of each code."""
     assert PROMETHEUS is not None and ALERTMANAGER is not None
     data, port = site
-    alerts, web = free(), free()
+    alerts, web = free_port(), free_port()
     with ExitStack() as stack:
         got: list[bytes] = []
         to = stack.enter_context(collector(200, got))

@@ -26,9 +26,10 @@ from appliance.people.directories import HOLDS_S
 from tests.conftest import CHECKOUT
 from tests.contract.conftest import npm_packages
 from tests.contract.test_directory import LOCKED, SECRET, Slapd, group, person
-from tests.contract.test_login_service import PROVIDER, free_port, log_in, login_service
+from tests.contract.test_login_service import PROVIDER, log_in, login_service
 from tests.contract.test_softhsm import TokenSite
 from tests.guide_blocks import block
+from tests.ports import free_port
 from tests.tokens.softhsm import needs_softhsm, soft_token
 from tests.wiring.test_protection import secrets_of
 

@@ -25,6 +25,7 @@ from appliance.forwarding.receivers import open_receiver
 from tests.audit.logs import new_log, open_log
 from tests.forwarding.receiving import Heap
 from tests.forwarding.test_forwarder import Site, until
+from tests.ports import free_port
 from tests.routing.upstreams.test_connection import client
 
 RSYSLOG = """\
@@ -115,8 +116,7 @@ def read(at: Path) -> Heap:
 def test_kills_of_a_receiver_leave_no_gap(tmp_path: Path, daemon: Daemon) -> None:
     certificates.issue(tmp_path / "tls", ["localhost"], SystemClock())
     client(tmp_path / "mine", days=9)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = ForwardConfig(
         to=f"tls://localhost:{port}", ca="tls/ca.pem", certificate="mine/c.pem", key="mine/c.key",
         overlap_seconds=5,

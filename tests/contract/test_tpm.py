@@ -16,10 +16,10 @@ from appliance.audit.verification.verify import verify_log
 from appliance.host import host_key
 from tests.cli.conftest import Done, run_command
 from tests.conftest import CHECKOUT, need_tool, unavailable
-from tests.contract.test_login_service import free_port
 from tests.contract.test_softhsm import TokenSite
 from tests.forwarding.test_forwarder import until
 from tests.guide_blocks import block
+from tests.ports import free_port
 from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
 from tests.wiring.test_protection import found_on_disk, secrets_of
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from examples.__main__ import main
-from examples.demo import DemoError, command, free_port, wait_until_ready
+from examples.demo import DemoError, command, wait_until_ready
+from tests.ports import free_port
 
 
 def test_the_demo_ends_with_an_answer_and_a_verified_receipt(

@@ -1,7 +1,6 @@
 """One message, delivered or not; the notifier's tests read what comes."""
 
 import smtplib
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from appliance.forwarding.delivery import send
 from appliance.forwarding.notices import IncidentNotice, NoticePlan
 from tests.audit.logs import ORIGIN
 from tests.forwarding.test_notifier import BEGAN
+from tests.ports import free_port
 
 
 def notice(config: NotifyConfig) -> IncidentNotice:
@@ -24,9 +24,9 @@ def notice(config: NotifyConfig) -> IncidentNotice:
 
 @pytest.mark.parametrize("scheme", ["smtp", "http"])
 def test_what_is_not_taken_is_an_error_of_the_system(tmp_path: Path, scheme: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    config = NotifyConfig(to=f"{scheme}://127.0.0.1:{port}", mail_to=("a@b",), mail_from="c@d")
+    config = NotifyConfig(
+        to=f"{scheme}://127.0.0.1:{free_port()}", mail_to=("a@b",), mail_from="c@d"
+    )
     with pytest.raises(OSError, match="refused"):
         send(config, tmp_path, notice(config))
     assert issubclass(smtplib.SMTPException, OSError)  # which is all that the notifier catches

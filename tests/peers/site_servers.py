@@ -22,6 +22,7 @@ from appliance.app import Services, open_services
 from tests.cli.conftest import Done, run_command
 from tests.conftest import CHECKOUT
 from tests.peers.site_members import made_site, member_of
+from tests.ports import free_port
 from tests.smol import SMALL
 
 CONFIG = """
@@ -48,12 +49,6 @@ HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin"
 SHIPPED = CHECKOUT / "docs" / "haproxy.cfg"
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not true():
@@ -70,7 +65,7 @@ class Where:
     """
 
     host: str = "127.0.0.1"
-    port: int = field(default_factory=free)
+    port: int = field(default_factory=free_port)
     inside: tuple[str, ...] = ()
 
 
@@ -239,7 +234,7 @@ def configured(members: list[SiteServer], port: int, at: Path) -> str:
 def balanced(members: list[SiteServer], at: Path) -> Iterator[str]:
     """HAProxy before them; its address."""
     assert HAPROXY is not None
-    port = free()
+    port = free_port()
     (at / "haproxy.cfg").write_text(configured(members, port, at))
     checked = subprocess.run(
         [HAPROXY, "-c", "-f", at / "haproxy.cfg"], capture_output=True, text=True, check=False

@@ -13,7 +13,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,6 +80,7 @@ from tests.incidents.following import ENDED, TOLD, Night, followed
 from tests.peers.appliances import Member, member, posting
 from tests.peers.site_members import made_site, opened
 from tests.people.login import Login
+from tests.ports import free_port
 from tests.routing.upstreams import site as upstreams
 from tests.routing.upstreams.engine import Engine
 from tests.serving.test_replays import done
@@ -318,10 +318,7 @@ def test_a_task_drifts(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_an_upstream_is_down(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]  # nobody listens there
-    wanted = UpstreamConfig(urls=(f"http://127.0.0.1:{port}",), model="m", connect_ms=200)
+    wanted = UpstreamConfig(urls=(f"http://127.0.0.1:{free_port()}",), model="m", connect_ms=200)
     with night(lab, caplog, Config(upstreams={"big": wanted})) as seen:
         upstream = seen.services.upstreams.all["big"]
         (host,) = upstream.hosts

@@ -13,10 +13,11 @@ import pytest
 from appliance.app import open_services
 from appliance.cli.connect import admin_client
 from appliance.wire.admin.jobs import JOB_START, JobStart
-from examples.demo import free_port, serving
+from examples.demo import serving
 from tests.cli.conftest import run_command
 from tests.evals.orders import FITTED, TASK, write_task
 from tests.evals.sealed import add_dataset
+from tests.ports import free_port
 from tests.smol import make_data
 from tests.tasks.example import coefficients
 from tests.tuning.runs import SETTINGS

@@ -25,8 +25,8 @@ from appliance.errors import ApplianceError
 from appliance.observability.unexpected import alarms
 from appliance.routing.upstreams import events
 from tests.conftest import CHECKOUT
-from tests.engines import free_port
 from tests.evals.test_gate_simulation import told
+from tests.ports import free_port
 from tests.routing.upstreams.hostile import CANARY, MODES, Host
 from tests.routing.upstreams.site import (
     BIG,

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from appliance.config import AuditConfig, Config
 from appliance.errors import ApplianceError
 from appliance.incidents.rules import alarms
 from appliance.wire.admin.upstreams import UPSTREAMS, UPSTREAMS_RELOAD
+from tests.ports import free_port
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import (
     BIG,
@@ -187,8 +187,7 @@ async def test_the_first_upstream_of_an_appliance_that_had_none(tmp_path: Path) 
 
 
 async def test_the_server_reads_them_at_sighup(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        begin = f"[server]\nport = {free.getsockname()[1]}\n[audit]\nballast_mib = 0"
+    begin = f"[server]\nport = {free_port()}\n[audit]\nballast_mib = 0"
     initialise(tmp_path / "d", "lab")
     write(tmp_path / "d", begin=begin)
     server = await asyncio.create_subprocess_exec(
