@@ -16,6 +16,7 @@ engine = engine_fixture
 def configured(lab: LabData, engine: Engine) -> Iterator[Engine]:
     with (lab.data / "appliance.toml").open("a") as file:
         file.write(f'[upstreams.big]\nkind = "vllm"\nurls = ["{engine.url}"]\nmodel = "there"\n')
+        file.write("connect_ms = 30000\n")
     yield engine
 
 

@@ -163,7 +163,7 @@ def main(root: Path, model: Path, port: int) -> dict[str, Any]:
         wait_for(Running(host.url, host.process), "/readyz", ca)
     upstream = UpstreamConfig(
         "appliance", tuple(host.url for host in hosts), ID, ca=str(ca), api_key=str(key),
-        n_ctx=1024, slots=2, connect_ms=1000, idle_seconds=15,
+        n_ctx=1024, slots=2, connect_ms=3000, idle_seconds=15,
     )  # fmt: skip
     settings = Config(audit=AuditConfig(ballast_mib=0), upstreams={BIG: upstream})
 

@@ -13,11 +13,13 @@ from appliance.types import Caller, ContentMode, Delta, GenerationRequest, Limit
 from tests.smol import APPROVERS, key, until
 
 BIG = "big"
+CONNECT_MS = 30_000
+"""Longer than a loop on a busy machine stands still; the default is not."""
 
 
 def config(*urls: str, **more: Any) -> Config:
     given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
-    upstream = UpstreamConfig(urls=urls, **given)
+    upstream = UpstreamConfig(urls=urls, connect_ms=CONNECT_MS, **given)
     return Config(audit=AuditConfig(ballast_mib=0), upstreams={BIG: upstream})
 
 

@@ -19,6 +19,7 @@ from appliance.errors import ApplianceError, UsageError
 from appliance.routing.upstreams.connection import Connection, tls_context
 from appliance.routing.upstreams.events import Probed
 from tests.routing.upstreams.engine import Engine
+from tests.routing.upstreams.site import CONNECT_MS
 
 PROBE = {"prompt": "Once"}
 
@@ -33,7 +34,9 @@ def server(directory: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
 
 
 async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
-    config = UpstreamConfig(urls=(engine.url,), model="m", idle_seconds=5, **more)
+    config = UpstreamConfig(
+        urls=(engine.url,), model="m", connect_ms=CONNECT_MS, idle_seconds=5, **more
+    )
     connection = Connection(engine.url, config, tls_context(config, directory), "")
     try:
         await connection.ask("/v1/completions", dict(PROBE), Probed)
@@ -58,7 +61,7 @@ async def test_the_pinned_authority_and_no_other(issued: Path) -> None:
         assert await code_of(engine, issued, ca="b/ca.pem") == "upstream_certificate"
         assert engine.requests[1:] == []
         loose = engine.url.replace("localhost", "127.0.0.1")  # the certificate names localhost
-        config = UpstreamConfig(urls=(loose,), model="m", ca="a/ca.pem")
+        config = UpstreamConfig(urls=(loose,), model="m", connect_ms=CONNECT_MS, ca="a/ca.pem")
         connection = Connection(loose, config, tls_context(config, issued), "")
         with pytest.raises(ApplianceError) as caught:
             await connection.ask("/v1/completions", dict(PROBE), Probed)
@@ -132,7 +135,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 
 async def test_our_key_is_sent_and_nothing_else() -> None:
     async with Engine().serve() as engine:
-        connection = Connection(engine.url, UpstreamConfig(), None, "sk-there")
+        connection = Connection(engine.url, UpstreamConfig(connect_ms=CONNECT_MS), None, "sk-there")
         await connection.ask("/v1/completions", dict(PROBE), Probed)
         assert engine.requests[0].headers["authorization"] == "Bearer sk-there"
 
@@ -141,7 +144,9 @@ async def test_a_process_is_known_by_its_certificate_and_its_beginning(issued: P
     found = []
     for name in ("a", "b"):
         async with Engine().serve(server(issued / name)) as engine:
-            config = UpstreamConfig(urls=(engine.url,), model="m", ca=f"{name}/ca.pem")
+            config = UpstreamConfig(
+                urls=(engine.url,), model="m", connect_ms=CONNECT_MS, ca=f"{name}/ca.pem"
+            )
             connection = Connection(engine.url, config, tls_context(config, issued), "")
             for path in ("", "/metrics"):
                 found.append(await connection.instance(path))

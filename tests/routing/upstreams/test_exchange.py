@@ -11,6 +11,7 @@ import uvloop
 from appliance.config import UpstreamConfig
 from appliance.errors import ApplianceError
 from appliance.routing.upstreams.connection import Connection
+from tests.routing.upstreams.site import CONNECT_MS
 
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 WHOLE: Final = HEAD + b"content-length: 2\r\n\r\nhi"
@@ -35,7 +36,7 @@ async def host(answers: Answers) -> AsyncIterator[Connection]:
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/root/"
     try:
-        yield Connection(url, UpstreamConfig(idle_seconds=5), None, "")
+        yield Connection(url, UpstreamConfig(connect_ms=CONNECT_MS, idle_seconds=5), None, "")
     finally:
         server.close()
         for task in open_ones:

@@ -30,6 +30,7 @@ from tests.ports import free_port
 from tests.routing.upstreams.hostile import CANARY, MODES, Host
 from tests.routing.upstreams.site import (
     BIG,
+    CONNECT_MS,
     all_hops,
     answer,
     approve,
@@ -43,7 +44,9 @@ FAIR, ALICE, BOB = "fair", "alice", "bob"
 
 
 def settings(hostile: Host, fair: Host) -> Config:
-    usual = UpstreamConfig("vllm", model="m", idle_seconds=1, answer_seconds=20, answer_kib=8192)
+    usual = UpstreamConfig(
+        "vllm", model="m", connect_ms=CONNECT_MS, idle_seconds=1, answer_seconds=20, answer_kib=8192
+    )
     return Config(
         audit=AuditConfig(ballast_mib=0),
         upstreams={
@@ -203,6 +206,7 @@ async def soak(root: Path, seconds: float) -> Watched:
             file.write(f"[server]\nport = {port}\n")
             for name, url in ((BIG, far.url), (FAIR, fair.url)):
                 file.write(f'[upstreams.{name}]\nkind = "vllm"\nmodel = "m"\nurls = ["{url}"]\n')
+                file.write(f"connect_ms = {CONNECT_MS}\n")
                 file.write("idle_seconds = 2\nanswer_seconds = 20\nprobe_seconds = 1\n")
         with open_services(data) as services:
             for name in (BIG, FAIR):

@@ -11,6 +11,7 @@ from appliance.routing.upstreams.connection import Connection, NotSent
 from appliance.routing.upstreams.health import HostHealth
 from appliance.routing.upstreams.hosts import SLACK, ConfiguredUpstream, UpstreamPeer
 from tests.routing.upstreams.engine import Engine
+from tests.routing.upstreams.site import CONNECT_MS
 from tests.routing.upstreams.test_health import SAME, TIMES, Clock, look
 
 URLS = tuple(f"http://localhost:{port}" for port in (1, 2, 3))
@@ -69,7 +70,7 @@ def test_requests_of_other_clients_count() -> None:
 
 async def test_a_probe_asks_the_engine_for_its_queue() -> None:
     async with Engine(others=5).serve() as engine:
-        config = UpstreamConfig("vllm", (engine.url,), "m", slots=4, idle_seconds=5)
+        config = UpstreamConfig("vllm", (engine.url,), "m", slots=4, connect_ms=CONNECT_MS)
         clock = Clock()
         host = UpstreamPeer(
             engine.url, Connection(engine.url, config, None, ""), HostHealth(TIMES, clock)

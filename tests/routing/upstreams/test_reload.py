@@ -22,6 +22,7 @@ from tests.ports import free_port
 from tests.routing.upstreams.engine import WORDS, Engine
 from tests.routing.upstreams.site import (
     BIG,
+    CONNECT_MS,
     answer,
     approve,
     caller,
@@ -34,7 +35,8 @@ from tests.routing.upstreams.site import (
 
 
 def write(data: Path, *urls: str, begin: str = "", **more: Any) -> None:
-    given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
+    given = {"kind": "vllm", "model": "there", "connect_ms": CONNECT_MS, "idle_seconds": 5,
+             "answer_seconds": 20, **more}  # fmt: skip
     lines = [begin, f'[upstreams."{BIG}"]', f"urls = {json.dumps(urls)}"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in given.items()]
     (data / "appliance.toml").write_text("\n".join(lines if urls else [begin]) + "\n")

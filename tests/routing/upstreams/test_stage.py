@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError, Queued
 from appliance.types import Caller, Limits, TaskAnswer
 from tests.evals.orders import FITTED, TASK, write_task
 from tests.routing.upstreams.engine import Engine
-from tests.routing.upstreams.site import BIG, all_hops, approve
+from tests.routing.upstreams.site import BIG, CONNECT_MS, all_hops, approve
 from tests.routing.world import (
     COMMON,
     DATA_ID,
@@ -88,7 +88,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 async def serving(data: Path, **more: Any) -> AsyncIterator[tuple[Services, Sorter]]:
     async with Sorter().serve() as engine:
         given = {"kind": "vllm", "model": "there", "idle_seconds": 5, **more}
-        config = replace(SMALL, upstreams={BIG: UpstreamConfig(urls=(engine.url,), **given)})
+        config = replace(
+            SMALL,
+            upstreams={BIG: UpstreamConfig(urls=(engine.url,), connect_ms=CONNECT_MS, **given)},
+        )
         with open_services(data, config=config) as services:
             try:
                 await services.upstreams.learn("uid:0", BIG)
