@@ -3,8 +3,10 @@
 Blocks marked as tested are executed (tests/system/test_docs_snippets.py).
 """
 
+import argparse
 import re
 import shlex
+import ssl
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from installer.bundle.default_model import default_model
 from installer.host import answers
 from installer.host.cli import parser
 from tests.conftest import CHECKOUT
+from tests.guide_blocks import typed as typed_in
 
 PAGES = sorted(
     [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *(CHECKOUT / "docs").glob("*.md")]
@@ -132,6 +135,28 @@ def test_a_command_that_is_none_is_noticed(typed: str) -> None:
     (words,) = commands(f"echo x && {typed}  # a comment\n")
     with pytest.raises((AssertionError, click.UsageError)):
         check(words, whole=True)
+
+
+def vllm() -> argparse.ArgumentParser:
+    """Of vLLM 0.11.0, as far as the guide uses it; `vllm/entrypoints/openai/cli_args.py` and
+    `vllm/engine/arg_utils.py` declare it.
+    """
+    found = argparse.ArgumentParser("vllm.entrypoints.openai.api_server", exit_on_error=False)
+    for name in ("host", "ssl-keyfile", "ssl-certfile", "ssl-ca-certs", "model"):
+        found.add_argument(f"--{name}")
+    found.add_argument("--served-model-name", nargs="+")
+    found.add_argument("--port", type=int)
+    found.add_argument("--ssl-cert-reqs", type=int)
+    return found
+
+
+def test_the_engine_host_of_the_guide_asks_for_a_client_certificate() -> None:
+    ((module, name, *options),) = typed_in("scaling-guide", "python -m vllm")
+    assert (module, name) == ("-m", vllm().prog)
+    given = vllm().parse_args(options)
+    assert given.ssl_cert_reqs == ssl.CERT_REQUIRED and given.ssl_ca_certs
+    with pytest.raises(argparse.ArgumentError):
+        vllm().parse_args([*options, "--ssl-cert-reqs"])
 
 
 def test_the_answer_file_of_the_guide_is_read_and_names_the_model_of_the_bundle() -> None:

@@ -1,5 +1,6 @@
 """The Makefile says what a machine lacks before it does anything."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT, need_tool
+from tests.guide_blocks import block
 
 PACKAGES = "apt-get install -y git make g++ python3-venv\n"
 
@@ -67,3 +69,18 @@ def test_every_target_looks_first(tools: Path, target: str) -> None:
     (tools / "git").unlink()
     done = make(target, path=tools)
     assert (done.returncode, done.stdout) == (2, PACKAGES)
+
+
+def test_the_first_block_of_contributing_is_a_part_of_what_ci_runs(tools: Path) -> None:
+    typed = [
+        shlex.split(line, comments=True)
+        for line in block("CONTRIBUTING", "make setup").splitlines()
+    ]
+    assert [program for program, *_ in typed] == ["make"] * len(typed)
+    ran = (CHECKOUT / ".ci" / "run").read_text().splitlines()
+    assert ".ci/environment make test" in ran
+    recipes = {target: make("-n", target, path=tools).stdout for _, target in typed}
+    assert list(recipes) == ["setup", "test-fast", "test"]
+    for line in recipes["setup"].splitlines():
+        assert line in recipes["test"] and line in recipes["test-fast"]
+    assert "-m pytest" in recipes["test"] and "-m pytest" in recipes["test-fast"]

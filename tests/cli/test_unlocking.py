@@ -1,5 +1,7 @@
 """Openers of a protected data directory: credential, file, person."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from appliance.cli import unlocking
 from appliance.errors import StateRefused
 from appliance.host import host_key
 from tests.cli.conftest import run_command
+from tests.conftest import need_tool
+from tests.guide_blocks import block
 from tests.tokens.softhsm import PIN, TOKEN_INFO, needs_gcc, soft_token
 
 WORDS = "correct horse battery"
@@ -42,6 +46,31 @@ def test_commands_without_a_server_take_the_credential(
     assert run_command("key", "list", "--json", data=data).code == (1, "host_key_locked")
     assert run_command("serve", "--port", "0", data=data).status == 1
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert run_command("key", "list", "--json", data=data).status == 0
+    host_key.lock(data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="for others systemd-creds asks a running systemd")
+def test_the_credential_that_the_guide_encrypts_unlocks_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_tool("systemd-creds")
+    monkeypatch.setenv("SYSTEMD_CREDENTIAL_SECRET", str(tmp_path / "secret"))  # the host's is kept
+    encrypt = block("admin-guide", "systemd-creds").splitlines()[0]
+    encrypt = encrypt.replace("--with-key=auto", "--with-key=host").replace("/etc/appliance", ".")
+    (tmp_path / "given").mkdir()
+    name = host_key.CREDENTIAL
+    decrypt = f"systemd-creds decrypt --name={name} passphrase.cred given/{name}"
+    for command in (encrypt, decrypt):  # systemd does the second at each start
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, input=WORDS.encode(), check=True)
+    assert WORDS.encode() not in (tmp_path / "passphrase.cred").read_bytes()
+    data = tmp_path / "data"
+    assert run_command("init", data=data).status == 0
+    (tmp_path / "typed").write_text(WORDS)
+    typed = ("--passphrase-file", tmp_path / "typed")
+    assert run_command("protect", "on", *typed, data=data).status == 0
+    host_key.lock(data)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "given"))
     assert run_command("key", "list", "--json", data=data).status == 0
     host_key.lock(data)
 

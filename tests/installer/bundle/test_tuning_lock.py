@@ -1,14 +1,21 @@
 """Hashes of torch's wheels for the processor: added to the lock, of the right wheels only."""
 
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from installer.bundle import tuning_lock, tuning_set
 from installer.bundle.cache import sha256_file
 from installer.bundle.locks import read_lock
 from installer.bundle.steps import BundleError
 from installer.bundle.tuning_lock import add, with_hashes
 from installer.bundle.tuning_set import SETS
+from tests.conftest import CHECKOUT, need_tool
+from tests.guide_blocks import block
 from tests.installer.bundle.wheel_files import write_wheel
 
 KNOWN = "a" * 64
@@ -80,6 +87,38 @@ def test_a_lock_that_names_torch_not_once_is_refused() -> None:
     for text in ("", LOCK + LOCK):
         with pytest.raises(BundleError, match="not once"):
             with_hashes(text, [KNOWN])
+
+
+def test_the_guide_locks_the_wheels_of_a_directory_and_installs_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lock := tmp_path / "lock-tune.txt").write_text(SETS[""].read_text())
+    version = next(entry.version for entry in read_lock(lock) if entry.name == "torch")
+    wheel = torch(tmp_path, "cp313-cp313-linux_x86_64", version)
+    monkeypatch.setitem(SETS, "", lock)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked: list[str] = []
+
+    def run_pip(*given: str, **_: object) -> None:
+        asked.extend(given)
+        Path(given[2]).mkdir(parents=True)
+
+    monkeypatch.setattr(tuning_set, "run_pip", run_pip)
+    for line in block("tuning-guide", "make lock-torch").splitlines():
+        typed = shlex.split(line.replace("DIRECTORY", str(tmp_path)), comments=True)
+        recipe = subprocess.run(
+            [need_tool("make"), "-n", "--no-print-directory", "-C", CHECKOUT, *typed[1:]],
+            env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+        ).stdout.splitlines()[-1]  # fmt: skip
+        program = shlex.split(recipe.replace(".venv/tuning", str(tmp_path / "tuning")))
+        module = {f"installer.bundle.{one.__name__.rpartition('.')[2]}": one
+                  for one in (tuning_lock, tuning_set)}[program[2]]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", program[2:])
+        module.main()
+    hashes = {entry.name: entry.hashes for entry in read_lock(lock)}
+    assert sha256_file(wheel) in hashes["torch"]
+    assert asked[-4:] == ["-r", str(lock), "--find-links", str(tmp_path)]
+    assert (tmp_path / "tuning" / "complete").is_file()
 
 
 def test_the_lock_of_the_repository_has_the_form_that_is_written() -> None:
