@@ -66,8 +66,10 @@ def ago(seconds: float | None) -> str:
 
 
 def many(number: int, noun: str) -> str:
-    """A count and its noun, which takes an `s` unless there is exactly one: `1 route`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    """A count and its noun, in the plural unless there is exactly one: `1 route`, `2 entries`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{number:,} {noun}s"
 
 
 def within(ends: tuple[float, float]) -> str:

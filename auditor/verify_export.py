@@ -577,7 +577,7 @@ def main(arguments: list[str]) -> int:
     for seq, code, why in sorted(verifier.problems):
         print(f"Entry {seq} does not hold ({code}): {why}.")
     verdict = "does NOT verify" if verifier.problems else "is verified"
-    print(f"The log {verifier.origin} {verdict}: {size} entries, {verifier.epoch + 1} keys.")
+    print(f"The log {verifier.origin} {verdict}: entries {size}, keys {verifier.epoch + 1}.")
     if not verifier.problems:
         print(f"Its root is {verifier.root().hex()}")
     return 1 if verifier.problems else 0

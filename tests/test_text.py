@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.text import visible
+from appliance.text import many, visible
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 HOSTILE = [
@@ -61,3 +61,11 @@ def test_line_ends_stay_only_where_they_are_wanted() -> None:
     assert visible("a\n\tb", newlines=True) == "a\n\tb"
     assert visible("a\n\tb") == "a\\x0a\\x09b"
     assert visible("a\rb", newlines=True) == "a\\x0db"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [(1, "entry", "1 entry"), (0, "entry", "0 entries"), (1_200, "day", "1,200 days")],
+)
+def test_a_count_agrees_with_its_noun(number: int, noun: str, words: str) -> None:
+    assert many(number, noun) == words

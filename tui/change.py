@@ -16,6 +16,7 @@ from appliance.types import Report
 from appliance.wire.admin.endpoint import Endpoint, Named, R
 from tui.command import Commands
 from tui.text import Cell
+from tui.view.units import many
 
 Answers: TypeAlias = Mapping[str, str]
 
@@ -168,7 +169,7 @@ def joined(words: str, changes: Sequence[Change]) -> Change:
     undos = [change.undo for change in changes if change.undo is not None]
     undone = len(undos) == len(changes)
     return Change(
-        f"{words}: {len(changes)} rows",
+        f"{words}: {many(len(changes), 'row')}",
         first.request,
         first.record,
         work,

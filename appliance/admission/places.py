@@ -22,6 +22,7 @@ from typing import Final
 from appliance.admission.fair_queue import FairQueue, Ticket, token_cost
 from appliance.admission.quotas import QuotaLeft, Quotas
 from appliance.errors import Overloaded
+from appliance.text import many
 from appliance.types import Principal, Priority
 
 UNSTATED_ANSWER: Final = 256
@@ -226,13 +227,13 @@ class Shares:
         if own >= self._max_queued_per_key:
             raise Overloaded(
                 "queue_full",
-                f"{own} requests of this key are waiting.",
+                f"This key has {many(own, 'request')} waiting.",
                 retry_after=fair.retry_after(own, now),
             )
         waiting = queue.held.total() - fair.running.total()
         if waiting >= self._max_queued:
             raise Overloaded(
                 "queue_full",
-                f"{waiting} requests are waiting.",
+                f"The queue has {many(waiting, 'request')}.",
                 retry_after=fair.retry_after(waiting, now),
             )

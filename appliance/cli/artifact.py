@@ -339,7 +339,10 @@ def _details(detail: ModelDetail) -> Iterator[str]:
     asked = "" if detail.on_demand else ", not loaded on demand"
     yield f"  use: {safe(use_of(detail))}{last}{asked}"
     if detail.publisher:
-        yield f"  signed by {safe(detail.publisher)}; {detail.approvals_needed} approvals needed"
+        yield (
+            f"  signed by {safe(detail.publisher)}; "
+            f"{many(detail.approvals_needed, 'approval')} needed"
+        )
     if detail.unloaded:
         yield f"  unloaded: {safe(detail.unloaded)}"
     for given in detail.approvals:

@@ -33,6 +33,7 @@ from appliance.cli.unlocking import unlock
 from appliance.client import AdminClient, socket_path
 from appliance.clock import iso
 from appliance.config import load_config
+from appliance.text import many
 from appliance.types import JsonValue
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.jobs import ReplayWanted
@@ -206,7 +207,7 @@ def replay(
 
 def _replayed(found: AnswersReplayed) -> Iterator[str]:
     if found.written:
-        yield f"{found.written} answers are written"
+        yield f"wrote {many(found.written, 'answer')}"
     else:
         yield f"{found.same} same, {found.differs} differ, {found.cannot} cannot"
     for one in found.answers:
@@ -245,7 +246,10 @@ def check_proof(
         document["witnessed"] = iso(result.witnessed * 1_000_000)
     output.data(
         document,
-        [f"{state('verified')}: seq {result.seq} root {result.root} ({result.size} entries)"],
+        [
+            f"{state('verified')}: seq {result.seq} root {result.root} "
+            f"({many(result.size, 'entry')})"
+        ],
     )
 
 
@@ -280,7 +284,7 @@ def check_consistency(output: Output, file: Path, key: Path, site_key: Path | No
     output.data(
         {"ok": True, **vars(found)},
         [
-            f"{state('verified')}: the log of {found.new} entries, root {found.new_root},"
+            f"{state('verified')}: the log of {many(found.new, 'entry')}, root {found.new_root},"
             f" begins with that of {found.old}, root {found.old_root}"
         ],
     )
@@ -342,7 +346,7 @@ def witness(output: Output, client: AdminClient, file: Path, witness_key: Path) 
         wire.WITNESS,
         wire.WitnessAnswer.of(note=file.read_text(errors="replace"), key=key_line(witness_key)),
     )
-    output.data(entry, [f"{state('verified')}: {entry.body['size']} entries are witnessed"])
+    output.data(entry, [f"{state('verified')}: witnessed {many(entry.body['size'], 'entry')}"])
 
 
 @audit.command()
@@ -358,7 +362,9 @@ def erase(output: Output, client: AdminClient, request_id: str, reason: str) -> 
     done = client.call(wire.ERASE, wire.Erasure.of(request_id=request_id, reason=reason))
     entries = ", ".join(map(str, done.entry.body["entries"])) or "none"
     lines = [f"erased: entries {entries}"]
-    lines += [f"erased: {safe(place)}, {count} texts" for place, count in done.places.items()]
+    lines += [
+        f"erased: {safe(place)}, {many(count, 'text')}" for place, count in done.places.items()
+    ]
     lines += [
         f"still in the backup of {one.time} {safe(one.file)}: destroy it, or let its time run out"
         for one in done.backups
@@ -402,7 +408,9 @@ def export_log(output: Output, data: Path, form: str, out: Path, detach: bool) -
             lambda done, total: progress("exporting", done, total),
             config.audit.enterprise_number,
         )
-    output.data({"format": form, "out": str(out), "entries": count}, [f"{count} entries: {out}"])
+    output.data(
+        {"format": form, "out": str(out), "entries": count}, [f"{many(count, 'entry')}: {out}"]
+    )
 
 
 def _page(client: AdminClient, query: EntryQuery) -> EntryList:
@@ -431,7 +439,7 @@ def key_line(path: Path) -> str:
 def _report(found: Verification) -> Iterator[str]:
     last = "-" if found.last is None else found.last
     word = state("verified" if found.ok else "failed")
-    yield f"{word}: {found.entries} entries, {found.first} to {last}, root {found.root}"
+    yield f"{word}: {many(found.entries, 'entry')}, {found.first} to {last}, root {found.root}"
     for problem in found.problems:
         where = "log" if problem.seq is None else f"entry {problem.seq}"
         yield f"  {where}: {problem.code}: {safe(problem.message)}"

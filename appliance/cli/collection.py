@@ -15,7 +15,7 @@ from appliance.cli.job import run_job, wait_option
 from appliance.cli.output import Decorated, Output, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import UsageError
-from appliance.text import within
+from appliance.text import many, within
 from appliance.types import JsonValue
 from appliance.wire.admin import collections as wire
 from appliance.wire.admin.results import Ingested, SearchTuned
@@ -298,7 +298,7 @@ def tune(
 
 def _verdict(result: SearchTuned) -> str:
     if not result.best:
-        return f"{result.questions} questions are too few to tell; 50 are needed."
+        return f"too few to tell: {many(result.questions, 'question')}; 50 are needed."
     now = result.best if result.applied else result.before
     return f"best: {result.best}; it is searched by {now}"
 
@@ -338,7 +338,10 @@ def verify(output: Output, client: AdminClient, name: str) -> None:
     Of a collection.
     """
     found = client.call(wire.COLLECTION_VERIFY, name=name)
-    counted = f"{found.documents} documents, {found.versions} versions, {found.chunks} chunks"
+    counted = (
+        f"{many(found.documents, 'document')}, {many(found.versions, 'version')}, "
+        f"{many(found.chunks, 'chunk')}"
+    )
     word = "PROBLEMS" if found.problems else "verified"
     output.data(found, [f"{word}: {counted}", *(f"  {safe(p)}" for p in found.problems)])
     output.require(not found.problems)

@@ -41,6 +41,7 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
+from appliance.text import many
 from appliance.types import JsonValue
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
@@ -160,10 +161,10 @@ def new(output: Output, /, path: Path, source: Path, **given: Any) -> None:
         made = Dataset(manifest, changes.masked(made).splits)
     directory.write(path, made)
     left_out = len(items) - sum(1 for _ in made.items)
-    told = [f"{left_out} items left out"] if left_out else []
+    told = [f"{many(left_out, 'item')} left out"] if left_out else []
     if given["expected"] and (empty := sum(not item.labelled for item in items)):
         names = " or ".join(map(safe, given["expected"]))
-        told.append(f"{empty} rows have no {names}: they are unlabelled")
+        told.append(f"unlabelled, without {names}: {many(empty, 'row')}")
     _tell(output, path, made, told)
 
 
@@ -362,12 +363,14 @@ def _without_known(
         )
         if known.looks:
             inherits[part] = known.looks
-            told.append(f"{part}: inherits {known.looks} looks: more than 5 % of it was seen")
+            told.append(
+                f"{part}: inherits {many(known.looks, 'look')}: more than 5 % of it was seen"
+            )
         seen = set(known.items)
         out = [item.id for item in items if of_item(key.marks, item.text) in seen]
-        told += _taken_out(part, out, "were seen by earlier looks")
+        told += _taken_out(part, out, "seen by earlier looks")
         if part == UNLABELLED and (open_ := _in_open(found, items)):
-            told += _taken_out(part, open_, "have the group or the text of an open one")
+            told += _taken_out(part, open_, "with the group or the text of an open one")
             out += open_
         taken += out
         splits[part] = tuple(item for item in items if item.id not in set(out))
@@ -377,7 +380,7 @@ def _without_known(
 def _taken_out(part: str, ids: list[str], why: str) -> list[str]:
     shown = ", ".join(safe(item) for item in ids[:_SHOWN])
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-    return [f"{part}: {len(ids)} items {why} and are taken out: {shown}{more}"] if ids else []
+    return [f"{part}: took out {many(len(ids), 'item')} {why}: {shown}{more}"] if ids else []
 
 
 def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
@@ -470,7 +473,7 @@ def capture(
     directory.write(path, made)
     if out is not None:
         output.file(out, json.dumps(answers, indent=2, sort_keys=True) + "\n")
-    _tell(output, path, made, [f"{left_out} requests left out"] if left_out else [])
+    _tell(output, path, made, [f"{many(left_out, 'request')} left out"] if left_out else [])
 
 
 def _tell(
@@ -513,7 +516,7 @@ def _report(report: checks.CheckReport) -> Iterator[str]:
     labels = facts.labels
     if labels.repeated_texts:
         yield (
-            f"labels: {labels.repeated_texts} texts occur more than once; two of their labels "
+            f"labels: more than once: {many(labels.repeated_texts, 'text')}, of which two labels "
             f"agree {labels.agreement:.1%} of the time, best score there {labels.ceiling:.1%}"
         )
     counts = facts.personal_data

@@ -31,6 +31,7 @@ from appliance.host import at_rest, hardware, host_key
 from appliance.incidents import rules
 from appliance.incidents.facts import Facts
 from appliance.jobs.store import JobStore
+from appliance.text import many
 from appliance.trust.artifacts.intake import missing
 from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
@@ -241,7 +242,7 @@ def _lines(
     yield f"data      {safe(str(data))}"
     if url:
         yield f"server    {'listens on' if served else 'will listen on'} {safe(url)}"
-    yield f"cpu       {safe(facts.cpu)}, {facts.cores} cores, {facts.architecture}"
+    yield f"cpu       {safe(facts.cpu)}, {many(facts.cores, 'core')}, {facts.architecture}"
     if library:
         yield f"backend   {safe(str(library.path.with_name(library.label)))}"
     yield f"memory    {size(facts.memory_available)} free of {size(facts.memory)}"

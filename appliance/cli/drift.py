@@ -17,6 +17,7 @@ from appliance.cli.output import DIRECTORY, Output, json_option, page_option, sa
 from appliance.client import AdminClient
 from appliance.datasets import directory as datasets
 from appliance.evals.parameters import OPEN
+from appliance.text import many
 from appliance.wire.admin.drift import DRIFT, DRIFT_REPORT, DRIFT_RESTART, Drift, Restart
 
 _ALMOST: Final = 0.95
@@ -107,10 +108,10 @@ def rehearse(output: Output, path: Path, split: str, against: str | None) -> Non
     ]  # fmt: skip
     enough = next((e.requests for e in found if e.doubled >= _ALMOST * rehearsal.RUNS), None)
     said = (
-        f"From {enough:,} requests a week on, twice as many of {found[0].answer!r} are found."
+        f"From {many(enough, 'request')} a week on, twice as many of {found[0].answer!r} are found."
         if enough
-        else f"{found[-1].requests:,} requests a week do not find twice as many of "
-        f"{found[0].answer!r}."
+        else f"With {many(found[-1].requests, 'request')} a week, twice as many of "
+        f"{found[0].answer!r} are not found."
     )
     head = ("REQUESTS A WEEK", "NO CHANGE", "DOUBLED", "OTHER SPLIT")
     lines = [safe(said), *table(head, rows), "Real weeks differ more than these: find less."]

@@ -182,10 +182,12 @@ def report(output: Output, client: AdminClient, job_id: int | None, out: Path) -
 def _compared(found: Compared) -> Iterator[str]:
     yield (
         f"{safe(found.first)} minus {safe(found.second)}: {points(found.difference)} points, "
-        f"95 % {within_points(found.interval)} ({found.groups} groups, {found.items} items)"
+        f"95 % {within_points(found.interval)} ({many(found.groups, 'group')}, "
+        f"{many(found.items, 'item')})"
     )
     yield (
-        f"only the first is right on {found.gained} items, only the second on {found.lost}; "
+        f"only the first is right on {many(found.gained, 'item')}, only the second on "
+        f"{found.lost}; "
         f"McNemar p = {found.p_value:.3g}, which counts items as if they were independent"
     )
     for flip in found.flips[:_SHOWN]:
@@ -264,8 +266,8 @@ def _evidence(result: EvaluationResult) -> Iterator[str]:
     if (found := result.retrieval) is not None:
         yield (
             f"search of {safe(found.collection)} by {safe(found.ranking or 'nothing')}, "
-            f"{found.questions} questions: nDCG@10 {_share(found.ndcg_10)}, recall@10 "
-            f"{_share(found.recall_10)}, of the {found.passages} passages that a model is "
+            f"{many(found.questions, 'question')}: nDCG@10 {_share(found.ndcg_10)}, recall@10 "
+            f"{_share(found.recall_10)}, of the {many(found.passages, 'passage')} that a model is "
             f"given {_share(found.recall_given)}"
         )
     for row in result.candidates:
@@ -295,7 +297,7 @@ def _levels(result: EvaluationResult) -> Iterator[str]:
 def _packs(result: EvaluationResult) -> Iterator[str]:
     for model, packs in result.packs.items():
         for pack, one in (("general", packs.general), ("refusals", packs.refusals)):
-            told = f"{one.quality:.3f} ({within(one.interval)}), {one.items} items"
+            told = f"{one.quality:.3f} ({within(one.interval)}), {many(one.items, 'item')}"
             yield f"{safe(model)}, {pack}: {told}"
         for language, text in packs.frozen.items():
             nats = f"{text.nats_per_token:.4f} nats a token"

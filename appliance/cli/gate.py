@@ -35,6 +35,7 @@ from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
 from appliance.routing import certifying
 from appliance.routing.route_findings import check_outcomes
+from appliance.text import many
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import PolicyKey
 from appliance.trust.statements import evaluation, route, specification
@@ -176,8 +177,9 @@ def _terms(wanted: Specification, plan: Plan) -> list[str]:
         f"{safe(wanted.name)} specifies: {safe(wanted.task)} {wanted.task_digest[:16]} is not "
         f"worse than {safe(called(wanted.incumbent))} by {wanted.margin_micros / MILLION:.1%} of "
         f"{wanted.metric}",
-        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items",
-        f"  alpha {wanted.alpha_micros / MILLION:g} over {wanted.looks} looks{shares}, "
+        f"  on {safe(wanted.dataset)}, {wanted.split}: {many(plan.groups, 'group')}, "
+        f"{many(plan.items, 'item')}",
+        f"  alpha {wanted.alpha_micros / MILLION:g} over {many(wanted.looks, 'look')}{shares}, "
         f"{plan.looks_left} left; floors: {floors or 'none'}; packs: {packs or 'none'}",
         *(
             [f"  {' and '.join(map(safe, wanted.raters))} label, blind, where the two differ"]
@@ -209,12 +211,16 @@ def tell(output: Output, found: Job) -> None:
         if advice is not None
         else "no classifier is compared",
         f"difference {result.difference * 100:+.0f} points, {low * 100:+.0f} to "
-        f"{high * 100:+.0f}; margin {result.margin * 100:g}; {result.groups} groups",
+        f"{high * 100:+.0f}; margin {result.margin * 100:g}; {many(result.groups, 'group')}",
         *(
             f"pack {safe(name)}: {told.right} of {told.items} right, {told.verdict}"
             for name, told in result.packs.items()
         ),
-        *([f"both agree on {result.agreed} items, which nobody labelled"] if result.agreed else []),
+        *(
+            [f"both agree on {many(result.agreed, 'item')}, which nobody labelled"]
+            if result.agreed
+            else []
+        ),
         f"looks taken {result.looks}, left {result.looks_left}",
     ]
     if result.certificate:
@@ -248,7 +254,9 @@ def _ledger(found: Ledger) -> list[str]:
     lines = []
     for part in found.splits:
         only = f", for {safe(part.only)} alone, which passed" if part.only else ""
-        lines.append(f"{part.split}: {part.groups} groups, {part.left} looks left{only}")
+        lines.append(
+            f"{part.split}: {many(part.groups, 'group')}, {many(part.left, 'look')} left{only}"
+        )
         rows = [
             (
                 look.taken,
@@ -448,7 +456,7 @@ def carry(output: Output, client: AdminClient, task: str, wait: bool) -> None:
     task.
     """
     found = run_job(output, client, "carry", {"task": task}, wait=wait)
-    tell_carried(output, found, "suspended: {} answers differ")
+    tell_carried(output, found, "suspended; answers that differ: {}")
 
 
 def tell_carried(output: Output, found: Job, flipped: str) -> None:
@@ -468,7 +476,7 @@ def carried_lines(result: CertificateCarried | None, flipped: str) -> list[str]:
     """None where it came to nothing."""
     if result is not None and result.certificate:
         lines = [
-            f"{result.items} open items in {result.groups} groups answered as before; "
+            f"{result.items} open items in {many(result.groups, 'group')} answered as before; "
             f"carried over to {result.engine}",
             f"the engine changes at most {result.change:.1%} of the answers; the limit bears it",
         ]

@@ -14,6 +14,7 @@ from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import DIRECTORY, Output, prints, safe, state
 from appliance.client import AdminClient
 from appliance.errors import UsageError
+from appliance.text import many
 from appliance.types import Limits
 from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import Key, KeyCreate, KeyLimits, NewKey
@@ -190,7 +191,7 @@ def _lines(found: Key) -> list[str]:
         f"  models {safe(wire.allowed_models(found))}",
         *(["  for verified people only"] if found.person else []),
         f"  {_limits(found.limits)}",
-        f"  used: {used.requests} requests, {used.prompt_tokens} tokens read,"
+        f"  used: {many(used.requests, 'request')}, {many(used.prompt_tokens, 'token')} read,"
         f" {used.completion_tokens} written; last {found.last_used or 'never'}",
         f"  made {found.created}, expires {found.expires or 'never'}",
         *([f"  old secret good until {found.rotated_until}"] if found.rotated_until else []),
@@ -203,7 +204,7 @@ def _limits(limits: Limits) -> str:
         return "any" if value is None else str(value)
 
     return (
-        f"limits: {stated(limits.rpm)} requests and {stated(limits.tpm)} tokens per minute,"
+        f"limits a minute: requests {stated(limits.rpm)}, tokens {stated(limits.tpm)};"
         f" {stated(limits.concurrency)} at once, weight {limits.weight}, {limits.priority}"
     )
 

@@ -20,6 +20,7 @@ from appliance.errors import DatasetRefused
 from appliance.facts import table_of
 from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import load
+from appliance.text import many
 from appliance.trust.bytes.directory import open_artifact
 from appliance.types import JsonValue
 from appliance.wire.admin import labels as wire
@@ -130,7 +131,10 @@ def next_(output: Output, client: AdminClient, queue: str) -> None:
     """
     found = client.call(wire.LABEL_NEXT, name=queue)
     if found.item is None:
-        output.data(found, [f"{safe(found.rater)} has labelled all {found.total} items"])
+        output.data(
+            found,
+            [f"{safe(found.rater)} has labelled {found.total} of {many(found.total, 'item')}"],
+        )
         return
     lines = [
         f"item {safe(found.item)}, {found.done} of {found.total} done",
@@ -173,7 +177,7 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
     (path / REPORT).write_text(json.dumps(taken.report, indent=2) + "\n", encoding="utf-8")
     told = taken.report
     lines = [
-        f"{len(taken.answers)} items labelled, {told['unsettled']} not settled",
+        f"{many(len(taken.answers), 'item')} labelled, {told['unsettled']} not settled",
         f"kappa {told['kappa']:.2f} (standard error {told['kappa_error']:.2f}), "
         f"agreement {told['agreement']:.1%}: {path / REPORT}",
         "not signed: run `appliance dataset sign`",
@@ -212,7 +216,7 @@ def _labels(path: Path, task: Path | None) -> list[str]:
 
 
 def _lines(queue: LabelQueue) -> Iterator[str]:
-    yield f"{queue.name}: {queue.items} items, {_people(queue)}"
+    yield f"{queue.name}: {many(queue.items, 'item')}, {_people(queue)}"
     if queue.kappa is not None:
         yield (
             f"  kappa {queue.kappa:.2f}, agreement {queue.agreement or 0:.1%}, "

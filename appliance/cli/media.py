@@ -29,6 +29,7 @@ from appliance.cli.output import (
 from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.host import removable_media
+from appliance.text import many
 from appliance.trust.artifacts import signing
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import ApprovalSubject
@@ -151,10 +152,12 @@ def _plan(found: ImportPlan) -> Iterator[str]:
         yield f"  {safe(found.hint)}"
         return
     yield f"  digest {found.digest}"
-    yield f"  {found.files} files, {size(found.bytes)}, signed by {safe(found.publisher)}"
+    yield f"  {many(found.files, 'file')}, {size(found.bytes)}, signed by {safe(found.publisher)}"
     fit = "fits" if found.fits else "does not fit now"
     yield f"  an engine takes {found.memory_mib} MiB of {found.budget_mib} MiB: {fit}"
-    yield f"  {found.approvals} approvals needed, of {', '.join(map(safe, found.approvers))}"
+    yield (
+        f"  {many(found.approvals, 'approval')} needed, of {', '.join(map(safe, found.approvers))}"
+    )
     if found.against:
         yield f"  differs from {safe(found.against)}:"
         rows = [(f"  {d.fact}", safe(d.then), safe(d.now)) for d in found.differences]

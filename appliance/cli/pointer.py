@@ -22,6 +22,7 @@ from appliance.cli.signing import signer_options
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import StateRefused
+from appliance.text import many
 from appliance.trust.bytes import ecdsa
 from appliance.trust.statements.pointer import TaskPointer, TaskVersion
 from appliance.wire.admin import pointers as wire
@@ -186,7 +187,7 @@ def _lines(names: list[wire.Name]) -> list[str]:
         if now.compared is not None:
             told = now.compared
             lines.append(
-                f"shadow of {safe(each.name)}: {told.same} answers the same, {told.differs}"
+                f"shadow of {safe(each.name)}: {many(told.same, 'answer')} the same, {told.differs}"
                 f" differ, {told.failed} failed, {told.dropped} not asked"
             )
     return [*table(("NAME", "ROLE", "TASK", "STATE", "BY", "SINCE"), rows), *lines]

@@ -11,6 +11,7 @@ from appliance.cli.connect import connected
 from appliance.cli.job import result_of, run_job
 from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe, table
 from appliance.client import AdminClient
+from appliance.text import many
 from appliance.wire.admin.results import MatrixMade, ModelQuantized, TypeMeasured
 
 KIND: Final = "quantize"
@@ -91,4 +92,4 @@ def _matrix(matrix: MatrixMade | None) -> str:
     if matrix is None:
         return "no importance matrix"
     rows, tokens = matrix.rows, matrix.tokens
-    return f"importance matrix: {tokens} tokens of {rows} rows of train"
+    return f"importance matrix: {many(tokens, 'token')} of {many(rows, 'row')} of train"

@@ -186,7 +186,7 @@ class Release:
             signed = ", ".join(each.name for each in held.approvals)
             return self._is_done(f"{model_id} is approved by {signed}")
         given = [each.name for each in held.approvals]
-        why = f"{model_id} has {len(given)} of {held.approvals_needed} approvals"
+        why = f"{model_id} has {len(given)} of {many(held.approvals_needed, 'approval')}"
         return self._missing(why, APPROVER, without=given)
 
     def _certified(self) -> Missing | None:

@@ -12,6 +12,7 @@ from appliance.cli.output import Output, prints, safe, state, table
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
 from appliance.clock import SystemClock
+from appliance.text import many
 from appliance.trust.bytes import ecdsa
 from appliance.trust.statements import approval
 from appliance.trust.statements.approval import PrunedEntries
@@ -41,7 +42,7 @@ def retention(output: Output, client: AdminClient) -> None:
     lines = table(("ENTRIES", "SIZE", "LATEST", "PRUNE"), rows)
     if found.first:
         lines.append(f"entries below {found.first} were pruned")
-    output.data(found, [*lines, f"entries are kept for {found.keep_days} days at least"])
+    output.data(found, [*lines, f"entries are kept for {many(found.keep_days, 'day')} at least"])
 
 
 @click.command("approve-prune")

@@ -34,6 +34,7 @@ from appliance.clock import SystemClock, iso
 from appliance.errors import PolicyRefused, Refused
 from appliance.facts import table_of
 from appliance.routing import catalogue
+from appliance.text import many
 from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import RouteSpecification
@@ -280,7 +281,7 @@ def carry(output: Output, client: AdminClient, name: str, wait: bool) -> None:
     approved route.
     """
     found = run_job(output, client, "route-carry", {"route": name}, wait=wait)
-    gate.tell_carried(output, found, "suspended: {} items differ")
+    gate.tell_carried(output, found, "suspended; items that differ: {}")
 
 
 def _newest(client: AdminClient, name: str) -> tuple[Job, CalibrationResult]:
@@ -315,9 +316,10 @@ def _terms(wanted: RouteSpecification, plan: RoutePlan) -> list[str]:
         f"{safe(wanted.name)} specifies: of the answers of {safe(wanted.small)} that "
         f"{safe(wanted.route)} accepts, at most {wanted.error_micros / MILLION:.1%} are wrong",
         f"  and the whole is not worse than {larger} by {wanted.margin_micros / MILLION:.1%}",
-        f"  on {safe(wanted.dataset)}, {wanted.split}: {plan.groups} groups, {plan.items} items;"
+        f"  on {safe(wanted.dataset)}, {wanted.split}: {many(plan.groups, 'group')}, "
+        f"{many(plan.items, 'item')};"
         f" {wanted.weight} count alike",
-        f"  delta {wanted.delta_micros / MILLION:g} over {wanted.looks} looks"
+        f"  delta {wanted.delta_micros / MILLION:g} over {many(wanted.looks, 'look')}"
         f"{f' as {shares}' if shares else ''}, "
         f"{plan.looks_left} left; at most one item of each group",
     ]
@@ -352,20 +354,22 @@ def _watched(found: Route) -> str:
     if seen is None:
         return "monitor: no certificate"
     told = (
-        f"monitor: {seen.labelled} answers labelled, {seen.wrong} wrong, {seen.waiting} waiting; "
-        f"{seen.days} days, evidence against the bound {seen.evidence:.2f}"
+        f"monitor: {many(seen.labelled, 'answer')} labelled, {seen.wrong} wrong, "
+        f"{seen.waiting} waiting; "
+        f"{many(seen.days, 'day')}, evidence against the bound {seen.evidence:.2f}"
     )
     if seen.missing:
         shares = (seen.missing_doubtful, seen.missing_sure)
         doubtful, sure = ("-" if share is None else f"{share:.0%}" for share in shares)
         told += (
-            f"; {seen.missing} labels missing ({doubtful} of the doubtful half, {sure} of the sure)"
+            f"; {many(seen.missing, 'label')} missing ({doubtful} of the doubtful half, "
+            f"{sure} of the sure)"
         )
     if seen.asked_again:
         told += f"; asked again {seen.asked_again}, {seen.asked_again_wrong} wrong"
     if seen.traffic is not None:
         told += (
-            f"; answers to {seen.traffic.groups} groups, which weigh as"
+            f"; answers to {many(seen.traffic.groups, 'group')}, which weigh as"
             f" {seen.traffic.effective:.0f} of one size: {seen.traffic.unknown:.0%} of them to"
             f" groups that the certificate has not seen, the rest {seen.traffic.apart:.0%} apart"
             f" from its weights; with theirs at most {seen.traffic.error:.1%} are wrong"
@@ -377,7 +381,7 @@ def _certificate(each: CalibrationCertificate) -> str:
     stands = f"suspended: {safe(each.suspended)}" if each.suspended else f"until {each.valid_until}"
     if each.threshold is None:
         why = f"not certifiable, {safe(each.reason)}"
-        return f"certificate {each.id[:16]}: {why}; {each.groups} groups"
+        return f"certificate {each.id[:16]}: {why}; {many(each.groups, 'group')}"
     return (
         f"certificate {each.id[:16]}: error at most {each.alpha:.1%} at confidence "
         f"{each.threshold:.3f}, {each.coverage:.0%} of the {each.weight} accepted, {each.groups} "

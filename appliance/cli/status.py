@@ -17,6 +17,7 @@ from appliance.cli.output import Output, prints, safe, size, state, table
 from appliance.client import AdminClient
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused, RequestRefused, ServerUnreachable
+from appliance.text import many
 from appliance.wire.admin.models import STATUS, Status, use_of, why_not
 from appliance.wire.admin.usage import LOAD
 from tui.rates import History
@@ -81,17 +82,17 @@ def lines(found: Status) -> Iterator[str]:
         yield f"server  {verb} {safe(found.url)}, host {safe(found.host.name) or '-'}"
     head = found.audit
     yield (
-        f"audit   {state('refusing' if head.latched else 'ok')} {head.entries} entries, "
+        f"audit   {state('refusing' if head.latched else 'ok')} {many(head.entries, 'entry')}, "
         f"root {head.root[:16]}, {head.unwitnessed} unwitnessed"
         + (f" since {head.witnessed}" if head.witnessed else "")
     )
     if head.replayed:
-        same = f"{head.replayed_same} of {head.replayed} answers the same"
+        same = f"{head.replayed_same} of {many(head.replayed, 'answer')} the same"
         differs = "" if head.difference is None else f", entry {head.difference} differs"
         yield f"replays {state('ok' if head.difference is None else 'failed')} {same}{differs}"
     host = found.host
     yield (
-        f"host    {safe(host.cpu)}, {host.cores} cores, {size(host.memory_available)} of "
+        f"host    {safe(host.cpu)}, {many(host.cores, 'core')}, {size(host.memory_available)} of "
         f"{size(host.memory)} memory free, {size(host.disk_free)} disk free"
     )
     indexes = f", {found.indexes_mib} by indexes of collections" if found.indexes_mib else ""

@@ -23,6 +23,7 @@ from appliance.tasks.classifiers.linear import fit_linear
 from appliance.tasks.definition import LabelForm, Task
 from appliance.tasks.inputs import checked
 from appliance.tasks.labelled import text_of
+from appliance.text import many
 from appliance.trust.bytes.directory import open_artifact
 from appliance.types import JsonValue
 from appliance.wire.admin.evaluations import EVALUATION_NEIGHBOURS
@@ -57,7 +58,7 @@ def fit(
         items = [item for item in train if item.labelled]
         written, more = fitted(task, items), []
         found: dict[str, JsonValue] = {"items": len(items)}
-        told = f"{len(items)} items of train, "
+        told = f"{many(len(items), 'item')} of train, "
     else:
         with admin_client(data) as client:
             near = client.call(EVALUATION_NEIGHBOURS, job_id=evaluation or 0)

@@ -27,7 +27,7 @@ from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
 from appliance.client import AdminClient
-from appliance.text import within
+from appliance.text import many, within
 from appliance.trust.bytes import ecdsa
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
@@ -200,7 +200,8 @@ def _next(number: int, result: AdapterTuned, *, signed: bool) -> list[str]:
 def _planned(result: TuningPlanned) -> list[str]:
     minutes = result.seconds / 60
     return [
-        f"{result.rows} rows of at most {result.longest} tokens, {result.dev} of dev",
+        f"{many(result.rows, 'row')} of at most {many(result.longest, 'token')}, "
+        f"{result.dev} of dev",
         f"{result.steps} steps, {result.tokens} tokens, at most {minutes:.1f} minutes as "
         "busy as the machine is now",
         f"memory: {safe(result.memory)}",
@@ -212,7 +213,7 @@ def _trained(result: AdapterTuned) -> list[str]:
     lines = [safe(result.answer)] if result.answer else []
     lines += [
         f"{safe(dev.metric)} on dev as it serves: {dev.value:.3f} ({within(dev.interval)}), "
-        f"{dev.groups} groups",
+        f"{many(dev.groups, 'group')}",
         f"served as trained: {checks.nll_served:.4f} nats a token against "
         f"{checks.nll_trained:.4f}; {checks.stop_token:.1%} of answers end by themselves",
         f"{result.seconds:.0f} s, {result.peak_mib} MiB at the peak",

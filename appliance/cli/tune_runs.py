@@ -12,7 +12,7 @@ from appliance.cli.output import Output, page_option, prints, safe, state, table
 from appliance.cli.tune_offer import KIND, tuning_of
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.text import points, within, within_points
+from appliance.text import many, points, within, within_points
 from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.jobs import JOBS, Job, far
 from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCompared
@@ -125,8 +125,9 @@ def _paired(found: Paired) -> Iterator[str]:
         yield f"{found.tuning} minus {found.against}: not comparable: {safe(found.reason)}"
         return
     yield (
-        f"{found.tuning} minus {found.against}, paired on {found.items} items of dev in "
-        f"{found.groups} groups" + (f"; {found.left_out} left out" if found.left_out else "")
+        f"{found.tuning} minus {found.against}, paired on {many(found.items, 'item')} of dev in "
+        f"{many(found.groups, 'group')}"
+        + (f"; {found.left_out} left out" if found.left_out else "")
     )
     rows = [
         (safe(one.what), points(one.value), within_points(one.interval), f"{one.p_value:.2g}",

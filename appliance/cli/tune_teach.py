@@ -12,7 +12,7 @@ from appliance.cli.connect import connected
 from appliance.cli.job import result_of, run_job
 from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe
 from appliance.client import AdminClient
-from appliance.text import within
+from appliance.text import many, within
 from appliance.wire.admin.results import DatasetTaught
 
 KIND: Final = "teach"
@@ -75,8 +75,9 @@ def told(result: DatasetTaught) -> list[str]:
     lost = ", ".join(f"{count} {safe(why)}" for why, count in result.dropped.items())
     return [
         f"{safe(result.teacher.id)} agrees with people on {agreed.value:.3f} "
-        f"({within(agreed.interval)}) of {agreed.items} items in {agreed.groups} groups",
-        f"{result.taken} of {result.asked} answers are taken into train; "
+        f"({within(agreed.interval)}) of {many(agreed.items, 'item')} in "
+        f"{many(agreed.groups, 'group')}",
+        f"{result.taken} of {many(result.asked, 'answer')} are taken into train; "
         f"{result.share_dropped:.1%} dropped" + (f": {lost}" if lost else ""),
         f"terms: {safe(result.licence)}",
         f"dataset: {safe(result.dataset)}",

@@ -12,7 +12,7 @@ import click
 from appliance.cli.connect import connected
 from appliance.cli.output import Output, safe
 from appliance.client import AdminClient
-from appliance.text import spreadsheet_cell
+from appliance.text import many, spreadsheet_cell
 from appliance.types import UsedBy, UsedPer
 from appliance.wire.admin.metering import USAGE, USAGE_TABLE, UsageReport, UsageRow
 
@@ -54,7 +54,7 @@ def usage(
     """
     found = client.call(USAGE, by=by, per=per, since=since, until=until)
     if found.left:
-        output.note(f"{found.left} entries of the log are counted first.")
+        output.note(f"Counting {many(found.left, 'entry')} of the log first.")
     while found.left:
         found = client.call(USAGE, by=by, per=per, since=since, until=until)
     if as_csv:

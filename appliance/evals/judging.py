@@ -21,6 +21,7 @@ from appliance.statistics import groups, verdict
 from appliance.statistics.groups import GroupMean
 from appliance.statistics.power import groups_for_floor
 from appliance.statistics.verdict import Verdict, at_least_fewest
+from appliance.text import many
 from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluation import COARSE, GateCertificate, GateFound, Pack, Range
 from appliance.trust.statements.specification import UNLABELLED, Specification
@@ -96,7 +97,7 @@ def judge(
     agreed = sum(p.agreed for p in pairs)
     if agreed and wanted.split != UNLABELLED:
         raise EvaluationRefused(
-            "outcomes_invalid", f"{agreed} items of {wanted.split} lack a label."
+            "outcomes_invalid", f"Without a label: {many(agreed, 'item')} of {wanted.split}."
         )
     sides = (
         [p.candidate / MILLION for p in pairs],

@@ -23,6 +23,7 @@ from appliance.evals.subject import EvaluationSubject
 from appliance.serving.backend import Backends
 from appliance.tasks.inputs import checked
 from appliance.tasks.loaded import LoadedTask
+from appliance.text import many
 from appliance.types import ModelCard
 
 OWN: Final = "the task's {}"
@@ -126,9 +127,9 @@ class Planner:
             tried = shots.with_examples(subject.loaded, shots.choose(subject.train, count))
             room = card.n_ctx - (subject.loaded.task.max_tokens or _ANSWER_ROOM)
             if count and await self.tokens(own.model, _longest(tried, subject)) > room:
-                notes.append(f"{count} examples do not fit the context of {own.model}.")
+                notes.append(f"The context of {own.model} cannot hold {many(count, 'example')}.")
                 continue
-            title = f"{own.name}, {count} examples"
+            title = f"{own.name}, {many(count, 'example')}"
             found.append(Candidate(title, "model", own.model, own.digest, shots=count))
         if (held := forced(subject.loaded)) is not None:
             title = f"{own.name}, without {held}"

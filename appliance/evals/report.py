@@ -13,7 +13,7 @@ from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate, Placed, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import groups, verdict
-from appliance.text import points, within_points
+from appliance.text import many, points, within_points
 from appliance.wire.admin.results import PacksMeasured
 
 _MOST_FLIPS: Final = 25
@@ -326,7 +326,8 @@ def _flipped(evaluated: Evaluated) -> Section:
     return Section(
         _ITEMS,
         (
-            f"{len(evaluated.flips)} items that {best.first} or {evaluated.baseline} has right and "
+            f"{many(len(evaluated.flips), 'item')} that {best.first} or "
+            f"{evaluated.baseline} has right and "
             f"the other one has not; {len(shown)} of them are listed.",
         ),
         (ReportTable(columns, rows),),
@@ -353,7 +354,7 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
         measures = (
             ("nDCG@10", found.ndcg),
             ("recall@10", found.recall),
-            (f"recall of the {found.passages} passages that a model is given", found.given),
+            (f"recall of the {many(found.passages, 'passage')} that a model is given", found.given),
         )
         head = (f"search by {found.ranking or 'nothing'}", ">value", ">95 % interval")
         parts.append(ReportTable(head, tuple((name, *_told(value)) for name, value in measures)))
@@ -371,7 +372,9 @@ def _cited(evaluated: Evaluated, ordered: Sequence[Summary]) -> Section | None:
         parts.append(ReportTable(columns, rows))
     if not parts:
         return None
-    questions = "" if found is None else f"{found.questions} questions name their documents. "
+    questions = (
+        "" if found is None else f"{many(found.questions, 'question')} name their documents. "
+    )
     return Section(
         "Evidence",
         (
@@ -432,7 +435,8 @@ def _calibrated(summary: Summary) -> Section:
         "calibration", rows, x_name="confidence", y_name="right answers", x_form=percent
     )
     caption = (
-        f"Answers of {summary.name} in {len(parts)} parts by confidence. Below the dotted line it "
+        f"Answers of {summary.name} in {many(len(parts), 'part')} by confidence. Below "
+        "the dotted line it "
         "is surer than it is right."
     )
     return Section("Confidence", (), (Figure(drawn, caption),))

@@ -19,6 +19,7 @@ from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.clock import Clock, iso
 from appliance.errors import PolicyRefused, Refused, StateRefused
+from appliance.text import many
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements import approval
@@ -85,11 +86,12 @@ class Retention:
         if segment.code == "prune_too_young":
             latest = iso(segment.latest_us)
             message = (
-                f"The latest entry is of {latest}; entries are kept for {self.keep_days} days."
+                f"The latest entry is of {latest}; entries are kept for "
+                f"{many(self.keep_days, 'day')}."
             )
             raise StateRefused(segment.code, message)
         if segment.code:
-            message = f"A witness has seen fewer than {before} entries."
+            message = f"A witness has seen fewer than {many(before, 'entry')}."
             raise StateRefused(segment.code, message)
         return PrunedEntries(self.reader.origin, before, self.reader.root_before(before))
 

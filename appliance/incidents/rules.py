@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from appliance.clock import iso
 from appliance.incidents.facts import Facts
+from appliance.text import many
 from appliance.types import Told
 
 Level = Literal["critical", "warning"]
@@ -237,7 +238,7 @@ def _on_disk(facts: Facts) -> Iterator[Told]:
 
 def _no_room(facts: Facts) -> Iterator[Told]:
     if count := sum(each.no_room for each in facts.refusals):
-        yield Told("", f"{count} requests found the queue full in the last five minutes.")
+        yield Told("", f"{many(count, 'request')} found the queue full in the last five minutes.")
 
 
 def _floods(facts: Facts) -> Iterator[Told]:
@@ -302,7 +303,8 @@ def _receivers(facts: Facts) -> Iterator[Told]:
             continue
         yield Told(
             one.name,
-            f"The receiver {one.name} ({one.to}) {why}; it lacks {one.behind} entries. Nothing is"
+            f"The receiver {one.name} ({one.to}) {why}; it lacks "
+            f"{many(one.behind, 'entry')}. Nothing is"
             " lost: they are sent when it recovers.",
             one.since_us if one.problem else one.oldest_us,
         )
@@ -338,7 +340,7 @@ def _backup(facts: Facts) -> Iterator[Told]:
     due = (kept.since_us if kept.made_us is None else kept.made_us) + kept.days * _DAY_US
     if facts.now_us >= due:
         last = "none is known" if kept.made_us is None else f"the last is of {iso(kept.made_us)}"
-        yield Told("", f"The backup is older than {kept.days} days: {last}.", due)
+        yield Told("", f"The backup is older than {many(kept.days, 'day')}: {last}.", due)
 
 
 _UNLOCK: Final = "Set the clock, then run `appliance doctor`."
@@ -532,7 +534,7 @@ def _kind(kind: str) -> str:
 def _span(seconds: float) -> str:
     """A time in the unit that fits: never 0."""
     if seconds >= 2 * 86_400:
-        return f"{int(seconds // 86_400)} days"
+        return f"{many(int(seconds // 86_400), 'day')}"
     if seconds >= 2 * 3_600:
-        return f"{int(seconds // 3_600)} hours"
-    return f"{max(1, int(seconds // 60))} minutes"
+        return f"{many(int(seconds // 3_600), 'hour')}"
+    return f"{many(max(1, int(seconds // 60)), 'minute')}"

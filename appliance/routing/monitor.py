@@ -37,6 +37,7 @@ from appliance.routing.confidence import MILLION
 from appliance.routing.weighing import Basis, bet, compared
 from appliance.statistics import betting
 from appliance.statistics.betting import Monitor
+from appliance.text import many
 from appliance.wire.admin.routes import Traffic, Watched
 
 TABLES: Final = """
@@ -541,7 +542,7 @@ def _missing_wrong(connection: Connection, certificate: str) -> str | None:
     if not monitor.alarm(rows[0].delta_micros / MILLION):
         return None
     wrong = sum(row.answer != row.label for row in rows)
-    return f"of {len(rows)} answers whose labels were missing, {wrong} are wrong"
+    return f"of {many(len(rows), 'answer')} whose labels were missing, {wrong} are wrong"
 
 
 def _keep_monitor(
@@ -570,7 +571,8 @@ def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, st
             continue
         if monitor.alarm(row.delta_micros / MILLION):
             reason = (
-                f"labels of {monitor.groups} days are evidence against an accepted error of "
+                f"labels of {many(monitor.groups, 'day')} are evidence against an "
+                "accepted error of "
                 f"{monitor.bound:.1%}"
             )
         elif unwatched and unwatched <= patience_us:

@@ -14,6 +14,7 @@ from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section
 from appliance.routing.certifying import Origin, SealedVerdict
 from appliance.routing.confidence import COMPANY, TOKENS
+from appliance.text import many
 from appliance.trust.statements.route import RouteSpecification
 from appliance.wire.admin.results import CalibrationResult
 
@@ -70,8 +71,8 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
     """
     if not reason:
         bound = f"at most {error:.1%} of accepted answers are wrong"
-        return f"Certified: {bound}; {figures}; {groups} groups."
-    return f"Not certifiable, {reason}: {figures}; {groups} groups. {more}".rstrip()
+        return f"Certified: {bound}; {figures}; {many(groups, 'group')}."
+    return f"Not certifiable, {reason}: {figures}; {many(groups, 'group')}. {more}".rstrip()
 
 
 def page(told: RoutePageFacts) -> ReportPage:

@@ -12,7 +12,7 @@ from appliance.reports.axes import between, percent, plain
 from appliance.reports.charts import ChartEstimate, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import verdict
-from appliance.text import points, within_points
+from appliance.text import many, points, within_points
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import PairedTunings
@@ -125,7 +125,7 @@ def _facts(facts: TrainingRecord) -> tuple[Fact, ...]:
         Fact("best on dev", NAMES[best.kind].removeprefix("the ")),
         Fact(facts.dev.metric, percent(best.value), between(*best.interval)),
         Fact("groups", str(facts.dev.groups), "of dev, independent; intervals count these"),
-        Fact("learned from", f"{data.train:,} rows", taught),
+        Fact("learned from", f"{many(data.train, 'row')}", taught),
         Fact("took", _time(facts.seconds), f"at most {facts.peak_mib:,} MiB in the trainer"),
         Fact(
             "energy",
@@ -177,20 +177,21 @@ def _candidates(facts: TrainingRecord) -> Section:
     learned = (
         "The untuned model has the same prompts"
         if rows[0].kind == UNTUNED
-        else f"Each learned the same {data.train:,} rows"
+        else f"Each learned the same {many(data.train, 'row')}"
     )
     sentences = [
-        f"{learned}, and each answered the same {data.dev:,} items of dev, the model as it "
+        f"{learned}, and each answered the same {many(data.dev, 'item')} of dev, the model as it "
         "serves. Differences are paired by item and weighted by group; an interval that holds 0 "
         "leaves open which is better; p is McNemar's."
     ]
     if seen := data.dev_seen:  # a record of before has none
         sentences.append(
-            f"{seen:,} items of dev have a text that was learned: on these, to remember is enough."
+            f"Dev repeats a learned text in {many(seen, 'item')}: there, to remember is enough."
         )
     if judged := data.judged_seen:
         sentences.append(
-            f"{judged:,} groups that were learned have the very text of a group that judges later, "
+            f"Groups that judge later repeat the text of {many(judged, 'group')} that "
+            "it learned from, "
             "under another name: `appliance dataset check` lists what is in two splits."
         )
     if any(row.weight is not None for row in rows):
@@ -229,8 +230,9 @@ def _held(held: PairedTunings | None) -> Section | None:
     )
     left = f"; {held.left_out} that only one of them answered are left out" if held.left_out else ""
     said = (
-        f"This tuning minus tuning {held.against}, on the {held.items:,} items of dev in "
-        f"{held.groups:,} groups that both answered{left}. Differences are paired by item and "
+        f"This tuning minus tuning {held.against}, on the {many(held.items, 'item')} of dev in "
+        f"{many(held.groups, 'group')} that both answered{left}. Differences are paired "
+        "by item and "
         "weighted by group; an interval that holds 0 leaves open which is better; p is McNemar's, "
         "which counts items as if they were independent."
     )
@@ -274,7 +276,7 @@ def _curve(facts: TrainingRecord) -> Section | None:
     if found.groups:
         said.append(
             f"From half of them to all of them it gained {100 * found.doubling:+.1f} points "
-            f"({within_points(found.interval)}, {found.groups} groups); a curve gains less "
+            f"({within_points(found.interval)}, {many(found.groups, 'group')}); a curve gains less "
             "with each doubling."
         )
     caption = "The tuned model by itself, as it serves, on the same items of dev."
@@ -300,7 +302,7 @@ def _checks(found: TuningChecks) -> Section:
         ),
         (
             f"best token where the trainer's leads by {LEAD_NATS:g} nat",
-            f"the same in {found.greedy_places:,} places",
+            f"the same in {many(found.greedy_places, 'place')}",
             f"the same in each of {GREEDY_ROWS} rows",
         ),
         (

@@ -18,6 +18,7 @@ from appliance.engine.quantized import FileComparison
 from appliance.evals.outcomes import Outcome
 from appliance.statistics import groups, verdict
 from appliance.statistics.groups import GroupMean
+from appliance.text import many
 from appliance.wire.admin.results import TypeMeasured
 
 ALPHA: Final = 0.035
@@ -79,7 +80,7 @@ def judged(made: Made, source: Sequence[Outcome], margin: float, most_kld: float
     reason = {
         "pass": "",
         "fail": f"it is worse by more than {margin:.3f}",
-        "underpowered": f"{found.groups} groups cannot show that it is not worse",
+        "underpowered": f"{many(found.groups, 'group')} cannot show that it is not worse",
     }[said.outcome]
     missing = said.needed and max(1, said.needed.likely - found.groups)
     return PickVerdict(made, flips, found, said.outcome, missing, reason)

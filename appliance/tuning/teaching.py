@@ -41,6 +41,7 @@ from appliance.statistics.groups import GroupMean
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
+from appliance.text import many
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning.candidates import outcome
@@ -216,8 +217,8 @@ def _asked(wanted: TeachWanted, subject: EvaluationSubject, data: Dataset, diges
     if not held or not waiting:
         raise TuningRefused(
             "tuning_rows",
-            f"{len(held)} items of train judge the teacher and {len(waiting)} are unlabelled: "
-            "each must be at least one.",
+            f"{len(held)} of train to judge the teacher, {len(waiting)} unlabelled: at least one "
+            "of each is needed.",
         )
     return _Teacher(loaded, held, some(waiting, wanted.limit))
 
@@ -231,7 +232,7 @@ def _agreement(one: _Teacher, said: Sequence[Outcome]) -> GroupMean:
 
 def _write(path: Path, given: Path, data: Dataset, found: Taught, told: DatasetTaught) -> None:
     """Raises TuningRefused: `tuning_checkpoint` when the disk refuses."""
-    said = f"{len(found.items)} items of train were answered by {told.teacher.id}."
+    said = f"{told.teacher.id} answered {many(len(found.items), 'item')} of train."
     try:
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(given, path)

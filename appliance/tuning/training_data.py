@@ -10,6 +10,7 @@ from typing import Final
 from appliance.datasets.items import Item
 from appliance.errors import TuningRefused
 from appliance.evals.subject import EvaluationSubject
+from appliance.text import many
 from appliance.tuning import examples, rows
 from appliance.tuning.rows import TokenRow
 from appliance.tuning.served import Served
@@ -61,7 +62,8 @@ async def read(served: Served, subject: EvaluationSubject, dev: tuple[Item, ...]
     if len(learned) < _FEWEST or len(chosen) < _FEWEST:
         raise TuningRefused(
             "tuning_rows",
-            f"{len(learned)} rows of train and {len(chosen)} of dev are too few: each split "
+            f"{many(len(learned), 'row')} of train and {len(chosen)} of dev are too "
+            "few: each split "
             f"needs {_FEWEST}.",
         )
     named = {row.item for row in learned}

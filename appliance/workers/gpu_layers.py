@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from appliance.config import ModelConfig
 from appliance.errors import StateRefused
 from appliance.facts import ModelFacts
+from appliance.text import many
 from appliance.workers.memory_estimate import MIB, estimate
 
 CONTEXT = 448 * MIB
@@ -67,7 +68,7 @@ class Offload:
             if count
         )
         where = ", ".join(places) or "no GPU has room for one"
-        return f"{self.layers} of {self.of} layers on GPUs: {where}"
+        return f"{self.layers} of {many(self.of, 'layer')} on GPUs: {where}"
 
 
 def needs_of(facts: ModelFacts, config: ModelConfig) -> Needs:
@@ -104,7 +105,7 @@ def plan(gpus: Sequence[GpuMemory], needs: Needs, wanted: int | None) -> Offload
     if wanted is not None and result.layers < target:
         raise StateRefused(
             "gpu_memory_insufficient",
-            f"{target} layers are asked for; fit: {result.describe(gpus)}.",
+            f"Asked for {many(target, 'layer')}; fit: {result.describe(gpus)}.",
         )
     return result
 

@@ -316,7 +316,7 @@ def _tell(
     say("")
     say(
         f"{document.release} is in service. Checked by itself: policy {health['policy']}, "
-        f"{health['models']} models, token {health['token']}, audit entry {health['entry']}."
+        f"models {health['models']}, token {health['token']}, audit entry {health['entry']}."
     )
     if not managed:
         say(f"  start     {layout.commands / 'appliance'} serve (nothing here starts it by itself)")

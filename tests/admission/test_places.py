@@ -102,7 +102,7 @@ async def test_one_key_cannot_fill_the_queue() -> None:
     shares, _ = shares_of(max_queued=10, per_key=2)
     for _ in range(2):
         shares.admit(app("a"), "m", 1)
-    with pytest.raises(Overloaded, match="of this key"):
+    with pytest.raises(Overloaded, match="This key has 2 requests waiting"):
         shares.admit(app("a"), "m", 1)
     shares.admit(app("b"), "m", 1)
 

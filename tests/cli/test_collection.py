@@ -48,12 +48,12 @@ def test_from_the_first_document_to_its_removal(lab: LabData, run: Run, tmp_path
         asked = tmp_path / "asked.jsonl"
         asked.write_text('{"query": "relief valve", "relevant": {"pump.md": 1}}\n')
         tuned = run("collection", "tune", "manuals", asked).out
-        assert "bm25     1.000" in tuned and "1 questions are too few to tell" in tuned
+        assert "bm25     1.000" in tuned and "too few to tell: 1 question; 50 are needed" in tuned
         asked.write_text('{"query": "relief valve", "relevant": {"other.md": 1}}\n')
         refused = run("collection", "tune", "manuals", asked, "--json")
         assert refused.code == (1, "questions_invalid")
         assert run("collection", "access", "manuals", "pump.md", "--none").status == 0
-        assert run("collection", "verify", "manuals").out.startswith("verified: 1 documents")
+        assert run("collection", "verify", "manuals").out.startswith("verified: 1 document, ")
         assert run("collection", "remove", "manuals", "pump.md", "--yes").out == "removed 1\n"
         assert run("collection", "remove", "manuals", "--everything", "--yes").status == 0
         assert run("collection", "list", "--json").document == {"collections": []}
@@ -79,4 +79,4 @@ def test_damage_is_an_exit_status(lab: LabData, run: Run) -> None:
         with collection._database.begin() as connection:
             connection.exec_driver_sql("UPDATE chunks SET sha256 = 'x'")
     done = run("collection", "verify", "c")
-    assert done.status == 1 and done.out.startswith("PROBLEMS: 1 documents")
+    assert done.status == 1 and done.out.startswith("PROBLEMS: 1 document, ")

@@ -136,7 +136,7 @@ def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
     path, rows = tmp_path / "t.csv", [f"{n},d{n},pump {n},{'' if n < 3 else 'x'}" for n in range(9)]
     path.write_text("no,day,text,part\n" + "\n".join(rows) + "\n")
     made = ["dataset", "new", str(tmp_path / "d"), "--from", str(path), *COLUMNS]
-    assert "3 rows have no part: they are unlabelled" in CliRunner().invoke(cli, made).output
+    assert "unlabelled, without part: 3 rows" in CliRunner().invoke(cli, made).output
 
 
 def test_columns_must_be_named(tmp_path: Path, table: Path) -> None:

@@ -116,7 +116,7 @@ def test_people_label_where_the_two_differ(
     of_train = {**json.loads(lines[0]), "group": "train-g0"}
     (path / "unlabelled.jsonl").write_text("\n".join([json.dumps(of_train), *lines[1:]]) + "\n")
     sealed = command(lab, *seal)
-    assert "unlabelled: 1 items have the group or the text of an open one" in sealed.out
+    assert "unlabelled: took out 1 item with the group or the text of an open one" in sealed.out
     assert "sealed: unlabelled" in sealed.out and not (path / "unlabelled.jsonl").exists()
     text = FITTED.replace("margin = 0.05", "margin = 0.95")
     task = write_task(tmp_path / "plant-2", text, classifier_json=coefficients("electrical"))

@@ -67,10 +67,10 @@ def test_limits_and_usage_are_shown(run: Run) -> None:
         "rpm": 60, "tpm": 9000, "concurrency": 2, "weight": 3, "priority": "batch",
     }  # fmt: skip
     shown = run("key", "show", made["id"]).out
-    assert "60 requests and 9000 tokens per minute, 2 at once, weight 3, batch" in shown
+    assert "limits a minute: requests 60, tokens 9000; 2 at once, weight 3, batch" in shown
     assert "used: 0 requests" in shown
     run("key", "limit", made["id"], "--rpm", "1")
-    assert "1 requests and any tokens" in run("key", "show", made["id"]).out
+    assert "requests 1, tokens any;" in run("key", "show", made["id"]).out
 
 
 def test_a_rotation_prints_the_new_secret(lab: LabData, run: Run) -> None:

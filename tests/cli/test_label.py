@@ -38,7 +38,7 @@ def test_from_zero_to_a_dataset(run: Run, source: Path, monkeypatch: pytest.Monk
             chosen = "pump" if number == 0 and rater == "ben" else "hose"
             done = run("label", "set", source, shown["item"], chosen)
             assert done.status == 0, done.err
-        assert "has labelled all 4 items" in run("label", "next", "orders").out
+        assert "has labelled 4 of 4 items" in run("label", "next", "orders").out
         assert f"{rater} has" in run("label", "next", "orders").out
     compared = run("label", "show", "orders").out
     assert "agreement 75.0%, 1 not settled" in compared and "ANNA" in compared

@@ -37,7 +37,7 @@ def test_the_table_suppresses_ranks_within_the_noise_and_names_what_fails() -> N
     assert (
         "0.5200" in two and eight.split()[4] == "-"
     )  # with and without the matrix, where both were made
-    assert matrix == "importance matrix: 7990 tokens of 130 rows of train"
+    assert matrix == "importance matrix: 7,990 tokens of 130 rows of train"
     assert why == "Q2_K: it is worse" and best == "recommended: Q8_0"
     assert adapters.endswith("smol:orders")
     none = told(result.having(recommended=None, adapters=[], importance_matrix=None))

@@ -240,7 +240,7 @@ def test_ten_megabytes_of_prompt_get_an_answer_and_no_broken_pipe(client: OpenAI
 
 
 def test_a_full_queue_is_tried_again(client: OpenAI, scripted: Scripted) -> None:
-    scripted.inference.refusal = Overloaded("queue_full", "256 requests are waiting.")
+    scripted.inference.refusal = Overloaded("queue_full", "The queue has 256 requests.")
     with pytest.raises(openai.RateLimitError):
         client.with_options(max_retries=1).chat.completions.create(model=CARD.id, messages=HI)
     assert [caller.retry for caller, _ in scripted.inference.requests] == [0, 1]

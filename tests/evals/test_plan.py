@@ -90,7 +90,7 @@ async def test_what_cannot_be_measured_is_said() -> None:
     assert "nearest neighbours" not in " ".join(names(plan.candidates))
     first, second = plan.notes
     assert "no embedding model is approved" in first
-    assert second == "8 examples do not fit the context of smol."
+    assert second == "The context of smol cannot hold 8 examples."
 
 
 async def test_a_task_without_training_items_has_no_examples() -> None:

@@ -153,8 +153,8 @@ def test_what_it_forgot_and_that_its_dataset_was_a_draft() -> None:
     )
     for words in ("3.10 nats a token untuned, 3.55 tuned, +0.45 (+0.40 to +0.50, 95 %, 510",
                   "at most +2.00", ", a draft",
-                  "9 items of dev have a text that was learned",
-                  "3 groups that were learned have the very text"):  # fmt: skip
+                  "Dev repeats a learned text in 9 items",
+                  "repeat the text of 3 groups that it learned from"):  # fmt: skip
         assert words in html, words
     assert "fixed texts" not in shown() and "a draft" not in shown()  # a record of before
 

@@ -25,6 +25,7 @@ from tui.screens.receipt import no_replay, replay
 from tui.screens.verify import VerifyScreen
 from tui.text import alarm, lines
 from tui.view import audit as view
+from tui.view.units import many
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
@@ -160,7 +161,7 @@ class AuditPage(ListPage[Entry]):
                 *("audit", "export", "--format", answers["format"], "--out", answers["out"]),
                 report=report,
             )
-            return f"{done.get('entries')} entries: {answers['out']}"
+            return f"{many(int(done.get('entries') or 0), 'entry')}: {answers['out']}"
 
         formats = ("tiles", "ocsf", "cef", "rfc5424", "csv")
         return Change(

@@ -15,7 +15,7 @@ from appliance.types import JsonValue
 from appliance.wire.admin.models import AuditHead, Entry, EntryQuery, Verification
 from tui.columns import Column
 from tui.text import QUIET, WHOLE, Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import clock, count
+from tui.view.units import clock, count, many
 
 COLUMNS: Final = (
     Column("SEQ", 9, right=True),
@@ -100,7 +100,7 @@ def replays(head: AuditHead) -> list[Content]:
     """The answers that were computed again, if any."""
     if not head.replayed:
         return []
-    same = f"{count(head.replayed_same)} of {count(head.replayed)} answers the same"
+    same = f"{count(head.replayed_same)} of {many(head.replayed, 'answer')} the same"
     if head.difference is None:
         return [line(state("ok"), "computed again:", same)]
     return [line(state("failed"), "computed again:", same, f"entry {head.difference} differs")]
@@ -123,8 +123,8 @@ def verification(found: Verification, width: int) -> list[Content]:
     said = [line(state("verified" if found.ok else "failed"), f"entries {found.first} to {last}")]
     said += labelled("entries", count(found.entries), width)
     said += labelled("root", found.root, width)
-    said += labelled("open", f"{count(found.open_intents)} requests without an outcome yet", width)
-    said += labelled("no witness", f"{count(found.unwitnessed)} entries", width)
+    said += labelled("open", f"{many(found.open_intents, 'request')} without an outcome yet", width)
+    said += labelled("no witness", f"{many(found.unwitnessed, 'entry')}", width)
     for problem in found.problems:
         where = "the log" if problem.seq is None else f"entry {problem.seq}"
         said.append(line(alarm(where), cell(problem.code, "bold")))

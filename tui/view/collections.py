@@ -61,7 +61,10 @@ def detail(shown: Shown, report: ReportList | None, width: int) -> list[Content]
         said += labelled("", quiet(f"and {count(len(refused) - _MOST)} more"), width)
     for number, document in enumerate(shown.documents[:_MOST]):
         readers = ", ".join(document.access) or "no app"
-        parts: list[Cell] = [document.name, quiet(f"{document.pages} pages" * bool(document.pages))]
+        parts: list[Cell] = [
+            document.name,
+            quiet(f"{many(document.pages, 'page')}" * bool(document.pages)),
+        ]
         parts += [quiet(readers), *(alarm(word) for word in document.warnings)]
         said += labelled("documents" if not number else "", line(*parts), width)
     if len(shown.documents) > _MOST:

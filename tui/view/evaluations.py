@@ -141,7 +141,7 @@ def whole(job: Job, now: float, width: int, *, ascii_only: bool) -> list[Content
 def _verdict(result: GateResult, width: int) -> list[Content]:
     said = cell(result.answer, "bold", limit=2_000).wrap(width)
     interval = f"{points(result.difference)} points, {within_points(result.interval)}"
-    margin, groups = f"margin {100 * result.margin:g}", f"{count(result.groups)} groups"
+    margin, groups = f"margin {100 * result.margin:g}", many(result.groups, "group")
     found = line(state(result.verdict), interval, quiet(margin), quiet(groups))
     said += labelled("verdict", found, width)
     for name, verdict in result.floors.items():
@@ -153,7 +153,7 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
         reached = f"reaches {result.advice:.0%} on these items (advice)"
         said += labelled("regression", reached, width)
     if result.agreed:
-        said += labelled("labels", f"none where both agree: {count(result.agreed)} items", width)
+        said += labelled("labels", f"none where both agree: {many(result.agreed, 'item')}", width)
     said += labelled(
         "looks", f"{count(result.looks)} taken, {count(result.looks_left)} left", width
     )
@@ -236,8 +236,8 @@ def _facts(result: EvaluationResult) -> list[Cell]:
     groups = result.candidates[0].groups if result.candidates else 0
     told: list[Cell] = [
         quiet(f"{result.metric.replace('_', ' ')} on {result.split}"),
-        quiet(f"{count(result.items)} items"),
-        quiet(f"n = {count(groups)} groups"),
+        quiet(f"{many(result.items, 'item')}"),
+        quiet(f"n = {many(groups, 'group')}"),
     ]
     if result.label_agreement is not None:
         told.append(quiet(f"labels agree {result.label_agreement:.1%}"))

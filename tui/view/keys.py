@@ -70,7 +70,7 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     whole = key.usage
     said += labelled(
         "used",
-        f"{many(whole.requests, 'request')}, {count(whole.prompt_tokens)} tokens read, "
+        f"{many(whole.requests, 'request')}, {many(whole.prompt_tokens, 'token')} read, "
         f"{count(whole.completion_tokens)} written",
         width,
     )

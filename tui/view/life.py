@@ -107,7 +107,7 @@ def _data(task: Model, known: Lives) -> LifeStep:
     measured = _measured(task, known)
     if not name and measured is None:
         return LifeStep("data", _NONE, next="appliance eval run TASK --data DATASET")
-    items = "" if measured is None else f"{count(measured[1].items)} items of {measured[1].split}"
+    items = "" if measured is None else f"{many(measured[1].items, 'item')} of {measured[1].split}"
     splits = next((ledger.splits for ledger in known.ledgers if ledger.dataset == name), [])
     left = sum(split.left for split in splits)
     if splits and not left:
@@ -143,7 +143,7 @@ def _gate(task: Model, known: Lives) -> LifeStep:
     looks = _looks(task, known)
     if mine:
         newest = mine[-1]
-        value = f"{count(newest.groups)} groups, against {newest.incumbent}"
+        value = f"{many(newest.groups, 'group')}, against {newest.incumbent}"
         follow = "" if newest.usable else f"{newest.why}: measure again"
         return LifeStep("gate", state(newest.verdict), value, at=newest.issued, next=follow)
     if looks:

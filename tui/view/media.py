@@ -156,7 +156,7 @@ def _fact(name: str, value: str) -> str:
 def progress(model: ModelDetail, needed: int, width: int, *, live: bool) -> list[Content]:
     """A model of the store on its way."""
     following = {
-        "verified": f"a a approves ({len(model.approvals)} of {needed} approvals so far).",
+        "verified": f"a a approves ({len(model.approvals)} of {many(needed, 'approval')} so far).",
         "approved": "a l loads it."
         if live
         else "It is loaded when the server starts: 1, then a s.",

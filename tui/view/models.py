@@ -153,8 +153,8 @@ def _facts(facts: ArtifactFacts) -> list[Cell]:
                 facts.architecture,
                 size(facts.file_bytes),
                 f"{count(facts.n_ctx_train)} tokens context",
-                f"{count(facts.n_layer)} layers",
-                f"{count(facts.n_vocab)} words",
+                f"{many(facts.n_layer, 'layer')}",
+                f"{many(facts.n_vocab, 'word')}",
                 "chat template" if facts.has_template else "no chat template",
             ]
         case TaskFacts() | RouteFacts() | DatasetFacts() | UnreadFacts():

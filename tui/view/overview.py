@@ -240,7 +240,7 @@ def why(model: Model) -> str:
 def apps(waits: PeopleWanted, width: int, *, ascii_only: bool) -> list[Content]:
     """The apps of the last hour by their requests."""
     if waits.uncounted:
-        return [quiet(f"{count(waits.uncounted)} entries of the log are counted first.")]
+        return [quiet(f"Counting {many(waits.uncounted, 'entry')} of the log first.")]
     if not waits.apps:
         return [quiet("No requests in the last hour.")]
     found = sorted(waits.apps, key=lambda one: -one.requests)
@@ -266,9 +266,9 @@ def audit(status: Status, width: int) -> list[Content]:
     seen = f"{count(head.unwitnessed)} not witnessed" + (
         f" since {head.witnessed}" if head.witnessed else ""
     )
-    said = [line(writable, f"{count(head.entries)} entries"), line(seen)]
+    said = [line(writable, f"{many(head.entries, 'entry')}"), line(seen)]
     if head.replayed:
-        again = f"{count(head.replayed_same)} of {count(head.replayed)} answers the same"
+        again = f"{count(head.replayed_same)} of {many(head.replayed, 'answer')} the same"
         good = head.difference is None
         said.append(line(state("ok" if good else "failed"), "computed again:", again))
     return [*said, line(quiet("root"), head.root).truncate(width, ellipsis=True)]
@@ -282,7 +282,7 @@ def host(
     facts, now = status.host, points[-1] if points else RatePoint()
     room = max(8, min(24, width - 44))
     used = [
-        _used("cpu", now.host_cpu, f"{_steps(now.own_cpu)} ours, {facts.cores} cores"),
+        _used("cpu", now.host_cpu, f"{_steps(now.own_cpu)} ours, {many(facts.cores, 'core')}"),
         _used("memory", now.memory, f"of {size(facts.memory)}"),
     ]
     bars = [
@@ -329,7 +329,7 @@ def alarms(status: Status) -> list[Content]:
     """The alarms for a person, with the next step; where it is a lot, how much."""
     told, most = status.alarms, _ALARMS
     steps = {incident.message: incident.next for incident in status.incidents}
-    more = [f"{len(told)} alarms, the first {most}; i has all"]
+    more = [f"{many(len(told), 'alarm')}, the first {most}; i has all"]
     shown = [alarm(text) for text in (more if len(told) > most else [])]
     return shown + [
         line(alarm(text), quiet(steps[text])) if text in steps else alarm(text)

@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError
 from appliance.types import JsonValue
 from appliance.wire.admin.models import Entry
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import count, seconds
+from tui.view.units import count, many, seconds
 
 _TREE: Final = re.compile(rb"\n\n[^\n]+\n(\d{1,16})\n")
 """The size in the checkpoint of a proof (c2sp.org/tlog-proof)."""
@@ -98,7 +98,7 @@ def _proved(proof: bytes | ApplianceError) -> Content:
     if isinstance(proof, ApplianceError):
         return alarm(f"{proof.code}: {proof.message}")
     found = _TREE.search(proof)
-    tree = f"of {count(int(found[1]))} entries" if found else ""
+    tree = f"of {many(int(found[1]), 'entry')}" if found else ""
     return line(state("verified"), f"under a signed head {tree}".strip())
 
 

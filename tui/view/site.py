@@ -49,10 +49,10 @@ def detail(one: SitePeer, width: int) -> list[Content]:
     told = {
         "address": one.url,
         "heard": ago(one.heard_seconds),
-        "our log": f"{count(one.cosigned)} entries cosigned at {clock(one.cosigned_at or '-')},"
+        "our log": f"{many(one.cosigned, 'entry')} cosigned at {clock(one.cosigned_at or '-')},"
         f" {count(one.behind)} behind",
-        "its log": f"{count(one.seen)} entries seen at {clock(one.seen_at or '-')}",
-        "mirror": "" if one.mirrored is None else f"{count(one.mirrored)} entries of our log",
+        "its log": f"{many(one.seen, 'entry')} seen at {clock(one.seen_at or '-')}",
+        "mirror": "" if one.mirrored is None else f"{many(one.mirrored, 'entry')} of our log",
     }
     said: list[Content] = []
     for name, words in told.items():

@@ -98,7 +98,7 @@ def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: in
     if not mine:
         return []
     newest = mine[-1]
-    against = f"{newest.groups} groups of {newest.dataset}, against {newest.incumbent}"
+    against = f"{many(newest.groups, 'group')} of {newest.dataset}, against {newest.incumbent}"
     said = labelled("evaluated", line(state(newest.verdict), quiet(against)), width)
     until = line(f"until {clock(newest.valid_until)}", quiet(newest.id[:16]))
     return said + labelled("", until if newest.usable else line(alarm(newest.why)), width)
@@ -120,9 +120,10 @@ def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
                 continue
             told = f"since {clock(now.time)} by {now.person}"
             if role == "shadow" and now.compared is not None:
-                same, differ = count(now.compared.same), count(now.compared.differs)
+                same, differ = now.compared.same, count(now.compared.differs)
                 told = (
-                    f"{same} answers the same, {differ} differ, {count(now.compared.failed)} failed"
+                    f"{many(same, 'answer')} the same, {differ} differ, "
+                    f"{count(now.compared.failed)} failed"
                 )
             said += labelled("name", line(name.name, state(role), quiet(told)), width)
     return said

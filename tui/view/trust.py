@@ -7,7 +7,7 @@ from textual.content import Content
 from appliance.wire.admin.trust import Trust
 from tui.text import alarm, cell, labelled, line, quiet, state
 from tui.view.expiry import Ending, soon
-from tui.view.units import clock, count
+from tui.view.units import clock, count, many
 
 
 def summary(found: Sequence[Ending], now: float) -> Content:
@@ -34,8 +34,8 @@ def policy(found: Trust, width: int) -> list[Content]:
             revoked = state("revoked") if holder.revoked else ""
             said.append(Content("  ") + line(holder.person, quiet(holder.key[:16]), revoked))
     gone = {
-        "keys": found.revoked_keys, "artifacts": found.revoked_digests,
-        "certificates": found.revoked_serials, "engines": found.revoked_engines,
+        "key": found.revoked_keys, "artifact": found.revoked_digests,
+        "certificate": found.revoked_serials, "engine": found.revoked_engines,
     }  # fmt: skip
-    told = ", ".join(f"{count(len(which))} {name}" for name, which in gone.items() if which)
+    told = ", ".join(many(len(which), name) for name, which in gone.items() if which)
     return [*said, Content(""), *labelled("revoked", told or "nothing", width)]

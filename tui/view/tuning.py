@@ -24,7 +24,7 @@ from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
 from tui.view.intervals import drawn_column, interval_cell, measured
-from tui.view.units import clock, count, duration
+from tui.view.units import clock, count, duration, many
 
 COLUMNS: Final = (
     Column("ID", 5, right=True),
@@ -150,10 +150,10 @@ def whole(
 def plan(result: TuningPlanned, width: int) -> list[Content]:
     """The work, the time and the memory that a tuning would take."""
     rows = (
-        f"{count(result.rows)} of at most {count(result.longest)} tokens, "
+        f"{count(result.rows)} of at most {many(result.longest, 'token')}, "
         f"{count(result.dev)} of dev"
     )
-    work = f"{count(result.steps)} steps, {count(result.tokens)} tokens"
+    work = f"{many(result.steps, 'step')}, {many(result.tokens, 'token')}"
     took = f"at most {duration(result.seconds)}, as busy as the machine was"
     return [
         *labelled("rows", rows, width, _ROOM),
@@ -187,7 +187,7 @@ def _paired(found: Paired, width: int) -> list[Content]:
     named = cell(f"{found.tuning} minus {found.against}", "bold")
     if found.reason:
         return [named, *indented(f"not comparable: {found.reason}", width)]
-    on = f"paired on {count(found.items)} items of dev in {count(found.groups)} groups"
+    on = f"paired on {many(found.items, 'item')} of dev in {many(found.groups, 'group')}"
     left = f", {count(found.left_out)} left out" if found.left_out else ""
     rows = [
         (one.what, points(one.value), within_points(one.interval), f"{one.p_value:.2g}",
@@ -261,8 +261,8 @@ def _facts(result: AdapterTuned, width: int) -> list[Content]:
     dev, checks, joules = result.dev, result.checks, result.joules
     on_dev = line(
         f"{dev.metric.replace('_', ' ')} on dev, which chose",
-        quiet(f"n = {count(dev.groups)} groups"),
-        quiet(f"learned from {count(result.data.train)} rows"),
+        quiet(f"n = {many(dev.groups, 'group')}"),
+        quiet(f"learned from {many(result.data.train, 'row')}"),
     )
     proof = (
         f"{checks.nll_served:.4f} nats a token against {checks.nll_trained:.4f} in the trainer; "
@@ -300,7 +300,7 @@ def _stated(one: FieldRight) -> str:
 def _shares(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[Content]:
     rows = [
         (
-            f"{point.share:.0%}, {count(point.rows)} rows",
+            f"{point.share:.0%}, {many(point.rows, 'row')}",
             *measured(point.metric, point.interval, ascii_only=ascii_only),
         )
         for point in result.curve

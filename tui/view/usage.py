@@ -38,7 +38,7 @@ def row(one: UsageRow) -> Sequence[Cell]:
 def summary(found: Sequence[UsageRow], by: str, per: str, left: int = 0) -> Content:
     """The sums' kind; `left`: entries of the log that are not counted yet."""
     asked = many(sum(one.requests for one in found), "request")
-    waits = f"{count(left)} entries are not counted yet" if left else "[ ] changes the time"
+    waits = f"{many(left, 'entry')} not counted yet" if left else "[ ] changes the time"
     return line(f"by {by}, per {per}", quiet(asked), quiet(waits))
 
 

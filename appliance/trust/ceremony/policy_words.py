@@ -6,6 +6,7 @@ shows everything that was dropped.
 
 from collections.abc import Iterator
 
+from appliance.text import many
 from appliance.trust.policy.policy import (
     APPROVER,
     EVALUATION,
@@ -68,14 +69,14 @@ def _lines(policy: TrustPolicy) -> Iterator[str]:
     if policy.site.members:
         alone = "refuses apps" if policy.site.refuse_stale else "says so"
         yield f"an appliance that hears no other for {policy.site.stale_seconds} s {alone}"
-    yield f"models are served for {policy.stale.refuse_serve_days} days after the expiry"
+    yield f"models are served for {many(policy.stale.refuse_serve_days, 'day')} after the expiry"
 
 
 def _tasks(rule: TaskRule) -> Iterator[str]:
     if rule.require:
         yield f"every task needs {', '.join(sorted(rule.require))}"
     if rule != TaskRule(rule.require):
-        yield f"a task serves for {rule.grace_days} days after its evaluation expired"
+        yield f"a task serves for {many(rule.grace_days, 'day')} after its evaluation expired"
     if rule.yearly_delta is not None:
         yield f"a year's certificates of gates may allow {rule.yearly_delta:g} false ones"
 

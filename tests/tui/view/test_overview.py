@@ -112,7 +112,7 @@ def test_who_asked_how_much_is_there_with_what_failed() -> None:
 
 def test_a_log_that_cannot_be_written_is_named() -> None:
     first, *_, last = overview.audit(status(), 80)
-    assert first.plain.startswith("+ ok  writable  1 entries") and last.plain == "root  00"
+    assert first.plain.startswith("+ ok  writable  1 entry") and last.plain == "root  00"
     latched = status(audit={"entries": 1, "root": "00", "latched": "disk full"})
     assert overview.audit(latched, 80)[0].plain.startswith("! refusing  disk full")
     assert [row.plain for row in overview.alarms(status(alarms=["a"]))] == ["! a"]

@@ -8,7 +8,7 @@ from tui.view.expiry import endings
 
 def test_the_policy_names_its_people_and_what_is_revoked() -> None:
     shown = "\n".join(row.plain for row in trust.policy(POLICY, 90))
-    for words in ("version 7 of plant-7.example", "2 of 3 sign", "J. Lind", "! revoked", "1 keys",
+    for words in ("version 7 of plant-7.example", "2 of 3 sign", "J. Lind", "! revoked", "1 key",
                   "5d5d5d"):  # fmt: skip
         assert words in shown, words
     assert trust.summary(endings(POLICY, [], [], []), WALL).plain.startswith("! 1 of 1 end within")
