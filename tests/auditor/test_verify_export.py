@@ -82,7 +82,7 @@ def test_both_verifiers_agree_on_good_logs(pristine: Path, tmp_path: Path) -> No
         out = exported(directory, tmp_path / f"out{number}")
         status, lines = run(out, directory / "genesis.pub")
         assert (status, report.ok) == (0, True), lines
-        assert f"verified: {report.entries} entries" in lines[0]
+        assert f"verified: entries {report.entries}, " in lines[0]
         assert lines[1] == f"Its root is {report.root}"
 
 
