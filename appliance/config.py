@@ -97,7 +97,7 @@ class TlsConfig:
     certificate: str = _key("tls/server.pem", "The certificate chain, PEM.")
     key: str = _secret("Its private key, PEM", "tls/server.key")
     client_ca: str = _key(
-        "", "CA of client certificates; one named by `key new --certificate` replaces the key."
+        "", "CA of client certificates; one of `appliance key new --certificate` replaces the key."
     )
 
 

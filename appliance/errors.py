@@ -429,7 +429,7 @@ tuning_not_stopping: the tuned model does not end its answers
 tuning_forgets: tuning made the model predict other texts much worse
     Lower `rate` or `epochs`, or bring more rows; `--most-forgotten` allows more.
 teacher_licence: the teacher's licence for training is not stated
-    Read the licence; then state it: `tune teach --licence TEXT`.
+    Read the licence; state it: `appliance tune teach --licence TEXT`.
 teacher_disagrees: the teacher agrees with people too rarely
     Show it more solved examples, use a better teacher, or lower `--least`.
 quantize_type: this type of weights cannot be made here
@@ -674,9 +674,9 @@ policy_signature: the trust root did not sign the trust policy
 trust_fingerprint: the trust root does not have the given fingerprint
     Compare it with the ceremony's printed record; stop if they differ.
 trust_metadata_missing: a file of the trust metadata is missing
-    Copy the whole directory that `trust ceremony publish` wrote: metadata/ and targets/.
+    Copy the whole directory of `appliance trust ceremony publish`: metadata/ and targets/.
 trust_metadata_malformed: a file of the trust metadata is malformed
-    Have the security officer publish again: `trust ceremony`.
+    Have the officer publish again: `appliance trust ceremony`.
 trust_metadata_too_long: a file of the trust metadata is too long
     Do not use this medium: docs/trust.md.
 trust_root_unrelated: too few holders of the current trust root signed the new one
@@ -907,17 +907,17 @@ replay_impossible: an answer cannot be computed again
 content_unavailable: an entry's text was not kept, was erased or does not decrypt
     Read how it is kept: `appliance audit show`.
 export_invalid: the copy lacks requested entries
-    Export it again with `audit export --format tiles`; name that directory.
+    Export again with `appliance audit export --format tiles`; name that directory.
 prune_boundary: no segment of the log ends there
     List where one may end: `appliance audit retention`.
 prune_too_young: the entries are younger than six months or `keep_days`
     List older segments: `appliance audit retention`.
 prune_not_exported: the exported copy differs from the entries to be pruned
-    Export them with `audit export --format tiles`; name that directory.
+    Export with `appliance audit export --format tiles`; name that directory.
 prune_unsent: a receiver of the log may lack entries to be pruned
     Wait until `appliance audit receivers` shows none behind, or pass --unsent, which is recorded.
 prune_unwitnessed: a witness has not yet seen all entries to be pruned
-    Let the witness cosign the newest head first: `audit checkpoint --request`.
+    Let the witness cosign the head first: `appliance audit checkpoint --request`.
 
 # upstreams: engines on other hosts
 upstream_unknown: no upstream, or none of its hosts, has this name

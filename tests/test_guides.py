@@ -4,6 +4,7 @@ Blocks marked as tested are executed (tests/system/test_docs_snippets.py).
 """
 
 import argparse
+import ast
 import re
 import shlex
 import ssl
@@ -121,6 +122,36 @@ def test_each_command_of_a_hint_is_one() -> None:
     for span in spans:
         for words in commands(span):
             check(words, whole=False)
+
+
+def test_a_text_of_the_program_names_a_command_as_it_is_typed() -> None:
+    context = click.Context(cli)
+    groups = [(name, cli.get_command(context, name)) for name in cli.list_commands(context)]
+    found = [
+        f"{name} {sub}"
+        for name, group in groups
+        if isinstance(group, click.Group)
+        for sub in group.list_commands(context)
+    ]
+    bare = re.compile(rf"`(?:{'|'.join(sorted(found, reverse=True))})\b[^`]*`")
+    texts = {
+        path: said(path) for top in ("appliance", "tui") for path in (CHECKOUT / top).rglob("*.py")
+    }
+    assert bare.search("Run `key list`.") and not bare.search("Run `appliance key list`.")
+    assert [
+        (path.name, bare.findall(text)) for path, text in texts.items() if bare.search(text)
+    ] == []
+
+
+def said(path: Path) -> str:
+    """The texts of a module that a person may read: its strings without the docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = [n.value for n in ast.walk(tree) if isinstance(n, ast.Expr)]
+    return "\n".join(
+        n.value
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Constant) and isinstance(n.value, str) and n not in inside
+    )
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def _own_key(output: Output, path: Path, ring: KeyRing) -> bytes:
 @_DIR
 @click.argument("policy_file", metavar="FILE", type=_FILE)
 @click.option("--member", "requests", multiple=True, type=_FILE, metavar="FILE",
-              help="Request of an appliance to be listed. Of `site join`; repeatable.")  # fmt: skip
+              help="Member to list. Its request of `appliance site join`; repeatable.")  # fmt: skip
 @json_option
 @click.pass_obj
 def policy(output: Output, directory: Path, policy_file: Path, requests: tuple[Path, ...]) -> None:

@@ -336,7 +336,7 @@ def sealed_here(
         one, other = sealing.SEALED
         told.append(
             f"warning: {100 * alike:.0f} % of one of {one} and {other} is like an item of the "
-            "other: a pass of one tells of the other (`dataset check` of the source names them)"
+            "other: a pass of one tells of the other (`appliance dataset check` names them)"
         )
     document["alike"] = round(alike, 4)
     return directory.seal(path, found, key, parts), told, document

@@ -83,7 +83,7 @@ def key() -> None:
 @click.option(
     "--examples",
     is_flag=True,
-    help="Owners agree that prompts become items. `dataset capture` makes them.",
+    help="Owners agree: `appliance dataset capture` makes items of prompts.",
 )
 @click.option(
     "--person",

@@ -53,7 +53,9 @@ def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path
     unlock(data, passphrase_file)
     there = host_key.protected(data)
     if there and place not in (None, token_of(data)):
-        raise click.UsageError("The keys are encrypted: `protect change` takes another --key.")
+        raise click.UsageError(
+            "The keys are encrypted: `appliance protect change` takes another --key."
+        )
     lock = "" if there else new_lock(data, place, KeyRing(passphrase_file))
     files = protection.protect(data, lock)
     for path in protection.left_in_plain(data, config):

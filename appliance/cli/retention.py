@@ -78,7 +78,7 @@ def approve_prune(
 @click.option(
     "--export", "copy", required=True, metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The copy of the entries. A directory of `audit export --format tiles`.",
+    help="The copy of the entries. A directory of `appliance audit export --format tiles`.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why; this is recorded.")
 @click.option("--unsent", is_flag=True, help="Also what a receiver of the log lacks.")

@@ -14,6 +14,7 @@ from itertools import takewhile
 import msgspec
 
 from appliance.errors import TuningRefused
+from appliance.text import many
 
 _SHOWN = 20
 
@@ -73,17 +74,17 @@ def check(rows: Sequence[TokenRow], *, stop: int, begin: int | None, longest: in
     long = sorted((r for r in rows if len(r.tokens) > longest), key=lambda r: -len(r.tokens))
     _refuse(
         "tuning_row_too_long",
-        f"have more than {longest} tokens",
+        f"with more than {longest} tokens",
         [f"{row.item[:80]} ({len(row.tokens)})" for row in long],
     )
     _refuse(
         "tuning_stop_untrained",
-        f"do not end with the token {stop}, or have it within the answer",
+        f"without the token {stop} at the end, or with it within the answer",
         [r.item[:80] for r in rows if r.answer.count(stop) != 1 or r.answer[-1] != stop],
     )
     _refuse(
         "tuning_double_begin",
-        f"begin with the token {begin} twice",
+        f"with the token {begin} twice at the beginning",
         [r.item[:80] for r in rows if begin is not None and r.prompt[:2] == (begin, begin)],
     )
 
@@ -92,4 +93,4 @@ def _refuse(code: str, what: str, named: Sequence[str]) -> None:
     if named:
         more = "" if len(named) <= _SHOWN else f" and {len(named) - _SHOWN} more"
         shown = ", ".join(named[:_SHOWN])
-        raise TuningRefused(code, f"{len(named)} rows {what}: {shown}{more}.")
+        raise TuningRefused(code, f"{many(len(named), 'row')} {what}: {shown}{more}.")

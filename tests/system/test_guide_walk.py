@@ -304,7 +304,7 @@ def test_documents_from_a_folder_to_measured_searches(desk: Desk) -> None:
         if page == "documents-guide":
             files = {"pump.pdf": "pump.pdf.md", "old-pump.pdf": "old-pump.md"}
             keep = block(page, "appliance collection add manuals /srv/manuals --keep-access")
-            assert "verified: 1 documents" in here.typed(page, keep.splitlines()[0], files | names)
+            assert "verified: 1 document, " in here.typed(page, keep.splitlines()[0], files | names)
         assert secret.startswith("sk-")
 
 

@@ -36,7 +36,7 @@ def test_a_begin_token_that_stands_twice_is_refused() -> None:
 
 def test_rows_that_are_too_long_are_named_and_not_cut() -> None:
     with pytest.raises(
-        TuningRefused, match=r"^1 rows have more than 6 tokens: b \(7\)\.$"
+        TuningRefused, match=r"^1 row with more than 6 tokens: b \(7\)\.$"
     ) as refused:
         check(GOOD, stop=STOP, begin=BEGIN, longest=6)
     assert refused.value.code == "tuning_row_too_long"

@@ -73,7 +73,7 @@ class Ceremony:
         try:
             return ceremony_plan.load(self.path)
         except FileNotFoundError as error:
-            raise _step("begin with `trust ceremony start`") from error
+            raise _step("begin with `appliance trust ceremony start`") from error
 
     def keyless(self) -> list[RolePlace]:
         return self.plan().keyless()
