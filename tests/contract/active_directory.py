@@ -1,4 +1,4 @@
-"""A domain controller of Samba, asked by the product; run in namespaces of its own, as root.
+"""A domain controller of Samba; run in namespaces of its own, as root.
 
 The ports of a directory are fixed, so it has a network of its own.
 
@@ -11,6 +11,8 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.clock import SystemClock
@@ -38,7 +40,40 @@ def listens() -> bool:
         return probe.connect_ex(("127.0.0.1", 636)) == 0
 
 
-async def look_up(at: Path) -> dict[str, list[str] | str]:
+class Samba:
+    """A domain with these people, groups and their members."""
+
+    def __init__(self, at: Path, people: Sequence[str], groups: Mapping[str, str]) -> None:
+        self._made = ("-s", at / "etc" / "smb.conf")
+        (at / "hosts").write_text("127.0.0.1 localhost dc1 dc1.site.test\n")
+        run("mount", "--bind", at / "hosts", "/etc/hosts")
+        run("ip", "link", "set", "lo", "up")
+        run("hostname", "dc1")
+        run("samba-tool", *PROVISION, f"--targetdir={at}", f"--option=posix:eadb={at}/eadb.tdb")
+        for name in (*people, "appliance"):
+            self.tool("user", "create", name, SECRET)
+        for group, members in groups.items():
+            self.tool("group", "add", group)
+            self.tool("group", "addmembers", group, members)
+
+    def tool(self, *command: str) -> None:
+        run("samba-tool", *command, *self._made)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Its other processes end with the namespace, or when it is stopped."""
+        with subprocess.Popen(
+            ["samba", "-i", "-M", "single", *map(str, self._made)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as samba:  # fmt: skip
+            try:
+                until(lambda: listens() or samba.poll() is not None)
+                yield
+            finally:
+                samba.terminate()
+
+
+async def look_up(at: Path, samba: Samba) -> dict[str, list[str] | str]:
     (at / "password").write_text(SECRET)
     config = LdapConfig(
         urls=("ldaps://dc1.site.test",), ca=str(at / "private" / "tls" / "ca.pem"),
@@ -55,32 +90,17 @@ async def look_up(at: Path) -> dict[str, list[str] | str]:
         return sorted(found.groups)
 
     answers = {name: await told(name) for name in ASKED}
-    run("samba-tool", "user", "disable", "ann", "-s", at / "etc" / "smb.conf")
+    samba.tool("user", "disable", "ann")
     answers["before"] = await told("ann")
     now = HOLDS_S
     return {**answers, "after": await told("ann")}
 
 
 def main(at: Path) -> None:
-    (at / "hosts").write_text("127.0.0.1 localhost dc1 dc1.site.test\n")
-    run("mount", "--bind", at / "hosts", "/etc/hosts")
-    run("ip", "link", "set", "lo", "up")
-    run("hostname", "dc1")
-    run("samba-tool", *PROVISION, f"--targetdir={at}", f"--option=posix:eadb={at}/eadb.tdb")
-    made = ("-s", at / "etc" / "smb.conf")
-    for name in ("ann", "bea", "eve", "appliance"):
-        run("samba-tool", "user", "create", name, SECRET, *made)
-    run("samba-tool", "user", "disable", "eve", *made)
-    for group, members in MEMBERS.items():
-        run("samba-tool", "group", "add", group, *made)
-        run("samba-tool", "group", "addmembers", group, members, *made)
-    with subprocess.Popen(
-        ["samba", "-i", "-M", "single", *map(str, made)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as samba:  # fmt: skip
-        until(lambda: listens() or samba.poll() is not None)
-        sys.stdout.write(json.dumps(asyncio.run(look_up(at))))
-        samba.kill()  # the others end with the namespace
+    samba = Samba(at, ("ann", "bea", "eve"), MEMBERS)
+    samba.tool("user", "disable", "eve")
+    with samba.running():
+        sys.stdout.write(json.dumps(asyncio.run(look_up(at, samba))))
 
 
 if __name__ == "__main__":

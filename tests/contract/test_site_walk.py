@@ -1,12 +1,14 @@
 """A site from the ceremony to a person who is closed out, with the parts that a site has.
 
-SoftHSM is the token of all its people, `oidc-provider` its login service, `slapd` its directory.
-At the end no disk has a private key: the token's own store stands for the token, and those of the
-login service and of the directory for other hosts.
+SoftHSM is the token of all its people, `oidc-provider` its login service, `slapd` its directory, or
+Samba with `SITE_DIRECTORY=samba` (test_active_directory.py). At the end no disk has a private key:
+the token's own store stands for the token, and those of the login service and of the directory for
+other hosts.
 """
 
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +26,8 @@ from appliance.audit.verification.verify import verify_log
 from appliance.host import host_key
 from appliance.people.directories import HOLDS_S
 from tests.conftest import CHECKOUT
+from tests.contract import active_directory
+from tests.contract.active_directory import BASE, Samba
 from tests.contract.conftest import npm_packages
 from tests.contract.test_directory import LOCKED, SECRET, Slapd, group, person
 from tests.contract.test_login_service import PROVIDER, log_in, login_service
@@ -49,17 +53,17 @@ audience = "appliance"
 keys = "{issuer}/jwks"
 directory = "site"
 [ldap.site]
-kind = "openldap"
-urls = ["ldaps://localhost:{port}"]
+kind = "{kind}"
+urls = ["{url}"]
 ca = "{ca}"
-bind = "cn=appliance,dc=site"
+bind = "cn=appliance,{people}"
 password = "keys/ldap.password"
-base = "dc=site"
-person = "uid"
+base = "{base}"
+person = "{person}"
 [groups.ward]
-names = ["site/cn=Ward,dc=site"]
+names = ["site/cn=Ward,{people}"]
 [groups.desk]
-names = ["site/cn=Desk,dc=site"]
+names = ["site/cn=Desk,{people}"]
 """
 PLAIN = re.compile(
     rb"-----BEGIN (?:EC |RSA |OPENSSH )?PRIVATE KEY"
@@ -67,6 +71,45 @@ PLAIN = re.compile(
     rb"|\x30.\x02\x01\x01\x04[\x20\x30\x42]", re.DOTALL
 )  # fmt: skip
 """PEM, PKCS #8 of a curve, SEC 1."""
+
+
+class OpenLdap:
+    """Ann and Bea in the ward, Ian at the desk, in slapd."""
+
+    secret = SECRET
+
+    def __init__(self, at: Path) -> None:
+        self._slapd = Slapd(at)
+        groups = group("Ward", "Ann", "Bea") + group("Desk", "Ian")
+        self._slapd.tool("slapadd", person("ian", "Ian") + groups)
+        self.running = self._slapd.running
+        self.facts = {
+            "kind": "openldap", "url": f"ldaps://localhost:{self._slapd.port}", "person": "uid",
+            "ca": at / "tls/ca.pem", "base": "dc=site", "people": "dc=site",
+        }  # fmt: skip
+
+    def close_ann(self) -> None:
+        """While it does not run."""
+        change = "dn: cn=Ann,dc=site\nchangetype: modify\nadd: pwdAccountLockedTime\n"
+        self._slapd.tool("slapmodify", change + LOCKED)
+
+
+class ActiveDirectory:
+    """The same, in a domain of Samba."""
+
+    secret = active_directory.SECRET
+
+    def __init__(self, at: Path) -> None:
+        groups = {"Ward": "ann,bea", "Desk": "ian"}
+        self._samba = Samba(at, ("ann", "bea", "ian"), groups)
+        self.running = self._samba.running
+        self.facts = {
+            "kind": "ad", "url": "ldaps://dc1.site.test", "person": "sAMAccountName",
+            "ca": at / "private/tls/ca.pem", "base": BASE, "people": f"cn=Users,{BASE}",
+        }  # fmt: skip
+
+    def close_ann(self) -> None:
+        self._samba.tool("user", "disable", "ann")
 
 
 def disks(root: Path) -> Iterator[tuple[Path, bytes]]:
@@ -85,8 +128,8 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
     (given / host_key.CREDENTIAL).write_text(WORDS)
     for name in ("ldap", "login", "any"):
         (tmp_path / name).mkdir()
-    slapd = Slapd(tmp_path / "ldap")
-    slapd.tool("slapadd", person("ian", "Ian") + group("Ward", "Ann", "Bea") + group("Desk", "Ian"))
+    kind = ActiveDirectory if os.environ.get("SITE_DIRECTORY") == "samba" else OpenLdap
+    people = kind(tmp_path / "ldap")
     (tmp_path / "login" / "node_modules").symlink_to(npm_packages(PROVIDER) / "node_modules")
     stick, data, artifact = site.published(), tmp_path / "data", tmp_path / "any"
     root = stick / "metadata" / "1.root.json"
@@ -102,11 +145,11 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
         who = ("--as", name, "--key", site.key(name), "--meaning", "fit for use")
         site.run("artifact", "approve", "any", *who, data=data)
     (data / "keys").mkdir(exist_ok=True)
-    (data / "keys" / "ldap.password").write_text(SECRET)
+    (data / "keys" / "ldap.password").write_text(people.secret)
     running = contextlib.ExitStack()
     with running, login_service(tmp_path / "login", free_port()) as issuer:
-        running.enter_context(slapd.running())
-        tables = CONFIG.format(issuer=issuer, port=slapd.port, ca=slapd.at / "tls/ca.pem")
+        running.enter_context(people.running())
+        tables = CONFIG.format(issuer=issuer, **people.facts)
         (tmp_path / "people.toml").write_text(tables)
         assert [path for path, held in disks(tmp_path) if PLAIN.search(held)]  # the control
         (tmp_path / "ward.txt").write_text("The valve of ward nine opens at 12 bar.")
@@ -154,9 +197,8 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
             assert await ask("") == ("person_required", set())
             assert await ask("zoe") == ("person_unknown", set())
             running.close()
-            slapd.tool("slapmodify", "dn: cn=Ann,dc=site\nchangetype: modify\n"
-                       f"add: pwdAccountLockedTime\n{LOCKED}")  # fmt: skip
-            running.enter_context(slapd.running())
+            people.close_ann()
+            running.enter_context(people.running())
             now = HOLDS_S - 1
             assert (await ask("ann"))[0] == 200
             now = HOLDS_S
@@ -172,7 +214,7 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
     left = {
         path
         for path, held in disks(tmp_path)
-        if PLAIN.search(held) or SECRET.encode() in held or any(s in held for s in scalars)
+        if PLAIN.search(held) or people.secret.encode() in held or any(s in held for s in scalars)
     }
     assert left == set() and len(scalars) > 12
     host_key.lock(data)
