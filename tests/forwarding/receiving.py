@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.ports import free_port
+
 _FRAME = re.compile(rb"(\d+) ")
 _FACTS = re.compile(r'seq="(\d+)" leaf="([0-9a-f]{64})"')
 
@@ -55,13 +57,12 @@ class SyslogSink:
         self.heap, self._context = heap, context
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
-        self.port = 0
+        self.port = free_port()  # taken again after each kill
         self._threads: list[threading.Thread] = []
         self.dropping = False
 
     def start(self) -> None:
         made = socket.create_server(("127.0.0.1", self.port))
-        self.port = made.getsockname()[1]
         self._listener = made
         self._spawn(self._accept, made)
 

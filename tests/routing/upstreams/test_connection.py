@@ -34,9 +34,8 @@ def server(directory: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
 
 
 async def code_of(engine: Engine, directory: Path, **more: Any) -> str:
-    config = UpstreamConfig(
-        urls=(engine.url,), model="m", connect_ms=CONNECT_MS, idle_seconds=5, **more
-    )
+    given = {"connect_ms": CONNECT_MS, "idle_seconds": 5, **more}
+    config = UpstreamConfig(urls=(engine.url,), model="m", **given)
     connection = Connection(engine.url, config, tls_context(config, directory), "")
     try:
         await connection.ask("/v1/completions", dict(PROBE), Probed)
@@ -117,7 +116,7 @@ def client(directory: Path, *, days: int) -> None:
 async def test_a_host_that_does_not_speak_tls(issued: Path) -> None:
     async with Engine().serve() as engine:
         engine.scheme = "https"
-        found = await code_of(engine, issued, ca="a/ca.pem")
+        found = await code_of(engine, issued, ca="a/ca.pem", connect_ms=100)
         assert found in ("upstream_certificate", "upstream_unavailable")
 
 
