@@ -136,15 +136,20 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "GATHER", 1e6)
 
 
-def three_after_two(log: AuditLog) -> list[Future[tuple[Receipt, ...]]]:
-    """Two entries of one commit, then three more, one by one."""
+def three_after_two(
+    log: AuditLog, seconds: float | None = 0.1
+) -> list[Future[tuple[Receipt, ...]]]:
+    """Two entries of one commit, then three more, one by one.
+
+    `seconds` is the longest wait for one before the next.
+    """
     with writer_held(log):
         two = [log.append(admin(str(n))) for n in range(2)]
     wait(two)
     three = []
     for number in range(3):
         three.append(log.append(admin(str(number))))
-        wait(three, timeout=0.1)
+        wait(three, timeout=seconds)
     return three
 
 
@@ -157,7 +162,7 @@ def test_a_commit_waits_for_the_clients_that_the_last_one_answered(
 
 
 def test_control_it_waits_for_nobody_who_does_not_come(log: AuditLog, directory: Path) -> None:
-    three_after_two(log)[-1].result()
+    three_after_two(log, None)[-1].result()
     assert checkpoint_sizes(directory) == [1, 2, 4, 5, 6, 7]
 
 

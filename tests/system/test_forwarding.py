@@ -169,7 +169,7 @@ def test_a_restored_log_goes_on_and_the_receiver_sees_the_fork(root: Path) -> No
             forwarding(root, wanted, clock, root / "a.db") as one,
         ):
             write(log, 4)
-            until(lambda: one.standing.next == log.size)
+            until(lambda: one.standing.next == heap.size == log.size)
         assert heap.wrong() == ""
         before = len(heap.kept)
         clock.advance(DAY_S)
@@ -178,7 +178,7 @@ def test_a_restored_log_goes_on_and_the_receiver_sees_the_fork(root: Path) -> No
             forwarding(other, wanted, clock, other / "a.db") as one,
         ):
             write(log, 2)
-            until(lambda: one.standing.next == log.size)
+            until(lambda: one.standing.next == log.size and len(heap.kept) == before + 2)
     again = [seq for seq, _ in heap.kept[before:]]
     assert again == [6, 7]  # it goes on where the backup was, and sends nothing from before
     assert heap.wrong() == "entry 6 came twice and differs"
