@@ -101,7 +101,7 @@ def request(prompt: str = "The capital of France is", **asked: object) -> Genera
     return GenerationRequest(model=ID, sampling=sampling, **given)  # type: ignore[arg-type]
 
 
-async def until(happened: Callable[[], object], seconds: float = 60) -> None:
+async def until(happened: Callable[[], object], seconds: float = 240) -> None:
     """For events that nothing announces."""
     async with asyncio.timeout(seconds):
         while not happened():

@@ -130,7 +130,7 @@ def test_the_port_opens_to_the_token_and_to_the_certificate(site: tuple[Path, in
     reason="prometheus and prometheus-alertmanager are not installed",
 )
 def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path: Path) -> None:
-    """Within the minute that `until` waits: first a real fault, then one of each code."""
+    """First a real fault, then one of each code."""
     assert PROMETHEUS is not None and ALERTMANAGER is not None
     data, port = site
     alerts, web = free_port(), free_port()

@@ -44,7 +44,7 @@ log_key = "{log}"
 witness_key = "{witness}"
 ca = "tls/{name}.pem"
 """
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
 SHIPPED = CHECKOUT / "docs" / "haproxy.cfg"
 

@@ -45,7 +45,7 @@ FAIR, ALICE, BOB = "fair", "alice", "bob"
 
 def settings(hostile: Host, fair: Host) -> Config:
     usual = UpstreamConfig(
-        "vllm", model="m", connect_ms=CONNECT_MS, idle_seconds=1, answer_seconds=20, answer_kib=8192
+        "vllm", model="m", connect_ms=CONNECT_MS, idle_seconds=2, answer_seconds=20, answer_kib=8192
     )
     return Config(
         audit=AuditConfig(ballast_mib=0),
@@ -101,12 +101,20 @@ async def test_every_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ):
         alice, bob = App(services, ALICE), App(services, BOB)
         await alice.ask(BIG)  # whose id is used again later
-        for mode in MODES:
+        (host,) = services.upstreams.get(BIG).hosts
+
+        async def fit() -> None:
+            """A probe of an honest host fails if this loop stands still for too long."""
             await services.upstreams.probe("uid:0", BIG)
+            while host.state != "ready":
+                await services.upstreams.probe("uid:0", BIG)
+
+        for mode in MODES:
+            await fit()
             hostile.mode = mode
             (_, ends[mode]), (_, beside) = await asyncio.gather(alice.ask(BIG), bob.ask(FAIR))
             hostile.mode = "honest"
-            await services.upstreams.probe("uid:0", BIG)
+            await fit()
             assert (beside, (await bob.ask(BIG))[1]) == ("", ""), mode
         assert alarms(services.metrics) == []
         check_log(services, 1 + 3 * len(MODES))
