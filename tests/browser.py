@@ -137,10 +137,11 @@ class Tab:
     def wait(self, selector: str) -> None:
         self.evaluate(
             f"""new Promise(done => {{
-              const there = () => document.querySelector({json.dumps(selector)});
-              if (there()) return done(true);
-              new MutationObserver(() => there() && done(true))
-                .observe(document, {{childList: true, subtree: true}});
+              const look = () => document.querySelector({json.dumps(selector)}) && done(true);
+              document.addEventListener("focusin", look);
+              new MutationObserver(look)
+                .observe(document, {{attributes: true, childList: true, subtree: true}});
+              look();
             }})"""
         )
 
