@@ -27,7 +27,7 @@ from installer.bundle.steps import BundleError
 from tests import durations, minilm, sweeps
 from tests.forked import FORKING
 from tests.routing import world
-from tests.shallow import shallow
+from tests.shallow import TOKENS, shallow
 from tests.smol import SMALL, idle, loaded, make_data
 
 CHECKOUT = Path(__file__).parents[1]
@@ -177,6 +177,12 @@ def default_model_path() -> Path:
 @pytest.fixture(scope="session")
 def shallow_path(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shallow(default_model_path, tmp_path_factory.mktemp("shallow") / "model.gguf")
+
+
+@pytest.fixture(scope="session")
+def narrow_path(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With few tokens, too, where no test looks at what happens while it loads."""
+    return shallow(default_model_path, tmp_path_factory.mktemp("narrow") / "model.gguf", TOKENS)
 
 
 def optional_model(model_id: str) -> Path:

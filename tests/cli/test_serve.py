@@ -255,10 +255,10 @@ def test_an_address_that_others_can_reach_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers(
-    tmp_path: Path, default_model_path: Path
+    tmp_path: Path, narrow_path: Path
 ) -> None:
     lab = make_lab(tmp_path)
-    import_approved(lab, default_model_path)
+    import_approved(lab, narrow_path)
     with (lab.data / "appliance.toml").open("a") as config:
         config.write("\n[engine]\nmemory_mib = 64\n")
     with server(lab.data, "not loaded: smol: "):

@@ -21,16 +21,19 @@ from tests.site import MODEL, approve
 from tests.smol import quiet
 from tests.trust import policies
 
+PAUSE_S = 0.03
+"""Of a client after each answer: in a request or soon in one, whatever happens."""
+
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed"),
 ]
 
 
-def test_three_appliances_behind_a_balancer(tmp_path: Path, shallow_path: Path) -> None:
+def test_three_appliances_behind_a_balancer(tmp_path: Path, narrow_path: Path) -> None:
     artifact = tmp_path / MODEL
     artifact.mkdir()
-    shutil.copyfile(shallow_path, artifact / "model.gguf")
+    shutil.copyfile(narrow_path, artifact / "model.gguf")
     signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
 
     def prepare(name: str, services: Services) -> None:
@@ -97,7 +100,7 @@ def under_requests(
 
     def asks(number: int) -> None:
         with httpx.Client(base_url=url, headers=head, verify=a.trust, timeout=60) as client:
-            while not stop.is_set():
+            while not stop.wait(PAUSE_S):
                 try:
                     reply = client.post(
                         "/v1/completions", json={"model": MODEL, "prompt": "a", "max_tokens": 4}

@@ -120,7 +120,7 @@ def disks(root: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 async def test_from_the_ceremony_to_a_person_who_is_closed_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_model_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, narrow_path: Path
 ) -> None:
     site = TokenSite(tmp_path, soft_token(tmp_path / "hsm", monkeypatch))
     (words := tmp_path / "words").write_text(WORDS)
@@ -138,7 +138,7 @@ async def test_from_the_ceremony_to_a_person_who_is_closed_out(
     site.run("init", "--profile", "site", *first, "--name", "localhost", *secret, data=data,
              pin=False)  # fmt: skip
     site.run("trust", "update", stick, data=data, pin=False)
-    shutil.copyfile(default_model_path, artifact / "model.gguf")
+    shutil.copyfile(narrow_path, artifact / "model.gguf")
     site.run("artifact", "sign", artifact, "--key", site.key("Paula"))
     site.run("artifact", "import", artifact, data=data, pin=False)
     for name in ("Alice", "Bob"):

@@ -25,11 +25,11 @@ pytestmark = [
 ]
 
 
-def test_nothing_acknowledged_is_lost(tmp_path: Path, shallow_path: Path) -> None:
+def test_nothing_acknowledged_is_lost(tmp_path: Path, narrow_path: Path) -> None:
     need_tool("tc")
     program = [*alone(), sys.executable, "-m", "tests.peers.cables"]
     done = subprocess.run(
-        [*program, tmp_path, shallow_path, str(KILLS)],
+        [*program, tmp_path, narrow_path, str(KILLS)],
         capture_output=True, text=True, check=False, cwd=CHECKOUT, timeout=PATIENCE_S - 20,
         env={**os.environ, "PATH": PATH},
     )  # fmt: skip

@@ -59,13 +59,13 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("left", [8 * MIB, 0], ids=["below the reserve", "full"])
 def test_it_starts_refuses_with_the_reason_and_goes_on_by_itself(
-    tmp_path: Path, default_model_path: Path, left: int
+    tmp_path: Path, narrow_path: Path, left: int
 ) -> None:
     with mounted(tmp_path / "disk", "tmpfs", 320) as disk:
         data = disk / "data"
         initialise(data, "lab")
         (data / "appliance.toml").write_text(SETTINGS)
-        assert run_command("model", "demo", "--from", default_model_path, data=data).status == 0
+        assert run_command("model", "demo", "--from", narrow_path, data=data).status == 0
         model = run_command("model", "list", "--json", data=data).document["models"][0]["id"]
         secret = run_command("key", "create", "app", "--json", data=data).document["secret"]
         filler = fill(disk, left)

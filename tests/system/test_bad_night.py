@@ -618,8 +618,8 @@ async def test_a_batch_gets_no_answers(tmp_path: Path, caplog: pytest.LogCapture
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("night"), shallow_path)
+def stored(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("night"), narrow_path)
 
 
 @contextlib.asynccontextmanager

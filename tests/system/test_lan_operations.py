@@ -87,8 +87,8 @@ class Lan:
 
 
 @pytest.fixture(scope="module")
-def lan(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Lan]:
-    data = make_data(tmp_path_factory.mktemp("lan"), default_model_path)
+def lan(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Lan]:
+    data = make_data(tmp_path_factory.mktemp("lan"), narrow_path)
     with (data / "appliance.toml").open("a") as file:
         file.write(CONFIG)
     run_command("tls", "issue", "127.0.0.1", data=data)

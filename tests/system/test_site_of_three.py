@@ -54,7 +54,7 @@ def wrong() -> str:
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, default_model_path: Path
+    tmp_path_factory: pytest.TempPathFactory, narrow_path: Path
 ) -> Iterator[dict[str, SiteServer]]:
     root = tmp_path_factory.mktemp("site")
 
@@ -70,7 +70,7 @@ def site(
         imported(services, data, "Alice", "Bob")
         if name == "a":
             (made / MODEL).mkdir()
-            shutil.copyfile(default_model_path, made / MODEL / "model.gguf")
+            shutil.copyfile(narrow_path, made / MODEL / "model.gguf")
             imported(services, made / MODEL, "Alice", "Bob")
 
     more: dict[str, Any] = {"change": evaluating}

@@ -68,12 +68,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Site]:
     """One for all scenarios; each leaves it as it was, or imports under a name of its own."""
-    with serving(tmp_path_factory.mktemp("site"), default_model_path, CONFIG) as server:
+    with serving(tmp_path_factory.mktemp("site"), narrow_path, CONFIG) as server:
         stick = tmp_path_factory.mktemp("stick")
-        signed_artifact(server.data, default_model_path, stick / "pump")
-        bad = signed_artifact(server.data, default_model_path, stick / "tampered")
+        signed_artifact(server.data, narrow_path, stick / "pump")
+        bad = signed_artifact(server.data, narrow_path, stick / "tampered")
         (bad / "README").write_text("not signed")
         yield Site(server, stick)
 
