@@ -1067,13 +1067,15 @@ class ApplianceError(Exception):
         code: a key of `CODES`.
         message: what happened, one sentence, with the values that matter.
         param: the field or argument at fault, if there is one.
+        retry_after: seconds after which it may pass; None for the code's usual time.
     """
 
-    def __init__(self, code: str, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.param = param
+        self.code, self.message = code, message
+        self.param, self.retry_after = param, retry_after
 
     @classmethod
     def of(cls, code: str, noun: str) -> Callable[[str], Self]:
@@ -1188,31 +1190,11 @@ class Queued(Deferred):
 
 
 class Overloaded(RequestRefused):
-    """A bounded queue is full or a quota is used up.
-
-    Args:
-        retry_after: seconds after which it may pass; None for the code's usual time.
-    """
-
-    def __init__(
-        self, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
-    ) -> None:
-        super().__init__(code, message, param=param)
-        self.retry_after = retry_after
+    """A bounded queue is full or a quota is used up."""
 
 
 class Unavailable(ApplianceError):
-    """The appliance cannot serve this now.
-
-    Args:
-        retry_after: seconds after which it may; None for the code's usual time.
-    """
-
-    def __init__(
-        self, code: str, message: str, *, param: str | None = None, retry_after: int | None = None
-    ) -> None:
-        super().__init__(code, message, param=param)
-        self.retry_after = retry_after
+    """The appliance cannot serve this now."""
 
 
 class AuditUnavailable(Unavailable):

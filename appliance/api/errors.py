@@ -278,8 +278,7 @@ def seconds_to_wait(error: ApplianceError) -> int | None:
     """Seconds before trying again; None where waiting cannot help."""
     if status_of(error) not in (429, 503) and error.code not in RETRY_AFTER:
         return None
-    stated = error.retry_after if isinstance(error, Overloaded | Unavailable) else None
-    return stated or RETRY_AFTER.get(error.code, 5)
+    return error.retry_after or RETRY_AFTER.get(error.code, 5)
 
 
 def error_response(error: ApplianceError, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -137,39 +137,35 @@ class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
         return made
 
 
+@dataclass(eq=False)
 class _Round:
-    def __init__(
-        self,
-        parts: Parts,
-        job: Context[EvaluationWanted],
-        found: EvaluationSubject,
-        files: OutcomeFiles,
-        rounds: int,
-    ) -> None:
-        self._parts, self._job, self._subject, self._files = parts, job, found, files
-        self._rounds = rounds
+    parts: Parts
+    job: Context[EvaluationWanted]
+    subject: EvaluationSubject
+    files: OutcomeFiles
+    rounds: int
 
     async def measured(self, number: int, candidate: Candidate) -> Measured:
         if candidate.kind == "baseline":
-            return await self._job.in_thread(self._learned, number, candidate)
+            return await self.job.in_thread(self._learned, number, candidate)
         if candidate.model:
-            plan.pinned(self._parts.digest_of(candidate.model), candidate)
+            plan.pinned(self.parts.digest_of(candidate.model), candidate)
         if candidate.kind == "neighbours":
             return await self._near(number, candidate)
         asking, slots = self._asking(candidate)
         outcomes, seconds, joules = await self._answered(
-            number, candidate.name, self._subject.items, asking.outcome, slots
+            number, candidate.name, self.subject.items, asking.outcome, slots
         )
-        memory = self._parts.memory(candidate.model) if candidate.model else 0
+        memory = self.parts.memory(candidate.model) if candidate.model else 0
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     async def packs(self, candidates: Iterable[Candidate]) -> dict[str, PacksMeasured]:
         models = dict.fromkeys(c.model for c in candidates if c.kind == "model")
         found = {}
         for number, model in enumerate(models):
-            inference = self._parts.inference(self._parts.backends)
+            inference = self.parts.inference(self.parts.backends)
             asking = AskingPack(model, inference, self._label)
-            slots = self._parts.backends.slots(model)
+            slots = self.parts.backends.slots(model)
             told = {}
             for pack in PACKS:
                 outcomes, *_ = await self._answered(
@@ -180,51 +176,51 @@ class _Round:
         return found
 
     async def retrieval(self) -> evidence.Retrieval | None:
-        task, search = self._subject.loaded.task, self._parts.documents
-        known = [item for item in self._subject.items if item.relevant]
+        task, search = self.subject.loaded.task, self.parts.documents
+        known = [item for item in self.subject.items if item.relevant]
         if search is None or not isinstance(task.output, Text) or not task.output.collection:
             return None
         seek = partial(evidence.seek, search, task)
         found: list[evidence.Sought] = []
         for start in range(0, len(known), BATCH):
-            self._told(self._rounds - 1, "search", len(self._subject.items))
+            self._told(self.rounds - 1, "search", len(self.subject.items))
             sought = side_by_side(seek, known[start : start + BATCH], _SEARCHES)
-            found += await self._job.unless_stopped(sought)
+            found += await self.job.unless_stopped(sought)
         return evidence.summed(task, found)
 
     def _learned(self, number: int, candidate: Candidate) -> Measured:
-        items = self._subject.items
+        items = self.subject.items
         self._told(number, candidate.name, 0)
-        (baseline,) = [one for one in battery(self._subject.train) if one.name == candidate.name]
+        (baseline,) = [one for one in battery(self.subject.train) if one.name == candidate.name]
         learned = baseline.fit()
-        outcomes = self._files.read(number)
+        outcomes = self.files.read(number)
         left = items[len(outcomes) :]
         fresh: list[Outcome] = []
         meter = EnergyMeter()
         for item, (guess, seconds) in zip(
             left, timed(learned, [item.text for item in left]), strict=True
         ):
-            fresh.append(guessed(self._subject.loaded.task, item, guess, seconds))
+            fresh.append(guessed(self.subject.loaded.task, item, guess, seconds))
             if len(fresh) % 100 == 0:
                 self._told(number, candidate.name, len(fresh))
         joules = meter.joules() if len(left) == len(items) else None
-        self._files.append(number, fresh)
+        self.files.append(number, fresh)
         outcomes += fresh
         self._told(number, candidate.name, len(items))
         spent = sum(one.microseconds for one in outcomes) / 1e6
         return Measured(candidate, tuple(outcomes), spent, learned.size, joules)
 
     async def _near(self, number: int, candidate: Candidate) -> Measured:
-        inference = self._parts.inference(self._parts.backends)
-        task = self._subject.loaded.task
+        inference = self.parts.inference(self.parts.backends)
+        task = self.subject.loaded.task
         embed = partial(_embedded, inference, self._label, candidate.model)
         learned = await neighbours.learn(
-            self._subject.train, embed, candidate.digest,
-            lambda _: self._job.report(f"{candidate.name}: learning", 0, 0),
+            self.subject.train, embed, candidate.digest,
+            lambda _: self.job.report(f"{candidate.name}: learning", 0, 0),
             partial(scoring.text_of, task),
         )  # fmt: skip
         if learned.document is not None:
-            await self._job.in_thread(self._files.write_neighbours, learned.document)
+            await self.job.in_thread(self.files.write_neighbours, learned.document)
 
         async def ask(item: Item) -> Outcome:
             begun = time.perf_counter()
@@ -236,27 +232,27 @@ class _Round:
             failure = "task_input_invalid" if text is None else "context_length_exceeded"
             return outcome(task, item, None, CandidateReply(None, failure, seconds))
 
-        slots = self._parts.backends.slots(candidate.model)
+        slots = self.parts.backends.slots(candidate.model)
         outcomes, seconds, joules = await self._answered(
-            number, candidate.name, self._subject.items, ask, slots
+            number, candidate.name, self.subject.items, ask, slots
         )
-        memory = self._parts.memory(candidate.model) + learned.size
+        memory = self.parts.memory(candidate.model) + learned.size
         return Measured(candidate, outcomes, seconds, memory, joules)
 
     def _asking(self, candidate: Candidate) -> tuple[Asking, int]:
-        loaded = self._subject.loaded
+        loaded = self.subject.loaded
         if candidate.kind == "model":
             loaded = replace_answerer(loaded, candidate.model, candidate.digest)
         if candidate.shots is not None:
-            chosen = shots.choose(self._subject.train, candidate.shots)
+            chosen = shots.choose(self.subject.train, candidate.shots)
             loaded = shots.with_examples(loaded, chosen)
         drafts = Drafts({loaded.task.id: loaded})
-        tasks: Backends = TaskBackends(self._parts.backends, drafts, evidence=self._parts.documents)
+        tasks: Backends = TaskBackends(self.parts.backends, drafts, evidence=self.parts.documents)
         slots = tasks.slots(loaded.task.id)
         if candidate.forced:
-            forced = self._parts.inference(tasks)
+            forced = self.parts.inference(tasks)
             return Asking(loaded.task, forced, self._label, read=as_it_is), slots
-        free = self._parts.inference(UnforcedTask(tasks, loaded))
+        free = self.parts.inference(UnforcedTask(tasks, loaded))
         return Asking(loaded.task, free, self._label, read=partial(read_freely, loaded)), slots
 
     async def _answered(
@@ -278,16 +274,16 @@ class _Round:
 
         def keep(fresh: Sequence[Outcome]) -> None:
             joules = meter.joules()
-            self._files.append(number, fresh, pack)
+            self.files.append(number, fresh, pack)
             self._spent(mark, time.monotonic() - begun, joules)
 
-        read = partial(self._files.read, number, pack)
-        done = await answered(self._job, read, keep, items, ask, slots, report)
+        read = partial(self.files.read, number, pack)
+        done = await answered(self.job, read, keep, items, ask, slots, report)
         self._told(number, name, len(done))
         return tuple(done), self._kept("seconds").get(mark, 0.0), self._kept("joules").get(mark)
 
     def _kept(self, name: str) -> dict[str, float]:
-        found: dict[str, float] = (self._job.checkpoint or {}).get(name, {})
+        found: dict[str, float] = (self.job.checkpoint or {}).get(name, {})
         return found
 
     def _spent(self, mark: str, seconds: float, joules: float | None) -> None:
@@ -296,16 +292,16 @@ class _Round:
         for name, value in told.items():
             before = self._kept(name)
             more[name] = {**before, mark: before.get(mark, 0.0) + value}
-        self._job.save({**(self._job.checkpoint or {}), **more})
+        self.job.save({**(self.job.checkpoint or {}), **more})
 
     def _told(self, number: int, name: str, done: int) -> None:
-        count = len(self._subject.items)
-        total = self._rounds * count
-        self._job.report(name, min(number * count + done, total), total)
+        count = len(self.subject.items)
+        total = self.rounds * count
+        self.job.report(name, min(number * count + done, total), total)
 
     @property
     def _label(self) -> str:
-        return f"evaluation-{self._job.id}"
+        return f"evaluation-{self.job.id}"
 
 
 def replace_answerer(loaded: LoadedTask, model: str, model_digest: str) -> LoadedTask:

@@ -8,7 +8,7 @@ it is true. A refused adapter stops nothing else.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.errors import Refused, StateRefused
 from appliance.facts import AdapterFacts
@@ -24,22 +24,15 @@ from appliance.types import Report, silent
 from appliance.workers.supervisor import Supervisor
 
 
+@dataclass(eq=False)
 class AdapterLoader:
     """Adapters in and out of workers; `edges` records what happens."""
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        supervisor: Supervisor,
-        lifecycle: Lifecycle,
-        edges: Edges,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._supervisor = supervisor
-        self._lifecycle = lifecycle
-        self._edge = edges.append
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    supervisor: Supervisor
+    lifecycle: Lifecycle
+    edges: Edges
 
     async def load(
         self, base: PooledModel, actor: str, record: ModelRecord, progress: Report
@@ -47,60 +40,62 @@ class AdapterLoader:
         """Attach an adapter to its base. Raises any refusal of trust or the engine; `not_approved`,
         `insufficient_memory`, `wrong_state` while its base is not loaded.
         """
-        if self._supervisor.is_loaded(record.id):
+        if self.supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
-        model = self._supervisor.adapters.base(record.id)
-        policy = await asyncio.to_thread(self._policy)
+        model = self.supervisor.adapters.base(record.id)
+        policy = await asyncio.to_thread(self.policy)
         known = record.facts if isinstance(record.facts, AdapterFacts) else None
         progress("verifying", 0, known.file_bytes if known else 0)
         adapter = await asyncio.to_thread(
-            self._store.seal_adapter, record.id, model, policy, progress
+            self.store.seal_adapter, record.id, model, policy, progress
         )
         held = {"held": "memory", "base": model.digest}
         try:
             async with base.lock:
-                await asyncio.to_thread(self._lifecycle.still, record, adapter)
+                await asyncio.to_thread(self.lifecycle.still, record, adapter)
                 progress("loading", 0, adapter.facts.lora.file_bytes)
-                await self._edge(actor, record, "staged", policy, fields=held)
-            await self._supervisor.adapters.attach(adapter)
+                await self.edges.append(actor, record, "staged", policy, fields=held)
+            await self.supervisor.adapters.attach(adapter)
         except BaseException:
             adapter.close()
             raise
         async with base.lock:
             await self._check_attached(record, adapter)
             staged = replace(record, state="staged")
-            await self._edge(actor, staged, "serving", policy, fields=held)
+            await self.edges.append(actor, staged, "serving", policy, fields=held)
 
     async def _check_attached(self, record: ModelRecord, adapter: VerifiedAdapter) -> None:
-        if not self._supervisor.is_loaded(record.id):
+        if not self.supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} was unloaded while it was loading.")
         try:
-            await asyncio.to_thread(self._lifecycle.still, record, adapter)
+            await asyncio.to_thread(self.lifecycle.still, record, adapter)
         except Refused:
-            await self._supervisor.adapters.detach(record.id)
+            await self.supervisor.adapters.detach(record.id)
             raise
 
     async def follow(self, base: PooledModel, actor: str) -> list[str]:
         """Load a loaded base's adapters; the recorded refusals, as sentences."""
         problems = []
-        for record in followers(self._store.inventory.records(), base.id):
-            if not self._supervisor.wants(record.id):
+        for record in followers(self.store.inventory.records(), base.id):
+            if not self.supervisor.wants(record.id):
                 continue
             try:
                 await self.load(base, actor, record, silent)
             except Refused as error:
                 problems.append(f"{record.id}: {error.message}")
-                policy = await asyncio.to_thread(self._policy)
-                await self._edge(
+                policy = await asyncio.to_thread(self.policy)
+                await self.edges.append(
                     actor, record, record.state, policy, event="load_refused", error=error
                 )
         return problems
 
     async def leave(self, actor: str, base_id: str, event: str = "unload") -> None:
         """Record that a base's loaded adapters end with it; the base is locked."""
-        for record in followers(self._store.inventory.records(), base_id):
-            if self._supervisor.is_loaded(record.id):
+        for record in followers(self.store.inventory.records(), base_id):
+            if self.supervisor.is_loaded(record.id):
                 shown = replace(record, state="serving")
-                reason, policy = f"{base_id} ends", await asyncio.to_thread(self._policy)
-                await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
+                reason, policy = f"{base_id} ends", await asyncio.to_thread(self.policy)
+                await self.edges.append(
+                    actor, shown, record.state, policy, event=event, reason=reason
+                )

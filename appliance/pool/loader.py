@@ -8,7 +8,7 @@ the model comes between. A refusal is recorded with its code.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.errors import Refused, StateRefused, Unavailable
 from appliance.facts import ModelFacts
@@ -26,32 +26,22 @@ from appliance.workers.memory_estimate import MIB, Estimate
 from appliance.workers.supervisor import ENGINE, Supervisor
 
 
+@dataclass(eq=False)
 class Loader:
     """Loads and unloads.
 
-    Args:
+    Attributes:
         withdrawal: revokes what a load found to be revoked.
     """
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        fresh: Callable[[], Freshness],
-        supervisor: Supervisor,
-        lifecycle: Lifecycle,
-        adapters: AdapterLoader,
-        withdrawal: Withdrawal,
-        edges: Edges,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._fresh = fresh
-        self._supervisor = supervisor
-        self._lifecycle = lifecycle
-        self._adapters = adapters
-        self._withdrawal = withdrawal
-        self._edge = edges.append
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    supervisor: Supervisor
+    lifecycle: Lifecycle
+    adapters: AdapterLoader
+    withdrawal: Withdrawal
+    edges: Edges
 
     async def load(
         self, model: PooledModel, actor: str, progress: Report, *, reason: str
@@ -64,42 +54,44 @@ class Loader:
                 one pass, then "loading" with those that the engine has; there, a report that raises
                 ends nothing any more.
         """
-        record = self._store.inventory.record(model.id)
-        policy = await asyncio.to_thread(self._policy)
+        record = self.store.inventory.record(model.id)
+        policy = await asyncio.to_thread(self.policy)
         async with self._recording_refusal(model, actor, record, policy):
             needs = await self._reserve(record)
             verified = await self._seal(record, policy, progress)
         held: dict[str, Json] = {"held": "disk" if verified.sealed.on_disk else "memory"}
         async with self._recording_refusal(model, actor, record, policy, verified):
             async with model.lock:
-                await asyncio.to_thread(self._lifecycle.still, record, verified)
+                await asyncio.to_thread(self.lifecycle.still, record, verified)
                 size = verified.facts.file_bytes
                 progress("loading", 0, size)
                 fields: dict[str, Json] = {**held, "needs_mib": needs.total // MIB}
-                await self._edge(actor, record, "staged", policy, reason=reason, fields=fields)
-                served = self._supervisor.begin(verified, _percent_of(size, progress))
-            await self._supervisor.started(served)
+                await self.edges.append(
+                    actor, record, "staged", policy, reason=reason, fields=fields
+                )
+                served = self.supervisor.begin(verified, _percent_of(size, progress))
+            await self.supervisor.started(served)
         if verified.sealed.on_disk:
             await self._check_held(model, actor, record, policy, verified)
         async with model.lock:
             if model.served is not served:
                 raise StateRefused("wrong_state", f"{model.id} was unloaded while it was loading.")
             staged = replace(record, state="staged")
-            await self._edge(actor, staged, "serving", policy, fields=held)
+            await self.edges.append(actor, staged, "serving", policy, fields=held)
             if record.code:  # what an earlier check found is over
-                await asyncio.to_thread(self._store.inventory.set_state, model.id, record.state)
-        await self._adapters.follow(model, actor)
-        return self._lifecycle.record(model.id)
+                await asyncio.to_thread(self.store.inventory.set_state, model.id, record.state)
+        await self.adapters.follow(model, actor)
+        return self.lifecycle.record(model.id)
 
     async def load_adapter(
         self, base: PooledModel, actor: str, adapter_id: str, progress: Report
     ) -> ModelRecord:
         """Attach an adapter to its loaded base. Raises as `load`."""
-        record = self._store.inventory.record(adapter_id)
-        policy = await asyncio.to_thread(self._policy)
+        record = self.store.inventory.record(adapter_id)
+        policy = await asyncio.to_thread(self.policy)
         async with self._recording_refusal(base, actor, record, policy):
-            await self._adapters.load(base, actor, record, progress)
-        return self._lifecycle.record(adapter_id)
+            await self.adapters.load(base, actor, record, progress)
+        return self.lifecycle.record(adapter_id)
 
     async def unload(
         self, model: PooledModel, actor: str, model_id: str, *, event: str, reason: str
@@ -109,14 +101,14 @@ class Loader:
         Raises `wrong_state` when it is not loaded, `unknown_model_id`.
         """
         async with model.lock:
-            record = self._store.inventory.record(model_id)
-            if not self._supervisor.is_loaded(model_id):
+            record = self.store.inventory.record(model_id)
+            if not self.supervisor.is_loaded(model_id):
                 raise StateRefused("wrong_state", f"{model_id} is not loaded.")
-            shown, policy = self._lifecycle.shown(record), await asyncio.to_thread(self._policy)
-            await self._adapters.leave(actor, model_id, event)
-            await self._edge(actor, shown, record.state, policy, event=event, reason=reason)
-            await self._supervisor.stop(model_id)
-        return self._lifecycle.record(model_id)
+            shown, policy = self.lifecycle.shown(record), await asyncio.to_thread(self.policy)
+            await self.adapters.leave(actor, model_id, event)
+            await self.edges.append(actor, shown, record.state, policy, event=event, reason=reason)
+            await self.supervisor.stop(model_id)
+        return self.lifecycle.record(model_id)
 
     @contextlib.asynccontextmanager
     async def _recording_refusal(
@@ -133,7 +125,7 @@ class Loader:
         except BaseException as error:
             if verified is not None:
                 verified.close()
-            self._supervisor.release(record.id)
+            self.supervisor.release(record.id)
             if isinstance(error, Refused):
                 await self._refused(model, actor, record, policy, error)
             raise
@@ -147,32 +139,34 @@ class Loader:
         error: Refused,
     ) -> None:
         if error.code in REVOKED and record.state not in FINAL:
-            await self._withdrawal.end(model, actor, record.id, "revoked", error)
+            await self.withdrawal.end(model, actor, record.id, "revoked", error)
             return
-        await self._edge(actor, record, record.state, policy, event="load_refused", error=error)
+        await self.edges.append(
+            actor, record, record.state, policy, event="load_refused", error=error
+        )
 
     async def _reserve(self, record: ModelRecord) -> Estimate:
-        if self._supervisor.is_loaded(record.id):
+        if self.supervisor.is_loaded(record.id):
             raise StateRefused("wrong_state", f"{record.id} is loaded already.")
         following(record.id, record.state, "load")
         facts = await asyncio.to_thread(self._servable, record)
-        return self._supervisor.reserve(record.id, facts)
+        return self.supervisor.reserve(record.id, facts)
 
     def _servable(self, record: ModelRecord) -> ModelFacts:
-        self._fresh().check_serve()
-        return self._store.inventory.facts(record)
+        self.fresh().check_serve()
+        return self.store.inventory.facts(record)
 
     async def _seal(
         self, record: ModelRecord, policy: TrustPolicy, progress: Report
     ) -> VerifiedModel:
-        policy.check_engine(ENGINE, self._supervisor.engine_version)
-        on_disk = self._supervisor.keeps_on_disk(record.id)
-        size = await asyncio.to_thread(self._store.inventory.size, record.id)
+        policy.check_engine(ENGINE, self.supervisor.engine_version)
+        on_disk = self.supervisor.keeps_on_disk(record.id)
+        size = await asyncio.to_thread(self.store.inventory.size, record.id)
         if not on_disk:
-            self._supervisor.check_sealing(record.id, size)
+            self.supervisor.check_sealing(record.id, size)
         progress("verifying", 0, size)
         return await asyncio.to_thread(
-            self._store.seal, record.id, policy, progress, on_disk=on_disk
+            self.store.seal, record.id, policy, progress, on_disk=on_disk
         )
 
     async def _check_held(
@@ -187,7 +181,7 @@ class Loader:
         try:
             await asyncio.to_thread(verified.rehash)
         except Refused as error:
-            await self._supervisor.stop(record.id)
+            await self.supervisor.stop(record.id)
             await self._refused(model, actor, record, policy, error)
             raise
 

@@ -6,6 +6,7 @@ get an error. A suspension makes all approvals void. Files, record and approvals
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.errors import Refused
@@ -21,24 +22,16 @@ from appliance.workers.supervisor import Supervisor
 FINAL: Final = frozenset({"retired", "revoked"})
 
 
+@dataclass(eq=False)
 class Withdrawal:
     """Takes models out of service; `edges` records what happens."""
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        supervisor: Supervisor,
-        lifecycle: Lifecycle,
-        adapters: AdapterLoader,
-        edges: Edges,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._supervisor = supervisor
-        self._lifecycle = lifecycle
-        self._adapters = adapters
-        self._edge = edges.append
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    supervisor: Supervisor
+    lifecycle: Lifecycle
+    adapters: AdapterLoader
+    edges: Edges
 
     async def withdraw(
         self, model: PooledModel, actor: str, model_id: str, action: str, reason: str
@@ -47,7 +40,7 @@ class Withdrawal:
         `wrong_state`, `unknown_model_id`.
         """
         async with model.lock:
-            record = self._store.inventory.record(model_id)
+            record = self.store.inventory.record(model_id)
             state = following(model_id, record.state, action).value
             return await self._put_away(actor, record, state, reason)
 
@@ -56,7 +49,7 @@ class Withdrawal:
     ) -> ModelRecord:
         """Suspend or revoke for what a check found, unless retired or revoked already."""
         async with model.lock:
-            record = self._store.inventory.record(model_id)
+            record = self.store.inventory.record(model_id)
             if record.state in (*FINAL, state):
                 return record
             return await self._put_away(actor, record, state, error.message, error.code)
@@ -64,32 +57,32 @@ class Withdrawal:
     async def _put_away(
         self, actor: str, record: ModelRecord, state: str, reason: str, code: str | None = None
     ) -> ModelRecord:
-        shown = self._lifecycle.shown(record)
-        await self._adapters.leave(actor, record.id)
-        policy = await asyncio.to_thread(self._policy)
-        await self._edge(actor, shown, state, policy, reason=reason, code=code)
+        shown = self.lifecycle.shown(record)
+        await self.adapters.leave(actor, record.id)
+        policy = await asyncio.to_thread(self.policy)
+        await self.edges.append(actor, shown, state, policy, reason=reason, code=code)
         changed = await asyncio.to_thread(
-            self._store.inventory.set_state,
+            self.store.inventory.set_state,
             record.id,
             state,
             message=reason,
             code=code or record.code,
             new_round=state == "suspended",
         )
-        if self._supervisor.is_loaded(record.id):
-            await self._supervisor.stop(record.id)
+        if self.supervisor.is_loaded(record.id):
+            await self.supervisor.stop(record.id)
         return changed
 
     async def note(
         self, model: PooledModel, model_id: str, event: str, error: Refused | None
     ) -> ModelRecord:
         async with model.lock:
-            record = self._store.inventory.record(model_id)
-            shown = self._lifecycle.shown(record)
-            policy = await asyncio.to_thread(self._policy)
-            await self._edge(SYSTEM, shown, shown.state, policy, event=event, error=error)
+            record = self.store.inventory.record(model_id)
+            shown = self.lifecycle.shown(record)
+            policy = await asyncio.to_thread(self.policy)
+            await self.edges.append(SYSTEM, shown, shown.state, policy, event=event, error=error)
             return await asyncio.to_thread(
-                self._store.inventory.set_state,
+                self.store.inventory.set_state,
                 model_id,
                 record.state,
                 code=None if error is None else error.code,

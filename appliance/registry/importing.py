@@ -7,7 +7,7 @@ restore without models, repairs it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,20 +24,14 @@ UNFINISHED: Final = frozenset({"quarantined", "vetted"})
 """States that only an interrupted import leaves behind."""
 
 
+@dataclass(eq=False)
 class Arrivals:
     """Artifacts on their way in."""
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        fresh: Callable[[], Freshness],
-        edges: Edges,
-    ) -> None:
-        self._store = store
-        self._policy = policy
-        self._fresh = fresh
-        self._edge = edges.record
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    edges: Edges
 
     def import_model(
         self,
@@ -56,27 +50,27 @@ class Arrivals:
             The record, in state verified, or refused with a code. An artifact that
             cannot be stored (a link inside, an id that is taken) leaves no record.
         """
-        policy = self._policy()
+        policy = self.policy()
         try:
-            self._fresh().check_change()
-            name = self._store.intake.copy(path, model_id, progress, told)
+            self.fresh().check_change()
+            name = self.store.intake.copy(path, model_id, progress, told)
         except Refused as error:
             shown = ModelRecord(model_id or path.name, "media")
-            self._edge(actor, shown, "refused", policy, error=error)
+            self.edges.record(actor, shown, "refused", policy, error=error)
             raise
         try:
-            self._edge(actor, ModelRecord(name, "media"), "quarantined", policy)
+            self.edges.record(actor, ModelRecord(name, "media"), "quarantined", policy)
         except BaseException:
-            self._store.intake.abandon(name)
+            self.store.intake.abandon(name)
             raise
         if self._missing(name):
             return self._repair(actor, name, policy, progress)
-        return self._examine(actor, self._store.intake.admit(name), policy, progress)
+        return self._examine(actor, self.store.intake.admit(name), policy, progress)
 
     def _missing(self, model_id: str) -> bool:
         return any(
-            r.id == model_id and self._store.inventory.missing(r)
-            for r in self._store.inventory.records()
+            r.id == model_id and self.store.inventory.missing(r)
+            for r in self.store.inventory.records()
         )
 
     def _repair(
@@ -87,67 +81,69 @@ class Arrivals:
         Raises:
             Refused: it is another artifact, or a check failed; the files are missing as before.
         """
-        known = self._store.inventory.record(model_id)
+        known = self.store.inventory.record(model_id)
         try:
-            self._store.intake.restore(model_id)
-            checked = self._store.check(model_id, policy, progress)
-            self._store.expect(known, checked.digest)
+            self.store.intake.restore(model_id)
+            checked = self.store.check(model_id, policy, progress)
+            self.store.expect(known, checked.digest)
         except Refused as error:
-            self._edge(actor, known, known.state, policy, event="repair_refused", error=error)
+            self.edges.record(
+                actor, known, known.state, policy, event="repair_refused", error=error
+            )
             if error.code != "model_id_taken":
-                self._store.intake.expel(model_id)  # hostile bytes are not kept
+                self.store.intake.expel(model_id)  # hostile bytes are not kept
             raise
         except Unavailable:  # it was stopped
-            self._store.intake.expel(model_id)
+            self.store.intake.expel(model_id)
             raise
         state = known.state
         if state == "approved":
             try:
-                self._store.ask(model_id, policy)
+                self.store.ask(model_id, policy)
             except Refused:
                 state = "verified"  # signed again, or the policy asks for other people now
-        self._edge(actor, known, state, policy, event="repair", fields=_said(checked))
-        return self._store.inventory.set_state(model_id, state, facts=checked.facts)
+        self.edges.record(actor, known, state, policy, event="repair", fields=_said(checked))
+        return self.store.inventory.set_state(model_id, state, facts=checked.facts)
 
     def finish(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
         """Complete the checks of an artifact in quarantine after an interruption; as
         `import_model`.
         """
-        return self._examine(
-            actor, self._store.inventory.record(model_id), self._policy(), progress
-        )
+        return self._examine(actor, self.store.inventory.record(model_id), self.policy(), progress)
 
     def _examine(
         self, actor: str, record: ModelRecord, policy: TrustPolicy, progress: Report
     ) -> ModelRecord:
         try:
             if record.state == "quarantined":
-                facts = self._store.inventory.vet(record.id)
-                self._edge(actor, record, "vetted", policy)
-                record = self._store.inventory.set_state(record.id, "vetted", facts=facts)
-            checked = self._store.check(record.id, policy, progress)
+                facts = self.store.inventory.vet(record.id)
+                self.edges.record(actor, record, "vetted", policy)
+                record = self.store.inventory.set_state(record.id, "vetted", facts=facts)
+            checked = self.store.check(record.id, policy, progress)
         except Refused as error:
             state = "revoked" if error.code in REVOKED else "refused"
-            self._edge(actor, record, state, policy, error=error)
-            refused = self._store.inventory.set_state(
+            self.edges.record(actor, record, state, policy, error=error)
+            refused = self.store.inventory.set_state(
                 record.id, state, code=error.code, message=error.message
             )
-            self._store.intake.expel(record.id)  # hostile bytes are not kept
+            self.store.intake.expel(record.id)  # hostile bytes are not kept
             return refused
         found = replace(record, digest=checked.digest)
-        self._edge(actor, found, "verified", policy, fields=_said(checked))
-        return self._store.inventory.set_state(
+        self.edges.record(actor, found, "verified", policy, fields=_said(checked))
+        return self.store.inventory.set_state(
             record.id, "verified", digest=checked.digest, facts=checked.facts
         )
 
     def recover(self) -> list[str]:
         """Finish or clean up imports that a crash interrupted; their ids."""
-        policy = self._policy()
-        touched = self._store.intake.clean()
+        policy = self.policy()
+        touched = self.store.intake.clean()
         for model_id in touched:
             error = StateRefused("import_interrupted", "The import was interrupted.")
-            self._edge(SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error)
-        for record in self._store.inventory.records():
+            self.edges.record(
+                SYSTEM, ModelRecord(model_id, "media"), "refused", policy, error=error
+            )
+        for record in self.store.inventory.records():
             if record.state in UNFINISHED:
                 self._examine(SYSTEM, record, policy, silent)
                 touched.append(record.id)

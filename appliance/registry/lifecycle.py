@@ -9,19 +9,17 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from appliance.errors import PolicyRefused, Refused
 from appliance.registry.audit_entries import Edges
 from appliance.registry.importing import Arrivals
 from appliance.registry.permission import Permission
 from appliance.registry.states import following
-from appliance.trust.artifacts.copying import Told
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
-from appliance.types import Json, Report
+from appliance.types import Json
 
 
 class Lifecycle:
@@ -45,7 +43,9 @@ class Lifecycle:
         self._store = store
         self._policy = policy
         self._edge = edges.record
-        self._arrivals = Arrivals(store, policy, fresh, edges)
+        arrivals = Arrivals(store, policy, fresh, edges)
+        self.import_model, self.finish_import = arrivals.import_model, arrivals.finish
+        self.recover = arrivals.recover
         self.is_loaded = is_loaded
         self.still, self.recheck = permission.still, permission.recheck
 
@@ -65,25 +65,6 @@ class Lifecycle:
             message = f"It is {record.state}, and its files are not on this host."
             return replace(record, state="missing", code="model_missing", message=message)
         return record
-
-    def import_model(
-        self,
-        actor: str,
-        path: Path,
-        model_id: str | None,
-        progress: Report,
-        told: Told = lambda file: None,
-    ) -> ModelRecord:
-        """As `Arrivals.import_model`."""
-        return self._arrivals.import_model(actor, path, model_id, progress, told)
-
-    def finish_import(self, actor: str, model_id: str, progress: Report) -> ModelRecord:
-        """As `Arrivals.finish`."""
-        return self._arrivals.finish(actor, model_id, progress)
-
-    def recover(self) -> list[str]:
-        """As `Arrivals.recover`."""
-        return self._arrivals.recover()
 
     def subject(self, model_id: str) -> ApprovalSubject:
         return self._store.subject(model_id, self._policy())

@@ -1,6 +1,7 @@
 """The right of an artifact to be in memory, by the present policy and records."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from appliance.errors import StateRefused
 from appliance.trust.artifacts.store import ModelRecord, ModelStore
@@ -10,22 +11,18 @@ from appliance.trust.policy.policy import TrustPolicy
 from appliance.workers.supervisor import ENGINE
 
 
+@dataclass(eq=False)
 class Permission:
     """Repeats the checks before the load of an artifact.
 
-    Args:
+    Attributes:
         engine_version: for the trust policy.
     """
 
-    def __init__(
-        self,
-        store: ModelStore,
-        policy: Callable[[], TrustPolicy],
-        fresh: Callable[[], Freshness],
-        engine_version: str,
-    ) -> None:
-        self._store, self._policy, self._fresh = store, policy, fresh
-        self._engine_version = engine_version
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    fresh: Callable[[], Freshness]
+    engine_version: str
 
     def still(self, record: ModelRecord, artifact: Verified) -> None:
         """Check that nothing changed while an artifact was being sealed or attached.
@@ -34,14 +31,14 @@ class Permission:
             StateRefused: `wrong_state`.
             PolicyRefused, SignatureRefused: as `recheck`.
         """
-        now = self._store.inventory.record(record.id)
+        now = self.store.inventory.record(record.id)
         if (now.state, now.round) != (record.state, record.round):
             raise StateRefused("wrong_state", f"{record.id} is {now.state} now.")
         self.recheck(artifact)
 
     def may_restart(self, model: Verified) -> None:
         """Check that a worker may be started again; raises as `recheck`, or `trust_stale`."""
-        self._fresh().check_serve()
+        self.fresh().check_serve()
         self.recheck(model)
 
     def recheck(self, model: Verified) -> None:
@@ -50,6 +47,6 @@ class Permission:
         Raises:
             PolicyRefused: the model, a key or the engine is no longer allowed.
         """
-        policy = self._policy()
-        policy.check_engine(ENGINE, self._engine_version)
-        self._store.recheck(model, policy)
+        policy = self.policy()
+        policy.check_engine(ENGINE, self.engine_version)
+        self.store.recheck(model, policy)

@@ -15,7 +15,7 @@ import hmac
 import json
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
@@ -64,42 +64,38 @@ class KeptAnswer:
     text: bytes
 
 
+@dataclass(eq=False)
 class KeptAnswers:
     """The answers of all keys. Methods block.
 
-    Args:
+    Attributes:
         database: an engine whose migrations include `TABLES`.
         kek: reads the log's key-encryption key.
         secret: derives a purpose's key from a secret of the appliance.
         content: what the log keeps of texts of keys without a rule of their own.
     """
 
-    def __init__(
-        self,
-        database: Engine,
-        clock: Clock,
-        kek: Callable[[], bytes],
-        secret: Callable[[bytes], bytes],
-        content: ContentMode,
-    ) -> None:
-        self._database, self._clock, self._kek = database, clock, kek
-        self._secret, self._content = secret, content
-        self._changing = threading.Lock()
+    database: Engine
+    clock: Clock
+    kek: Callable[[], bytes]
+    secret: Callable[[bytes], bytes]
+    content: ContentMode
+    _changing: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def keeps(self, principal: Principal) -> bool:
         """True if texts of this key are kept at all."""
-        return (principal.content or self._content) == "encrypted"
+        return (principal.content or self.content) == "encrypted"
 
     def digest(self, *parts: bytes) -> str:
-        made = hmac.new(self._secret(b"kept answers"), digestmod=hashlib.sha256)
+        made = hmac.new(self.secret(b"kept answers"), digestmod=hashlib.sha256)
         for part in parts:
             made.update(len(part).to_bytes(8, "big") + part)
         return made.hexdigest()
 
     def find(self, place: str) -> KeptAnswer | None:
         """The answer of a place (`erased`)."""
-        with self._database.begin() as connection:
-            over = _ROWS.c.until_us <= self._clock.wall_us()
+        with self.database.begin() as connection:
+            over = _ROWS.c.until_us <= self.clock.wall_us()
             connection.execute(sa.delete(_ROWS).where(over))
             row = connection.execute(sa.select(_ROWS).where(_ROWS.c.place == place)).first()
         if row is None:
@@ -107,13 +103,13 @@ class KeptAnswers:
         if row.sealed is None:
             raise StateRefused("erased", "The answer was erased.")
         locked = LockedText(row.wrapped, row.nonce, row.sealed)
-        text = unlock(self._kek(), place, _TEXT, locked)
+        text = unlock(self.kek(), place, _TEXT, locked)
         return KeptAnswer(tuple(json.loads(row.requests)), row.asked, text)
 
     def check_room(self, key_id: str) -> None:
         """Refuse a key that has too many."""
         asked = sa.select(sa.func.count()).where(_ROWS.c.key_id == key_id)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             count = connection.execute(asked.select_from(_ROWS)).scalar_one()
         if count >= MOST_OF_A_KEY:
             raise Overloaded("kept_answers_full", f"{count} answers of this key are kept.")
@@ -137,11 +133,11 @@ class KeptAnswers:
             "key_id": key_id,
             "requests": json.dumps(answer.requests),
             "asked": answer.asked,
-            **vars(lock(self._kek(), place, _TEXT, answer.text)),
-            "until_us": self._clock.wall_us() + seconds * 1_000_000,
+            **vars(lock(self.kek(), place, _TEXT, answer.text)),
+            "until_us": self.clock.wall_us() + seconds * 1_000_000,
         }
-        with self._database.begin() as connection:
-            over = _ROWS.c.until_us <= self._clock.wall_us()
+        with self.database.begin() as connection:
+            over = _ROWS.c.until_us <= self.clock.wall_us()
             connection.execute(sa.delete(_ROWS).where(over))
             there = (_ROWS.c.place == place) & (_ROWS.c.sealed.is_not(None) if replacing else True)
             gone = connection.execute(sa.delete(_ROWS).where(there))
@@ -162,7 +158,7 @@ class KeptAnswers:
                 self.keep(place, key_id, change(found), seconds, replacing=True)
 
     def remove(self, place: str) -> bool:
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             gone = connection.execute(sa.delete(_ROWS).where(_ROWS.c.place == place))
         return bool(gone.rowcount)
 
@@ -174,13 +170,13 @@ class KeptAnswers:
         """Destroy answers; their places stay until they are over."""
         gone = {"wrapped": None, "nonce": None, "sealed": None, "asked": ""}
         places = self._of(ids)
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             connection.execute(
                 sa.update(_ROWS).where(_ROWS.c.place.in_(places)).values(**gone)
             )  # fmt: skip
 
     def _of(self, ids: Collection[str]) -> list[str]:
         kept = sa.select(_ROWS.c.place, _ROWS.c.requests).where(_ROWS.c.sealed.is_not(None))
-        with self._database.begin() as connection:
+        with self.database.begin() as connection:
             rows = connection.execute(kept).all()
         return [place for place, requests in rows if not set(json.loads(requests)).isdisjoint(ids)]

@@ -10,6 +10,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -36,6 +37,7 @@ _READ_WHOLE: Final = 20_000
 _DRAWS: Final = 200
 
 
+@dataclass(eq=False)
 class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     """Computes recorded answers again; `replaying`'s argument restricts it to models in memory."""
 
@@ -43,16 +45,11 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     form = ReplayWanted
     unit: ClassVar[str] = "answers"
 
-    def __init__(
-        self,
-        reader: LogReader,
-        audit: AuditLog,
-        replaying: Callable[[bool], Replaying],
-        busy: Callable[[], bool],
-        metrics: Metrics,
-    ) -> None:
-        self._reader, self._audit = reader, audit
-        self._replaying, self._busy, self._metrics = replaying, busy, metrics
+    reader: LogReader
+    audit: AuditLog
+    replaying: Callable[[bool], Replaying]
+    busy: Callable[[], bool]
+    metrics: Metrics
 
     def check(self, params: ReplayWanted) -> None:
         """One way to name answers, and the key of another log with its file."""
@@ -76,12 +73,12 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             return await self._written(job, named)
         told: list[AnswerReplayed] = []
         under_way: set[asyncio.Task[AnswerReplayed]] = set()
-        replaying = self._replaying(wanted.here)
+        replaying = self.replaying(wanted.here)
         try:
             for done, one in enumerate(named):
                 job.report("computing", done - len(under_way), len(named))
                 under_way.add(asyncio.create_task(self._one(job, replaying, one)))
-                while len(under_way) >= (1 if self._busy() else AT_ONCE):
+                while len(under_way) >= (1 if self.busy() else AT_ONCE):
                     told += await _first(under_way)
             while under_way:
                 told += await _first(under_way)
@@ -101,7 +98,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             except OSError as error:
                 raise BadRequest("invalid_value", f"{wanted.export}: {error.strerror}.") from error
         if wanted.sample:
-            return list(sample(self._reader, wanted.sample, wanted.since_us))
+            return list(sample(self.reader, wanted.sample, wanted.since_us))
         return list(wanted.seqs)
 
     async def _one(
@@ -119,9 +116,9 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     def _proved(self, one: int | bytes, key: bytes) -> RecordedAnswer:
         if isinstance(one, bytes):
             return recorded_answer.of_line(one, key)
-        found = recorded_answer.bodies(self._reader, one)
+        found = recorded_answer.bodies(self.reader, one)
         check(found.intent, found.outcome)
-        return recorded_answer.opened(self._reader, found.seqs)
+        return recorded_answer.opened(self.reader, found.seqs)
 
     async def _written(
         self, job: Context[ReplayWanted], named: "list[int | bytes]"
@@ -136,9 +133,9 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
                     job.report("writing", count, len(named))
                     if isinstance(seq, int):
                         try:
-                            found = recorded_answer.bodies(self._reader, seq)
+                            found = recorded_answer.bodies(self.reader, seq)
                             check(found.intent, found.outcome)
-                            file.write(recorded_answer.line_of(self._reader, found.seqs) + b"\n")
+                            file.write(recorded_answer.line_of(self.reader, found.seqs) + b"\n")
                             count += 1
                         except (Refused, NotFound) as error:
                             reasons[error.message] += 1
@@ -151,7 +148,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
         fields: dict[str, Json] = {
             "actor": job.actor, "format": "answers", "entries": written, "texts": True
         }  # fmt: skip
-        await append(self._audit, Draft("export", fields))
+        await append(self.audit, Draft("export", fields))
         return AnswersReplayed(
             same=0, differs=0, cannot=sum(reasons.values()), reasons=dict(reasons), answers=[],
             written=written,
@@ -162,14 +159,14 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     ) -> AnswersReplayed:
         counts = Counter(one.verdict for one in told)
         for verdict, count in counts.items():
-            self._metrics.replays.labels(verdict).inc(count)
+            self.metrics.replays.labels(verdict).inc(count)
         differ = sorted((one for one in told if one.verdict == "differs"), key=lambda one: one.seq)
         fields: dict[str, Json] = {
             "action": KIND, "actor": job.actor, "job": job.id, "same": counts["same"],
             "differs": counts["differs"], "cannot": counts["cannot"],
             "entries": [one.seq for one in differ[:100]],
         }  # fmt: skip
-        await append(self._audit, Draft("admin", fields))
+        await append(self.audit, Draft("admin", fields))
         shown = told if job.params.seqs else differ
         return AnswersReplayed.model_validate({
             **{verdict: counts[verdict] for verdict in ("same", "differs", "cannot")},

@@ -66,7 +66,7 @@ async def test_what_is_erased_is_neither_given_nor_asked_again(
     assert code(again) == (409, "erased") and again.headers["x-should-retry"] == "false"
     assert len(lan.inference.requests) == 1
     table = sa.table("kept_answers", sa.column("sealed"), sa.column("wrapped"))
-    with lan.services.kept._database.begin() as connection:
+    with lan.services.kept.database.begin() as connection:
         assert set(connection.execute(sa.select(table)).all()) >= {(None, None)}
 
 

@@ -169,7 +169,7 @@ async def test_a_revoked_adapter_does_not_come_back_with_the_worker(
         revoked = replace(policy.revoked, digests=frozenset({adapter.digest}))
         denied = replace(policy, revoked=revoked)
         permission = cast(Any, services.lifecycle.recheck).__self__
-        monkeypatch.setattr(permission, "_policy", lambda: denied)
+        monkeypatch.setattr(permission, "policy", lambda: denied)
         (before,) = services.supervisor.status()
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)

@@ -51,7 +51,7 @@ def test_no_file_holds_what_was_said_and_the_control_finds_it(
 def test_an_answer_opens_at_its_own_place_alone(kept: KeptAnswers) -> None:
     kept.keep("p", "key", ANSWER, 60)
     rows = sa.table("kept_answers", sa.column("place"))
-    with kept._database.begin() as connection:
+    with kept.database.begin() as connection:
         connection.execute(sa.update(rows).values(place="q"))
     with pytest.raises(AuditRefused) as caught:
         kept.find("q")

@@ -4,6 +4,8 @@ Rules: an upstream answers under its name, which never hides a model of this app
 approval does not exist for callers.
 """
 
+from dataclasses import dataclass
+
 from appliance.admission.places import Place
 from appliance.errors import NotFound, Unavailable
 from appliance.routing.upstreams.backend import UpstreamBackend
@@ -13,38 +15,34 @@ from appliance.serving.backend import Backends, ModelBackend
 from appliance.types import ContentMode, ModelCard
 
 
+@dataclass(eq=False)
 class UpstreamBackends:
     """`Backends` of upstreams by their names; every other id is a model's.
 
-    Args:
+    Attributes:
         content: retention of texts of keys without a rule of their own.
         created: Unix time of the cards.
     """
 
-    def __init__(
-        self,
-        models: Backends,
-        upstreams: Upstreams,
-        content: ContentMode,
-        created: int,
-    ) -> None:
-        self._models, self._upstreams = models, upstreams
-        self._content, self._created = content, created
+    models: Backends
+    upstreams: Upstreams
+    content: ContentMode
+    created: int
 
     def cards(self) -> list[ModelCard]:
-        found = (self.upstream(name) for name in self._upstreams.all)
-        return [*self._models.cards(), *(self._card(one) for one in found if one is not None)]
+        found = (self.upstream(name) for name in self.upstreams.all)
+        return [*self.models.cards(), *(self._card(one) for one in found if one is not None)]
 
     def card(self, model_id: str) -> ModelCard:
         found = self.upstream(model_id)
-        return self._models.card(model_id) if found is None else self._card(found)
+        return self.models.card(model_id) if found is None else self._card(found)
 
     def resolve(self, model_id: str, app: str) -> str:
-        return model_id if self.upstream(model_id) else self._models.resolve(model_id, app)
+        return model_id if self.upstream(model_id) else self.models.resolve(model_id, app)
 
     def slots(self, model_id: str) -> int:
         found = self.upstream(model_id)
-        return self._models.slots(model_id) if found is None else found.slots
+        return self.models.slots(model_id) if found is None else found.slots
 
     async def open(self, model_id: str, key_id: str, place: Place) -> ModelBackend:
         """Raises as `Backends.open`; Unavailable (`upstream_unavailable`) when no host can be asked
@@ -52,7 +50,7 @@ class UpstreamBackends:
         """
         found = self.upstream(model_id)
         if found is None:
-            return await self._models.open(model_id, key_id, place)
+            return await self.models.open(model_id, key_id, place)
         if not any(host.usable for host in found.hosts):
             raise Unavailable("upstream_unavailable", f"No host of {model_id} can be asked now.")
         place.enter()
@@ -63,14 +61,14 @@ class UpstreamBackends:
         found = self.upstream(model_id)
         if found is None:
             raise NotFound("model_not_found", f"The model {model_id!r} does not exist.")
-        known = self._upstreams
+        known = self.upstreams
         return UpstreamBackend(
-            self._card(found), found, known.policy, self._content, known.hop, known.count
+            self._card(found), found, known.policy, self.content, known.hop, known.count
         )
 
     def upstream(self, model_id: str) -> ConfiguredUpstream | None:
         """None where something else answers under the id."""
-        found = self._upstreams.all.get(model_id)
+        found = self.upstreams.all.get(model_id)
         return found if found is not None and found.approved and not found.hidden else None
 
     def _card(self, upstream: ConfiguredUpstream) -> ModelCard:
@@ -79,7 +77,7 @@ class UpstreamBackends:
             upstream.name,
             upstream.identity,
             upstream.config.n_ctx,
-            self._created,
+            self.created,
             loaded=any(host.usable for host in upstream.hosts),
             upstream=upstream.config.kind,
             kind=upstream.does,

@@ -31,12 +31,20 @@ INT32: Final = 2**31 - 1
 MOST_CHOICES: Final = 8
 MOST_ALTERNATIVES: Final = 20  # log-probabilities told beside a token's own
 _MOST_BIASES: Final = 300
+_MOST_FIELDS: Final = 20
 _TOKEN_ID: Final = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 
 
 def example(**body: Any) -> ConfigDict:
     """The part of a model's configuration that shows a body in the OpenAPI document."""
     return ConfigDict(json_schema_extra={"examples": [body]})
+
+
+def few_fields(data: Any) -> Any:
+    """Refuse a body of many fields, each of which would be a refusal of its own."""
+    if isinstance(data, dict) and len(data) > _MOST_FIELDS:
+        raise ValueError(f"has more than {_MOST_FIELDS} fields")
+    return data
 
 
 def at_most(entries: int) -> BeforeValidator:

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appliance.wire.openai.generation import example
+from appliance.wire.openai.generation import example, few_fields
 
-_MOST_FIELDS = 20
 AsideReason = Literal["unreadable", "no_label_fits", "several_fit", "not_my_field"]
 
 
@@ -53,9 +52,4 @@ class LabelSaid(BaseModel):
     label: str | None = Field(default=None, min_length=1, max_length=200)
     aside: AsideReason | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _few(cls, data: Any) -> Any:
-        if isinstance(data, dict) and len(data) > _MOST_FIELDS:  # each is a refusal of its own
-            raise ValueError(f"has more than {_MOST_FIELDS} fields")
-        return data
+    _few = model_validator(mode="before")(few_fields)

@@ -4,13 +4,11 @@ Rule: an app sees its own items; a key with the role `queue` sees those of the t
 use, and answers them.
 """
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from appliance.wire.openai.generation import example
-
-_MOST_FIELDS: Final = 20
+from appliance.wire.openai.generation import example, few_fields
 
 
 class QueueItem(BaseModel):
@@ -45,9 +43,4 @@ class AnswerRequest(BaseModel):
         description="a label, an object of the schema, or a text", max_length=64 << 10
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _few(cls, data: Any) -> Any:
-        if isinstance(data, dict) and len(data) > _MOST_FIELDS:  # each is a refusal of its own
-            raise ValueError(f"has more than {_MOST_FIELDS} fields")
-        return data
+    _few = model_validator(mode="before")(few_fields)

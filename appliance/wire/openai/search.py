@@ -4,16 +4,15 @@ Rules: a passage is quoted exactly; its id, span and digest name it for good; an
 reveal how many unreadable documents there are.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.wire.openai.characters import characters
-from appliance.wire.openai.generation import at_most, example
+from appliance.wire.openai.generation import at_most, example, few_fields
 
 MOST_PASSAGES = 50
 _MOST_FILTERS: Final = 20
-_MOST_FIELDS: Final = 20
 _Word = Annotated[str, Field(min_length=1, max_length=64)]
 _Filters: TypeAlias = Annotated[
     dict[_Word, Annotated[str, Field(max_length=1_000)]], at_most(_MOST_FILTERS)
@@ -38,12 +37,7 @@ class SearchRequest(BaseModel):
         description="metadata that documents must have",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _few(cls, data: Any) -> Any:
-        if isinstance(data, dict) and len(data) > _MOST_FIELDS:  # each is a refusal of its own
-            raise ValueError(f"has more than {_MOST_FIELDS} fields")
-        return data
+    _few = model_validator(mode="before")(few_fields)
 
 
 class PassageFound(BaseModel):
