@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from appliance.app import Services, initialise, open_services
+from appliance.audit import recovery
 from appliance.audit.log import Draft
 from appliance.auth.groups import KeyGroups
 from appliance.auth.keys import KeyStore
@@ -127,6 +128,12 @@ def fill(root: Path) -> Lab:
         point(services, world.LARGE_ID, first)
         asyncio.run(use(services))
     return Lab(data, secrets)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the many openings verifies only a little of the log: tests/audit has the rest."""
+    monkeypatch.setattr(recovery, "TAIL", 100)
 
 
 @pytest.fixture(scope="module")
