@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
+import llama_cpp as llama
 import pytest
 
-from appliance.engine.runner import Library
+from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.trust.bytes.sealed import SealedFile, seal_and_close
 from appliance.workers.cpu_variants import best_variant, library_directory
 
@@ -27,6 +29,22 @@ def sealed_model(default_model_path: Path) -> Iterator[SealedFile]:
 @pytest.fixture(scope="session")
 def library(variant: Path) -> Library:
     return Library(variant)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed() -> Iterator[None]:
+    """Free a module's models at its end: the product leaves that to the end of the process."""
+    begin, made = ModelRunner.__init__, list[ModelRunner]()
+
+    def kept(self: ModelRunner, library: Library, fd: int, config: RunnerConfig) -> None:
+        begin(self, library, fd, config)
+        made.append(self)
+
+    with mock.patch.object(ModelRunner, "__init__", kept):
+        yield
+    for runner in made:
+        llama.llama_free(runner._context)
+        llama.llama_model_free(runner._model)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
