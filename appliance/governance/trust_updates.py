@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -117,30 +117,21 @@ class TrustState:
         return 0
 
 
+@dataclass(eq=False)
 class Renewal:
     """Updates and ageing of the trust metadata."""
 
-    def __init__(
-        self,
-        directory: Path,
-        clock: Clock,
-        state: TrustState,
-        audit: AuditLog,
-        reader: LogReader,
-        supervisor: Supervisor,
-        pool: Pool,
-        sweep: Sweep,
-    ) -> None:
-        self._directory = directory
-        self._clock = clock
-        self._state = state
-        self._audit = audit
-        self._reader = reader
-        self._supervisor = supervisor
-        self._pool = pool
-        self._sweep = sweep
-        self._lock = asyncio.Lock()
-        self._asked: Held | None = None  # under which the models were asked about
+    directory: Path
+    clock: Clock
+    state: TrustState
+    audit: AuditLog
+    reader: LogReader
+    supervisor: Supervisor
+    pool: Pool
+    sweep: Sweep
+    _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _asked: Held | None = field(init=False, default=None)
+    """Under which the models were asked about."""
 
     async def update(self, actor: str, offer: Mapping[str, bytes], *, serving: bool) -> Renewed:
         """Verify offered metadata and put it in force.
@@ -153,7 +144,7 @@ class Renewal:
             Refused: `file_unusable` when the disk refuses: recorded, and not in force.
         """
         async with self._lock:
-            before = await asyncio.to_thread(self._state.trusted)
+            before = await asyncio.to_thread(self.state.trusted)
             try:
                 after = await asyncio.to_thread(self._verified, before, offer)
             except Refused as error:
@@ -171,7 +162,7 @@ class Renewal:
 
     async def _save(self, held: Held) -> None:
         try:
-            await asyncio.to_thread(trusted_file.save, self._directory, held)
+            await asyncio.to_thread(trusted_file.save, self.directory, held)
         except OSError as error:
             raise Refused(
                 "file_unusable",
@@ -182,12 +173,12 @@ class Renewal:
     async def refuse(self, actor: str, error: Refused) -> NoReturn:
         """Refuse a medium before it could be verified; recorded once, then raised."""
         async with self._lock:
-            before = await asyncio.to_thread(self._state.trusted)
+            before = await asyncio.to_thread(self.state.trusted)
             await self._record("update_refused", actor, before, error)
         raise error
 
     async def _ask(self, held: Held) -> list[ModelRecord]:
-        ended = await self._sweep.ask()
+        ended = await self.sweep.ask()
         self._asked = held
         return ended
 
@@ -196,7 +187,7 @@ class Renewal:
             raise PolicyRefused(
                 "trust_profile", "A lab has its own policy; it takes no metadata of a site."
             )
-        fresh = self._state.freshness()
+        fresh = self.state.freshness()
         now = datetime.datetime.fromtimestamp(fresh.now_us / 1e6, datetime.UTC)
         after = metadata.advance(before, offer, now)
         # After a reset what was recorded does not count; what is signed does, also the new policy.
@@ -214,7 +205,7 @@ class Renewal:
 
     async def look(self) -> None:
         """Report due warnings once; end models that may not be served any more."""
-        fresh = await asyncio.to_thread(self._state.freshness)
+        fresh = await asyncio.to_thread(self.state.freshness)
         clock, undone = ("clock" if fresh.clock_behind else ""), ("undone" if fresh.undone else "")
         for due in filter(None, (fresh.due(), clock, undone)):
             if not self._told(due, fresh):
@@ -225,24 +216,24 @@ class Renewal:
                     "expires": iso(fresh.expires_us or 0),
                     "reason": " ".join(fresh.alarms()),
                 }
-                await append(self._audit, Draft(_KIND, body))
+                await append(self.audit, Draft(_KIND, body))
         try:
             fresh.check_serve()
         except PolicyRefused as error:
-            for model in self._supervisor.served():
-                if self._supervisor.is_loaded(model.id):  # an adapter leaves with its base
-                    await self._pool.note(model.id, "stale", error)
+            for model in self.supervisor.served():
+                if self.supervisor.is_loaded(model.id):  # an adapter leaves with its base
+                    await self.pool.note(model.id, "stale", error)
                     with contextlib.suppress(StateRefused):  # it was unloaded meanwhile
-                        await self._pool.unload(SYSTEM, model.id, error.message)
+                        await self.pool.unload(SYSTEM, model.id, error.message)
         async with self._lock:
-            trusted = await asyncio.to_thread(self._state.trusted)
+            trusted = await asyncio.to_thread(self.state.trusted)
             if trusted is not None and trusted.policy and trusted.held != self._asked:
                 await self._ask(trusted.held)
 
     def _told(self, due: str, fresh: Freshness) -> bool:
         """True if the newest alarms have it, of this metadata; a clock's of this hour."""
         asked = Query(kind=_KIND, code=due, newest_first=True, limit=20)
-        page = self._reader.search(asked)
+        page = self.reader.search(asked)
         return any(
             entry.body.get("expires") == iso(fresh.expires_us or 0)
             and (due != "clock" or abs(fresh.now_us - entry.time_us) < 3_600_000_000)
@@ -250,10 +241,10 @@ class Renewal:
         )
 
     async def _load_again(self) -> None:
-        for record in self._pool.approved():
+        for record in self.pool.approved():
             if record.code == "trust_stale":
                 with contextlib.suppress(Refused):  # recorded with its code
-                    await self._pool.load(SYSTEM, record.id, reason="after a trust update")
+                    await self.pool.load(SYSTEM, record.id, reason="after a trust update")
 
     async def _record(
         self,
@@ -274,7 +265,7 @@ class Renewal:
             body |= _in_force(after)
             if after.reset and (before is None or after.reset != before.reset):
                 body |= {"code": CLOCK_RESET, "reset": _reset_body(after.reset)}
-        await append(self._audit, Draft(_KIND, body))
+        await append(self.audit, Draft(_KIND, body))
 
 
 def _in_force(trusted: Trusted) -> dict[str, Json]:
