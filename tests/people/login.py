@@ -1,6 +1,7 @@
 """A login service of the tests: it signs anything."""
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from appliance.config import Config, OidcConfig, PeopleConfig, PeopleGroupConfig
 ISSUER, AUDIENCE = "https://login.example", "appliance"
 NOW = 1_764_000_000
 """The second at which a `FixedClock` begins."""
+_NUMBERS = itertools.count()
 GROUPS = {
     "radiology": PeopleGroupConfig(("corp/Radiology",), ("triage", "org/echo:1")),
     "board": PeopleGroupConfig(("corp/Board",), ("*",)),
@@ -50,11 +52,12 @@ class Login:
         return Config(people=people or PeopleConfig(), oidc=login, groups=GROUPS)
 
     def token(self, header: Mapping[str, Any] | None = None, life: int = 300, **claims: Any) -> str:
-        """A token of the person `ann`; a claim that is None is left out."""
+        """A token of the person `ann`, no two alike; a claim that is None is left out."""
         head = {"alg": "ES256", "kid": self.kid, "typ": "JWT", **(header or {})}
         said = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": NOW, "exp": NOW + life,
-            "name": "Ann Example", "groups": ["Radiology", "Unknown here"], **claims,
+            "name": "Ann Example", "groups": ["Radiology", "Unknown here"],
+            "jti": str(next(_NUMBERS)), **claims,
         }  # fmt: skip
         said = {name: value for name, value in said.items() if value is not None}
         return self.sign(json.dumps(head).encode(), json.dumps(said).encode())
