@@ -24,8 +24,8 @@ from typing import Any, Final
 
 import uvloop
 
-from benchmarks.machine import CHECKOUT
-from benchmarks.upstreams import FrontSide, _engines, _idle, _ours, _processor, _until, load
+from benchmarks.machine import CHECKOUT, processor_s
+from benchmarks.upstreams import FrontSide, _engines, _idle, _ours, _until, load
 
 _WARM: Final = 300
 _END_S: Final = 30.0
@@ -93,11 +93,11 @@ def _measured(side: _Arranged, clients: int, answers: int) -> dict[str, Any]:
     with side.serving() as pids:
         uvloop.run(load(side.parts, clients, _WARM))
         _until(lambda: all(_idle(pid) for pid in pids))
-        before, begun = [_processor(pid) for pid in pids], time.perf_counter()
+        before, begun = [processor_s(pid) for pid in pids], time.perf_counter()
         failed = uvloop.run(load(side.parts, clients, answers))
         rate = answers / (time.perf_counter() - begun)
         spent = [
-            (_processor(pid) - was) / answers * 1e3 for pid, was in zip(pids, before, strict=True)
+            (processor_s(pid) - was) / answers * 1e3 for pid, was in zip(pids, before, strict=True)
         ]
     apart = spent[0] if side.fronts else 0.0
     found = {"answer_ms": sum(spent), "log_ms": apart, "answers_s": rate, "failed": failed}

@@ -1,5 +1,7 @@
 """The host and the commit of a measurement; and memory of processes."""
 
+import contextlib
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -49,6 +51,16 @@ def children(pid: int) -> list[int]:
     """Direct children that still run."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of processor time of a process and its children so far, ended ones too."""
+    ticks = 0
+    for one in (pid, *children(pid)):
+        with contextlib.suppress(FileNotFoundError):  # it has ended just now
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _git(*arguments: str) -> str:

@@ -32,7 +32,7 @@ import uvloop
 
 from appliance.app import initialise, open_services
 from benchmarks.league import python_of
-from benchmarks.machine import CHECKOUT, children
+from benchmarks.machine import CHECKOUT, processor_s
 from benchmarks.results import Figure
 from benchmarks.servers import free_port
 from benchmarks.sheets import keep
@@ -248,9 +248,9 @@ def _round(side: FrontSide, answers: int) -> None:
         loaded(_CLIENTS, _WARM)
         _until(partial(_idle, pid))
         for kept, spent in ((True, side.ms), (False, side.apart)):
-            before, begun = _processor(pid), time.perf_counter()
+            before, begun = processor_s(pid), time.perf_counter()
             side.failed += loaded(_CLIENTS, answers, kept)
-            spent.append((_processor(pid) - before) / answers * 1e3)
+            spent.append((processor_s(pid) - before) / answers * 1e3)
             if kept:
                 side.rates.append(answers / (time.perf_counter() - begun))
 
@@ -267,18 +267,9 @@ def _until(answered: Callable[[], bool]) -> None:
 
 def _idle(pid: int) -> bool:
     """No processor time for half a second; at its start our server has children that compute."""
-    before = _processor(pid)
+    before = processor_s(pid)
     time.sleep(0.5)
-    return _processor(pid) - before < _IDLE_S
-
-
-def _processor(pid: int) -> float:
-    """Seconds of processor time of a process and its children so far, ended ones too."""
-    total = 0
-    for one in (pid, *children(pid)):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += sum(map(int, fields[11:15]))
-    return total / os.sysconf("SC_CLK_TCK")
+    return processor_s(pid) - before < _IDLE_S
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.loads import Load, staggered
-from benchmarks.machine import CHECKOUT
+from benchmarks.machine import CHECKOUT, processor_s
 from benchmarks.measure import answers_of, load_of, start_generator
 from benchmarks.results import Figure
 from benchmarks.servers import BenchError, Server
@@ -28,7 +28,6 @@ _LEAD_S: Final = 10.0  # until the screens and the load are in full swing
 _SECONDS: Final = 60.0
 _SIZE: Final = (40, 120)
 _SCREENS: Final[dict[str, tuple[str, ...]]] = {"as shipped": (), "basic": ("--basic",)}
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def terminal(session: Session) -> list[Figure]:
@@ -64,9 +63,9 @@ def _observe(
     with _screens(server.data, options) as (pid, line):
         if not _read(line, _LEAD_S):
             raise BenchError("the screens drew nothing")
-        before = _processor(pid)
+        before = processor_s(pid)
         sent = _read(line, seconds)
-        spent = _processor(pid) - before
+        spent = processor_s(pid) - before
     if not any(answer.stamps for answer in answers_of(generator)):
         raise BenchError("the server had nothing to do")
     return spent / seconds, sent / seconds
@@ -102,9 +101,3 @@ def _read(line: int, seconds: float) -> int:
         if select.select([line], [], [], left)[0]:
             taken += len(os.read(line, 1 << 16))
     return taken
-
-
-def _processor(pid: int) -> float:
-    """Seconds of processor time of a process and its threads (proc(5), utime and stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS

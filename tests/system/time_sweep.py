@@ -54,7 +54,7 @@ from appliance.wire.openai.responses_request import ResponsesRequest
 from appliance.wire.openai.search import SearchRequest
 from appliance.wire.openai.sessions import SessionBegin
 from appliance.wire.openai.tokenize import DetokenizeRequest, TokenizeRequest
-from benchmarks.machine import children
+from benchmarks.machine import processor_s
 from installer.bundle.cache import cache_root
 from installer.bundle.default_model import default_model, obtain
 from tests import minilm
@@ -450,15 +450,6 @@ def _name(place: Place, shape: str, size: int) -> str:
     return f"{place.name}: {shape}, {size >> 10} KiB"
 
 
-def spent(server: Live) -> float:
-    ticks = 0
-    for pid in (server.process.pid, *children(server.process.pid)):
-        with contextlib.suppress(FileNotFoundError):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 @dataclass
 class Seen:
     """Seconds of a core by case, statuses, and cases with faults of the server."""
@@ -500,9 +491,9 @@ def sweep(server: Live, picked: Iterable[Case], kept: Path | None = None) -> See
             if case.name in seen.took:
                 continue
             path = re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "x"), case.path)
-            before = spent(server)
+            before = processor_s(server.process.pid)
             reply = client.send(_request(client, case, root + path))
-            took = spent(server) - before
+            took = processor_s(server.process.pid) - before
             seen.note(case.name, took, reply.status_code)
             if written is not None:
                 written.write(json.dumps([case.name, took, reply.status_code]) + "\n")
