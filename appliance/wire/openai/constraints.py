@@ -6,6 +6,7 @@ text in ASCII; the engine says whether a schema can be enforced. A grammar is ne
 client: it is named, and the model was signed with it.
 """
 
+import functools
 import json
 import re
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
@@ -106,16 +107,18 @@ class ConstraintFields(BaseModel):
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
-        if len(self._constraints()) > 1:
+        if len(self.constraints) > 1:
             raise field_refused("invalid_value", "response_format", "only one constraint at a time")
         return self
 
     @property
     def constraint(self) -> Constraint | None:
         """None when the answer is free text."""
-        return next(iter(self._constraints()), None)
+        return next(iter(self.constraints), None)
 
-    def _constraints(self) -> list[Constraint]:
+    @functools.cached_property
+    def constraints(self) -> list[Constraint]:
+        """All that is asked for; a valid request asks for one at most."""
         found = []
         asked = self.response_format
         if asked is not None and asked.type == "json_object":

@@ -132,3 +132,8 @@ def test_a_grammar_is_named_and_never_taken(spelling: str, text: str) -> None:
     error = caught.value.errors()[0]
     assert error["loc"][0] == spelling
     assert error["type"] in {"unsupported_parameter", "string_unicode"}
+
+
+def test_the_text_of_a_schema_is_made_once() -> None:
+    fields = ConstraintFields.model_validate({"json_schema": OBJECT})
+    assert fields.constraint is fields.constraint is not None
