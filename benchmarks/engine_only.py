@@ -45,8 +45,11 @@ def run(gguf: Path, count: int, number: int) -> dict[str, float]:
         tokens = runner.tokenize(text, add_special=True, parse_special=True)[:PROMPT_TOKENS]
         sampling = Sampling(temperature=0.0)
         engine.add(
-            Sequence(i, tokens, sampling, ask.body["max_tokens"], TextStream(()), ignore_eos=True)
-        )
+            Sequence(
+                i, tokens, sampling, ask.body["max_tokens"], TextStream(()), ignore_eos=True,
+                tiled=runner.tiled(len(tokens)),
+            )
+        )  # fmt: skip
     generated = steps = 0
     begun = time.monotonic()
     while engine.busy():

@@ -31,13 +31,18 @@ int kernels_adapter(const struct ggml_compute_params * params, const struct ggml
 // loaded; what was loaded before stays as it is.
 __attribute__((visibility("default"))) void kernels_refuse(unsigned bits);
 
-// The names of the kernels of this build, with commas, in the order of the bits; "" for none.
+// The names of the kernels of this build that run here, with commas, in the order of the bits; "" for none.
 __attribute__((visibility("default"))) const char * kernels_names(void);
 
-// The instructions that this build uses: "avx512-vnni", "avx512", "avx2-vnni", "avx2" or "".
+// The instructions that this build uses here: "avx512-vnni amx-bf16", "avx512-vnni", "avx512",
+// "avx2-vnni", "avx2" or "".
 __attribute__((visibility("default"))) const char * kernels_instructions(void);
 
 bool kernels_refused(unsigned bit);
+
+// Whether the products from here on are those of prompts, which take tiles: another result than
+// without (tiles.h). Returns whether they do.
+__attribute__((visibility("default"))) unsigned kernels_prompt(unsigned on);
 
 // Note what multiplies the weights of a product, if its first matrix holds weights.
 void kernels_note(const struct ggml_tensor * product);

@@ -69,6 +69,7 @@ static inline Ints add_i(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 template <int N> static inline Ints left(Ints a) { if constexpr (N == 0) { return a; } else { return _mm512_slli_epi16(a, N); } }
 template <int N> static inline Ints right(Ints a) { if constexpr (N == 0) { return a; } else { return _mm512_srli_epi16(a, N); } }
 template <int N> static inline Ints left32(Ints a) { return _mm512_slli_epi32(a, N); }
+template <int N> static inline Floats byte_of(Ints a) { return to_f(both(_mm512_srli_epi32(a, 8 * N), _mm512_set1_epi32(255))); }  // of each lane
 static inline Ints products16(Ints u, Ints s) { return _mm512_maddubs_epi16(u, s); }
 static inline Ints add16(Ints a, Ints b) { return _mm512_add_epi16(a, b); }
 static inline Ints pairs16(Ints a) { return _mm512_madd_epi16(a, _mm512_set1_epi16(1)); }
@@ -126,6 +127,7 @@ static inline Ints add_i(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 template <int N> static inline Ints left(Ints a) { if constexpr (N == 0) { return a; } else { return _mm256_slli_epi16(a, N); } }
 template <int N> static inline Ints right(Ints a) { if constexpr (N == 0) { return a; } else { return _mm256_srli_epi16(a, N); } }
 template <int N> static inline Ints left32(Ints a) { return _mm256_slli_epi32(a, N); }
+template <int N> static inline Floats byte_of(Ints a) { return to_f(both(_mm256_srli_epi32(a, 8 * N), _mm256_set1_epi32(255))); }
 static inline Ints products16(Ints u, Ints s) { return _mm256_maddubs_epi16(u, s); }
 static inline Ints add16(Ints a, Ints b) { return _mm256_add_epi16(a, b); }
 static inline Ints pairs16(Ints a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }

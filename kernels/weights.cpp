@@ -40,10 +40,9 @@ void kernels_refuse(unsigned bits) { refused = bits; }
 bool kernels_refused(unsigned bit) { return (refused >> bit) & 1; }
 
 const char * kernels_names(void) {
-#if defined(KERNELS_TILED)
-    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter,tiles";  // KERNELS_NAMES: the order of the bits
-#elif defined(KERNELS_AVAILABLE)
-    return "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter";
+#if defined(KERNELS_AVAILABLE)
+    const char * all = "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter,tiles";  // KERNELS_NAMES: the order of the bits
+    return kernels::tiles_permitted() ? all : "Q4_0,Q4_1,Q4_K,Q5_0,Q6_K,Q8_0,attention,adapter";
 #else
     return "";
 #endif
@@ -52,6 +51,8 @@ const char * kernels_names(void) {
 const char * kernels_instructions(void) {
 #if !defined(KERNELS_AVAILABLE)
     return "";
+#elif defined(KERNELS_TILED)
+    return kernels::tiles_permitted() ? "avx512-vnni amx-bf16" : "avx512-vnni";
 #elif defined(KERNELS_VNNI)
     return kernels::LANES == 16 ? "avx512-vnni" : "avx2-vnni";
 #else
@@ -82,12 +83,18 @@ void kernels_note(const ggml_tensor * product) {
 
 ggml_backend_buffer_type_t kernels_buffer_type(void) { return nullptr; }
 
+unsigned kernels_prompt(unsigned) { return 0; }
+
 #else
+
+static std::atomic<bool> tiled{false};
+
+unsigned kernels_prompt(unsigned on) { return tiled = on && !kernels_refused(KERNELS_TILES) && kernels::tiles_permitted(); }
 
 namespace kernels {
 
 constexpr uintptr_t PAGE = 4096;
-constexpr int64_t TILE = STEPS * WIDE;  // rows of the input for which a chunk of weights stays in the cache
+constexpr int64_t CHUNK = 64;  // rows of the input for which a chunk of weights stays in the cache
 
 // Where the results of an input row go.
 struct Output {
@@ -113,8 +120,9 @@ class Weights : public ggml::cpu::tensor_traits {
     bool work_size(int, const ggml_tensor * op, size_t & size) override {
         if (op->op == GGML_OP_GET_ROWS) { size = 0; return true; }
         if (op->op != GGML_OP_MUL_MAT) { return false; }
-        const int64_t panels = (ggml_nrows(op->src[1]) + COLUMNS - 1) / COLUMNS;
-        size = (size_t) (panels * (op->src[1]->ne[0] / BLOCK)) * sizeof(Panel) + 64;
+        const int64_t rows = ggml_nrows(op->src[1]), blocks = op->src[1]->ne[0] / BLOCK;
+        size = (size_t) ((rows + COLUMNS - 1) / COLUMNS * blocks) * sizeof(Panel) + 64;
+        if (tiles_permitted()) { size = std::max(size, (size_t) ((rows + SIDE - 1) / SIDE * blocks) * sizeof(Tile) + 64); }
         return true;
     }
 
@@ -152,26 +160,36 @@ template <class F> class WeightsOf : public Weights {
         GGML_ASSERT(x->nb[0] == sizeof(float) && op->nb[0] == sizeof(float));
         GGML_ASSERT(op->ne[0] == w->ne[1] && x->ne[0] == w->ne[0] && w->ne[2] * w->ne[3] == 1);
         const int64_t blocks = w->ne[0] / BLOCK, rows = ggml_nrows(x), groups = (w->ne[1] + ROWS - 1) / ROWS;
-        auto * panels = (Panel *) GGML_PAD((uintptr_t) params->wdata, 64);
-        GGML_ASSERT((size_t) ((rows + COLUMNS - 1) / COLUMNS * blocks) * sizeof(Panel) + 64 <= params->wsize);
-        quantise_rows(params, x, panels, blocks, rows);
+        void * inputs = (void *) GGML_PAD((uintptr_t) params->wdata, 64);
+        size_t needed;
+        GGML_ASSERT(work_size(params->nth, op, needed) && needed <= params->wsize);
+        const bool tiled = ::tiled && x->ne[2] * x->ne[3] == 1;
+        // By blocks, so that no two threads write into one block.
+        const int64_t first = blocks * params->ith / params->nth, last = blocks * (params->ith + 1) / params->nth;
+        each_row(x, [&](int64_t r, const float * row) {
+            for (int64_t l = first; l < last; l++) {
+                if (tiled) { round_inputs(row + BLOCK * l, ((Tile *) inputs)[r / SIDE * blocks + l], (int) (r % SIDE)); }
+                else { quantise<F>(row + BLOCK * l, ((Panel *) inputs)[r / COLUMNS * blocks + l], (int) (r % COLUMNS)); }
+            }
+        });
 
-        const int64_t chunk = std::clamp<int64_t>(groups / (params->nth * 4), 1, 64);
+        const int64_t chunk = std::clamp<int64_t>(groups / (params->nth * 4) / 2 * 2, 2, 64);
         if (params->ith == 0) { ggml_threadpool_chunk_set(params->threadpool, params->nth); }
         ggml_barrier(params->threadpool);
         const Output output{ (char *) op->data, x->ne[1], x->ne[2], op->nb[1], op->nb[2], op->nb[3] };
         std::optional<TiledProduct<Real, F>> tiles;
-        if (rows >= WIDE && !kernels_refused(KERNELS_TILES) && tiles_permitted()) {
+        if (tiled) {
             tiles.emplace();
             multiplied |= 1u << TILED;
         }
         int64_t next = params->ith;
         while (next * chunk < groups) {
             const int64_t from = next * chunk, end = std::min(groups, from + chunk);
-            for (int64_t tile = 0; tile < rows; tile += TILE) {
-                for (int64_t g = from; g < end; g++) {
-                    multiply(w, panels, output, blocks, g, tile, std::min(rows, tile + TILE), tiles ? &*tiles : nullptr);
-                }
+            if (tiles) {
+                tiles->multiply((const typename F::Group *) w->data, w->ne[1], blocks, from, end, (const Tile *) inputs, rows, (float *) op->data, (int64_t) (op->nb[1] / sizeof(float)));
+            }
+            for (int64_t some = 0; some < rows && !tiles; some += CHUNK) {
+                for (int64_t g = from; g < end; g++) { multiply(w, (const Panel *) inputs, output, blocks, g, some, std::min(rows, some + CHUNK)); }
             }
             next = ggml_threadpool_chunk_add(params->threadpool, 1);
         }
@@ -205,27 +223,16 @@ template <class F> class WeightsOf : public Weights {
         }
     }
 
-    static void quantise_rows(const ggml_compute_params * params, const ggml_tensor * x, Panel * panels, int64_t blocks, int64_t rows) {
-        // By blocks, so that no two threads write into one panel block.
-        const int64_t from = blocks * params->ith / params->nth, end = blocks * (params->ith + 1) / params->nth;
-        for (int64_t r = 0; r < rows; r++) {
+    template <class Use> static void each_row(const ggml_tensor * x, Use && use) {
+        for (int64_t r = 0; r < ggml_nrows(x); r++) {
             const int64_t i3 = r / (x->ne[1] * x->ne[2]), i2 = r / x->ne[1] % x->ne[2], i1 = r % x->ne[1];
-            const auto *  row = (const float *) ((const char *) x->data + i1 * x->nb[1] + i2 * x->nb[2] + i3 * x->nb[3]);
-            Panel *       y   = panels + r / COLUMNS * blocks;
-            for (int64_t l = from; l < end; l++) { quantise<F>(row + BLOCK * l, y[l], (int) (r % COLUMNS)); }
+            use(r, (const float *) ((const char *) x->data + i1 * x->nb[1] + i2 * x->nb[2] + i3 * x->nb[3]));
         }
     }
 
-    static void multiply(const ggml_tensor * w, const Panel * panels, const Output & output, int64_t blocks, int64_t g, int64_t from, int64_t end, TiledProduct<Real, F> * tiles) {
+    static void multiply(const ggml_tensor * w, const Panel * panels, const Output & output, int64_t blocks, int64_t g, int64_t from, int64_t end) {
         const auto * group = (const typename F::Group *) w->data + g * (w->ne[0] / F::SIZE);
         const int    rows  = (int) std::min<int64_t>(ROWS, w->ne[1] - ROWS * g);
-        if (tiles) {
-            const int steps = (int) ((end - from) / WIDE);
-            float *   to[TILE];
-            for (int c = 0; c < steps * WIDE; c++) { to[c] = output.column(from + c) + ROWS * g; }
-            tiles->multiply(group, blocks, panels + from / COLUMNS * blocks, steps, rows, to);
-            from += steps * WIDE;
-        }
         for (int64_t r = from; r < end; r += COLUMNS) {
             const int n = (int) std::min<int64_t>(COLUMNS, end - r);
             float *   to[COLUMNS];

@@ -111,6 +111,7 @@ class Generator:
             readable=asked.task.readable,
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
+            tiled=self._runner.tiled(len(tokens)),
             weight=request.weight,
             batch=request.batch,
         )
@@ -148,6 +149,7 @@ class Generator:
             readable=asked.task.readable,
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
+            tiled=self._runner.tiled(len(tokens)),
             weight=request.weight,
             batch=request.batch,
         )

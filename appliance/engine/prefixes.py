@@ -3,9 +3,10 @@
 Rules:
 - A node is a run of tokens at fixed positions, with a sequence id of its own in the KV cache; its
   cells stay there until it is evicted, even while others use them.
-- A node belongs to a scope: the adapter that computed it, and the app whose request it was, or ""
-  for a prefix that an admin registered. A lookup sees its own adapter, and its own app and "" only,
-  so that no app can time what another asked.
+- A node belongs to a scope: the adapter that computed it, the app whose request it was, or "" for a
+  prefix that an admin registered, and whether tiles multiplied it. A lookup sees its own adapter,
+  its own app and "" only, so that no app can time what another asked, and only numbers that it
+  would get by itself.
 - The prefix of a running sequence stays; of the rest the least recently used tail goes first,
   registered prefixes last.
 - Every cell in use makes every step a little longer, so few tails are kept at first: more when a
@@ -46,15 +47,16 @@ class Drop:
 
 
 Operation: TypeAlias = CopyCells | Drop
-Scope: TypeAlias = tuple[str, str, str]
-"""An adapter, an app or "", and the digest of the documents that the app may read or ""."""
+Scope: TypeAlias = tuple[str, str, str, bool]
+"""An adapter, an app or "", the digest of the documents that the app may read or "", tiles."""
 
 
-def scope_of(sequence: Sequence, *, public: bool) -> Scope:
-    """The scope of a sequence's tokens: the one that all apps share, or its own."""
-    if public:
-        return sequence.adapter, "", ""
-    return sequence.adapter, sequence.scope, sequence.readable
+def scope_of(sequence: Sequence, at: int) -> tuple[Scope, int]:
+    """The scope of a sequence's token at a position, and where its next scope begins."""
+    public, tiles = at < sequence.shared, at < sequence.tiled
+    bounds = [bound for bound in (sequence.shared, sequence.tiled) if bound > at]
+    app = ("", "") if public else (sequence.scope, sequence.readable)
+    return (sequence.adapter, *app, tiles), min(bounds, default=len(sequence.tokens))
 
 
 @dataclass(eq=False)
@@ -93,7 +95,7 @@ class Prefixes:
         self._ids = list(ids)
         self._capacity = len(self._ids)
         self._operations = operations
-        self._root = Node(-1, ("", "", ""), 0, [], None)
+        self._root = Node(-1, ("", "", "", False), 0, [], None)
         self._nodes: set[Node] = set()
         self._time = 0
         self._dropped = deque[tuple[Scope, list[int]]](maxlen=len(ids))
@@ -147,9 +149,8 @@ class Prefixes:
         """
         while node.end < end:
             start = node.end
-            public = start < sequence.shared
-            scope = scope_of(sequence, public=public)
-            tokens = sequence.tokens[start : min(sequence.shared, end) if public else end]
+            scope, bound = scope_of(sequence, start)
+            tokens = sequence.tokens[start : min(bound, end)]
             if (scope, tokens[0]) in node.children:
                 return node, False
             if not (node.users == 1 and node.scope == scope and not node.children and node.parent):
@@ -193,12 +194,11 @@ class Prefixes:
         tokens, node, at = sequence.tokens, self._root, 0
         last = sequence.reusable
         while at < last:
-            public = at < sequence.shared
-            child = node.children.get((scope_of(sequence, public=public), tokens[at]))
+            scope, bound = scope_of(sequence, at)
+            child = node.children.get((scope, tokens[at]))
             if child is None:
                 break
-            limit = min(last, sequence.shared) if public else last
-            node, agreed = child, common(child.tokens, tokens[at:limit])
+            node, agreed = child, common(child.tokens, tokens[at : min(bound, last)])
             at += agreed
             if agreed < len(child.tokens):
                 break
@@ -264,7 +264,7 @@ class Prefixes:
         """Note how much was kept for a sequence, and whether that had been idle."""
         if used:
             self._unused = 0
-        scopes = {scope_of(sequence, public=public) for public in (False, True)}
+        scopes = {scope_of(sequence, at)[0] for at in (0, sequence.shared, sequence.tiled)}
         for entry in self._dropped:
             scope, tokens = entry
             if scope in scopes and common(tokens, sequence.tokens) >= length + SHORTEST:

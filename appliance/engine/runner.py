@@ -35,6 +35,8 @@ from appliance.errors import BadRequest, StateRefused
 
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _COPIED, _MAPPED = 0, 1  # llama_load_mode
+_TILE, _LEAST = 16, 64  # inputs of a tile; shorter prompts take longer with tiles than without
+_LAST = 2  # tokens of a prompt that are computed together with answers
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Library:
 
     Args:
         loading: gets the loaded share of a model, in percent.
+        tiles: the processor has tiles for prompts, and this process may use them.
     """
 
     def __init__(self, variant: Path, refused: int = 0) -> None:
@@ -81,9 +84,21 @@ class Library:
         if not ggml.ggml_backend_load(str(variant).encode()):
             llama.llama_log_set(llama.llama_log_callback(), ctypes.c_void_p(0))  # ours goes now
             raise StateRefused("model_load_failed", f"The CPU backend {variant.name} did not load.")
+        kernels = ctypes.CDLL(str(variant))
         if refused:
-            ctypes.CDLL(str(variant)).kernels_refuse(ctypes.c_uint(refused))
+            kernels.kernels_refuse(ctypes.c_uint(refused))
+        self._prompt = getattr(kernels, "kernels_prompt", lambda _on: 0)
+        with self.prompt() as self.tiles:
+            pass
         llama.llama_backend_init()
+
+    @contextlib.contextmanager
+    def prompt(self) -> Iterator[bool]:
+        """Let tiles multiply meanwhile; whether they do."""
+        try:
+            yield bool(self._prompt(1))
+        finally:
+            self._prompt(0)
 
     def _on_progress(self, share: float, _data: object) -> bool:
         self.loading(int(share * 100))
@@ -100,6 +115,7 @@ class ModelRunner:
     def __init__(self, library: Library, fd: int, config: RunnerConfig) -> None:
         self._library = library
         self._recurrent = False
+        self.tiles = library.tiles and not config.split
         params = llama.llama_model_default_params()
         params.load_mode = _MAPPED if config.mapped else _COPIED
         params.progress_callback = library.progress
@@ -303,6 +319,10 @@ class ModelRunner:
                 return buffer.raw[:count]
             size = -count
 
+    def tiled(self, prompt: int) -> int:
+        """How many leading tokens of a prompt of so many the tiles multiply."""
+        return (prompt - _LAST) // _TILE * _TILE if self.tiles and prompt >= _LEAST else 0
+
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """As `EngineModel.forward`. A view of llama.cpp's buffer: good until the next call."""
         self._use(chunks[0].sequence.adapter)
@@ -350,6 +370,26 @@ class ModelRunner:
                 raise RuntimeError("llama.cpp kept the cells of a path")
 
     def _decode(self, chunks: ReadOnly[Chunk], branch: int = 0) -> NDArray[np.float32]:
+        """First what tiles multiply, then the rest, whose cells are behind."""
+        parts = [chunk.parts for chunk in chunks] if self.tiles else []
+        first = [tiled for tiled, _ in parts if tiled]
+        if not first:
+            return self._computed(chunks, branch)
+        with self._library.prompt():
+            found = self._computed(first)
+        rest = [plain for _, plain in parts if plain]
+        if not rest:
+            return found
+        tiles, others = iter(found.copy()), iter(self._computed(rest, branch))
+        rows = [
+            next(source)
+            for pair in parts
+            for source, part in zip((tiles, others), pair, strict=True)
+            for _ in range(part.outputs if part else 0)
+        ]
+        return np.array(rows) if rows else found
+
+    def _computed(self, chunks: ReadOnly[Chunk], branch: int = 0) -> NDArray[np.float32]:
         outputs = self._batch.fill(chunks, branch)
         with self._watched():
             status = llama.llama_decode(self._context, self._batch.struct)

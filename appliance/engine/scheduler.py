@@ -54,6 +54,16 @@ class Chunk:
     paths: tuple[Tokens, ...] = ()
 
     @property
+    def parts(self) -> "tuple[Chunk | None, Chunk | None]":
+        """What tiles multiply, and the rest."""
+        count = max(0, min(self.count, self.sequence.tiled - self.start))
+        if not count or self.paths:
+            return None, self
+        first = Chunk(self.sequence, self.start, count)
+        rest = Chunk(self.sequence, self.start + count, self.count - count)
+        return first, rest if rest.count else None
+
+    @property
     def samples(self) -> bool:
         return self.start + self.count == len(self.sequence.tokens)
 
@@ -335,6 +345,8 @@ class Scheduler:
                 agreed = common(sequence.tokens[: sequence.reusable], other.tokens)
                 if sequence.scope != other.scope:
                     agreed = min(agreed, sequence.shared, other.shared)
+                if sequence.tiled != other.tiled:
+                    agreed = min(agreed, sequence.tiled, other.tiled)
                 if agreed >= at_least and other.computed < agreed:
                     return True
         return False

@@ -22,8 +22,6 @@ from appliance.workers import kernel_check
 from appliance.workers.ggml_graphs import Backend, product_is_right
 from appliance.workers.repacking import AMX, OURS, PLAIN, REPACKED
 
-_UNMEASURED: Final = frozenset({"tiles"})
-"""Kernels that give the bits of others and that no processor has shown to be faster yet."""
 _OF_GGML: Final = {
     AMX: "ggml's AMX",
     REPACKED: "ggml's repacked weights",
@@ -67,8 +65,7 @@ class Variant:
     @property
     def refused(self) -> int:
         """The kernels that are not to be used: a bit for each, in the library's order."""
-        unused = {*self.wrong, *_UNMEASURED}
-        return sum(1 << i for i, name in enumerate(self.kernels) if name in unused)
+        return sum(1 << i for i, name in enumerate(self.kernels) if name in self.wrong)
 
     @property
     def computes(self) -> str:

@@ -25,12 +25,17 @@ HEAD = tuple(range(SHORTEST))
 
 
 def sequence(
-    tail: tuple[int, ...], scope: str = "a", shared: int = 0, adapter: str = ""
+    tail: tuple[int, ...],
+    scope: str = "a",
+    shared: int = 0,
+    adapter: str = "",
+    tiled: int = 0,
 ) -> Sequence:
     tokens = [*HEAD, *tail]
     return Sequence(
-        0, tokens, Sampling(), 1, TextStream(), scope=scope, shared=shared, adapter=adapter
-    )
+        0, tokens, Sampling(), 1, TextStream(), scope=scope, shared=shared, adapter=adapter,
+        tiled=min(tiled, len(tokens)),
+    )  # fmt: skip
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Move:
     scope: str = "a"
     shared: int = 0
     adapter: str = ""
+    tiled: int = 0
     count: int = 1
 
 
@@ -78,6 +84,7 @@ moves = st.one_of(
         st.sampled_from("ab"),
         shared,
         st.sampled_from(["", "", "lora"]),
+        st.sampled_from([0, 0, SHORTEST - 2, SHORTEST, SHORTEST + 2]),
     ),
     st.builds(Move, st.just("end"), st.integers(0, SLOTS - 1)),
     st.builds(Move, st.just("evict"), count=st.integers(1, 9)),
@@ -92,7 +99,7 @@ class Player:
         self.tree = make(range(SLOTS, SLOTS + ids), self.operations)
         self.cache = Cache()
         self.running: dict[int, tuple[Sequence, Node]] = {}
-        self.computed: set[tuple[str, str, tuple[int, ...]]] = set()
+        self.computed: set[tuple[str, str, int, tuple[int, ...]]] = set()
 
     def play(self, todo: list[Move]) -> None:
         for move in todo:
@@ -114,14 +121,16 @@ class Player:
             assert self.tree.evict(100)
 
     def run(self, move: Move) -> None:
-        new = sequence(move.tail, move.scope, move.shared, move.adapter)
+        new = sequence(move.tail, move.scope, move.shared, move.adapter, move.tiled)
+        tiled = new.tiled
         length, _ = self.tree.match(new)
         begun = tuple(new.tokens[:length])
         if length:
             seen = [
                 path
-                for adapter, scope, path in self.computed
+                for adapter, scope, tiles, path in self.computed
                 if adapter == move.adapter and (scope == move.scope or length <= move.shared)
+                if min(tiles, length) == min(tiled, length)
             ]
             assert any(p[:length] == begun for p in seen), "it was never computed in this scope"
         node = self.tree.take(new, move.slot)
@@ -130,7 +139,7 @@ class Player:
         held = self.cache.ids.get(move.slot, {})
         assert [held[p] for p in sorted(held)] == new.tokens[: node.end], "stale cells"
         self.cache.ids.setdefault(move.slot, {}).update(enumerate(new.tokens))
-        self.computed.add((move.adapter, move.scope, tuple(new.tokens)))
+        self.computed.add((move.adapter, move.scope, tiled, tuple(new.tokens)))
         node, _ = self.tree.extend(node, new, move.slot, len(new.tokens))
         self.running[move.slot] = (new, node)
 
@@ -170,6 +179,12 @@ class ForgetsTheAdapter(Prefixes):
         return super()._find(sequence)
 
 
+class ForgetsTheTiles(Prefixes):
+    def _find(self, sequence: Sequence) -> tuple[Node, int]:
+        sequence.tiled = 0
+        return super()._find(sequence)
+
+
 class EvictsWhatIsUsed(Prefixes):
     def _least_useful(self) -> Node | None:
         leaves = (n for n in self._nodes if not n.children)
@@ -195,6 +210,7 @@ class KeepsTheLowerHalfTwice(Prefixes):
     [
         ForgetsTheScope,
         ForgetsTheAdapter,
+        ForgetsTheTiles,
         EvictsWhatIsUsed,
         MatchesOneTooMany,
         KeepsTheLowerHalfTwice,
@@ -245,6 +261,13 @@ def test_an_adapter_sees_nothing_of_another_registered_or_not() -> None:
     assert tree.match(sequence((1, 2, 3), "b", shared=SHORTEST, adapter="one"))[0] == SHORTEST
     for adapter in ("", "two"):
         assert tree.match(sequence((1, 2, 3), "a", shared=SHORTEST, adapter=adapter)) == (0, 0)
+
+
+def test_what_tiles_multiplied_is_for_those_that_they_multiply() -> None:
+    tree = Prefixes(range(3, 9), [])
+    keep(tree, sequence((1, 2, 3, 4), tiled=16))
+    for tiled, reused in ((16, 18), (20, 16), (8, 8), (0, 0)):
+        assert tree.match(sequence((1, 2, 9, 9), tiled=tiled))[0] == reused
 
 
 def test_registered_prefixes_outlive_what_is_older_than_they() -> None:

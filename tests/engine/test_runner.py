@@ -48,6 +48,7 @@ class Forced(Engine):
         self, model: ModelRunner, scheduler: Scheduler, script: Script | None = None
     ) -> None:
         super().__init__(model, scheduler)
+        self.runner = model
         self.rows: dict[int, list[Row]] = {}
         self.taken: dict[int, list[int]] = {}
         self._script = script or {}

@@ -28,11 +28,11 @@ TOKENS = 3
 """That are generated, after the row of the prompt."""
 
 
-def sequence(number: int, length: int) -> Sequence:
+def sequence(number: int, length: int, tiled: int = 0) -> Sequence:
     """Tokens drawn by the number, in a slot of its own."""
     dice = random.Random(number)
     tokens = [dice.randrange(5, 4000) for _ in range(length)]
-    return Sequence(number, tokens, Sampling(), 1, TextStream(), slot=number)
+    return Sequence(number, tokens, Sampling(), 1, TextStream(), slot=number, tiled=tiled)
 
 
 class Company:
@@ -41,8 +41,12 @@ class Company:
     def __init__(self, runner: ModelRunner) -> None:
         self._runner = runner
         self._dice = random.Random(1)
-        self._there = [sequence(n, self._dice.randrange(20, 200)) for n in range(1, OTHERS + 1)]
+        self._there = [self._drawn(number) for number in range(1, OTHERS + 1)]
         self._done = dict.fromkeys(range(1, OTHERS + 1), 0)
+
+    def _drawn(self, number: int) -> Sequence:
+        length = self._dice.randrange(20, 200)
+        return sequence(number, length, self._runner.tiled(length))
 
     def chunks(self) -> list[Chunk]:
         found = []
@@ -59,12 +63,13 @@ class Company:
         place = self._dice.randrange(OTHERS)
         number = self._there[place].id
         self._runner.follow([Drop(number)])
-        self._there[place] = sequence(number, self._dice.randrange(20, 200))
+        self._there[place] = self._drawn(number)
         self._done[number] = 0
 
 
 def rows(runner: ModelRunner, length: int, chunk: int, *, company: bool = False) -> Rows:
-    asked, beside = sequence(0, length), Company(runner) if company else None
+    asked = sequence(0, length, runner.tiled(length))
+    beside = Company(runner) if company else None
     found: list[Rows] = []
     if beside:  # cells before those of the prompt, of which some are freed in its midst
         runner.forward(beside.chunks())
@@ -127,13 +132,13 @@ def turn(engine: Forced, number: int, tokens: list[int], slots: int) -> None:
     for other in range(slots - 1):
         asked = sequence(100 + 10 * number + other, 90 + 31 * other)
         asked.slot, asked.max_tokens, asked.ignore_eos = None, ANSWER + 4 * other, True
-        asked.scope = "other"
+        asked.scope, asked.tiled = "other", engine.runner.tiled(len(asked.tokens))
         engine.add(asked)
     engine.step()
     engine.add(
         Sequence(
             number, list(tokens), Sampling(temperature=0), ANSWER, TextStream(), ignore_eos=True,
-            scope="app",
+            scope="app", tiled=engine.runner.tiled(len(tokens)),
         )
     )  # fmt: skip
     while engine.busy():
@@ -171,7 +176,7 @@ def test_turns_over_kept_prefixes_have_the_logits_of_fresh_ones(
     found = conversation(kept, fresh.taken, config.n_ctx, 4)
     for number in range(TURNS):
         assert np.array(found.rows[number]).tobytes() == np.array(fresh.rows[number]).tobytes()
-    assert found.reused > BUDGET + ANSWER  # cells of an answer are the next prompt's
+    assert found.reused > BUDGET + ANSWER  # without tiles, cells of an answer, too
 
 
 @pytest.fixture
@@ -189,6 +194,21 @@ def test_with_ggmls_own_attention_they_are_not(
     """The control: our attention makes the bits equal, and the test sees where they differ."""
     found = runner_of(library, sealed_model, 2)
     assert (rows(found, 600, 512) != rows(found, 600, 37)).any()
+
+
+def test_tiles_give_others_to_a_prompt_and_no_others_to_the_rest(
+    library: Library, sealed_model: SealedFile
+) -> None:
+    """The control of their place: with another one the logits differ."""
+    if not library.tiles:
+        pytest.skip("this processor has no tiles")
+    runner = runner_of(library, sealed_model, 1)
+    found = []
+    for tiled in (64, 64, 48, 0):
+        asked = sequence(0, 70, tiled)
+        found.append(runner.forward([Chunk(asked, 0, 70)]).tobytes())
+        runner.follow([Drop(0)])
+    assert found[0] == found[1] and len(set(found)) == 3
 
 
 def test_what_a_prompt_means_is_seen(alone: dict[int, Rows]) -> None:

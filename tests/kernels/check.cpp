@@ -98,24 +98,47 @@ static void inputs(std::vector<float> & x, int kind) {
     }
 }
 
-// Tiles give the bits of `out`, for as many inputs as fill them.
+// Products on tiles of inputs `first` to before `end`.
 template <class Tiles, class F>
-static void tiles_agree(const char * name, const std::vector<typename F::Group> & w, const std::vector<Panel> & y, const std::vector<float> & out, int64_t blocks, int rows, int n) {
+static std::vector<float> on_tiles(const std::vector<typename F::Group> & w, const std::vector<float> & x, int64_t width, int rows, int first, int end) {
+    const int64_t      blocks = width / BLOCK, n = end - first;
+    std::vector<Tile>  inputs((size_t) ((n + SIDE - 1) / SIDE * blocks));
+    std::vector<float> out((size_t) (n * rows), NAN);
+    std::memset((void *) inputs.data(), 0xFF, inputs.size() * sizeof(Tile));  // of inputs that are not there, nothing counts
+    for (int64_t c = 0; c < n; c++) {
+        for (int64_t l = 0; l < blocks; l++) { round_inputs(&x[(size_t) ((first + c) * width + BLOCK * l)], inputs[(size_t) (c / SIDE * blocks + l)], (int) (c % SIDE)); }
+    }
     const auto tiles = std::make_unique<TiledProduct<Tiles, F>>();
-    for (int g = 0; g * ROWS < rows; g++) {
-        const int here = std::min(ROWS, rows - ROWS * g);
-        for (int first = 0, steps = 0; (steps = std::min(STEPS, (n - first) / WIDE)); first += steps * WIDE) {
-            std::vector<float>   found((size_t) (steps * WIDE * ROWS));
-            std::vector<float *> to;
-            for (int c = 0; c < steps * WIDE; c++) { to.push_back(&found[(size_t) (c * ROWS)]); }
-            tiles->multiply(&w[(size_t) (g * blocks * BLOCK / F::SIZE)], blocks, &y[(size_t) (first / COLUMNS * blocks)], steps, here, to.data());
-            for (int c = 0; c < steps * WIDE; c++) {
-                if (std::memcmp(to[(size_t) c], &out[(size_t) ((first + c) * rows + ROWS * g)], (size_t) here * sizeof(float))) {
-                    if (failures++ < 10) { std::printf("%s: row %d has not these bits with tiles\n", name, first + c); }
-                }
+    for (int64_t g = 0; g * ROWS < rows; g += 3) {
+        tiles->multiply(w.data(), rows, blocks, g, std::min<int64_t>(g + 3, (rows + ROWS - 1) / ROWS), inputs.data(), n, out.data(), rows);
+    }
+    return out;
+}
+
+// They are right, in any company, and the processor's own are those of the emulation.
+template <class F>
+static void tiles_agree(const char * name, const std::vector<typename F::Group> & w, const std::vector<double> & exact, const std::vector<float> & x, int64_t width, int rows, int n) {
+    const std::vector<float> found = on_tiles<Emulated, F>(w, x, width, rows, 0, n);
+    for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < n; c++) {
+            double sum = 0, size = 0;
+            for (int64_t i = 0; i < width; i++) {
+                const double product = (double) of_bits((uint32_t) rounded((float) exact[(size_t) (r * width + i)]) << 16) * of_bits((uint32_t) rounded(x[(size_t) (c * width + i)]) << 16);
+                sum += product;
+                size += std::fabs(product);
+            }
+            if (!(std::fabs(found[(size_t) (c * rows + r)] - sum) <= 2e-6 * size + 1e-35)) {
+                if (failures++ < 10) { std::printf("%s %d x %d of %d on tiles: %g, not %g\n", name, r, c, (int) width, found[(size_t) (c * rows + r)], sum); }
             }
         }
     }
+    const auto same = [&](const std::vector<float> & other, int first, const char * how) {
+        if (std::memcmp(other.data(), &found[(size_t) (first * rows)], other.size() * sizeof(float))) {
+            if (failures++ < 10) { std::printf("%s: row %d %s has other bits on tiles\n", name, first, how); }
+        }
+    };
+    for (int c = 0; c < std::min(n, 20); c++) { same(on_tiles<Emulated, F>(w, x, width, rows, c, c + 1), c, "alone"); }
+    if (tiles_permitted()) { same(on_tiles<Real, F>(w, x, width, rows, 0, n), 0, "of the processor"); }
 }
 
 template <class F> static void product_of(const char * name, int64_t width, int rows, int n, int blocks_kind, int inputs_kind) {
@@ -156,16 +179,17 @@ template <class F> static void product_of(const char * name, int64_t width, int 
             panel_times<F>(&packed[(size_t) (g * blocks)], short_blocks, &y[(size_t) (p * short_blocks)], count, std::min(ROWS, rows - ROWS * g), to);
         }
     }
-    std::vector<double> w((size_t) width);
+    std::vector<double> exact((size_t) (rows * width));
     for (int r = 0; r < rows; r++) {
-        for (int64_t l = 0; l < blocks; l++) { read(from[(size_t) (r * blocks + l)], &w[(size_t) (F::SIZE * l)]); }
+        double * w = &exact[(size_t) (r * width)];
+        for (int64_t l = 0; l < blocks; l++) { read(from[(size_t) (r * blocks + l)], w + F::SIZE * l); }
         for (int c = 0; c < n; c++) {
             double sum = 0, size = 0;
             for (int64_t i = 0; i < width; i++) {
                 const Panel & p = y[(size_t) (c / COLUMNS * short_blocks + i / BLOCK)];
                 const double  in = (double) p.d[c % COLUMNS] * p.q[c % COLUMNS][i % BLOCK];
-                sum  += w[(size_t) i] * in;
-                size += std::fabs(w[(size_t) i] * in);
+                sum  += w[i] * in;
+                size += std::fabs(w[i] * in);
                 // The input is kept within half a step of its block's scale.
                 if (std::fabs(in - x[(size_t) (c * width + i)]) > 0.5001 * p.d[c % COLUMNS] + 1e-37) { failures++; }
             }
@@ -177,8 +201,7 @@ template <class F> static void product_of(const char * name, int64_t width, int 
     }
     std::vector<typename F::Group> others = packed;
     if (other_tiles) { others[0].d[0] ^= 0x8000; }
-    tiles_agree<Emulated, F>(name, others, y, out, short_blocks, rows, n);
-    if (tiles_permitted()) { tiles_agree<Real, F>(name, others, y, out, short_blocks, rows, n); }
+    tiles_agree<F>(name, others, exact, x, width, rows, n);
     // The same row of inputs alone gives the same bits.
     for (int c = 0; c < n; c++) {
         std::vector<Panel> alone((size_t) short_blocks);
