@@ -87,8 +87,8 @@ def keep(entry: results.Entry) -> None:
 def report(everything: results.Results) -> None:
     """Write the table and the picture."""
     results.RESULTS.mkdir(exist_ok=True)
-    (results.RESULTS / "latest.md").write_text(markdown(everything))
-    (results.RESULTS / "latest.svg").write_text(svg(everything))
+    results.LATEST.with_suffix(".md").write_text(markdown(everything))
+    results.LATEST.with_suffix(".svg").write_text(svg(everything))
 
 
 def main() -> int:
@@ -97,7 +97,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("peer", help="build llama-server, and choose a build if none is chosen")
     commands.add_parser("choose", help="measure again which build is the peer")
-    commands.add_parser("report", help="write table and picture from latest.json")
+    commands.add_parser("report", help="write table and picture of the results")
     running = commands.add_parser("run", help="run checks")
     running.add_argument("checks", nargs="+", metavar="CHECK", help=", ".join([*CHECKS, *SETS]))
     running.add_argument("--model", action="append", choices=(*MODELS, SHAPED), default=[])

@@ -1,7 +1,8 @@
 """The measurements as one JSON document into which partial runs merge.
 
 Rules: a figure is a ratio within one repetition, summarised over the repetitions, with its target.
-A run replaces the entry of its check and model alone.
+A run replaces the entry of its check and model alone. Processors with tiles have a document of
+their own.
 """
 
 import math
@@ -11,9 +12,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 from benchmarks.statistics import Summary
+from installer.bundle.cpu_builds import runs_here
 
 RESULTS: Final = Path(__file__).parent / "results"
-LATEST: Final = RESULTS / "latest.json"
+LATEST: Final = RESULTS / f"latest{'-amx' if runs_here('sapphirerapids') else ''}.json"
 
 
 class Figure(msgspec.Struct, frozen=True):
