@@ -285,7 +285,13 @@ def test_an_engine_that_shares_cells_between_adapters_is_caught(
     ]
     scene = Scene(120, 2, 8, requests, kept=6)
     check_isolation(scene)
-    monkeypatch.setattr(prefixes, "scope_of", lambda s, *, public: ("", "" if public else s.scope))
+    found = prefixes.scope_of
+
+    def without_adapter(sequence: Sequence, at: int) -> tuple[prefixes.Scope, int]:
+        scope, bound = found(sequence, at)
+        return ("", *scope[1:]), bound
+
+    monkeypatch.setattr(prefixes, "scope_of", without_adapter)
     with pytest.raises(AssertionError):
         check_isolation(scene)
 

@@ -160,7 +160,13 @@ def test_an_engine_that_shares_cells_between_adapters_is_caught(
     runner: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: kept cells without the adapter in their scope."""
-    monkeypatch.setattr(prefixes, "scope_of", lambda s, *, public: ("", "" if public else s.scope))
+    found = prefixes.scope_of
+
+    def without_adapter(sequence: Sequence, at: int) -> tuple[prefixes.Scope, int]:
+        scope, bound = found(sequence, at)
+        return ("", *scope[1:]), bound
+
+    monkeypatch.setattr(prefixes, "scope_of", without_adapter)
     difference, reused = mixed(runner)
     assert min(reused) > 50 and difference > LIMIT
 

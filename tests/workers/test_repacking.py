@@ -214,4 +214,4 @@ def test_a_kernel_that_is_refused_is_not_used(default_model_path: Path, tmp_path
     found = repacked_mib(best.path, model, without.refused)
     wanted = copied(vet(model.read_bytes()).matrices, best.name, without.wrong) / (1 << 20)
     assert found == pytest.approx(wanted, rel=0.01, abs=0.5)
-    assert found < repacked_mib(best.path, model)
+    assert found != pytest.approx(repacked_mib(best.path, model), rel=0.01)
