@@ -5,8 +5,7 @@ Rules:
   cells stay there until it is evicted, even while others use them.
 - A node belongs to a scope: the adapter that computed it, the app whose request it was, or "" for a
   prefix that an admin registered, and whether tiles multiplied it. A lookup sees its own adapter,
-  its own app and "" only, so that no app can time what another asked, and only numbers that it
-  would get by itself.
+  its own app and "" only, so that no app can time what another asked.
 - The prefix of a running sequence stays; of the rest the least recently used tail goes first,
   registered prefixes last.
 - Every cell in use makes every step a little longer, so few tails are kept at first: more when a

@@ -320,7 +320,7 @@ class ModelRunner:
             size = -count
 
     def tiled(self, prompt: int) -> int:
-        """How many leading tokens of a prompt of so many the tiles multiply."""
+        """Leading tokens of a prompt of this length that tiles multiply."""
         return (prompt - _LAST) // _TILE * _TILE if self.tiles and prompt >= _LEAST else 0
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
@@ -370,7 +370,7 @@ class ModelRunner:
                 raise RuntimeError("llama.cpp kept the cells of a path")
 
     def _decode(self, chunks: ReadOnly[Chunk], branch: int = 0) -> NDArray[np.float32]:
-        """First what tiles multiply, then the rest, whose cells are behind."""
+        """First for tiles, then the rest, behind."""
         parts = [chunk.parts for chunk in chunks] if self.tiles else []
         first = [tiled for tiled, _ in parts if tiled]
         if not first:

@@ -55,7 +55,7 @@ class Chunk:
 
     @property
     def parts(self) -> "tuple[Chunk | None, Chunk | None]":
-        """What tiles multiply, and the rest."""
+        """The tokens for tiles, and the rest."""
         count = max(0, min(self.count, self.sequence.tiled - self.start))
         if not count or self.paths:
             return None, self

@@ -25,8 +25,7 @@ class Sequence:
         readable: digest of the documents that the app may read, where its prompt holds passages of
             them: its cells are kept for this digest only, too.
         shared: leading tokens that every app may share, since an admin registered them.
-        tiled: leading tokens that the processor's tiles multiply, where it has any; their numbers
-            are others than without, so that a token's place decides, and never its company.
+        tiled: leading tokens that tiles multiply, to other numbers.
         reused: prompt tokens that the KV cache had when the request first ran.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
         min_tokens: tokens before an end token or a stop string ends the text.
