@@ -917,7 +917,7 @@ prune_not_exported: the exported copy differs from the entries to be pruned
 prune_unsent: a receiver of the log may lack entries to be pruned
     Wait until `appliance audit receivers` shows none behind, or pass --unsent, which is recorded.
 prune_unwitnessed: a witness has not yet seen all entries to be pruned
-    Let the witness cosign the head first: `appliance audit checkpoint --request`.
+    Let the witness cosign the head first: docs/auditor-guide.md.
 
 # upstreams: engines on other hosts
 upstream_unknown: no upstream, or none of its hosts, has this name

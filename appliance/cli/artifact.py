@@ -303,13 +303,13 @@ _ends(
 @artifact.command()
 @connected()
 def recheck(output: Output, client: AdminClient) -> None:
-    """Re-verify every approved model.
+    """Re-verify every approved artifact.
 
     Files are hashed again and the policy is asked again; exit 1 if one is wrong.
     """
     found = client.call(wire.MODELS_RECHECK)
     lines = [line for shown in found.models for line in lines_of(shown)]
-    output.data(found, lines or ["every approved model is as it was"])
+    output.data(found, lines or ["every approved artifact is as it was"])
     output.require(not found.models)
 
 

@@ -202,7 +202,7 @@ def _compared(found: Compared) -> Iterator[str]:
 def _wrong(found: Errors, most: int) -> Iterator[str]:
     yield (
         f"{safe(found.candidate)} on {found.split}: {found.wrong} of {many(found.items, 'item')}"
-        f" wrong ({percent(found.wrong / found.items)}), {found.kept} of them asked for"
+        f" wrong ({percent(found.wrong / found.items)}), {found.kept} match the filter"
     )
     rows = [(safe(c.expected), safe(c.answered), str(c.items)) for c in found.confused[:most]]
     if rows:

@@ -59,7 +59,7 @@ def places(output: Output, directories: tuple[Path, ...]) -> None:
 @click.option("--against", metavar="ID", help="Compare with this model of the store.")
 @prints
 def plan(output: Output, data: Path, path: Path, model_id: str | None, against: str | None) -> None:
-    """Say what importing an artifact would do.
+    """Preview an import.
 
     It is checked where it is; exit 1 if it is refused.
     """

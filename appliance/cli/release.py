@@ -377,7 +377,7 @@ def _tell(output: Output, one: Release, missing: Missing | None) -> None:
         return
     lines = [f"{state('waiting')} {safe(missing.why)}"]
     if missing.people:
-        lines.append(f"next: {' or '.join(map(safe, missing.people))} signs")
+        lines.append(f"next: {' or '.join(map(safe, missing.people))}: run it again")
     output.data({**document, "state": "waits", "missing": asdict(missing)}, lines)
     output.note(f"  {safe(missing.next)}")
 

@@ -130,9 +130,20 @@ def _models(found: Status) -> Iterator[str]:
             )
         )
     if not rows:
-        yield "No models. Import one with `appliance artifact import DIR`."
+        yield "No artifacts. Import one with `appliance artifact import DIR`."
         return
-    heads = ("MODEL", "KIND", "STATE", "RUNNING", "QUEUED", "KV", "THREADS", "MEMORY", "USE", "WHY")
+    heads = (
+        "ARTIFACT",
+        "KIND",
+        "STATE",
+        "RUNNING",
+        "QUEUED",
+        "KV",
+        "THREADS",
+        "MEMORY",
+        "USE",
+        "WHY",
+    )
     yield from table(heads, rows)
     for worker in found.workers:
         if worker.device.kind != "cpu":

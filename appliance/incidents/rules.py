@@ -498,7 +498,7 @@ RULES: Final[tuple[Rule, ...]] = (
          "10 s", "Correct appliance.toml, then run `appliance upstream reload`.",
          lambda facts: _one(facts.unread_upstreams, "The upstreams are as before: {}")),
     Rule("witness_silent", "warning", "No witness has seen the log for days", "10 s",
-         "Run `appliance audit checkpoint --request FILE`: docs/auditor-guide.md.", _witness),
+         "Let a witness cosign the log: docs/auditor-guide.md.", _witness),
     Rule("answer_differs", "critical", "A replay computed another answer than the recorded one",
          "10 s", "Keep the log as evidence; run `appliance audit replay {subject}`: the alarm ends"
          " when it computes the recorded answer.",

@@ -226,7 +226,7 @@ def test_suspend_and_retire(run: Run, approved: str) -> None:
 
 
 def test_an_empty_store(run: Run) -> None:
-    assert run("artifact", "list").out.startswith("No models. Import one with")
+    assert run("artifact", "list").out.startswith("No artifacts. Import one with")
     assert run("artifact", "list", "--json").document == {"models": []}
 
 

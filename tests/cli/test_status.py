@@ -39,7 +39,7 @@ def test_a_stopped_lab_says_both(run: Run) -> None:
     assert "LAB" in first and "[-] stopped" in first
     assert f"appliance {__version__} (schema {SCHEMA})" in first
     assert "not for production" in done.out
-    assert "No models. Import one" in done.out
+    assert "No artifacts. Import one" in done.out
 
 
 def test_the_address_and_the_host_are_named(lab: LabData, run: Run) -> None:

@@ -507,7 +507,7 @@ REQUESTS = viewers.get("/admin/requests", RequestList)
 REQUEST_CANCEL = operators.post("/admin/requests/{request_id}/cancel", RequestCancelled)
 METRICS = viewers.get("/metrics", bytes)
 MODEL_TABLE: Final[ListTable[Model]] = ListTable(
-    "No models. Import one with `appliance artifact import DIR`.",
+    "No artifacts. Import one with `appliance artifact import DIR`.",
     (
         ListColumn("ID", lambda model: model.id),
         ListColumn("KIND", lambda model: model.kind or None),
