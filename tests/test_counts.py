@@ -31,8 +31,8 @@ CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
 FIXED_PLURALS = 5
 """Texts of commands and screens with `{n} entries`, where `appliance.text.many` would agree."""
-WORDS_BY_HAND = 38_000
-WORDS_MADE = 19_835
+WORDS_BY_HAND = 37_995
+WORDS_MADE = 19_830
 """The words of the pages that programs write, without interop.md, which has a row for each client
 that was seen.
 """

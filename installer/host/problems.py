@@ -77,7 +77,7 @@ CODES: Final = {
     "away and run the same command again.",
     "backup_invalid": "This is not a whole backup of this product. Use another one.",
     "backup_sealed": "Pass --key with an officer's private key: a file, or pkcs11:token=...; the "
-    "reason stands above if you did.",
+    "reason is above if you did.",
     "backup_exists": "Choose another file name.",
     "data_present": "Move the data directory away first; restoring never overwrites one.",
     "interrupted": "The service is as before. Run the same command again to continue.",

@@ -25,7 +25,7 @@ _SECOND_US: Final = 1_000_000
 
 @router.post("/v1/sessions")
 async def begin_session(request: Request, caller: CallerDep, _body: SessionBegin) -> SessionBegun:
-    """A token that stands for the key for eight hours, so that a page need not keep the key."""
+    """A token in place of the key for eight hours, so that a page need not keep the key."""
     secret = secret_of(request.headers)
     if secret.startswith(PREFIX):
         raise Forbidden("forbidden", "A session begins with a key, not with another session.")
