@@ -119,7 +119,7 @@ def test_kills_of_a_receiver_leave_no_gap(tmp_path: Path, daemon: Daemon) -> Non
     port = free_port()
     config = ForwardConfig(
         to=f"tls://localhost:{port}", ca="tls/ca.pem", certificate="mine/c.pem", key="mine/c.key",
-        overlap_seconds=5,
+        overlap_seconds=60,
     )  # fmt: skip
     new_log(tmp_path / "log")
     database = open_database(tmp_path / "a.db", (TABLES,))
