@@ -19,6 +19,7 @@ from appliance.app import Services, open_services
 from appliance.audit.log import Draft
 from appliance.registry.audit_entries import Edges
 from appliance.serving.generation import StartedAnswer
+from appliance.trust.artifacts.records import Records
 from appliance.trust.artifacts.store import load_policy
 from appliance.trust.statements import approval
 from tests.several import ask, config, make_models
@@ -63,6 +64,7 @@ class SlowDisk:
         self.stuck: list[str] = []
         self._stream = stream
         append, set_state = services.audit.append, services.store.inventory.set_state
+        add_approval = Records.add_approval
 
         def slow_append(*drafts: Draft) -> Any:
             if drafts[0].kind != "model":
@@ -81,8 +83,15 @@ class SlowDisk:
             self._hold(f"database {state}")
             return set_state(model_id, state, **more)
 
+        def slow_add_approval(
+            records: Records, model_id: str, key: str, envelope: bytes, state: str | None
+        ) -> None:
+            self._hold(f"database {state or 'unchanged'}")
+            add_approval(records, model_id, key, envelope, state)
+
         monkeypatch.setattr(services.audit, "append", slow_append)
         monkeypatch.setattr(services.store.inventory, "set_state", slow_set_state)
+        monkeypatch.setattr(Records, "add_approval", slow_add_approval)
 
     def _hold(self, what: str) -> None:
         self.held.append(what)
@@ -140,7 +149,7 @@ async def test_a_stream_moves_on_while_a_model_is_loaded_suspended_and_approved(
     ]
     assert states == ["suspended", "approved"]
     assert disk.held[4:] == [
-        "approval suspended", "database suspended", "approval approved", "database approved",
+        "approval suspended", "database unchanged", "approval approved", "database approved",
     ]  # fmt: skip
     assert disk.stuck == []
 
