@@ -240,14 +240,14 @@ class SiteExchange(Rounds):
         told = self._mirrored.keep(VerifierKey.parse(log_key.encode()), asked)
         return msgspec.json.encode(told)
 
-    def mirror(self, address: PeerAddress, batch: LogBatch | None) -> MirrorTold:
+    def mirror(self, address: PeerAddress, batch: LogBatch | None, oldest: int = 0) -> MirrorTold:
         """Have another appliance keep entries of the own log, or tell where to begin.
 
         Raises:
             OSError: it does not answer, or refuses.
         """
         member = self._listed(address)
-        asked = MirrorAsked.of(self.hint, member.log, batch)
+        asked = MirrorAsked.of(self.hint, member.log, batch, oldest)
         told = self._post(ENTRIES, address, member, asked)
         return strict_json.decode(told, MirrorTold, _malformed)
 

@@ -38,17 +38,19 @@ CREATE TABLE mirrored_entries (
 ) STRICT, WITHOUT ROWID;
 """
 _ENTRIES: Final = sa.table("mirrored_entries", *map(sa.column, ("log", "seq", "body")))
+_INSERT: Final = sa.insert(_ENTRIES).prefix_with("OR IGNORE")  # a root covers what is there
 _OF_LOG: Final = _ENTRIES.c.log == sa.bindparam("name")
 _FIRST: Final = sa.select(sa.func.min(_ENTRIES.c.seq)).where(_OF_LOG)
 _Size: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
-class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Entries for a mirror; `peaks` and `handovers` are as of `LogBatch`.
 
     Attributes:
         first: number of the first one.
         note: signed head of the tree that ends with the last one; "" asks where to begin.
+        oldest: the log's oldest entry, for a mirror that lacks entries which were pruned; else 0.
     """
 
     member: str
@@ -58,15 +60,17 @@ class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bodies: tuple[str, ...]
     note: str
     handovers: tuple[bytes, ...]
+    oldest: _Size = 0
 
     @classmethod
-    def of(cls, member: str, to: str, batch: LogBatch | None) -> Self:
+    def of(cls, member: str, to: str, batch: LogBatch | None, oldest: int = 0) -> Self:
         """A request with these entries; without any it asks where to begin."""
         if batch is None:
-            return cls(member, to, 0, (), (), "", ())
+            return cls(member, to, 0, (), (), "", (), oldest)
         bodies = tuple(body.decode() for body in batch.bodies)
         chain = tuple(handover.encode() for handover in batch.handovers)
-        return cls(member, to, batch.first, batch.peaks, bodies, batch.note.decode(), chain)
+        note = batch.note.decode()
+        return cls(member, to, batch.first, batch.peaks, bodies, note, chain, oldest)
 
 
 class MirrorTold(msgspec.Struct, frozen=True):
@@ -105,10 +109,11 @@ class MirroredLogs(SeenLogs):
         """
         with self._lock:
             kept, _ = self.seen(genesis)
-            begin = kept if kept.size else self._witness.seen(genesis)
+            usable = kept.size and kept.size >= asked.oldest  # what follows was not pruned
+            begin = kept if usable else self._witness.seen(genesis)
             first = self._first(genesis, begin.size)
             fits = asked.first == begin.size or not begin.size
-            if first == begin.size:  # nothing is kept: an answer may wait for older entries
+            if asked.first <= first:  # an answer may wait for older entries
                 fits |= asked.first <= begin.size <= asked.first + len(asked.bodies)
             if not (asked.note and fits):
                 return MirrorTold(first, begin.size, "")
@@ -161,20 +166,25 @@ class MirroredLogs(SeenLogs):
         ends = (h for h in chain if h.size == head.size and h.epoch == epoch.number)
         after = SeenLog(epoch.through(ends), head.size, head.root)
         log = SeenLog(epoch, head.size, head.root)
-        self._store(genesis, after, log, entries)
+        self._store(genesis, after, log, entries, asked.oldest)
         return log
 
     def _store(
-        self, genesis: VerifierKey, after: SeenLog, log: SeenLog, entries: Sequence[LogEntry]
+        self,
+        genesis: VerifierKey,
+        after: SeenLog,
+        log: SeenLog,
+        entries: Sequence[LogEntry],
+        oldest: int,
     ) -> None:
         """Make entries and the log as it was witnessed durable; forget what the log pruned."""
         name = genesis.encode()
         rows = [{"log": name, "seq": one.seq, "body": one.raw} for one in entries]
-        pruned = [cast(int, one.body["before"]) for one in entries if one.kind == "prune"]
+        pruned = (cast(int, one.body["before"]) for one in entries if one.kind == "prune")
         with self._database.begin() as connection:
             if rows:
-                connection.execute(sa.insert(_ENTRIES), rows)
-            for before in pruned:
+                connection.execute(_INSERT, rows)
+            if before := max(pruned, default=oldest):
                 gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < before)
                 connection.execute(sa.delete(_ENTRIES).where(gone))
             now_us = self._clock.wall_us()

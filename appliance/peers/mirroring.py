@@ -46,7 +46,7 @@ class MirrorLink:
         name: str,
         witness: VerifierKey,
         reader: LogReader,
-        ask: Callable[[LogBatch | None], MirrorTold],
+        ask: Callable[[LogBatch | None, int], MirrorTold],
         rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
@@ -72,20 +72,23 @@ class MirrorLink:
             self.problem = ""
 
     def _send(self, waits: int | None) -> None:
-        if waits is not None and waits < self.first == self.size:  # which keeps nothing yet
+        if waits is not None and waits < self.first:  # it began with a later entry
             self._place = None
-        known, first = None, self._place
+        known, first, oldest = None, self._place, 0
         if first == self._reader.size == self.size:
             self.rest()
             return
         if first is None:
-            told = self._ask(None)
+            told = self._ask(None, 0)
+            if 0 < told.size < self._reader.first:  # what follows was pruned here
+                oldest = self._reader.first
+                told = self._ask(None, oldest)
             known = told.size
             first = known or None
-            if waits is not None and told.first == known and not 0 < known <= waits:
+            if waits is not None and (not known or waits < told.first):
                 first = waits
         batch = self._reader.batch(first, known)
-        told = self._ask(batch)
+        told = self._ask(batch, oldest)
         if told.size != batch.size:  # it was put back, or heard of the log elsewhere
             self._place = None
             return
@@ -165,7 +168,7 @@ class Mirroring:
             if link.size > before or link.first < first:
                 self._tell()
             with self._changed:
-                older = any(seq < link.first == link.size for seq, _, _ in self._waiting)
+                older = any(seq < link.first for seq, _, _ in self._waiting)
                 wanted = older or self._wanted > link.size
                 if link.problem or not wanted:
                     self._changed.wait(_AGAIN_S if wanted else EVERY_S)

@@ -20,6 +20,7 @@ from appliance.peers.seen_logs import TABLES, SeenLogs
 from appliance.peers.witness import SENT, PeerKeys, Witness
 from appliance.types import Json
 from tests.audit.logs import admin, new_log, open_log
+from tests.audit.segmented import open_segments
 
 MINUTE_S = 60
 
@@ -87,12 +88,15 @@ def member(
     clock: FixedClock,
     made: Path | None = None,
     epochs: EpochLimits | None = None,
+    *,
+    segmented: bool = False,
 ) -> Iterator[Member]:
     """Open one; `made` is the log of an earlier one."""
     place.mkdir(exist_ok=True)
     directory = made or new_log(place / "audit", f"{name}.example/audit")
     with ExitStack() as stack:
-        log = stack.enter_context(open_log(directory, clock=clock, epochs=epochs))
+        opened = open_log(directory, clock=clock, epochs=epochs) if not segmented else None
+        log = stack.enter_context(opened or open_segments(directory, clock))
         reader = LogReader(directory)
         stack.callback(reader.close)
         database = open_database(place / "appliance.db", (TABLES,))

@@ -21,7 +21,7 @@ from appliance.datasets.marks import SplitMarks
 from appliance.errors import PolicyRefused, StateRefused, Unavailable
 from appliance.forwarding.receivers import HttpAnswer
 from appliance.incidents import rules
-from appliance.peers.exchange import MOST_BYTES, DocumentsAsked, SiteExchange
+from appliance.peers.exchange import MOST_BYTES, DocumentsAsked, PulledPeer, SiteExchange
 from appliance.peers.ring import DOCUMENTS
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.statements import approval
@@ -93,6 +93,23 @@ def test_only_what_is_new_is_sent_until_the_peer_begins_again(pair: tuple[OneOf,
     b.exchange._run = "another process"
     peer.pull()
     assert sent == [1, 0, 1, 2]
+
+
+def test_an_older_release_takes_what_it_knows_and_the_rest_once_it_is_upgraded(
+    pair: tuple[OneOf, OneOf],
+) -> None:
+    a, b = pair
+    b.services.keys.create("crm")
+    kinds = a.exchange.travelling._kinds
+    known = kinds.pop("api-key")  # the older release
+    assert a.pulls("b") == "" and a.services.keys.list() == ()
+    listed: Any = list_peers(a.services)
+    assert [one.code for one in listed.refused] == ["travelling_unknown_kind"]
+    assert listed.peers[0].documents == ""  # it hears the newer one
+    kinds["api-key"] = known
+    again = PulledPeer(a.peer("b").address, a.exchange)  # the upgrade's new process
+    again.pull()
+    assert again.travel.refused == () and a.key("crm").name == "crm"
 
 
 @pytest.mark.parametrize(

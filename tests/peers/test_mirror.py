@@ -16,6 +16,7 @@ from appliance.clock import FixedClock
 from appliance.errors import PolicyRefused
 from appliance.peers.mirror import MirrorAsked, MirroredLogs, MirrorTold
 from appliance.peers.mirroring import MirrorLink
+from tests.audit.segmented import ROWS, fill, prune
 from tests.peers.appliances import MINUTE_S, Member, member
 
 SHORT = EpochLimits(seconds=600, rows=8, idle_seconds=600)
@@ -41,8 +42,8 @@ def mirror(pair: tuple[Member, Member], tmp_path: Path) -> Iterator[MirroredLogs
 
 
 def link(a: Member, b: Member, mirror: MirroredLogs) -> MirrorLink:
-    def ask(batch: anchors.LogBatch | None) -> MirrorTold:
-        return mirror.keep(a.keys.log, MirrorAsked.of("hint", b.reader.origin, batch))
+    def ask(batch: anchors.LogBatch | None, oldest: int) -> MirrorTold:
+        return mirror.keep(a.keys.log, MirrorAsked.of("hint", b.reader.origin, batch, oldest))
 
     return MirrorLink("b", b.witness.key, a.reader, ask)
 
@@ -128,6 +129,74 @@ def test_a_mirror_that_was_put_back_goes_on(
         line.send()
     assert old.entries(a.keys.log) == bodies(a, begun) and b.found == []
     old.close()
+
+
+def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: FixedClock) -> None:
+    with (
+        member(tmp_path / "a", "a", clock, segmented=True) as a,
+        member(tmp_path / "b", "b", clock) as b,
+    ):
+        a.meets(b)
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        line = link(a, b, mirror)
+        line.send()
+        a.write("kept")
+        line.send()
+        left = line.size
+        fill(a.log, 2 * ROWS + 10)  # receipts were not mirrored meanwhile
+        a.asks(b).ask()  # or they could not be pruned
+        begun = b.witness.seen(a.keys.log).size
+        prune(a.log, a.directory, 2 * ROWS, "Alice", "Bob")
+        assert a.reader.first == 2 * ROWS > left
+        line = link(a, b, mirror)
+        a.write(*"abc")
+        while line.size < a.reader.size:
+            line.send(begun)
+            assert line.problem == ""
+        assert mirror.entries(a.keys.log) == bodies(a, begun) and line.first == begun
+        a.write("d")
+        line.send()  # the gap is forgotten
+        assert line.has(a.reader.size - 1) and not line.has(left) and b.found == []
+        mirror.close()
+
+
+def test_no_gap_is_taken_in_a_log_that_has_the_entries(
+    pair: tuple[Member, Member], mirror: MirroredLogs
+) -> None:
+    a, b = pair
+    line = link(a, b, mirror)
+    line.send()
+    begun = line.size
+    a.write(*"ab")
+    a.asks(b).ask()
+    seen = a.reader.size
+    a.write("c")
+    told = mirror.keep(
+        a.keys.log, MirrorAsked.of("hint", b.reader.origin, a.reader.batch(seen, begun))
+    )
+    assert (told.size, told.line) == (begun, "") and mirror.entries(a.keys.log) == []
+    line.send()
+    assert mirror.entries(a.keys.log) == bodies(a, begun)
+
+
+def test_an_entry_of_before_the_first_that_it_keeps_gets_there(
+    pair: tuple[Member, Member], mirror: MirroredLogs
+) -> None:
+    a, b = pair
+    a.write(*"abcd")
+    line = link(a, b, mirror)
+    line.send()
+    begun = line.size
+    a.write("e")
+    line.send()
+    assert line.has(begun) and not line.has(begun - 1)
+    a.write("f")
+    line.send(begun - 3)
+    assert line.problem == "" and line.first == begun - 3 and line.has(begun - 1)
+    assert mirror.entries(a.keys.log) == bodies(a, begun - 3) and b.found == []
+    a.write("g")
+    line.send()
+    assert mirror.entries(a.keys.log) == bodies(a, begun - 3)
 
 
 def test_a_forked_log_gets_nothing_and_is_named(

@@ -40,7 +40,7 @@ def running(*links: MirrorLink, ms: int = LONG_MS, refuse: bool = True) -> Itera
         made.stop()
 
 
-def away(_: LogBatch | None) -> MirrorTold:
+def away(_: LogBatch | None, oldest: int) -> MirrorTold:
     raise ConnectionRefusedError("nobody listens")
 
 
@@ -108,8 +108,11 @@ async def test_a_new_mirror_begins_where_an_answer_waits(tmp_path: Path, seen: b
         mirror.close()
 
 
-async def test_an_answer_of_before_a_mirrors_first_head_gets_there(tmp_path: Path) -> None:
-    """Its entry was in the log when the mirror began with the newest head."""
+@pytest.mark.parametrize("more", [0, 2])
+async def test_an_answer_of_before_a_mirrors_first_head_gets_there(
+    tmp_path: Path, more: int
+) -> None:
+    """Its entry was in the log when the mirror began with the newest head; later ones came."""
     clock = FixedClock()
     with member(tmp_path / "a", "a", clock) as a, member(tmp_path / "b", "b", clock) as b:
         a.meets(b)
@@ -118,6 +121,9 @@ async def test_an_answer_of_before_a_mirrors_first_head_gets_there(tmp_path: Pat
         new, first = link(a, b, mirror), a.reader.size - 2
         new.send()
         assert new.size == a.reader.size and not new.has(first)
+        for number in range(more):
+            a.write(f"later {number}")
+            new.send()
         made = Mirroring((new,), LONG_MS // 10, refuse=True)
         made.start()
         await asyncio.gather(*(made.acknowledged(first + n) for n in range(2)))

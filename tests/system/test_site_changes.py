@@ -2,6 +2,7 @@
 was restored is named.
 """
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def mirror(one: OneOf, by: OneOf) -> MirrorLink:
     """The link to a mirror, which has begun."""
     address, witness = one.peer(by.name).address, by.services.ring.witness.key
     made = MirrorLink(
-        by.name, witness, one.services.reader, lambda batch: one.exchange.mirror(address, batch)
+        by.name, witness, one.services.reader, functools.partial(one.exchange.mirror, address)
     )
     made.send()
     return made
