@@ -644,28 +644,30 @@ policy_invalid: the trust policy is malformed
 looks_unagreed: a look needs more than half of the site's appliances
     Start the others, or have the security officer delist lost ones: `appliance site status`.
 member_not_listed: the trust policy lists no such appliance
-    Run `appliance site join` there, and have the security officer sign its request.
+    Run `appliance site join` there; the security officer signs its request.
 member_revoked: an appliance's key is revoked
     Make a new evidence key there, then `appliance site join`.
-site_alone: this appliance knows no other appliance of its site
+site_alone: this appliance knows no other of its site
     Add one with [peers."NAME"] in appliance.toml: docs/config.md.
-site_request: a request to be listed is malformed or its signature is invalid
+site_request: a request to be listed is malformed or wrongly signed
     Write it again there: `appliance site join`.
 site_stale: the site has been silent longer than the policy allows
     Try again: a balancer asks another appliance. `appliance site status` says why.
 mirror_unavailable: no other appliance has the log's entry of this answer
     Try again; `appliance site status` names the silent appliance.
+member_unreachable: an appliance that may have it is silent
+    Try again; `appliance site status` names it.
 travelling_malformed: a document of the site cannot be read
-    Take it from another appliance; both need releases that know it.
-travelling_signature: the signature of a site document is invalid
+    Take it from another appliance of this release.
+travelling_signature: a site document's signature is invalid
     Do not use it; `appliance site status` names the sender.
 travelling_other_site: a document is of another site
     Take documents only from appliances of this site.
-travelling_older: this appliance has a newer version of the document
+travelling_older: this appliance has a newer version
     Do nothing: the newer one stays.
 travelling_from_future: a document is dated more than a day ahead
     Set the clocks here and where it was signed.
-travelling_unknown_kind: this release does not know documents of this kind
+travelling_unknown_kind: this release knows no such documents
     Upgrade this appliance to the sender's release.
 policy_signature: the trust root did not sign the trust policy
     Do not use it; ask the security officer who changed it.

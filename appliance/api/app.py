@@ -107,6 +107,7 @@ def create_lan_app(services: "Services") -> FastAPI:
                 there=lambda method, path: path != PATH and method in there.methods(path),
                 forms={files.UPLOAD: services.batches.policy.limits.file_bytes + files.FORM_BYTES},
             ),
+            *_relay(services),
         ],
     )
     there.app, app.state.routes = app, there
@@ -151,6 +152,15 @@ def _routes(in_site: bool, mcp: bool) -> Sequence[BaseRoute]:
 
         made.include_router(endpoint.router, dependencies=KEYS, responses=KEYED)
     return made.routes
+
+
+def _relay(services: "Services") -> list[Middleware]:
+    if services.site is None:
+        return []
+    from appliance.api import site_relay  # of an appliance that has peers
+
+    others = functools.partial(site_relay.others_of, services)
+    return [Middleware(site_relay.SiteRelay, others=others)]
 
 
 def _name(route: APIRoute) -> str:

@@ -139,6 +139,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "state_differs": 503,
     "site_stale": 503,
     "mirror_unavailable": 503,
+    "member_unreachable": 503,
     "model_loading": 503,
     "model_unavailable": 503,
     "model_missing": 503,

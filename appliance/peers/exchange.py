@@ -1,10 +1,7 @@
-"""Documents pulled from the peers: every two seconds each is asked for the documents it took since.
-
-They are asked for a receipt that is not here, too: the balancer may send an app anywhere.
+"""Documents and receipts from the peers; new documents are pulled every two seconds.
 
 Rules: a listed appliance signs each request; each document in an answer has a signature of its own.
-After a peer's restart, and each hour, it is asked for everything again, so that refused documents
-get another try.
+After its restart, and each hour, a peer is asked for everything, refused documents too.
 """
 
 import base64
@@ -210,6 +207,14 @@ class SiteExchange(Rounds):
         self.travelling.publish()
         page = self.travelling.page(self._run, asked.place if asked.run == self._run else 0)
         return msgspec.json.encode(page)
+
+    def listed(self) -> dict[str, SiteMember]:
+        """The listed peers, by name."""
+        found = {}
+        for peer in self.peers:
+            with contextlib.suppress(PolicyRefused):
+                found[peer.address.name] = self._listed(peer.address)
+        return found
 
     def receipt_asked(self, body: bytes, signature: bytes) -> ReceiptAsked:
         return self._asked(body, signature, ReceiptAsked)

@@ -2,9 +2,9 @@
 
 Rules:
 - A mirror is a witness that keeps the entries: they are on its disk before it cosigns their head.
-- Entries are kept only under a head that the log's key of that time signed, and only from where
-  those before end: a log that was rewritten, cut or forked gets nothing.
-- Entries hold commitments; neither texts nor their keys are sent.
+- A log that was rewritten, cut or forked gets nothing: entries follow the last ones, under a head
+  that the log's key signed.
+- Entries hold commitments, no texts or keys.
 - What its own log pruned goes here, too.
 """
 
@@ -50,7 +50,7 @@ class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     Attributes:
         first: number of the first one.
         note: signed head of the tree that ends with the last one; "" asks where to begin.
-        oldest: the log's oldest entry, for a mirror that lacks entries which were pruned; else 0.
+        oldest: the log's oldest entry where a mirror lacks pruned ones; else 0.
     """
 
     member: str
@@ -79,7 +79,7 @@ class MirrorTold(msgspec.Struct, frozen=True):
     Attributes:
         first: number of the first entry that it keeps.
         size: entries after which it goes on; 0 where it knows nothing of the log.
-        line: its cosignature of the head; "" where there is none.
+        line: its cosignature of the head, or "".
     """
 
     first: _Size

@@ -1,7 +1,7 @@
 """Mirrors of the own log: an answer leaves once another appliance has its entry on the disk.
 
 Rules:
-- Each link sends what is new, in batches; waiting answers share one.
+- Each link sends what is new, in batches.
 - The first mirror that cosigned enough is enough; one that is silent keeps nothing else waiting.
 - A mirror says how much it keeps; only its cosignature is believed.
 """

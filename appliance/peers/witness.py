@@ -77,7 +77,7 @@ class Witness:
         self._told: set[tuple[str, bytes]] = set()
 
     def reads(self, more: SeenLogs) -> None:
-        """Take what a mirror made durable for seen, too."""
+        """Read a mirror's table, too."""
         self._kept.append(more)
 
     def sent(self, body: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,49 @@ def test_four_gates_over_all_and_a_fifth_on_none(site: dict[str, SiteServer]) ->
         assert rows(one, "appliance.db", "SELECT id FROM looks") == []
     assert [gate(one) for one in (b, c, b)] == ["fail"] * (LOOKS - 1)
     assert [gate(one) for one in site.values()] == ["looks_spent"] * 3
+
+
+def test_a_file_is_found_through_any_until_its_appliance_is_gone(
+    site: dict[str, SiteServer],
+) -> None:
+    a, b, c = site.values()
+    key, other = (a.command("key", "new", name, "--any-model")["secret"] for name in ("crm", "erp"))
+    for one in (b, c):
+        until(lambda one=one: one.admits(key) and one.admits(other))  # type: ignore[misc]
+
+    def asked(
+        one: SiteServer, secret: str, method: str, path: str, silent: int = 503, **more: Any
+    ) -> httpx.Response:
+        """Again where another one was too busy to answer, as clients do."""
+        found: list[httpx.Response] = []
+
+        def answered() -> bool:
+            head = {"authorization": f"Bearer {secret}"}
+            address, tls = f"{one.url}{path}", one.trust
+            found.append(
+                httpx.request(method, address, headers=head, verify=tls, timeout=120, **more)
+            )
+            return found[-1].status_code != silent
+
+        until(answered)
+        return found[-1]
+
+    lines = b'{"custom_id": "1"}\n' * 9_000
+    form: Any = {"data": {"purpose": "batch"}, "files": {"file": ("lines.jsonl", lines)}}
+    file = asked(a, key, "POST", "/v1/files", **form).json()["id"]
+    for one in site.values():
+        assert asked(one, key, "GET", f"/v1/files/{file}/content").content == lines
+        assert asked(one, other, "GET", f"/v1/files/{file}").status_code == 404
+    a.end(signal.SIGKILL)
+    try:
+        for secret in (key, other):
+            gone = asked(b, secret, "GET", f"/v1/files/{file}", silent=404)
+            assert (gone.status_code, gone.json()["error"]["code"]) == (503, "member_unreachable")
+    finally:
+        a.start()
+    assert asked(a, key, "GET", f"/v1/files/{file}/content").content == lines
+    asked(c, key, "DELETE", f"/v1/files/{file}")
+    assert asked(a, key, "GET", f"/v1/files/{file}").status_code == 404
 
 
 def everything(one: SiteServer) -> bytes:
