@@ -1,4 +1,4 @@
-"""Batches, files, conversations and stored responses that other appliances have: ADR 0092."""
+"""Things of apps on other appliances: ADR 0092."""
 
 import asyncio
 import ssl
