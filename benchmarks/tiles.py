@@ -9,6 +9,7 @@ usage: python -m benchmarks.tiles [--model smollm2 | gemma | qwen | 8b]...
 import argparse
 import os
 import statistics
+import sys
 import time
 from typing import Final
 
@@ -59,7 +60,7 @@ def main() -> int:
     variant = find_variant(library_directory())
     library = Library(variant.path, variant.refused)
     if not library.tiles:
-        print("this processor has no tiles, or its build of the engine has none")
+        print("this processor has no tiles, or its build of the engine has none", flush=True)
         return 2
     for model in models:
         compare(library, model)
@@ -67,4 +68,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main())  # ggml's threads end with the process
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # ggml's threads end with the process

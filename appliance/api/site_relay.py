@@ -42,7 +42,7 @@ _ABSENT: Final = 404
 
 @dataclass(frozen=True)
 class OtherMember:
-    """Another appliance; `certificate` is as of `SiteMember`."""
+    """Another appliance; `certificate` as of `SiteMember`."""
 
     name: str
     url: str
