@@ -18,8 +18,8 @@ CONNECT_MS = 30_000
 
 
 def config(*urls: str, **more: Any) -> Config:
-    given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20, **more}
-    upstream = UpstreamConfig(urls=urls, connect_ms=CONNECT_MS, **given)
+    given = {"kind": "vllm", "model": "there", "idle_seconds": 5, "answer_seconds": 20}
+    upstream = UpstreamConfig(urls=urls, **{"connect_ms": CONNECT_MS, **given, **more})
     return Config(audit=AuditConfig(ballast_mib=0), upstreams={BIG: upstream})
 
 
