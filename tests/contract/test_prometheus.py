@@ -52,15 +52,35 @@ receivers:
 
 
 @contextmanager
-def program(*command: str | Path) -> Iterator[None]:
+def program(*command: str | Path) -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(60)
+
+
+@contextmanager
+def listening(*command: str | Path) -> Iterator[int]:
+    """A program of Prometheus at a port where it is ready; at another one if that was taken."""
+    while True:
+        port = free_port()
+        with program(*command, f"--web.listen-address=127.0.0.1:{port}") as process:
+            until(lambda: process.poll() is not None or is_ready(port))  # noqa: B023
+            if process.poll() is None:
+                yield port
+                return
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def told(got: list[bytes]) -> dict[tuple[str, str], Any]:
@@ -133,29 +153,26 @@ def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_p
     """First a real fault, then one of each code."""
     assert PROMETHEUS is not None and ALERTMANAGER is not None
     data, port = site
-    alerts, web = free_port(), free_port()
     with ExitStack() as stack:
         got: list[bytes] = []
         to = stack.enter_context(collector(200, got))
-        (tmp_path / "prometheus.yml").write_text(
-            _CONFIG.format(rules=RULES, alerts=alerts, at=data.parent, port=port)
-        )
         (tmp_path / "alertmanager.yml").write_text(_ROUTE.format(duty=to))
-        stack.enter_context(
-            program(
+        alerts = stack.enter_context(
+            listening(
                 ALERTMANAGER,
                 f"--config.file={tmp_path}/alertmanager.yml",
                 f"--storage.path={tmp_path}/alerts",
-                f"--web.listen-address=127.0.0.1:{alerts}",
                 "--cluster.listen-address=",
             )
         )
+        (tmp_path / "prometheus.yml").write_text(
+            _CONFIG.format(rules=RULES, alerts=alerts, at=data.parent, port=port)
+        )
         stack.enter_context(
-            program(
+            listening(
                 PROMETHEUS,
                 f"--config.file={tmp_path}/prometheus.yml",
                 f"--storage.tsdb.path={tmp_path}/series",
-                f"--web.listen-address=127.0.0.1:{web}",
             )
         )
         notes = data / "backups.json"
