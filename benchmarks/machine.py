@@ -58,9 +58,19 @@ def processor_s(pid: int) -> float:
     ticks = 0
     for one in (pid, *children(pid)):
         with contextlib.suppress(FileNotFoundError):  # it has ended just now
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
+            ticks += sum(_ticks(one))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def alone_s(pid: int) -> float:
+    """The same without children."""
+    return sum(_ticks(pid)[:2]) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(pid: int) -> list[int]:
+    """Of its user and system time, then of its ended children's (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [int(field) for field in fields[11:15]]
 
 
 def _git(*arguments: str) -> str:

@@ -204,6 +204,14 @@ template <int WIDTH> class Task {
 
         const uint16_t * key(int c) const { return (const uint16_t *) (k + at[c] * nbk); }
         const uint16_t * value(int c) const { return (const uint16_t *) (v + at[c] * nbv); }
+
+        // Ask for the cell: the heads' rows of neighbours lie too far apart for the processor to do so.
+        void fetch(int c) const {
+            for (int i = 0; i < WIDTH; i += 32) {
+                _mm_prefetch((const char *) (key(c) + i), _MM_HINT_T0);
+                _mm_prefetch((const char *) (value(c) + i), _MM_HINT_T0);
+            }
+        }
     };
 
     // The sums of a position begin.
@@ -273,6 +281,7 @@ template <int WIDTH> class Task {
         uint8_t index[TILE];
         int     n = 0;
         for (uint64_t b = bits; b; b &= b - 1) { index[n++] = (uint8_t) __builtin_ctzll(b); }
+        for (int i = 0; i < n; i++) { cells.fetch(index[i]); }
         const int vectors = (n + LANES - 1) / LANES;
         float *   score = score_ + (size_t) position * group_ * TILE;
         for (int part = 0; part < vectors; part++) {
@@ -365,6 +374,7 @@ template <int WIDTH> class Task {
     // All queries of the task that see any of the tile, as two products of matrices.
     void whole(const Some & cells, const uint64_t * all, const uint64_t * now, const uint16_t * const * mask, const float * slope) {
         const int n = cells.n;
+        for (int c = 0; c < n; c++) { cells.fetch(c); }
         for (int c = 0; c < n; c++) {
             convert(keys_ + c * WIDTH, cells.key(c));
             convert(vals_ + c * WIDTH, cells.value(c));

@@ -18,8 +18,15 @@
 namespace kernels {
 
 constexpr int COLUMNS = 8;                       // rows of the input side by side
-constexpr int AHEAD   = 1024;                    // bytes: what the processor itself fetches ahead of Q6_K is too little
+constexpr int AHEAD   = 4096;                    // bytes of weights: the processor itself fetches too little ahead
 constexpr int AT_ONCE = LANES == 16 ? 8 : 4;     // of them with sums in registers
+
+// Ask for the block that lies AHEAD bytes behind block `l` of a group.
+template <class F> static inline void fetch_ahead(const typename F::Group * w, int64_t l) {
+    constexpr int BYTES = (int) (sizeof(*w) * BLOCK / F::SIZE);
+    const char *  next  = (const char *) w + l * BYTES + AHEAD;
+    for (int b = 0; b < BYTES; b += 64) { _mm_prefetch(next + b, _MM_HINT_T0); }
+}
 
 // A block of each of 8 rows of the input.
 struct Panel {
@@ -220,12 +227,7 @@ static void lanes_times(const typename F::Group * w, int64_t blocks, const Panel
         const int     i = (int) (l % PER);
         const Panel & p = y[l];
         Ints          acc[NC];
-        // One input waits for memory: ask for the block that comes AHEAD bytes later.
-        if constexpr (NC == 1) {
-            constexpr int BYTES = (int) (sizeof(g) / PER);
-            const char *  next = (const char *) w + l * BYTES + AHEAD;
-            for (int b = 0; b < BYTES; b += 64) { _mm_prefetch(next + b, _MM_HINT_T0); }
-        }
+        fetch_ahead<F>(w, l);
         for (int c = 0; c < NC; c++) { acc[c] = every_i(p.start[0][c0 + c]); }
         const Part<F> part(g, i, at);
         if constexpr (F::BITS == 6) {

@@ -178,6 +178,7 @@ static inline void round_inputs(const float * x, Tile & to, int r) {
 
 // Block `i` of a group as floats.
 template <class F> static void unpack_block(const typename F::Group & g, int i, Tile & to) {
+    fetch_ahead<F>(&g, i);
     for (int at = 0; at < ROWS; at += LANES) {
         const Part<F> part(g, i, at);
         const Floats  bias = every(-(float) F::BIAS);

@@ -35,7 +35,7 @@ from appliance.errors import BadRequest, StateRefused
 
 MOST_SEQUENCES = 256  # LLAMA_MAX_SEQ
 _COPIED, _MAPPED = 0, 1  # llama_load_mode
-_TILE, _LEAST = 16, 64  # inputs of a tile; shorter prompts take longer with tiles than without
+_LEAST = 64  # shorter prompts take longer with tiles than without
 _LAST = 2  # tokens of a prompt that are computed together with answers
 
 
@@ -321,7 +321,7 @@ class ModelRunner:
 
     def tiled(self, prompt: int) -> int:
         """Leading tokens of a prompt of this length that tiles multiply."""
-        return (prompt - _LAST) // _TILE * _TILE if self.tiles and prompt >= _LEAST else 0
+        return prompt - _LAST if self.tiles and prompt >= _LEAST else 0
 
     def forward(self, chunks: ReadOnly[Chunk]) -> NDArray[np.float32]:
         """As `EngineModel.forward`. A view of llama.cpp's buffer: good until the next call."""

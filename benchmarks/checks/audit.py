@@ -1,20 +1,22 @@
 """P6: the cost of the audit log, with a model and with a null model, and of sending it on.
 
-Two servers of ours run side by side and take turns, so that the pairs are close in time: as long as
-the interval is wide.
+The sides take turns, so that the pairs are close in time: as long as the interval is wide.
 """
 
 import contextlib
+import socket
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.loads import independent
+from benchmarks.machine import alone_s, processor_s
 from benchmarks.measure import drive, load_of, summarise, warm_up
 from benchmarks.results import Figure
-from benchmarks.servers import SLOTS, BenchError, ours
+from benchmarks.servers import SLOTS, BenchError, Server, ours
 from benchmarks.session import Session
 from benchmarks.statistics import Summary, bootstrap, ratios
 
@@ -22,6 +24,9 @@ _FEWEST: Final = 16
 _PAIRS: Final = 20  # per repetition, at most
 _NARROW: Final = 0.02
 """Distance of the interval's ends from the median that is near enough."""
+_SETTLED_S: Final = 1.5  # a forwarder looks once a second
+_LOOK_S: Final = 0.1
+_LONGEST_S: Final = 90.0
 _NULL_SLOTS: Final = 64
 _SHIPPED: Final = ("appliance", "serve")
 _LOGGED: Final = "requests per second, audited / log in memory"
@@ -34,7 +39,7 @@ class _Load:
     Attributes:
         sides: the two servers, each with its module and arguments.
         what: is compared.
-        config: for the first server's `appliance.toml`.
+        most: what the front may cost more on the first side, as a part of the second's time.
     """
 
     requests: int  # of ten seconds or so
@@ -42,7 +47,7 @@ class _Load:
     sides: Mapping[str, tuple[str, ...]]
     what: str
     target: float
-    config: str = ""
+    most: float | None = None
 
 
 def audit(session: Session) -> list[Figure]:
@@ -59,37 +64,77 @@ def audit_alone(session: Session) -> list[Figure]:
 
 
 def forwarded(session: Session) -> list[Figure]:
-    """8 requests at a time; the first server's log goes to a receiver on this host, as OCSF."""
-    with _receiver() as (port, taken):
-        what = "requests per second, log forwarded / kept"
-        config = f'\n[forward.siem]\nto = "tcp://127.0.0.1:{port}"\n'
-        sides = {"forwarded": _SHIPPED, "kept": _SHIPPED}
-        figures = _compared(session, _Load(320, SLOTS, sides, what, 0.99, config))
-    if not taken:
-        raise BenchError("the receiver got nothing")
-    session.notes.append(f"the receiver got {sum(taken)} bytes")
+    """8 requests at a time to one server, whose receiver takes the log, as OCSF, or is away.
+
+    Two servers of one kind differ by more than the target. While the receiver is away, entries
+    wait; they are sent before the next run.
+    """
+    receiver = _Receiver()
+    load = _Load(320, SLOTS, {}, "requests per second, log forwarded / receiver away", 0.99, 0.01)
+    lab = session.workshop.lab(session.model, "-forwarded", slots=SLOTS)
+    with (lab.data / "appliance.toml").open("a") as config:
+        config.write(f'\n[forward.siem]\nto = "tcp://127.0.0.1:{receiver.port}"\n')
+    with ours(lab, _SHIPPED) as server, contextlib.closing(receiver):
+        session.commands["server"] = server.command
+        warm_up(server)
+
+        def prepare(side: str) -> Server:
+            receiver.close()
+            if side == "forwarded":
+                receiver.open()
+            return server
+
+        figures = _in_turn(session, load, ("forwarded", "away"), prepare)
+    session.notes.append(f"the receiver got {receiver.taken} bytes")
     return figures
 
 
-@contextlib.contextmanager
-def _receiver() -> Iterator[tuple[int, list[int]]]:
-    """Its port, and how many bytes came at a time."""
-    taken: list[int] = []
+class _Receiver:
+    """Takes what is sent to a port, while it is open."""
 
-    class Sink(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            while data := self.request.recv(1 << 16):
-                taken.append(len(data))
+    def __init__(self) -> None:
+        self.taken = 0
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.port: int = found.getsockname()[1]
+        self._server: socketserver.ThreadingTCPServer | None = None
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1], taken
-        finally:
-            server.shutdown()
-            thread.join()
+    def open(self) -> None:
+        """Wait until all is sent."""
+        taken, begun = self.taken, time.monotonic()
+        self._server = self._serving()
+        while self.taken == taken or self._last > time.monotonic() - _SETTLED_S:
+            if time.monotonic() - begun > _LONGEST_S:
+                raise BenchError("the receiver gets nothing")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Refuse and reset connections."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def _serving(self) -> socketserver.ThreadingTCPServer:
+        self._last = time.monotonic()
+        receiver = self
+
+        class Sink(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.settimeout(_LOOK_S)
+                while receiver._server is self.server:
+                    with contextlib.suppress(TimeoutError):
+                        if not (data := self.request.recv(1 << 16)):
+                            return
+                        receiver.taken += len(data)
+                        receiver._last = time.monotonic()
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+
+        server = Server(("127.0.0.1", self.port), Sink)
+        threading.Thread(target=server.serve_forever, args=(_LOOK_S,), daemon=True).start()
+        return server
 
 
 def _narrow(found: Summary) -> bool:
@@ -97,31 +142,46 @@ def _narrow(found: Summary) -> bool:
 
 
 def _compared(session: Session, load: _Load) -> list[Figure]:
-    count = session.count(load.requests)
-    rates: dict[str, list[float]] = {name: [] for name in load.sides}
-    first, second = rates
     with contextlib.ExitStack() as stack:
         servers = {}
         for name, program in load.sides.items():
             lab = session.workshop.lab(session.model, f"-{name}", slots=load.at_once)
-            if name == first and load.config:
-                with (lab.data / "appliance.toml").open("a") as config:
-                    config.write(load.config)
             servers[name] = stack.enter_context(ours(lab, program))
         for name, server in servers.items():
             session.commands[name] = server.command
             warm_up(server)
-        for pair in range(session.count(_PAIRS) * session.repeat):
-            asks = independent(count, pair, prompt=16, answer=16)
-            for name in sorted(servers, reverse=bool(pair % 2)):
-                answers = drive(load_of(servers[name], asks, concurrency=load.at_once))
-                run = summarise(name, answers)
-                session.record(pair, "short", run)
-                rates[name].append(run.requests_s)
-            if pair + 1 >= _FEWEST and _narrow(bootstrap(ratios(rates[first], rates[second]))):
-                break
+        return _in_turn(session, load, tuple(servers), servers.__getitem__)
+
+
+def _in_turn(
+    session: Session, load: _Load, sides: Sequence[str], prepare: Callable[[str], Server]
+) -> list[Figure]:
+    """Both sides in turn; `prepare` gives the server of a side, ready."""
+    count = session.count(load.requests)
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    first, second = rates
+    front: dict[str, list[float]] = {name: [] for name in sides}
+    whole: dict[str, list[float]] = {name: [] for name in sides}
+    for pair in range(session.count(_PAIRS) * session.repeat):
+        asks = independent(count, pair, prompt=16, answer=16)
+        for name in sorted(sides, reverse=bool(pair % 2)):
+            server = prepare(name)
+            pid = server.process.pid
+            before = alone_s(pid), processor_s(pid)
+            answers = drive(load_of(server, asks, concurrency=load.at_once))
+            front[name].append((alone_s(pid) - before[0]) / count)
+            whole[name].append((processor_s(pid) - before[1]) / count)
+            run = summarise(name, answers)
+            session.record(pair, "short", run)
+            rates[name].append(run.requests_s)
+        if pair + 1 >= _FEWEST and _narrow(bootstrap(ratios(rates[first], rates[second]))):
+            break
     found = ratios(rates[first], rates[second])
     session.notes.append(f"spread: 95 % bootstrap interval of the median of {len(found)} pairs")
+    more = [
+        (one - other) / of
+        for one, other, of in zip(front[first], front[second], whole[second], strict=True)
+    ]
     return [
         Figure(
             load.what,
@@ -131,5 +191,14 @@ def _compared(session: Session, load: _Load) -> list[Figure]:
             Summary.of(rates[second]),
             "≥",
             load.target,
-        )
+        ),
+        Figure(
+            f"processor time of the front for an answer, {first} less {second}, of the server's",
+            "ms",
+            bootstrap(more),
+            Summary.of([1000 * one for one in front[first]]),
+            Summary.of([1000 * one for one in front[second]]),
+            "" if load.most is None else "≤",
+            load.most or 0.0,
+        ),
     ]
