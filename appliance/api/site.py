@@ -54,12 +54,16 @@ async def entries(request: Request) -> Response:
     return await _answered(request, site.exchange.keep) if site else Response(status_code=404)
 
 
-async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:
-    body = await request.body()
+def in_header(request: Request, name: str) -> bytes:
+    """Bytes in base64."""
     try:
-        signature = base64.b64decode(request.headers.get(SIGNED, ""), validate=True)
+        return base64.b64decode(request.headers.get(name, ""), validate=True)
     except binascii.Error:
-        signature = b""
+        return b""
+
+
+async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:
+    body, signature = await request.body(), in_header(request, SIGNED)
     try:
         found = await asyncio.to_thread(answer, body, signature)
     except Refused as error:

@@ -5,13 +5,12 @@ c2sp.org/tlog-witness may ask.
 """
 
 import asyncio
-import base64
-import binascii
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
 from appliance.api.deps import services_of
+from appliance.api.site import in_header
 from appliance.peers.cosigning import NotCosigned
 from appliance.peers.ring import PATH
 from appliance.peers.witness import SENT
@@ -24,11 +23,7 @@ _SIZE: Final = "text/x.tlog.size"
 async def add_checkpoint(request: Request) -> Response:
     """The cosignature of the head, or why there is none, as C2SP has it."""
     services = services_of(request)
-    body = await request.body()
-    try:
-        sent = base64.b64decode(request.headers.get(SENT, ""), validate=True)
-    except binascii.Error:
-        sent = b""
+    body, sent = await request.body(), in_header(request, SENT)
     try:
         line = await asyncio.to_thread(services.ring.witness.add_checkpoint, body, sent)
     except NotCosigned as refused:

@@ -287,6 +287,14 @@ class LogEntry:
         return cast(int, self.body["time_us"])
 
 
+def readable(raw: bytes) -> dict[str, Any] | None:
+    """None for no entry."""
+    try:
+        return dict(LogEntry.parse(raw).body)
+    except AuditRefused:
+        return None
+
+
 def canonical(value: Mapping[str, Json]) -> bytes:
     """The canonical form of an object.
 

@@ -8,16 +8,15 @@ Rules:
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from appliance.audit import store
-from appliance.audit.entry import LogEntry
+from appliance.audit.entry import readable
 from appliance.audit.files import LogFiles, sync_directory
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
 from appliance.audit.segments import Log, LogSegment
 from appliance.audit.tables import SPAN
-from appliance.errors import AuditRefused
 
 KIND: Final = "prune"
 APPROVAL: Final = "prune_approval"
@@ -72,7 +71,7 @@ def prunes(log: Log) -> list[Pruned]:
     """All prune entries, oldest first; malformed ones are left to the verifier."""
     found = []
     for raw in store.of_kind(log, KIND):
-        body = _body(raw)
+        body = readable(raw)
         if body is not None:
             approvals = tuple(cast("list[int]", body["approvals"]))
             found.append(Pruned(body["seq"], body["before"], body["root"], approvals))
@@ -96,7 +95,7 @@ def approved(log: Log, prune: Pruned) -> bool:
     names = set()
     for seq in prune.approvals:
         for row in store.leaves(log, seq, seq + 1) if prune.before <= seq < prune.seq else ():
-            body = _body(row[3]) or {}
+            body = readable(row[3]) or {}
             told = (body.get("kind"), body.get("before"), body.get("root"))
             if told == (APPROVAL, prune.before, prune.root):
                 names.add(str(body["name"]))
@@ -119,7 +118,7 @@ def least_witnessed(log: Log) -> int | None:
     """The fewest entries that any of the log's witnesses has seen last; None without witnesses."""
     seen: dict[str, int] = {}
     for raw in store.of_kind(log, "witness"):
-        body = _body(raw)
+        body = readable(raw)
         if body is not None:
             seen[body["key"]] = max(seen.get(body["key"], 0), body["size"])
     return min(seen.values(), default=None)
@@ -145,10 +144,3 @@ def _destroy_keys(segment: LogSegment, keyring: Keyring) -> None:
     while ids := [row[0] for row in rows.fetchmany(_KEYS)]:
         keyring.forget(ids)
     keyring.destroy(())
-
-
-def _body(raw: bytes) -> dict[str, Any] | None:
-    try:
-        return dict(LogEntry.parse(raw).body)
-    except AuditRefused:
-        return None

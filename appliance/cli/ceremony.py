@@ -11,7 +11,7 @@ import click
 from tuf.api.metadata import Metadata, Root
 
 from appliance.cli.ceremony_record import write
-from appliance.cli.output import Output, json_option, safe, state
+from appliance.cli.output import DIRECTORY, FILE, Output, json_option, safe, state
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, name_of, passphrase_option
 from appliance.clock import SystemClock, iso
 from appliance.errors import Refused
@@ -23,8 +23,7 @@ from appliance.trust.policy import members
 from appliance.trust.policy.root import fingerprint, holder_of, reset_of
 from appliance.types import JsonValue
 
-_DIR = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DIR = click.argument("directory", metavar="DIR", type=DIRECTORY)
 
 
 @click.group()
@@ -91,7 +90,7 @@ def start(
 @click.option("--role", type=click.Choice(ROLES), required=True, help="The role of the key.")
 @click.option("--holder", required=True, metavar="NAME", help="Whose key it is.")
 @click.option("--out", type=click.Path(path_type=Path), help="By default DIR/keys/ROLE-NAME.pem.")
-@click.option("--public", type=_FILE, help="A public key that was made elsewhere.")
+@click.option("--public", type=FILE, help="A public key that was made elsewhere.")
 @passphrase_option
 @json_option
 @click.pass_obj
@@ -137,8 +136,8 @@ def _own_key(output: Output, path: Path, ring: KeyRing) -> bytes:
 
 @ceremony.command()
 @_DIR
-@click.argument("policy_file", metavar="FILE", type=_FILE)
-@click.option("--member", "requests", multiple=True, type=_FILE, metavar="FILE",
+@click.argument("policy_file", metavar="FILE", type=FILE)
+@click.option("--member", "requests", multiple=True, type=FILE, metavar="FILE",
               help="Member to list. Its request of `appliance site join`; repeatable.")  # fmt: skip
 @json_option
 @click.pass_obj
@@ -280,7 +279,7 @@ def guide(output: Output, directory: Path) -> None:
         made.add_key(role, holder, pem)
         click.echo(f"To be noted by hand: {officer.public_key(pem, holder).keyid[:32]}")
     if not (directory / "draft" / "targets" / "policy.json").exists():
-        wanted = click.prompt("File of the new trust policy", type=_FILE, value_proc=Path)
+        wanted = click.prompt("File of the new trust policy", type=FILE, value_proc=Path)
         made.set_policy(wanted.read_bytes())
     for line in _drafted_policy(made):
         click.echo(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from appliance.app import initialise
-from appliance.cli.output import Output, prints, safe
+from appliance.cli.output import FILE, Output, prints, safe
 from appliance.cli.tls import ca_key_option, kept_key, passphrase_option
 from appliance.trust.policy.metadata import LIMITS
 
@@ -20,7 +20,7 @@ from appliance.trust.policy.metadata import LIMITS
 )
 @click.option(
     "--root",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="A site's first trust root, 1.root.json.",
 )
 @click.option(

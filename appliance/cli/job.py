@@ -16,20 +16,8 @@ from appliance.client import AdminClient
 from appliance.errors import StateRefused
 from appliance.jobs.kind import digest, dumps
 from appliance.types import JsonValue
+from appliance.wire.admin import jobs as wire
 from appliance.wire.admin.endpoint import Endpoint
-from appliance.wire.admin.jobs import (
-    JOB,
-    JOB_CANCEL,
-    JOB_PAUSE,
-    JOB_RESUME,
-    JOB_START,
-    JOB_TABLE,
-    JOBS,
-    Job,
-    JobStart,
-    R,
-    far,
-)
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
 UNDER_WAY: Final = frozenset({"queued", "running", "pausing", "cancelling"})
@@ -48,11 +36,13 @@ def job() -> None:
 @connected()
 def list_(output: Output, client: AdminClient, count: int) -> None:
     """List the newest jobs, the newest first."""
-    found = client.call(JOBS, count=count)
-    output.listing(found, found.jobs, JOB_TABLE)
+    found = client.call(wire.JOBS, count=count)
+    output.listing(found, found.jobs, wire.JOB_TABLE)
 
 
-def _steers(name: str, at: Endpoint[None, Job], about: str, *, needs_server: bool = False) -> None:
+def _steers(
+    name: str, at: Endpoint[None, wire.Job], about: str, *, needs_server: bool = False
+) -> None:
     @job.command(name, help=about)
     @click.argument("job_id", metavar="ID", type=_ID)
     @connected(needs_server=needs_server)
@@ -61,10 +51,10 @@ def _steers(name: str, at: Endpoint[None, Job], about: str, *, needs_server: boo
         output.data(found, _details(found))
 
 
-_steers("show", JOB, "Show one job.\n\nProgress, what it allows, why it stopped, its result.")
-_steers("pause", JOB_PAUSE, "Pause a job at its next safe point.\n\nIt can be resumed.")
-_steers("resume", JOB_RESUME, "Continue a job where it stopped.", needs_server=True)
-_steers("cancel", JOB_CANCEL, "End a job for good at its next safe point.")
+_steers("show", wire.JOB, "Show one job.\n\nProgress, what it allows, why it stopped, its result.")
+_steers("pause", wire.JOB_PAUSE, "Pause a job at its next safe point.\n\nIt can be resumed.")
+_steers("resume", wire.JOB_RESUME, "Continue a job where it stopped.", needs_server=True)
+_steers("cancel", wire.JOB_CANCEL, "End a job for good at its next safe point.")
 
 
 @job.command()
@@ -90,7 +80,7 @@ def result(output: Output, client: AdminClient, job_id: int, out: Path) -> None:
     Byte for byte what its entry in the log names. On another machine `verify_result.py` finds that
     entry (`appliance auditor export-tools`).
     """
-    found = client.call(JOB, job_id=job_id)
+    found = client.call(wire.JOB, job_id=job_id)
     if found.state != "done" or found.result is None:
         raise StateRefused("job_wrong_state", f"Job {job_id} is {found.state} and has no result.")
     output.file(out, dumps(found.told))
@@ -113,9 +103,9 @@ def run_job(
     params: Mapping[str, JsonValue],
     *,
     wait: bool = True,
-) -> Job:
+) -> wire.Job:
     """Start a job and watch it; the command ends here if it does not wait."""
-    begun = client.call(JOB_START, JobStart.of(kind=kind, params=params))
+    begun = client.call(wire.JOB_START, wire.JobStart.of(kind=kind, params=params))
     if wait:
         return watched(client, begun.id)
     output.data(begun, [f"job {begun.id} {state(begun.state)}: {safe(begun.title)}"])
@@ -123,11 +113,11 @@ def run_job(
     raise click.exceptions.Exit
 
 
-def watched(client: AdminClient, job_id: int) -> Job:
+def watched(client: AdminClient, job_id: int) -> wire.Job:
     """Show the progress of a job until it is not under way any more."""
     with ProgressBar() as shown:
         while True:
-            found = client.call(JOB, job_id=job_id)
+            found = client.call(wire.JOB, job_id=job_id)
             told = found.progress
             if told.phase:
                 shown(told.phase, told.done, told.total)
@@ -136,13 +126,13 @@ def watched(client: AdminClient, job_id: int) -> Job:
             time.sleep(_POLL_S)
 
 
-def finished(client: AdminClient, kind: str) -> Iterator[Job]:
+def finished(client: AdminClient, kind: str) -> Iterator[wire.Job]:
     """Jobs of a kind that are done, the newest first, without their results."""
-    found = client.call(JOBS, count=1_000).jobs
+    found = client.call(wire.JOBS, count=1_000).jobs
     return (job for job in found if (job.kind, job.state) == (kind, "done"))
 
 
-def result_of(output: Output, found: Job, form: type[R]) -> R:
+def result_of(output: Output, found: wire.Job, form: type[wire.R]) -> wire.R:
     """The result; without one the command says why and ends with 1."""
     result = found.came_to(form)
     if result is None:
@@ -153,7 +143,7 @@ def result_of(output: Output, found: Job, form: type[R]) -> R:
     return result
 
 
-def _details(found: Job) -> Iterator[str]:
+def _details(found: wire.Job) -> Iterator[str]:
     yield f"job {found.id} {state(found.state)} {safe(found.kind)}: {safe(found.title)}"
     if found.code and found.state != "done":
         yield f"  {found.code}: {safe(found.message)}"
@@ -161,7 +151,7 @@ def _details(found: Job) -> Iterator[str]:
     told = found.progress
     if told.phase:
         amount = f" ({told.done} of {told.total} {told.unit})" if told.total else ""
-        yield f"  {safe(far(told))}{amount}"
+        yield f"  {safe(wire.far(told))}{amount}"
     yield f"  by {safe(found.actor)}, {found.created}" + (
         f" to {found.ended}" if found.ended else ""
     )

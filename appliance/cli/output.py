@@ -279,8 +279,7 @@ def json_option(command: Decorated) -> Decorated:
 
 def page_option(command: Decorated) -> Decorated:
     """`--out`: where a page is written."""
-    path = click.Path(dir_okay=False, path_type=Path)
-    return click.option("--out", type=path, required=True, help="The HTML file to write.")(command)
+    return click.option("--out", type=OUT, required=True, help="The HTML file to write.")(command)
 
 
 def prints(command: Callable[..., None]) -> Callable[..., None]:

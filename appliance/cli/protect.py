@@ -15,7 +15,7 @@ from typing import IO
 import click
 
 from appliance.cli.imports import importing
-from appliance.cli.output import Output, data_option, prints, safe, state
+from appliance.cli.output import FILE, Output, data_option, prints, safe, state
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
 from appliance.cli.unlocking import TokenWrapping, new_lock, present_lock, token_of, unlock
 from appliance.config import load_config
@@ -143,7 +143,7 @@ def off(output: Output, data: Path, passphrase_file: Path | None) -> None:
 
 @protect.command()
 @click.option("--to", "people", multiple=True, metavar="FILE",
-              type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              type=FILE,
               help="A public key that opens it. By default the officers' keys.")  # fmt: skip
 @data_option
 def encrypt(data: Path, people: tuple[Path, ...]) -> None:

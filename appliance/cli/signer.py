@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from appliance.cli.output import Output, json_option, safe, state
+from appliance.cli.output import FILE, OUT, Output, json_option, safe, state
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
 from appliance.errors import UsageError
 from appliance.tokens.uri import TokenUri
@@ -16,7 +16,7 @@ from appliance.trust.bytes import durable, ecdsa, key_file
 from appliance.types import JsonValue
 
 _public = click.option(
-    "--public", type=click.Path(dir_okay=False, path_type=Path),
+    "--public", type=OUT,
     help="Place of the public key. By default next to a key file, as .pub.",
 )  # fmt: skip
 
@@ -88,11 +88,9 @@ def show(
 
 
 @signer.command()
-@click.argument(
-    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
+@click.argument("path", metavar="FILE", type=FILE)
 @key_option("The private key.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
+@click.option("--out", type=OUT, required=True,
               help="Where the signature is written, DER.")  # fmt: skip
 @json_option
 @click.pass_obj

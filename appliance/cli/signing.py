@@ -8,11 +8,11 @@ PIN costs nothing, and closed at its end.
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import click
 
-from appliance.cli.output import Output, safe
+from appliance.cli.output import FILE, OUT, Output, safe
 from appliance.config import load_config
 from appliance.errors import Refused, UsageError
 from appliance.tokens import uri
@@ -20,7 +20,6 @@ from appliance.tokens.messages import TokenFound
 from appliance.tokens.uri import TokenUri
 from appliance.trust.bytes import ecdsa, key_file
 
-_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 KeyPlace: TypeAlias = Path | TokenUri
 Command: TypeAlias = Callable[..., None]
 
@@ -31,7 +30,7 @@ class PlaceOfKey(click.ParamType[Path | TokenUri]):
     name = "key"
 
     def __init__(self, *, new: bool = False) -> None:
-        self._path = click.Path(dir_okay=False, path_type=Path) if new else _FILE
+        self._path = OUT if new else FILE
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -54,7 +53,7 @@ def pin_of(found: TokenFound) -> str:
 
 
 passphrase_option = click.option(
-    "--passphrase-file", type=_FILE,
+    "--passphrase-file", type=FILE,
     help="A line for each PIN or passphrase. One line is for all, and /dev/fd/N is a"
          " descriptor; by default a prompt asks.",
 )  # fmt: skip

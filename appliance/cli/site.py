@@ -9,16 +9,7 @@ from appliance.cli.connect import connected
 from appliance.cli.output import Output, rows, safe, write_new
 from appliance.client import AdminClient
 from appliance.errors import PolicyRefused
-from appliance.wire.admin.site import (
-    PEER_TABLE,
-    SITE,
-    SITE_EXPORT,
-    SITE_IMPORT,
-    SITE_JOIN,
-    SITE_KEYS,
-    SiteDocuments,
-    SiteJoin,
-)
+from appliance.wire.admin import site as wire
 
 
 @click.group()
@@ -34,8 +25,8 @@ def status(output: Output, client: AdminClient) -> None:
     Those of `[peers]` in appliance.toml. COSIGNED entries of our log are known there, SEEN ones of
     its log here.
     """
-    found = client.call(SITE)
-    lines = rows(found.peers, PEER_TABLE) if found.peers else [PEER_TABLE.empty]
+    found = client.call(wire.SITE)
+    lines = rows(found.peers, wire.PEER_TABLE) if found.peers else [wire.PEER_TABLE.empty]
     if found.member:
         heard = "has heard no other appliance for too long" if found.stale else "hears the others"
         lines.append(f"this is {safe(found.member)}; it {heard}")
@@ -51,7 +42,7 @@ def key(output: Output, client: AdminClient) -> None:
 
     The lines go below `[peers."NAME"]` in its appliance.toml.
     """
-    found = client.call(SITE_KEYS)
+    found = client.call(wire.SITE_KEYS)
     output.data(found, [f"{name} = {json.dumps(line)}" for name, line in vars(found).items()])
 
 
@@ -66,7 +57,7 @@ def join(output: Output, client: AdminClient, name: str, out: Path, pin: bool) -
 
     The security officer signs it into the trust policy: `trust ceremony policy --member`.
     """
-    made = client.call(SITE_JOIN, SiteJoin(name=name, pin=pin))
+    made = client.call(wire.SITE_JOIN, wire.SiteJoin(name=name, pin=pin))
     write_new(out, made.request)
     output.data(
         {"file": str(out), "key": made.key}, [f"wrote {safe(str(out))}, of key {made.key[:32]}"]
@@ -81,7 +72,7 @@ def export(output: Output, client: AdminClient, file: Path) -> None:
 
     Keys of apps, approvals, pointers, certificates: as they were signed, and no secret.
     """
-    found = client.call(SITE_EXPORT)
+    found = client.call(wire.SITE_EXPORT)
     write_new(file, found.model_dump_json())
     count = len(found.documents)
     output.data({"file": str(file), "documents": count}, [f"wrote {count} to {safe(str(file))}"])
@@ -96,9 +87,9 @@ def import_(output: Output, client: AdminClient, file: Path) -> None:
     Each is verified under the trust policy; older versions are left out.
     """
     try:
-        wanted = SiteDocuments.model_validate_json(file.read_bytes())
+        wanted = wire.SiteDocuments.model_validate_json(file.read_bytes())
     except ValueError as error:
         raise PolicyRefused("travelling_malformed", f"{file} has no documents.") from error
-    found = client.call(SITE_IMPORT, wanted)
+    found = client.call(wire.SITE_IMPORT, wanted)
     told = [f"refused: {safe(r.kind)}: {r.code}: {safe(r.message)}" for r in found.refused]
     output.data(found, [f"{found.new} new of {len(wanted.documents)}", *told])

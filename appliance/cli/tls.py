@@ -6,20 +6,19 @@ import click
 
 from appliance.auth import certificates
 from appliance.auth.certificates import CaKey
-from appliance.cli.output import Output, passphrase_of, prints, safe
+from appliance.cli.output import OUT, Output, passphrase_of, prints, safe
 from appliance.cli.unlocking import unlock
 from appliance.clock import SystemClock
 from appliance.config import load_config
 from appliance.errors import Refused
 from appliance.trust.policy import trusted_file
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 ca_key_option = click.option(
-    "--ca-key", type=_FILE, help="Place of the CA's key, such as a stick. By default DATA/tls."
+    "--ca-key", type=OUT, help="Place of the CA's key, such as a stick. By default DATA/tls."
 )
 passphrase_option = click.option(
     "--passphrase-file",
-    type=_FILE,
+    type=OUT,
     help="Its first line opens the CA's key. By default a prompt asks.",
 )
 

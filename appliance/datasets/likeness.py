@@ -31,16 +31,21 @@ class Likeness:
         return found
 
     def components(self) -> list[int]:
-        parent = list(range(len(self.texts)))
+        found = (pair for index in self._indexes for pair in enumerate(index.components()))
+        return joined(len(self.texts), found)
 
-        def find(n: int) -> int:
-            while parent[n] != n:
-                parent[n] = parent[parent[n]]
-                n = parent[n]
-            return n
 
-        for index in self._indexes:
-            for one, other in enumerate(index.components()):
-                low, high = sorted((find(one), find(other)))
-                parent[high] = low
-        return [find(n) for n in range(len(self.texts))]
+def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """By number, the smallest of its part."""
+    parent = list(range(count))
+
+    def find(n: int) -> int:
+        while parent[n] != n:
+            parent[n] = parent[parent[n]]
+            n = parent[n]
+        return n
+
+    for one, other in pairs:
+        low, high = sorted((find(one), find(other)))
+        parent[high] = low
+    return [find(n) for n in range(count)]

@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance.datasets.duplicates import plain
 from appliance.datasets.items import Item
-from appliance.datasets.likeness import Likeness
+from appliance.datasets.likeness import Likeness, joined
 from appliance.errors import DatasetRefused
 from appliance.text import visible
 from appliance.types import JsonValue
@@ -115,18 +115,11 @@ def _units(items: Sequence[Item], together: float | None) -> list[str]:
     near = Likeness([item.text for item in order], together).components()
     names = sorted({item.group for item in items})
     number = {name: n for n, name in enumerate(names)}
-    parent = list(range(len(names)))
-
-    def find(n: int) -> int:
-        while parent[n] != n:
-            parent[n] = parent[parent[n]]
-            n = parent[n]
-        return n
-
-    for item, root in zip(order, near, strict=True):
-        low, high = sorted((find(number[item.group]), find(number[order[root].group])))
-        parent[high] = low
-    return [names[find(number[item.group])] for item in items]
+    pairs = (
+        (number[item.group], number[order[n].group]) for item, n in zip(order, near, strict=True)
+    )
+    unit = joined(len(names), pairs)
+    return [names[unit[number[item.group]]] for item in items]
 
 
 def _bucket(unit: str, shares: Mapping[str, float], seed: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
-import msgspec
 from msgspec import Meta
 
 from appliance.audit import merkle
@@ -91,11 +90,7 @@ def pair(
 
 def parse(line: bytes) -> ItemPair:
     """Read a line. Raises EvaluationRefused (`outcomes_invalid`)."""
-    value = strict_json.parse(line, _invalid, limit=_MOST)
-    try:
-        found = msgspec.convert(value, ItemPair)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+    found = strict_json.decode(line, ItemPair, _invalid, limit=_MOST)
     if found.line() != line:
         raise _invalid("a line is not canonical")
     sides = (

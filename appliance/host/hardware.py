@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.host.usage import text_of
+
 # What the worker's confinement and the sealed copies need (openat2 5.6, Landlock 5.13).
 OLDEST_KERNEL = (5, 13)
 _LANDLOCK_CREATE_RULESET = 444  # the same number on every architecture
@@ -45,7 +47,7 @@ class HostFacts:
 
 def host_facts(directory: Path) -> HostFacts:
     """Read the host; `directory` names the file system whose space counts."""
-    cpu, flags = parse_cpuinfo(_read(Path("/proc/cpuinfo")))
+    cpu, flags = parse_cpuinfo(text_of(Path("/proc/cpuinfo")))
     disk = shutil.disk_usage(_existing(directory))
     return HostFacts(
         cpu=cpu or platform.processor() or "unknown",
@@ -55,7 +57,7 @@ def host_facts(directory: Path) -> HostFacts:
         memory_available=available_memory(),
         kernel=platform.release(),
         architecture=platform.machine(),
-        seccomp="kill_process" in _read(Path("/proc/sys/kernel/seccomp/actions_avail")).split(),
+        seccomp="kill_process" in text_of(Path("/proc/sys/kernel/seccomp/actions_avail")).split(),
         landlock_abi=landlock_abi(),
         disk_total=disk.total,
         disk_free=disk.free,
@@ -81,8 +83,8 @@ def total_memory() -> int:
     """Main memory, or the control group's limit where that is lower; bytes."""
     total = _meminfo().get("MemTotal", 0)
     limit = parse_cgroup_limit(
-        _read(Path("/sys/fs/cgroup/memory.max"))
-        or _read(Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        text_of(Path("/sys/fs/cgroup/memory.max"))
+        or text_of(Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
     )
     return min(total, limit) if limit else total
 
@@ -161,14 +163,7 @@ def problems(facts: HostFacts) -> list[str]:
 
 
 def _meminfo() -> dict[str, int]:
-    return parse_meminfo(_read(Path("/proc/meminfo")))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return parse_meminfo(text_of(Path("/proc/meminfo")))
 
 
 def _existing(directory: Path) -> Path:

@@ -32,10 +32,10 @@ class HostUsage:
 
 def usage(pids: Iterable[int]) -> HostUsage:
     """Read the host and these processes."""
-    busy, total = parse_stat(_read(Path("/proc/stat")))
+    busy, total = parse_stat(text_of(Path("/proc/stat")))
     cpu, memory = 0.0, 0
     for pid in pids:
-        seconds, size = parse_process(_read(Path(f"/proc/{pid}/stat")))
+        seconds, size = parse_process(text_of(Path(f"/proc/{pid}/stat")))
         cpu, memory = cpu + seconds, memory + size
     return HostUsage(busy, total, cpu, memory)
 
@@ -61,7 +61,7 @@ def parse_process(text: str) -> tuple[float, int]:
 
 def peak(pid: int) -> int:
     """The most bytes that a process has held since it began; 0 if that is unreadable."""
-    return parse_peak(_read(Path(f"/proc/{pid}/status")))
+    return parse_peak(text_of(Path(f"/proc/{pid}/status")))
 
 
 def parse_peak(text: str) -> int:
@@ -74,7 +74,8 @@ def parse_peak(text: str) -> int:
     return 0
 
 
-def _read(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Empty without the file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -27,15 +27,7 @@ from appliance.auth.secret_file import read_secret
 from appliance.clock import Clock
 from appliance.config import LdapConfig
 from appliance.errors import ApplianceError, Forbidden, Unavailable
-from appliance.people.ldap_messages import (
-    DirectoryEntry,
-    DirectoryError,
-    either,
-    equal,
-    every,
-    folded,
-    in_chain,
-)
+from appliance.people import ldap_messages as ldap
 from appliance.people.ldap_session import LdapSession, ServiceAccount, session
 from appliance.people.names import cleaned
 
@@ -175,9 +167,9 @@ class PeopleDirectory:
 
     async def _person(self, opened: LdapSession, subject: str, begun: float) -> DirectoryPerson:
         config = self._config
-        wanted = equal(config.person, subject)
+        wanted = ldap.equal(config.person, subject)
         if config.kind == "ad":
-            wanted = every(equal("objectCategory", "person"), wanted)
+            wanted = ldap.every(ldap.equal("objectCategory", "person"), wanted)
         asked = (config.person, "displayName", *_STATE[config.kind])
         found = await opened.search(config.base, wanted, asked, 1)
         alike = [one for one in found if _spelled(one, config.person, subject)]
@@ -201,18 +193,18 @@ class PeopleDirectory:
         """All groups of somebody, nested ones too; one above the limit where there are more."""
         base, member = self._config.groups or self._config.base, self._config.member
         if self._config.kind == "ad":
-            chain = in_chain(member, dn)
+            chain = ldap.in_chain(member, dn)
             found = await opened.search(base, chain, _NO_ATTRIBUTES, MOST_GROUPS)
-            return frozenset(folded(one.dn) for one in found)
+            return frozenset(ldap.folded(one.dn) for one in found)
         seen: set[str] = set()
         level = [dn]
         for _ in range(DEEPEST):
             above: dict[str, str] = {}
             for names in (level[n : n + _NAMES] for n in range(0, len(level), _NAMES)):
-                wanted = either(*(equal(member, one) for one in names))
+                wanted = ldap.either(*(ldap.equal(member, one) for one in names))
                 most = MOST_GROUPS - len(seen)
                 for one in await opened.search(base, wanted, _NO_ATTRIBUTES, most):
-                    above.setdefault(folded(one.dn), one.dn)
+                    above.setdefault(ldap.folded(one.dn), one.dn)
             level = [above[name] for name in above.keys() - seen]
             seen |= above.keys()
             if not level or len(seen) > MOST_GROUPS:
@@ -227,7 +219,7 @@ _STATE: Final = {
 """Attributes that say if an account is open, by the kind of directory."""
 
 
-def disabled(entry: DirectoryEntry, kind: str, now: int) -> bool:
+def disabled(entry: ldap.DirectoryEntry, kind: str, now: int) -> bool:
     """True of a closed account; of Active Directory also without a statement.
 
     Args:
@@ -254,7 +246,7 @@ def _kept(known: OrderedDict[str, V], subject: str, value: V) -> V:
     return value
 
 
-def _spelled(entry: DirectoryEntry, attribute: str, subject: str) -> bool:
+def _spelled(entry: ldap.DirectoryEntry, attribute: str, subject: str) -> bool:
     values = entry.attributes.get(attribute.lower(), ())
     return _lower(subject.encode()) in map(_lower, values)
 
@@ -263,14 +255,14 @@ def _lower(text: bytes) -> bytes:
     return text.lower()  # of bytes: ASCII letters alone
 
 
-def _first(entry: DirectoryEntry, attribute: str) -> str:
+def _first(entry: ldap.DirectoryEntry, attribute: str) -> str:
     values: Iterable[bytes] = entry.attributes.get(attribute, ())
     return next((one.decode("utf-8", "replace") for one in values), "")
 
 
-def _whole(entry: DirectoryEntry, attribute: str) -> int | None:
+def _whole(entry: ldap.DirectoryEntry, attribute: str) -> int | None:
     text = _first(entry, attribute)
     try:
         return int(text) if text else None
     except ValueError as error:
-        raise DirectoryError(f"{attribute} is no number") from error
+        raise ldap.DirectoryError(f"{attribute} is no number") from error

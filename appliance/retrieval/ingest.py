@@ -29,7 +29,6 @@ from appliance.retrieval.extracted import Extracted
 from appliance.retrieval.library import CollectionLibrary, Shelf
 from appliance.retrieval.ranking import Floats
 from appliance.serving.inference import Inference
-from appliance.types import Role
 from appliance.wire.admin.results import Ingested
 
 MOST_FILES: Final = 100_000
@@ -67,7 +66,6 @@ class Ingest(JobKind[IngestWanted, Ingested]):
     name: ClassVar[str] = "ingest"
     form = IngestWanted
     malformed = (CollectionRefused, "collection_invalid")
-    role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
 

@@ -28,7 +28,7 @@ from appliance.retrieval.ranking import Floats, ndcg, recall
 from appliance.retrieval.search import MOST_PASSAGES
 from appliance.serving.inference import RETRIEVAL, Inference
 from appliance.statistics import groups
-from appliance.types import FEWEST_GROUPS, Caller, Role
+from appliance.types import FEWEST_GROUPS, Caller
 from appliance.wire.admin.results import RankingMeasured, SearchTuned
 
 MOST_BYTES: Final = 16 << 20
@@ -141,7 +141,6 @@ class Tuning(JobKind[RankingWanted, SearchTuned]):
     form = RankingWanted
     malformed = (CollectionRefused, "questions_invalid")
     unit: ClassVar[str] = "questions"
-    role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
 
     def __init__(self, library: CollectionLibrary, inference: Inference, audit: AuditLog) -> None:

@@ -4,12 +4,12 @@ Rules: one line of the file is changed or added and nothing else, since its comm
 the result must read back as meant; the file is replaced in one step.
 """
 
-import os
 import re
 from pathlib import Path
 
 from appliance.config import FILE_NAME, parse_config
 from appliance.errors import UsageError
+from appliance.trust.bytes import durable
 
 _HEAD = re.compile(r"(?m)^[ \t]*\[[ \t]*server[ \t]*\][^\n]*$")
 _NEXT = re.compile(r"(?m)^[ \t]*\[")
@@ -34,15 +34,7 @@ def keep(data: Path, host: str | None, port: int | None) -> None:
         raise _unchanged(error.message) from error
     if (host not in (None, kept.host)) or (port not in (None, kept.port)):
         raise _unchanged("it says so in another way.")
-    fresh = path.with_name(FILE_NAME + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(path.stat().st_mode & 0o777)
-    fresh.rename(path)
-    directory = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.replace(path, text.encode(), path.stat().st_mode & 0o777)
 
 
 def _with(text: str, name: str, value: str) -> str:

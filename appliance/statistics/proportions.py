@@ -61,17 +61,6 @@ def trials(value: float, limit: float, confidence: float = 0.95) -> float:
     return high
 
 
-def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
-    """The exact interval (Clopper & Pearson, Biometrika 26, 1934).
-
-    A fractional `k` of an effective size `n` is allowed (Korn & Graubard, Surv. Methodol. 24,
-    1998).
-    """
-    _check(k, n, confidence)
-    tail = (1 - confidence) / 2
-    return Interval(lower_limit(k, n, tail), upper_limit(k, n, tail))
-
-
 def upper_limit(k: float, n: float, delta: float) -> float:
     """One-sided exact upper limit: a larger true rate shows at most `k` with less than `delta`."""
     _check(k, n, delta)

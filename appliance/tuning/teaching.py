@@ -46,7 +46,7 @@ from appliance.trust.bytes import durable
 from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning.candidates import outcome
 from appliance.tuning.teacher_items import Taught, taught, with_taught
-from appliance.types import GenerationRequest, Role
+from appliance.types import GenerationRequest
 from appliance.wire.admin.results import (
     DatasetTaught,
     TaskNamed,
@@ -102,7 +102,6 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
     form = TeachWanted
     malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "items"
-    role: ClassVar[Role] = Role.ADMIN
     heavy: ClassVar[bool] = True
     resumable: ClassVar[bool] = True
 

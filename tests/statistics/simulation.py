@@ -5,7 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from appliance.statistics.proportions import clopper_pearson
+from appliance.statistics.proportions import Interval, lower_limit, upper_limit
+
+
+def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> Interval:
+    """The exact interval (Clopper & Pearson, Biometrika 26, 1934), of the two limits."""
+    tail = (1 - confidence) / 2
+    return Interval(lower_limit(k, n, tail), upper_limit(k, n, tail))
 
 
 def rate(runs: int, seed: int, failed: Callable[[np.random.Generator], bool]) -> float:

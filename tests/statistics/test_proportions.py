@@ -7,14 +7,13 @@ import pytest
 
 from appliance.statistics.proportions import (
     Interval,
-    clopper_pearson,
     corrected,
     lower_limit,
     trials,
     upper_limit,
     wilson,
 )
-from tests.statistics.simulation import rate, within
+from tests.statistics.simulation import clopper_pearson, rate, within
 
 INTERVALS = [wilson, clopper_pearson, corrected]
 

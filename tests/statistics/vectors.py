@@ -15,11 +15,12 @@ from appliance.statistics import calibration, logistic, special
 from appliance.statistics.agreement import cohen_kappa
 from appliance.statistics.paired import Pairs, mcnemar, tango
 from appliance.statistics.power import allowed_errors
-from appliance.statistics.proportions import clopper_pearson, wilson
+from appliance.statistics.proportions import wilson
 from appliance.tasks.classifiers.linear import fit_linear
 from appliance.tasks.classifiers.ngrams import fit_vocabulary
 from tests.conftest import CHECKOUT
 from tests.oracle import Oracle, statistics_python
+from tests.statistics.simulation import clopper_pearson
 
 GOLDEN: Final = CHECKOUT / "tests" / "assets" / "statistics.json"
 SEED: Final = 18

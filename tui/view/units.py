@@ -46,22 +46,21 @@ def many(number: int, noun: str) -> str:
 
 def since(moment_text: str, now: float) -> float:
     """Seconds from an ISO 8601 time to `now`; 0 for an unreadable or future time."""
-    try:
-        moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
-    except ValueError:
-        return 0.0
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, now - aware.timestamp())
+    return max(0.0, -_ahead(moment_text, now))
 
 
 def until(moment_text: str, now: float) -> float:
     """Seconds from `now` to an ISO 8601 time; 0 for an unreadable or past time."""
+    return max(0.0, _ahead(moment_text, now))
+
+
+def _ahead(moment_text: str, now: float) -> float:
     try:
         moment = datetime.fromisoformat(moment_text.replace("Z", "+00:00"))
     except ValueError:
         return 0.0
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, aware.timestamp() - now)
+    return aware.timestamp() - now
 
 
 def clock(moment: str) -> str:

@@ -16,38 +16,16 @@ from appliance.api.deps import CallerDep, services_of
 from appliance.api.described import IN_MCP
 from appliance.api.errors import error_body, seconds_to_wait, status_of
 from appliance.api.json_body import JsonRoute, note_model
-from appliance.api.mcp.protocol import (
-    CALL,
-    HANDSHAKE,
-    INVALID_PARAMS,
-    METHOD_NOT_FOUND,
-    PARSE_ERROR,
-    STATELESS,
-    RpcAsked,
-    RpcRefused,
-    asked,
-)
+from appliance.api.mcp import protocol
 from appliance.api.mcp.tools import TOOLS
 from appliance.api.openai.pooled import WhenComputed
 from appliance.errors import CODES, ApplianceError, BadRequest, Forbidden
 from appliance.types import Caller
-from appliance.wire.mcp.rpc import (
-    META,
-    Handshake,
-    McpOffered,
-    McpResult,
-    McpServerInfo,
-    McpTools,
-    RpcError,
-    RpcReply,
-    ToolCalled,
-    ToolResult,
-    ToolText,
-)
+from appliance.wire.mcp import rpc
 
 router = APIRouter(tags=["mcp"], route_class=JsonRoute)
-_SERVER: Final = McpServerInfo(name="appliance", version=appliance.__version__)
-_OFFERED: Final = McpOffered(
+_SERVER: Final = rpc.McpServerInfo(name="appliance", version=appliance.__version__)
+_OFFERED: Final = rpc.McpOffered(
     capabilities={"tools": {}},
     instructions="Tasks and collections of this site, with a receipt for each answer. Cite "
     "passages by document and place; keep request_id and receipt as evidence.",
@@ -63,10 +41,10 @@ async def mcp(request: Request, caller: CallerDep) -> Response:
     if origin is not None and origin not in services_of(request).config.server.cors_origins:
         raise Forbidden("forbidden", "Pages of this origin may not call; see server.cors_origins.")
     try:
-        message = asked(await _body(request), request.headers)
-    except RpcRefused as refused:
+        message = protocol.asked(await _body(request), request.headers)
+    except protocol.RpcRefused as refused:
         return _refusal(request, refused)
-    if message is None or message.message.method != CALL:
+    if message is None or message.message.method != protocol.CALL:
         request.scope["state"]["polled"] = "mcp"
     if message is None:
         return Response(status_code=202)
@@ -78,48 +56,50 @@ async def _body(request: Request) -> Any:
     try:
         return await request.json()
     except BadRequest as error:
-        told = RpcError(code=PARSE_ERROR, message=error.message)
-        raise RpcRefused(told, code=error.code) from error
+        told = rpc.RpcError(code=protocol.PARSE_ERROR, message=error.message)
+        raise protocol.RpcRefused(told, code=error.code) from error
 
 
-async def _answered(request: Request, caller: Caller, message: RpcAsked) -> Response:
+async def _answered(request: Request, caller: Caller, message: protocol.RpcAsked) -> Response:
     try:
         result = await _result(request, caller, message)
-    except RpcRefused as refused:
+    except protocol.RpcRefused as refused:
         return _refusal(request, refused)
     if message.alone:
-        meta = {**(result.meta or {}), f"{META}serverInfo": _SERVER.model_dump()}
-        cached = {} if isinstance(result, ToolResult) else _CACHED
+        meta = {**(result.meta or {}), f"{rpc.META}serverInfo": _SERVER.model_dump()}
+        cached = {} if isinstance(result, rpc.ToolResult) else _CACHED
         more = {"resultType": "complete", "meta": meta, **cached}
         result = result.model_copy(update=more)
-    return _reply(RpcReply(id=message.message.id, result=result))
+    return _reply(rpc.RpcReply(id=message.message.id, result=result))
 
 
-async def _result(request: Request, caller: Caller, message: RpcAsked) -> McpResult:
+async def _result(request: Request, caller: Caller, message: protocol.RpcAsked) -> rpc.McpResult:
     method = message.message.method
-    if method == CALL:
+    if method == protocol.CALL:
         return await _called(request, caller, message)
     if method == "tools/list":
         if message.message.params.get("cursor") is not None:
-            raise message.refused(INVALID_PARAMS, "cursor: there is one page.", 400)
+            raise message.refused(protocol.INVALID_PARAMS, "cursor: there is one page.", 400)
         services, who = services_of(request), caller.principal
-        return McpTools(tools=[tool.listed(services, who) for tool in TOOLS.values()])
+        return rpc.McpTools(tools=[tool.listed(services, who) for tool in TOOLS.values()])
     if method == "server/discover" and message.alone:
-        return _OFFERED.model_copy(update={"supportedVersions": [STATELESS, *HANDSHAKE]})
+        return _OFFERED.model_copy(
+            update={"supportedVersions": [protocol.STATELESS, *protocol.HANDSHAKE]}
+        )
     if method == "initialize":
-        wanted = message.read(Handshake).protocolVersion
-        version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
+        wanted = message.read(rpc.Handshake).protocolVersion
+        version = wanted if wanted in protocol.HANDSHAKE else protocol.HANDSHAKE[-1]
         return _OFFERED.model_copy(update={"protocolVersion": version, "serverInfo": _SERVER})
     if method == "ping" and not message.alone:
-        return McpResult()
-    raise message.refused(METHOD_NOT_FOUND, "There is no such method.", 404)
+        return rpc.McpResult()
+    raise message.refused(protocol.METHOD_NOT_FOUND, "There is no such method.", 404)
 
 
-async def _called(request: Request, caller: Caller, message: RpcAsked) -> ToolResult:
-    called = message.read(ToolCalled)
+async def _called(request: Request, caller: Caller, message: protocol.RpcAsked) -> rpc.ToolResult:
+    called = message.read(rpc.ToolCalled)
     tool = TOOLS.get(called.name)
     if tool is None:
-        raise message.refused(INVALID_PARAMS, "There is no such tool.", 400)
+        raise message.refused(protocol.INVALID_PARAMS, "There is no such tool.", 400)
     task = called.arguments.get("task")
     if isinstance(task, str):
         note_model(request, task)
@@ -127,23 +107,25 @@ async def _called(request: Request, caller: Caller, message: RpcAsked) -> ToolRe
         found = await tool.call(services_of(request), caller, called.arguments)
     except ApplianceError as error:
         return _failed(request, error)
-    text = ToolText(text=found.model_dump_json())
-    return ToolResult(content=[text], structuredContent=found, isError=False)
+    text = rpc.ToolText(text=found.model_dump_json())
+    return rpc.ToolResult(content=[text], structuredContent=found, isError=False)
 
 
-def _failed(request: Request, error: ApplianceError) -> ToolResult:
+def _failed(request: Request, error: ApplianceError) -> rpc.ToolResult:
     state, seconds = request.scope["state"], seconds_to_wait(error)
     state["error_code"], state["status"] = error.code, status_of(error)
     told = {**error_body(error), **({} if seconds is None else {"retry_after": seconds})}
     text = f"{error.code}: {error.message} {CODES[error.code].hint}"
-    return ToolResult(content=[ToolText(text=text)], isError=True, meta={"appliance/error": told})
+    return rpc.ToolResult(
+        content=[rpc.ToolText(text=text)], isError=True, meta={"appliance/error": told}
+    )
 
 
-def _refusal(request: Request, refused: RpcRefused) -> Response:
+def _refusal(request: Request, refused: protocol.RpcRefused) -> Response:
     state = request.scope["state"]
     state["error_code"], state["status"] = refused.code, 400
-    return _reply(RpcReply(id=refused.id, error=refused.error), refused.status)
+    return _reply(rpc.RpcReply(id=refused.id, error=refused.error), refused.status)
 
 
-def _reply(reply: RpcReply, status: int = 200) -> Response:
+def _reply(reply: rpc.RpcReply, status: int = 200) -> Response:
     return Response(reply.encoded(), status, media_type="application/json")

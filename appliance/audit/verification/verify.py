@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from appliance.audit import store
 from appliance.audit.checkpoint import VerifierKey
-from appliance.audit.entry import NO_ENTRY, LogEntry
+from appliance.audit.entry import NO_ENTRY, LogEntry, readable
 from appliance.audit.files import LogFiles
 from appliance.audit.handover import KIND, Epoch, Handover
 from appliance.audit.merkle import HASH_BYTES, Frontier
@@ -107,7 +107,7 @@ def look_ahead(
         closing(_Run(log, files, first, end - 1, key, Findings(), foreign=[])) as run,
     ):
         begin = run.state()
-        began = [_entry_or_none(row[3]) for row in store.leaves(log, first, first + 1)]
+        began = [readable(row[3]) for row in store.leaves(log, first, first + 1)]
         run.rows(progress, end)
         run.hidden()
         return run.ahead(begin, began[0] if began else None, end)
@@ -373,7 +373,7 @@ class _Run:
         if not 0 <= intent < self.first:
             return None
         for _, _, _, raw in store.leaves(self._db, intent, intent + 1):
-            body = _entry_or_none(raw)
+            body = readable(raw)
             if body is not None and body["kind"] == "intent":
                 return str(body["request_id"])
         return None
@@ -389,10 +389,3 @@ def _kept(seq: int, body: Body) -> dict[int, KeptTexts]:
     if content is None or not content.get("parts"):
         return {}
     return {seq: KeptTexts(content["key"], ciphertexts(body))}
-
-
-def _entry_or_none(raw: bytes) -> dict[str, Any] | None:
-    try:
-        return dict(LogEntry.parse(raw).body)
-    except AuditRefused:
-        return None

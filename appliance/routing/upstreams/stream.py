@@ -20,16 +20,7 @@ from msgspec.json import decode as parse
 from appliance.engine.text.reasoning import BEGIN, END
 from appliance.engine.text.reply import CLOSE, OPEN
 from appliance.errors import UpstreamLost
-from appliance.routing.upstreams import receipts
-from appliance.routing.upstreams.events import (
-    Call,
-    ChoiceDelta,
-    CountedTokens,
-    Event,
-    Failure,
-    MessageDelta,
-    decoded,
-)
+from appliance.routing.upstreams import events, receipts
 from appliance.routing.upstreams.exchange import invalid
 from appliance.text import visible
 from appliance.types import Delta, PeerReceipt, TokenLogprob
@@ -132,8 +123,8 @@ class _StreamedChoice:
         most = max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
         return min(self._wanted.most_tokens, most)
 
-    def take(self, choice: ChoiceDelta) -> Delta | None:
-        message = choice.delta or MessageDelta(choice.text)
+    def take(self, choice: events.ChoiceDelta) -> Delta | None:
+        message = choice.delta or events.MessageDelta(choice.text)
         thought, content = message.reasoning_content or message.reasoning or "", message.content
         calls, logprobs = message.tool_calls or [], self._logprobs(choice)
         size = len(thought.encode()) + len((content or "").encode()) + self._called(calls)
@@ -159,12 +150,12 @@ class _StreamedChoice:
         self.pieces += count
         return count
 
-    def _logprobs(self, choice: ChoiceDelta) -> tuple[TokenLogprob, ...]:
+    def _logprobs(self, choice: events.ChoiceDelta) -> tuple[TokenLogprob, ...]:
         logprobs = choice.logprobs.read(self._offset) if choice.logprobs is not None else ()
         self._offset += sum(len(token.token.decode("utf-8", "replace")) for token in logprobs)
         return logprobs
 
-    def _called(self, parts: list[Call]) -> int:
+    def _called(self, parts: list[events.Call]) -> int:
         size = 0
         for part in parts:
             name, arguments = part.function.name, part.function.arguments or ""
@@ -221,7 +212,7 @@ class StreamedAnswer:
         self._left = wanted.most_bytes
         self._lines = _Lines()
         self._choices = [_StreamedChoice(wanted, index) for index in range(wanted.choices)]
-        self._usage = CountedTokens()
+        self._usage = events.CountedTokens()
         self.id = self.model = self.fingerprint = ""
         self.receipt: PeerReceipt | None = None
         self.ended = False
@@ -317,7 +308,7 @@ class StreamedAnswer:
             return []
         if self.ended:
             raise invalid("an event follows the end of its answer")
-        event = await decoded(data, Event)
+        event = await events.decoded(data, events.Event)
         if bytes(event.error) not in (b"", b"null"):
             raise _broken(_message(event.error))
         self._name(event)
@@ -327,12 +318,12 @@ class StreamedAnswer:
         found = [self._choice(choice) for choice in event.choices]
         return [piece for piece in found if piece is not None]
 
-    def _choice(self, choice: ChoiceDelta) -> Delta | None:
+    def _choice(self, choice: events.ChoiceDelta) -> Delta | None:
         if not 0 <= choice.index < len(self._choices):
             raise invalid("an event has a choice that was not asked for")
         return self._choices[choice.index].take(choice)
 
-    def _name(self, event: Event) -> None:
+    def _name(self, event: events.Event) -> None:
         if not event.id:
             raise invalid("an event has no id")
         if not self.id:
@@ -379,7 +370,7 @@ def believed(told: int | None, ours: int) -> int:
 
 def _message(error: Raw) -> str:
     try:
-        found = parse(error, type=Failure | str)
+        found = parse(error, type=events.Failure | str)
     except (MsgspecError, UnicodeDecodeError, RecursionError):
         return bytes(error)[:200].decode("utf-8", "replace")
     return found if isinstance(found, str) else found.message

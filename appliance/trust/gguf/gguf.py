@@ -100,14 +100,14 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     reader = Reader(data, len(data) if size is None else size)
     header = read_header(reader)
     metadata = header.metadata
-    if _text(metadata, "general.type", "model") == "adapter":
+    if text_of(metadata, "general.type", "model") == "adapter":
         raise GgufRejected(
             "adapter_in_model_place", "The file is an adapter, and the id is that of a model."
         )
     tensors = read_tensors(reader, header)
     if _integer(metadata, "split.count", 1, "gguf_split") not in (0, 1):
         raise GgufRejected("gguf_split", "The model is split over several files.")
-    architecture = _text(metadata, "general.architecture")
+    architecture = text_of(metadata, "general.architecture")
     accepted = ARCHITECTURES | ENCODERS.keys()
     if architecture not in accepted:
         raise GgufRejected(
@@ -120,7 +120,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
     check_types(tensors)
     head = max(hyperparameters["n_embd"] // hyperparameters["n_head"], 1)
     check_numbers(metadata, architecture, head)
-    template = _text(metadata, "tokenizer.chat_template", "") or None
+    template = text_of(metadata, "tokenizer.chat_template", "") or None
     return GgufFacts(
         architecture=architecture,
         n_tensors=len(tensors),
@@ -129,7 +129,7 @@ def vet(data: Buffer, size: int | None = None) -> GgufFacts:
         **hyperparameters,
         n_vocab=n_vocab,
         has_template=template is not None,
-        name=_text(metadata, "general.name", ""),
+        name=text_of(metadata, "general.name", ""),
         kind=_kind(metadata, architecture, tensors, hyperparameters["n_embd"]),
         matrices=matrices(tensors, writes=architecture not in ENCODERS),
         layer_bytes=_largest_layer(tensors),
@@ -259,7 +259,7 @@ def _largest(metadata: Metadata, key: str, high: int, default: int | None) -> in
 
 
 def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
-    kind = _text(metadata, _TOKENIZER + "model")
+    kind = text_of(metadata, _TOKENIZER + "model")
     if kind not in allowed:
         raise GgufRejected(
             "gguf_tokenizer",
@@ -281,7 +281,7 @@ def _check_tokenizer(metadata: Metadata, allowed: frozenset[str]) -> int:
             )
     if kind == _SENTENCEPIECE and not _spells_every_byte(set(texts)):
         raise GgufRejected("gguf_tokenizer", "Some bytes have no token, which llama.cpp needs.")
-    if _text(metadata, _TOKENIZER + "pre", "") in _QUADRATIC:
+    if text_of(metadata, _TOKENIZER + "pre", "") in _QUADRATIC:
         raise GgufRejected("gguf_tokenizer", "The tokenizer takes quadratic time for digits.")
     if kind == _WORDPIECE and tokens.count < _WORDPIECE_DEFAULTS:
         raise GgufRejected("gguf_tokenizer", "The vocabulary lacks BERT's special tokens.")
@@ -342,7 +342,8 @@ def _integer(metadata: Metadata, key: str, default: int | None, code: str) -> in
     return int(value.value)
 
 
-def _text(metadata: Metadata, key: str, default: str | None = None) -> str:
+def text_of(metadata: Metadata, key: str, default: str | None = None) -> str:
+    """A text (`gguf_value`)."""
     value = metadata.get(key)
     if value is None and default is not None:
         return default

@@ -15,9 +15,9 @@ from typing import Final
 
 from appliance.errors import GgufRejected
 from appliance.text import visible
-from appliance.trust.gguf.gguf import ARCHITECTURES, GgufFacts, Metadata
+from appliance.trust.gguf.gguf import ARCHITECTURES, GgufFacts, Metadata, text_of
 from appliance.trust.gguf.numbers import not_finite
-from appliance.trust.gguf.reader import Array, Buffer, Kind, Reader, Scalar, read_header
+from appliance.trust.gguf.reader import Buffer, Kind, Reader, Scalar, read_header
 from appliance.trust.gguf.tensors import Tensor, places, read_tensors
 
 MAX_RANK: Final = 1_024
@@ -69,17 +69,17 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
     header = read_header(reader)
     metadata = header.metadata
     # Before the tensors: the refusal of a whole model says so in a word.
-    if _text(metadata, "general.type", "model") != "adapter":
+    if text_of(metadata, "general.type", "model") != "adapter":
         raise GgufRejected(
             "model_in_adapter_place", "The file is a model, and the id is that of an adapter."
         )
     tensors = read_tensors(reader, header)
-    if _text(metadata, "adapter.type") != "lora":
+    if text_of(metadata, "adapter.type") != "lora":
         raise _unsupported("adapter.type is not lora")
     for key in metadata:
         if key not in _KEYS and not key.startswith("general."):
             raise _unsupported(f"{visible(key, limit=64)} has a meaning that the engine ignores")
-    architecture = _text(metadata, "general.architecture")
+    architecture = text_of(metadata, "general.architecture")
     if architecture not in ARCHITECTURES:
         shown = visible(architecture, limit=64)
         raise GgufRejected("gguf_architecture", f"The architecture {shown!r} is not on the list.")
@@ -94,7 +94,7 @@ def vet_lora(data: Buffer, size: int | None = None) -> Lora:
         tensor_bytes=sum(tensor.bytes for tensor in tensors.values()),
         rank=max(pair.up[0] for pair in pairs.values()),
         alpha=_alpha(metadata),
-        name=_text(metadata, "general.name", ""),
+        name=text_of(metadata, "general.name", ""),
         pairs=pairs,
     )
 
@@ -160,15 +160,6 @@ def _alpha(metadata: Metadata) -> float:
     if not math.isfinite(alpha) or alpha <= 0:
         raise GgufRejected("gguf_value", "adapter.lora.alpha is not a finite positive number.")
     return alpha
-
-
-def _text(metadata: Metadata, key: str, default: str | None = None) -> str:
-    value: Scalar | Array | None = metadata.get(key)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, Scalar) or not isinstance(value.value, str):
-        raise GgufRejected("gguf_value", f"{key} is missing or not a string.", param=key)
-    return value.value
 
 
 _unsupported: Final = GgufRejected.of("adapter_unsupported", "Adapter")

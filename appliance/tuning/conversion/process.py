@@ -21,19 +21,11 @@ from appliance.text import visible
 from appliance.trust.bytes import directory, sealed
 from appliance.trust.bytes.names import problem
 from appliance.trust.gguf.gguf import MAX_METADATA, vet
-from appliance.tuning.conversion.messages import (
-    CONFIG,
-    INDEX,
-    TEMPLATE,
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    ConversionOrder,
-    ConversionResult,
-)
+from appliance.tuning.conversion import messages
 from appliance.workers.child import OrderedChild
 
-_REQUIRED: Final = (CONFIG, TOKENIZER)
-_OPTIONAL: Final = (TOKENIZER_CONFIG, TEMPLATE, INDEX)
+_REQUIRED: Final = (messages.CONFIG, messages.TOKENIZER)
+_OPTIONAL: Final = (messages.TOKENIZER_CONFIG, messages.TEMPLATE, messages.INDEX)
 _WEIGHTS: Final = ".safetensors"
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _MOST_FILES: Final = 512
@@ -54,7 +46,7 @@ class Converted:
     path: Path
     size: int
     sha256: str
-    result: ConversionResult
+    result: messages.ConversionResult
     sources: dict[str, str]
 
 
@@ -121,9 +113,9 @@ def _opened(source: Path, opened: contextlib.ExitStack) -> dict[str, int]:
     return files
 
 
-def _child(name: str, files: dict[str, int], out: int) -> ConversionResult:
+def _child(name: str, files: dict[str, int], out: int) -> messages.ConversionResult:
     total = sum(os.fstat(fd).st_size for fd in files.values())
-    order = ConversionOrder(name, files, _SPACE + 4 * total, 2 * total + MAX_METADATA)
+    order = messages.ConversionOrder(name, files, _SPACE + 4 * total, 2 * total + MAX_METADATA)
     child = OrderedChild.ordered(
         "appliance.tuning.conversion",
         msgspec.msgpack.encode(order),
@@ -138,7 +130,7 @@ def _child(name: str, files: dict[str, int], out: int) -> ConversionResult:
     if status or not said:
         raise TuningRefused("convert_failed", f"The process {child.last_words()}.")
     try:
-        result = msgspec.msgpack.decode(said, type=ConversionResult)
+        result = msgspec.msgpack.decode(said, type=messages.ConversionResult)
     except msgspec.DecodeError as error:
         raise TuningRefused("convert_failed", "The process broke the protocol.") from error
     if result.code:

@@ -22,16 +22,7 @@ import torch
 from torch import Tensor
 
 from appliance.errors import TuningRefused
-from appliance.tuning.messages import (
-    BaseLosses,
-    Done,
-    FloatMatrix,
-    FromTrainer,
-    Score,
-    TrainerCheckpoint,
-    TrainingOrder,
-    TrainingStep,
-)
+from appliance.tuning import messages
 from appliance.tuning.rows import TokenRow, common_prefix, digest
 from appliance.tuning.trainer import batches
 from appliance.tuning.trainer.network import Network, PaddedBatch
@@ -42,7 +33,7 @@ _LEAST_RATE: Final = 0.02  # of the full one, at the end
 _TRIED: Final = 3  # steps of a trial at least
 _TRIED_S: Final = 10.0  # after which it takes no more
 
-Send = Callable[[FromTrainer], None]
+Send = Callable[[messages.FromTrainer], None]
 
 
 class SavedTensors(msgspec.Struct):
@@ -111,7 +102,7 @@ class Training:
     """One run."""
 
     def __init__(
-        self, network: Network, order: TrainingOrder, base_sha256: str, send: Send
+        self, network: Network, order: messages.TrainingOrder, base_sha256: str, send: Send
     ) -> None:
         self._network, self._order, self._send = network, order, send
         self._prefix = common_prefix([*order.rows, *order.dev])
@@ -128,7 +119,7 @@ class Training:
     def run(self) -> None:
         """Raises TuningRefused (`tuning_not_finite`)."""
         if not self._order.checkpoint:  # later, the matrices change what it says
-            self._send(BaseLosses(self._scores(self._order.frozen, 0)))
+            self._send(messages.BaseLosses(self._scores(self._order.frozen, 0)))
         begun = saved = time.monotonic()
         state = self._state
         last = self._order.trial or self._total
@@ -144,14 +135,14 @@ class Training:
                 told = msgspec.structs.replace(told, dev=self._evaluate())
             self._send(told)
             if time.monotonic() - saved >= self._order.every_s and state.step < last:
-                self._send(TrainerCheckpoint(state.step, state.kept()))
+                self._send(messages.TrainerCheckpoint(state.step, state.kept()))
                 saved = time.monotonic()
         self._finish()
 
     def _over(self) -> bool:
         return bool(self._order.dev) and self._state.waited >= self._order.settings.patience
 
-    def _step(self) -> TrainingStep:
+    def _step(self) -> messages.TrainingStep:
         settings, state, rows = self._order.settings, self._state, self._order.rows
         begun = time.perf_counter()
         numbers = batches.step_rows(len(rows), settings.batch, settings.seed, state.step)
@@ -164,7 +155,9 @@ class Training:
             loss += float(total)
             tokens += len(batch.prefix) + batch.rows.numel()
         self._update(loss)
-        return TrainingStep(state.step + 1, self._total, loss, tokens, time.perf_counter() - begun)
+        return messages.TrainingStep(
+            state.step + 1, self._total, loss, tokens, time.perf_counter() - begun
+        )
 
     def _update(self, loss: float) -> None:
         settings, state = self._order.settings, self._state
@@ -213,8 +206,11 @@ class Training:
         trial = bool(self._order.trial)
         named = {} if trial else self._network.named()
         self._send(
-            Done(
-                {k: FloatMatrix((v.shape[0], v.shape[1]), _bytes(v)) for k, v in named.items()},
+            messages.Done(
+                {
+                    k: messages.FloatMatrix((v.shape[0], v.shape[1]), _bytes(v))
+                    for k, v in named.items()
+                },
                 [] if trial else self._scores(self._order.dev, self._prefix),
                 self._state.best_step,
                 self._state.step,
@@ -223,19 +219,19 @@ class Training:
             )
         )
 
-    def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
+    def _scores(self, rows: Sequence[TokenRow], prefix: int) -> list[messages.Score]:
         with torch.no_grad():
             return self._scored(rows, prefix)
 
-    def _scored(self, rows: Sequence[TokenRow], prefix: int) -> list[Score]:
-        found: dict[int, Score] = {}
+    def _scored(self, rows: Sequence[TokenRow], prefix: int) -> list[messages.Score]:
+        found: dict[int, messages.Score] = {}
         tokens = self._order.settings.tokens
         for part in batches.parts(rows, range(len(rows)), prefix, tokens):
             values = self._network.scores(self._batch([rows[n] for n in part], prefix))
             sizes = [len(rows[number].answer) for number in part]
             columns = [[p.tolist() for p in value.split(sizes)] for value in values]
             for number, nats, best, leads in zip(part, *columns, strict=True):
-                found[number] = Score(tuple(nats), tuple(best), tuple(leads))
+                found[number] = messages.Score(tuple(nats), tuple(best), tuple(leads))
         return [found[number] for number in range(len(rows))]
 
     def _batch(self, rows: Sequence[TokenRow], begun: int) -> PaddedBatch:
