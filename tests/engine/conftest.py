@@ -19,9 +19,9 @@ def variant() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sealed_model(default_model_path: Path) -> Iterator[SealedFile]:
-    """SmolLM2 in sealed memory, as the trust store hands it out."""
-    sealed = seal_and_close(os.open(default_model_path, os.O_RDONLY), default_model_path.name)
+def sealed_model(shallow_path: Path) -> Iterator[SealedFile]:
+    """The first layers of SmolLM2 in sealed memory, as the trust store hands it out."""
+    sealed = seal_and_close(os.open(shallow_path, os.O_RDONLY), shallow_path.name)
     yield sealed
     sealed.close()
 

@@ -60,12 +60,12 @@ def test_with_less_it_goes_back_to_the_kernel(measures: tuple[str, ...]) -> None
 
 
 @pytest.fixture
-def step(library: Library, default_model_path: Path, tmp_path: Path) -> Callable[[str, int], None]:
+def step(library: Library, shallow_path: Path, tmp_path: Path) -> Callable[[str, int], None]:
     """One step of `ANSWERS` answers with an adapter, whose logits are 7.5 of more than 50 MiB."""
     config = RunnerConfig(n_ctx=4096, slots=250, threads=1, n_batch=512)
-    runner = ModelRunner(library, os.open(default_model_path, os.O_RDONLY), config)
+    runner = ModelRunner(library, os.open(shallow_path, os.O_RDONLY), config)
     for seed, name in enumerate(("one", "two")):
-        write_lora(default_model_path, tmp_path / name, seed)
+        write_lora(shallow_path, tmp_path / name, seed)
         runner.attach(name, os.open(tmp_path / name, os.O_RDONLY))
 
     def forward(adapter: str, at: int) -> None:

@@ -272,10 +272,10 @@ async def test_a_confined_worker_says_why_it_does_not_rerank(
 
 
 async def test_a_decoder_that_pools_embeds_too(
-    default_model_path: Path, tmp_path: Path, library: Library
+    shallow_path: Path, tmp_path: Path, library: Library
 ) -> None:
     """SmolLM2 marked as a model whose last token stands for the text, as Qwen3-Embedding is."""
-    data = default_model_path.read_bytes()
+    data = shallow_path.read_bytes()
     path = tmp_path / "last.gguf"
     path.write_bytes(minilm.with_pairs(data, {"llama.pooling_type": u32(3)}))
     facts = vet(path.read_bytes())

@@ -281,9 +281,9 @@ def test_the_sealed_model_carries_all_seals(model_fd: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def lora(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lora(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lora") / "adapter.gguf"
-    write_lora(default_model_path, path, 1)
+    write_lora(shallow_path, path, 1, strength=4.0)
     return path
 
 

@@ -71,10 +71,10 @@ def made(library: Library, model: Path, place: Path, config: RunnerConfig) -> Re
 
 @pytest.fixture(scope="module")
 def runner(
-    library: Library, default_model_path: Path, tmp_path_factory: pytest.TempPathFactory
+    library: Library, shallow_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Recording:
     config = RunnerConfig(n_ctx=2048, slots=4, threads=2, n_batch=192, kept=8)
-    return made(library, default_model_path, tmp_path_factory.mktemp("lora"), config)
+    return made(library, shallow_path, tmp_path_factory.mktemp("lora"), config)
 
 
 def engine_of(runner: Recording, kept: int) -> Engine:
@@ -149,10 +149,10 @@ def test_each_adapter_answers_as_it_does_alone(runner: Recording) -> None:
 
 
 def test_in_reproducible_mode_the_logits_are_equal_to_the_last_bit(
-    library: Library, default_model_path: Path, tmp_path: Path
+    library: Library, shallow_path: Path, tmp_path: Path
 ) -> None:
     config = RunnerConfig(n_ctx=512, slots=3, threads=1, n_batch=160, reproducible=True)
-    difference, reused = mixed(made(library, default_model_path, tmp_path, config))
+    difference, reused = mixed(made(library, shallow_path, tmp_path, config))
     assert (difference, max(reused)) == (0, 0)
 
 

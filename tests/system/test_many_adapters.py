@@ -31,13 +31,13 @@ CONTEXT = RunnerConfig(n_ctx=64, slots=8, threads=1, n_batch=512, reproducible=T
 
 
 @pytest.fixture(scope="module")
-def runner(default_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def runner(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     library = Library(best_variant(library_directory()))
-    made = Recording(library, os.open(default_model_path, os.O_RDONLY), CONTEXT)
+    made = Recording(library, os.open(shallow_path, os.O_RDONLY), CONTEXT)
     place = tmp_path_factory.mktemp("many")
     for seed, adapter in enumerate(ADAPTERS):
         path = place / adapter
-        write_lora(default_model_path, path, seed, rank=1)
+        write_lora(shallow_path, path, seed, rank=1)
         made.attach(adapter, os.open(path, os.O_RDONLY))
         path.unlink()
     return made

@@ -121,9 +121,9 @@ def repacked_mib(variant: Path, model: Path, refused: int = 0) -> float:
     return sum(float(line.split("=")[1].split()[0]) for line in buffers)
 
 
-def test_llama_cpp_says_the_same(default_model_path: Path, tmp_path: Path) -> None:
+def test_llama_cpp_says_the_same(shallow_path: Path, tmp_path: Path) -> None:
     """Of a model of which some weights are copied and some are not, with two variants."""
-    model = as_q4_0(default_model_path, tmp_path / "q4_0.gguf")
+    model = as_q4_0(shallow_path, tmp_path / "q4_0.gguf")
     facts = vet(model.read_bytes())
     best = cpu_variants.best_variant(cpu_variants.library_directory())
     ran = 0
@@ -187,16 +187,14 @@ def multiplied(variant: cpu_variants.Variant, model: Path, wrong: tuple[str, ...
     return set(json.loads(done.stdout))
 
 
-def test_the_library_counts_what_is_said_to_multiply(
-    default_model_path: Path, tmp_path: Path
-) -> None:
+def test_the_library_counts_what_is_said_to_multiply(shallow_path: Path, tmp_path: Path) -> None:
     """Of a model that is all ours, one of which half is, and one without any kernel of ours."""
     best = cpu_variants.find_variant(cpu_variants.library_directory())
     if not best.kernels:
         pytest.skip("no kernels of ours on this machine")
-    other = as_q4_0(default_model_path, tmp_path / "q4_0.gguf")
+    other = as_q4_0(shallow_path, tmp_path / "q4_0.gguf")
     seen = set()
-    for model, wrong in ((default_model_path, ()), (other, ("Q4_0",)), (other, best.kernels)):
+    for model, wrong in ((shallow_path, ()), (other, ("Q4_0",)), (other, best.kernels)):
         found = multiplied(best, model, wrong)
         matrices = vet(model.read_bytes()).matrices
         assert found == set(multipliers(matrices, best.name, wrong)), (model, wrong)
@@ -204,9 +202,9 @@ def test_the_library_counts_what_is_said_to_multiply(
     assert len(seen) > 1  # the library tells them apart
 
 
-def test_a_kernel_that_is_refused_is_not_used(default_model_path: Path, tmp_path: Path) -> None:
+def test_a_kernel_that_is_refused_is_not_used(shallow_path: Path, tmp_path: Path) -> None:
     """What it took goes to ggml's own repacking, or stays in the file."""
-    model = as_q4_0(default_model_path, tmp_path / "q4_0.gguf")
+    model = as_q4_0(shallow_path, tmp_path / "q4_0.gguf")
     best = cpu_variants.find_variant(cpu_variants.library_directory())
     if not best.kernels:
         pytest.skip("no kernels of ours on this machine")

@@ -21,9 +21,9 @@ def counted(services: Services) -> float:
 
 
 async def test_the_number_goes_on_after_a_restart_of_the_server(
-    tmp_path: Path, shallow_path: Path
+    tmp_path: Path, narrow_path: Path
 ) -> None:
-    data = make_data(tmp_path, shallow_path)
+    data = make_data(tmp_path, narrow_path)
     for before, kills in ((0, 2), (2, 1), (3, 0)):
         with open_services(data, config=SMALL) as services:
             async with loaded(services):
