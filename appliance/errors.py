@@ -1033,6 +1033,8 @@ person_disabled: the directory has closed the person's account
     Ask the directory's administrators.
 person_required: only a verified person gets an answer here
     Pass the person's token in `X-End-User-Token`: docs/people.md.
+person_token_bound: the person's token is bound to a key
+    Get a bearer token, without `cnf`.
 person_token_early: the person's token is not valid yet
     Set the clocks of this host and the login service.
 person_token_expired: the person's token has expired

@@ -116,6 +116,7 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "person_certificate_revoked": 401,
     "person_disabled": 403,
     "person_required": 403,
+    "person_token_bound": 401,
     "person_token_early": 401,
     "person_token_expired": 401,
     "person_token_foreign": 401,

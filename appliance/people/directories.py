@@ -64,7 +64,7 @@ class DirectoryPerson:
     Attributes:
         name: for people to read.
         groups: distinguished names, folded.
-        refused: the code and message of a refusal; None for somebody with rights.
+        refused: code and message; None for somebody with rights.
         at: steady time of the question, in seconds.
     """
 

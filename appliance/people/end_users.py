@@ -80,7 +80,8 @@ class EndUsers:
 
         Raises:
             Unauthenticated: `person_token_invalid`, `person_token_foreign`, `person_token_expired`,
-                `person_token_early`, `person_token_lifetime`, `person_token_replayed`.
+                `person_token_early`, `person_token_lifetime`, `person_token_bound`,
+                `person_token_replayed`.
         """
         signed, _, signature = token.rpartition(".")
         digest = sha256(signed.encode("latin-1", "replace")).digest()

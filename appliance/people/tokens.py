@@ -5,8 +5,9 @@ Rules:
   `x5u`, `jwk`, `x5c`), or has `crit`, is refused.
 - Header and claims are strict JSON of bounded size, read before any key is touched.
 - A symmetric key never verifies, nor does another token of the service: a logout, an event.
+- A token that is bound to a key (`cnf`) is refused: no proof of it is taken.
 
-Sources: RFC 7515, 7519; RFC 8725 (best current practices), each of its sections 3.1 to 3.12.
+Sources: RFC 7515, 7519, 7800; RFC 8725, sections 3.1 to 3.12.
 """
 
 import base64
@@ -126,7 +127,7 @@ def verify(token: UnverifiedToken, key: PublicKey, rules: TokenRules, now_us: in
 
     Raises:
         Unauthenticated: `person_token_invalid`, `person_token_foreign`, `person_token_expired`,
-            `person_token_early`, `person_token_lifetime`.
+            `person_token_early`, `person_token_lifetime`, `person_token_bound`.
     """
     check_algorithm(token, rules)
     if TOKEN_ALGORITHMS[token.algorithm] != curve_of(key):
@@ -212,6 +213,8 @@ def _person(token: UnverifiedToken, rules: TokenRules, now_us: int) -> VerifiedT
     if exp - iat > rules.longest_us:
         message = f"The token lives {(exp - iat) // 60_000_000} minutes."
         raise Unauthenticated("person_token_lifetime", message)
+    if "cnf" in claims:
+        raise Unauthenticated("person_token_bound", "The token is bound to a key of its holder.")
     name = claims.get("name")
     return VerifiedToken(
         _subject(claims.get(rules.subject)),

@@ -161,6 +161,9 @@ ATTACKS: Final[Mapping[str, tuple[Attack, str]]] = {
     "a logout of the service": (
         _claims(events={"http://schemas.openid.net/event/backchannel-logout": {}}), INVALID,
     ),
+    "bound to a key of its holder": (_claims(cnf={"jkt": "A" * 43}), "person_token_bound"),
+    "bound to a certificate": (_claims(cnf={"x5t#S256": "A" * 43}), "person_token_bound"),
+    "bound to nothing that is known": (_claims(cnf="no"), "person_token_bound"),
     "a security event": (_header(typ="secevent+jwt"), INVALID),
     "b64 false": (_raw('{"alg":"ES256","kid":"k1","b64":false,"crit":["b64"]}'), INVALID),
     "another type": (_raw('{"alg":"ES256","kid":"k1","typ":"logout+jwt"}'), INVALID),
