@@ -29,20 +29,29 @@ def signer() -> None:
 @signer.command()
 @click.argument("place", metavar="KEY", type=PlaceOfKey(new=True))
 @_public
+@click.option("--pin-always", is_flag=True, help="The token asks for the PIN each time.")
 @passphrase_option
 @json_option
 @click.pass_obj
-def new(output: Output, place: KeyPlace, public: Path | None, passphrase_file: Path | None) -> None:
+def new(
+    output: Output,
+    place: KeyPlace,
+    public: Path | None,
+    pin_always: bool,
+    passphrase_file: Path | None,
+) -> None:
     """Make a key, in a file or on a token.
 
-    KEY is a file that is not there yet, or pkcs11:token=…;object=… with a free name.
+    KEY is a new file, or pkcs11:token=…;object=… with a free name.
     """
     ring = KeyRing(passphrase_file)
     if isinstance(place, TokenUri):
         if public is None:
             raise click.UsageError("--public says where a token's public key is written.")
         _free(public)
-        pem = ecdsa.public_pem(ring.token(place, make=True).public_key())
+        pem = ecdsa.public_pem(ring.token(place, make=True, always=pin_always).public_key())
+    elif pin_always:
+        raise click.UsageError("--pin-always is for a key on a token.")
     else:
         public = public or place.with_suffix(".pub")
         _free(place, public)

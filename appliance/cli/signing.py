@@ -1,8 +1,7 @@
 """`--key` and `--passphrase-file`: the keys that people sign with, in files and on tokens.
 
 Rules: a PIN or passphrase is typed, or is a line of a file or descriptor, never a word of the
-command line; each is tried once. Keys are opened before the command's work begins, so that a wrong
-PIN costs nothing, and closed at its end.
+command line; each is tried once. Keys are opened before the command's work and closed after it.
 """
 
 import functools
@@ -63,8 +62,8 @@ class KeyRing:
     """Opens the keys of one command.
 
     Args:
-        data: the data directory that the command is for, which may refuse unencrypted keys.
-        strict: an unencrypted key is refused, whatever a data directory says.
+        data: the command's directory, which may refuse unencrypted keys.
+        strict: refuse them always.
     """
 
     def __init__(
@@ -104,11 +103,13 @@ class KeyRing:
             self._unencrypted(place)
         return key_file.read(place, lambda: self.secret(f"Passphrase of {place.name}"))
 
-    def token(self, place: TokenUri, *, make: bool = False) -> ecdsa.SigningKey:
+    def token(
+        self, place: TokenUri, *, make: bool = False, always: bool = False
+    ) -> ecdsa.SigningKey:
         """A key on a token; raises as `open`."""
         from appliance.tokens.key import TokenKey  # who has a file needs none of it
 
-        key = TokenKey(place, self._pin, make=make)
+        key = TokenKey(place, self._pin, make=make, always=always)
         return click.get_current_context().with_resource(key)
 
     def _pin(self, found: TokenFound) -> str:

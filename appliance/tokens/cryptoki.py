@@ -3,7 +3,7 @@
 Rules: one module, one session, one thread; a PIN is tried once for each that a person gave; of a
 key only its public half is read.
 
-Source: OASIS PKCS #11 Base Specification 2.40; every later module has these functions.
+Source: OASIS PKCS #11 Base Specification 2.40.
 """
 
 import ctypes
@@ -132,17 +132,17 @@ class Cryptoki:
     def sign(self, handle: int, digest: bytes, pin: str | None) -> bytes:
         """ECDSA over a digest, `r` and `s` after each other.
 
-        Args:
-            pin: for a key that asks for it before each signature.
+        `pin` is for a key that takes it each time.
         """
         room, length = ctypes.create_string_buffer(_MOST_BYTES), _Ulong(_MOST_BYTES)
         self._call("C_SignInit", self._session, ctypes.byref(_Mechanism(_ECDSA)), handle)
-        if self._always(handle):
+        if self.always(handle):
             self._try(_OF_THIS_SIGNATURE, pin)
         self._call("C_Sign", self._session, digest, len(digest), room, ctypes.byref(length))
         return room.raw[: length.value]
 
-    def _always(self, handle: int) -> bool:
+    def always(self, handle: int) -> bool:
+        """True of a key that takes the PIN each time."""
         try:
             return self.read(handle, ALWAYS) == b"\1"
         except CryptokiError:

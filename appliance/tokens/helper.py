@@ -1,8 +1,8 @@
 """The process that runs a vendor's PKCS#11 module, for one key and one person.
 
-Rules: it is executed, with the variables that modules read as its environment; before it loads the
-module it gives up starting programs and processes. It answers each order with one datagram and
-ends with the socket. A module that crashes takes only this process.
+Rules: its environment has the variables that modules read; it gives up starting programs and
+processes before it loads the module. It answers each order with one datagram and ends with the
+socket.
 """
 
 import contextlib
@@ -47,19 +47,17 @@ class TokenDesk:
         self._module: Cryptoki
         self._token: CryptokiToken
         self._key = 0
-        self._pin: str | None = None
 
     def answer(self, order: messages.Order) -> messages.Answer:
         """Do one order. Raises TokenProblem, CryptokiError."""
         match order:
             case messages.FindToken(uri):
                 return self._find_token(uri)
-            case messages.LogIn(pin, make):
-                self._pin = pin
+            case messages.LogIn(pin, make, always):
                 self._module.log_in(self._token.slot, pin)
-                return self._make_key() if make else self._find_key()
-            case messages.SignDigest(digest):
-                return messages.RawSignature(self._module.sign(self._key, digest, self._pin))
+                return self._make_key(always) if make else self._find_key()
+            case messages.SignDigest(digest, pin):
+                return messages.RawSignature(self._module.sign(self._key, digest, pin))
             case messages.AgreeWith(point):
                 return messages.SharedSecret(self._module.agree(self._key, point))
             case _:
@@ -100,7 +98,8 @@ class TokenDesk:
             problem = "Two keys or more match." if found else "No such key is on the token."
             raise TokenProblem(code, problem)
         (self._key,) = found
-        return messages.TokenKeyFound(self._public(self._module.read(self._key, cryptoki.ID)))
+        public = self._public(self._module.read(self._key, cryptoki.ID))
+        return messages.TokenKeyFound(public, self._module.always(self._key))
 
     def _public(self, key_id: bytes) -> bytes:
         """Of the public object with this id, else of the certificate."""
@@ -117,25 +116,25 @@ class TokenDesk:
                 return _der(read.public_key())
         raise TokenProblem("token_key_missing", "The token has no public half of this key.")
 
-    def _make_key(self) -> messages.TokenKeyFound:
+    def _make_key(self, always: bool) -> messages.TokenKeyFound:
         if not self._uri.object:
             raise TokenProblem("token_key_missing", "The URI of a new key has object=.")
         for kind in (cryptoki.PRIVATE_KEY, cryptoki.PUBLIC_KEY):
             if self._module.find(self._named(kind)):
                 raise TokenProblem("token_key_ambiguous", "The token has a key of this name.")
         try:
-            pair = self._pair(_P384)
+            pair = self._pair(_P384, always)
         except CryptokiError as error:
             if error.args[0] in _CODES:
                 raise
-            pair = self._pair(_P256)  # some TPMs have no other curve
+            pair = self._pair(_P256, always)  # some TPMs have no other curve
         try:
             return self._find_key()
         except BaseException:
             self._module.destroy(pair)
             raise
 
-    def _pair(self, curve: bytes) -> tuple[int, int]:
+    def _pair(self, curve: bytes, always: bool) -> tuple[int, int]:
         name = self._uri.object.encode()
         both: Attributes = {
             cryptoki.TOKEN: True, cryptoki.LABEL: name, cryptoki.ID: self._uri.id or name,
@@ -145,6 +144,7 @@ class TokenDesk:
             {
                 **both, cryptoki.SIGN: True, cryptoki.DERIVE: True, cryptoki.PRIVATE: True,
                 cryptoki.SENSITIVE: True, cryptoki.EXTRACTABLE: False,
+                **({cryptoki.ALWAYS: True} if always else {}),
             },
         )  # fmt: skip
 

@@ -1,8 +1,8 @@
 """A private key on a token, used like one of a file: `ecdsa.SigningKey`.
 
-Rules: the vendor's module runs in a child, never here; neither a refused PIN nor an order is sent
-again; an answer that does not come in time ends the child; a signature counts only when the public
-key verifies it. Every failure is a Refused with a code of `token_…`.
+Rules: the vendor's module runs in a child; neither a refused PIN nor an order is sent again; the
+PIN of the log-in serves one signature of a key that always asks; a late answer ends the child; a
+signature counts only when the public key verifies it. A failure is a Refused (`token_…`).
 """
 
 import contextlib
@@ -35,20 +35,21 @@ A = TypeVar("A", bound=messages.Answer)
 
 
 class TokenKey:
-    """The one key that a URI names.
+    """The key that a URI names.
 
     Args:
-        ask: gives the PIN of the token that was found; not called where the token asks itself.
-        make: make the key first; its name must be free.
+        ask: gives the PIN; not called where the token asks itself.
+        make, always: make the key first, one that takes the PIN for each signature.
 
     Raises:
         Refused: `token_…`; `signature_key_unsupported`.
     """
 
     def __init__(
-        self, uri: TokenUri, ask: AskPin, *, make: bool = False, patience: float = PATIENCE_S
-    ) -> None:
-        self._uri, self._open = uri, contextlib.ExitStack()
+        self, uri: TokenUri, ask: AskPin, *, make: bool = False, always: bool = False,
+        patience: float = PATIENCE_S,
+    ) -> None:  # fmt: skip
+        self._uri, self._open, self._ask = uri, contextlib.ExitStack(), ask
         with contextlib.ExitStack() as stack:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._socket = stack.enter_context(ours)
@@ -59,10 +60,11 @@ class TokenKey:
                     environment=module_environment(),
                 )  # fmt: skip
             stack.callback(self._child.end)
-            token = self._asked(messages.FindToken(uri), TokenFound)
-            pin = None if token.pin_pad else ask(token)
-            found = self._asked(messages.LogIn(pin, make), messages.TokenKeyFound)
-            self._public = self._read(found.public)
+            self._token = self._asked(messages.FindToken(uri), TokenFound)
+            pin = None if self._token.pin_pad else ask(self._token)
+            found = self._asked(messages.LogIn(pin, make, always), messages.TokenKeyFound)
+            self._public, self._always = self._read(found.public), found.always
+            self._pin = pin if found.always else None
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -76,7 +78,10 @@ class TokenKey:
 
     def sign(self, data: bytes, algorithm: ec.ECDSA) -> bytes:
         digest = hashlib.new(ecdsa.algorithm(self._public).hash().name, data).digest()
-        raw = self._asked(messages.SignDigest(digest), messages.RawSignature).value
+        pin, self._pin = self._pin, None
+        if self._always and pin is None and not self._token.pin_pad:
+            pin = self._ask(self._token)
+        raw = self._asked(messages.SignDigest(digest, pin), messages.RawSignature).value
         half = len(raw) // 2
         r, s = (int.from_bytes(part) for part in (raw[:half], raw[half:]))
         signature = utils.encode_dss_signature(r, s)

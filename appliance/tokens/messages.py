@@ -1,6 +1,6 @@
 """Messages to the process of the vendor's module, a datagram each.
 
-Rules: a PIN crosses once and never comes back; a failure is a stable code and the module's words.
+Rules: a PIN crosses for one use and never back; a failure is a code and the module's words.
 """
 
 from typing import Final, TypeAlias
@@ -29,25 +29,28 @@ class TokenFound(Struct, tag=True, frozen=True):
 
 
 class LogIn(Struct, tag=True, frozen=True):
-    """Find the one key of the URI; None where the token asks for the PIN.
+    """Find the key of the URI; None where the token asks for the PIN.
 
-    `make` it first, P-384 or P-256; refused where its name is taken.
+    `make` it first, P-384 or P-256; `always` as in `TokenKeyFound`.
     """
 
     pin: str | None
     make: bool = False
+    always: bool = False
 
 
 class TokenKeyFound(Struct, tag=True, frozen=True):
-    """`public`: SubjectPublicKeyInfo in DER."""
+    """`public`: SubjectPublicKeyInfo in DER; `always`: each signature takes the PIN."""
 
     public: bytes
+    always: bool = False
 
 
 class SignDigest(Struct, tag=True, frozen=True):
     """With ECDSA."""
 
     digest: bytes
+    pin: str | None = None
 
 
 class RawSignature(Struct, tag=True, frozen=True):

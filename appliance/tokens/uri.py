@@ -1,7 +1,7 @@
 """`pkcs11:` URIs: which module, token and key a person means. Pure.
 
-Rules: an attribute that is not known is refused, since it would narrow the choice; a PIN in a URI
-is refused, since command lines are read by others; a URI names a key by label, id or both.
+Rules: an unknown attribute is refused, since it would narrow the choice, and so is a PIN, since
+others read command lines; a key is named by label, id or both.
 
 Source: RFC 7512.
 """

@@ -40,9 +40,9 @@ def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftToken:
 
 def open_key(
     text: str, pin: Callable[[TokenFound], str] = lambda _: PIN, *, make: bool = False,
-    patience: float = 60,
+    always: bool = False, patience: float = 60,
 ) -> TokenKey:  # fmt: skip
-    return TokenKey(uri.parse(text), pin, make=make, patience=patience)
+    return TokenKey(uri.parse(text), pin, make=make, always=always, patience=patience)
 
 
 def code_of(action: Callable[[], object]) -> str:
@@ -57,6 +57,40 @@ def test_a_key_signs_like_one_of_a_file(token: SoftToken) -> None:
         assert ecdsa.verify(key.public_key(), signature, b"message")
         assert not ecdsa.verify(key.public_key(), signature, b"massage")
         assert ecdsa.algorithm(key.public_key()).name == "ecdsa-p384-sha384"
+
+
+def test_a_key_that_takes_the_pin_for_each_signature(token: SoftToken) -> None:
+    typed, asked = [PIN, PIN, "000000"], 0
+
+    def person(_: TokenFound) -> str:
+        nonlocal asked
+        asked += 1
+        return typed[asked - 1]
+
+    open_key(token.uri("fresh"), make=True, always=True).__exit__()
+    with open_key(token.uri("fresh"), person) as key:
+        for message, after in ((b"first", 1), (b"second", 2)):
+            assert ecdsa.verify(key.public_key(), ecdsa.sign(key, message), message)
+            assert asked == after
+        assert code_of(lambda: ecdsa.sign(key, b"third")) == "token_pin_wrong"
+    asked = 0
+    with open_key(token.uri("paula"), person) as key:  # the control: asked once
+        ecdsa.sign(key, b"first")
+        ecdsa.sign(key, b"second")
+    assert asked == 1
+
+
+@needs_gcc
+def test_the_token_itself_insists_on_the_pin(token: SoftToken) -> None:
+    """A module that gives no PIN before the signature gets none."""
+    open_key(token.uri("fresh"), make=True, always=True).__exit__()
+    module = token.faulty(LOG_IN, "if (b == 2) return 0")
+    for name, refused in (("fresh", True), ("paula", False)):
+        with open_key(token.uri(name, module=module)) as key:
+            if refused:
+                assert code_of(lambda: ecdsa.sign(key, b"m")) == "token_refused"
+            else:
+                ecdsa.sign(key, b"m")
 
 
 def test_a_key_agrees_like_one_of_a_file(token: SoftToken) -> None:
