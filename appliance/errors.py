@@ -92,6 +92,8 @@ host_key_renewing: the host key is being replaced
     Finish with `appliance protect renew host`.
 host_key_token: the token or TPM does not open the host key
     Connect it; if lost or reset: `appliance protect change --officer KEY`.
+host_key_pcrs: the machine did not start as when its TPM sealed the host key
+    Run `appliance protect change --officer KEY --key tpm:…` if it was updated.
 host_key_damaged: the host key or a file under it cannot be used
     Restore keys/, audit/ and tls/ from one backup.
 backup_recipients: too few or too many keys to encrypt a backup to

@@ -1,4 +1,4 @@
-"""`appliance protect`: the appliance's own keys under a passphrase or token; backups to officers.
+"""`appliance protect`: the appliance's own keys under a passphrase, token or TPM; backups.
 
 Rules: no server may run while keys change; passphrase and PIN are typed, a line of a file, or the
 service's credential. A backup passes from standard input to standard output only.
@@ -7,24 +7,56 @@ service's credential. A backup passes from standard input to standard output onl
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Final
 
 import click
 
 from appliance.cli.imports import importing
 from appliance.cli.output import FILE, Output, data_option, prints, safe, state
 from appliance.cli.signing import KeyPlace, KeyRing, PlaceOfKey, key_option, passphrase_option
-from appliance.cli.unlocking import TokenWrapping, new_lock, present_lock, token_of, unlock
+from appliance.cli.unlocking import (
+    HostKeyPlace,
+    TokenWrapping,
+    TpmWrapping,
+    new_lock,
+    place_of,
+    present_lock,
+    unlock,
+)
 from appliance.config import load_config
 from appliance.host import host_key
+from appliance.host.tpm import LAST_PCR, Pcrs
 from appliance.trust.bytes import ecdsa, sealed_stream
 
-_token = click.option(
-    "--key", "place", type=PlaceOfKey(), metavar="KEY",
-    help="Of a token or TPM, for a passphrase.",
+_TPM: Final = "tpm:"
+
+
+class _PlaceOfHostKey(click.ParamType[HostKeyPlace]):
+    """A token's key, or `tpm:` and the PCRs that bind it."""
+
+    name = "key"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HostKeyPlace:
+        if not isinstance(value, str) or not value.startswith(_TPM):
+            return PlaceOfKey().convert(value, param, ctx)
+        named = value.removeprefix(_TPM)
+        if not re.fullmatch(r"(\d{1,2}(,\d{1,2})*)?", named, re.ASCII):
+            self.fail("write tpm:0,7, or tpm: for no PCRs", param, ctx)
+        numbers = sorted({int(number) for number in filter(None, named.split(","))})
+        if numbers and numbers[-1] > LAST_PCR:
+            self.fail(f"the last PCR is {LAST_PCR}", param, ctx)
+        return Pcrs(tuple(numbers))
+
+
+_place = click.option(
+    "--key", "place", type=_PlaceOfHostKey(), metavar="KEY",
+    help="Of a token, or tpm:PCRS, such as tpm:0,7.",
 )  # fmt: skip
 
 
@@ -37,14 +69,15 @@ def protect() -> None:
 
 
 @protect.command()
-@_token
+@_place
 @passphrase_option
 @prints
-def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path | None) -> None:
+def on(
+    output: Output, data: Path, place: HostKeyPlace | None, passphrase_file: Path | None
+) -> None:
     """Encrypt the key files.
 
-    Secrets of the configuration, too. The server's start then takes the passphrase or PIN. Run it
-    again after a crash or for a new secret.
+    Starts then take the passphrase, PIN or TPM. Repeat it after a crash or for a new secret.
     """
     with importing():
         from appliance.wiring import protection
@@ -52,7 +85,7 @@ def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path
     config = load_config(data)
     unlock(data, passphrase_file)
     there = host_key.protected(data)
-    if there and place not in (None, token_of(data)):
+    if there and place not in (None, place_of(data)):
         raise click.UsageError(
             "The keys are encrypted: `appliance protect change` takes another --key."
         )
@@ -64,34 +97,34 @@ def on(output: Output, data: Path, place: KeyPlace | None, passphrase_file: Path
 
 
 @protect.command()
-@_token
+@_place
 @click.option("--officer", type=PlaceOfKey(), metavar="KEY",
-              help="An officer's, for a lost token.")  # fmt: skip
+              help="An officer's, where that fails.")  # fmt: skip
 @passphrase_option
 @prints
 def change(
     output: Output,
     data: Path,
-    place: KeyPlace | None,
+    place: HostKeyPlace | None,
     officer: KeyPlace | None,
     passphrase_file: Path | None,
 ) -> None:
-    """Change the passphrase or token.
+    """Change the passphrase, token or TPM.
 
-    Of a passphrase file, the first line is the present one, the second the new one.
+    A passphrase file has the present one, then the new one.
     """
     with importing():
         from appliance.wiring import protection
 
     load_config(data)
     ring = KeyRing(passphrase_file)
-    if officer is not None and token_of(data) is None:
-        raise click.UsageError("Officers open what a token has; no token has these keys.")
+    if officer is not None and place_of(data) is None:
+        raise click.UsageError("Officers open what a token or TPM has; neither has these keys.")
     opener = ""
     if host_key.locked(data):
         with present_lock(data, ring, officer=officer) as lock:
             host_key.unlock(data, lock)
-            if officer is not None and isinstance(lock, TokenWrapping):
+            if officer is not None and isinstance(lock, TokenWrapping | TpmWrapping):
                 opener = lock.hint
     protection.change(data, new_lock(data, place, ring), opener)
     _tell(output, data, [])
@@ -104,8 +137,8 @@ def change(
 def renew(output: Output, data: Path, key: str, passphrase_file: Path | None) -> None:
     """Replace a key with a new one.
 
-    The host key encrypts the key files. The kek encrypts all texts again; run it again after a
-    crash. The next evidence key waits until the trust policy lists it as evaluator.
+    kek encrypts all texts again; repeat it after a crash. The next evidence key waits until the
+    trust policy lists it as evaluator.
     """
     with importing():
         from appliance.wiring import protection
@@ -149,7 +182,7 @@ def off(output: Output, data: Path, passphrase_file: Path | None) -> None:
 def encrypt(data: Path, people: tuple[Path, ...]) -> None:
     """Encrypt a backup to the officers.
 
-    From standard input to standard output, which is read back where it is a file.
+    From standard input to standard output.
     """
     with importing():
         from appliance.trust.policy import officers

@@ -60,8 +60,8 @@ def issue(
 ) -> None:
     """Make a local CA and a certificate.
 
-    The CA is limited to these DNS names and addresses; its key, under a passphrase, serves
-    `appliance tls renew`. Give clients ca.pem; a running server takes the certificate by itself.
+    The CA is limited to these DNS names and addresses; `appliance tls renew` needs its key. Give
+    clients ca.pem.
     """
     load_config(data)
     unlock(data)
@@ -91,8 +91,8 @@ def renew(
 ) -> None:
     """Renew the server's certificate.
 
-    Clients notice nothing; a running server takes it within ten seconds. With --new-ca it changes
-    in 30 days, or when the old certificate expires: give every client clients.pem before, once.
+    A running server takes it within ten seconds. With --new-ca it changes in 30 days, or when the
+    old certificate expires: give every client clients.pem before.
     """
     config = load_config(data)
     unlock(data)

@@ -1,4 +1,4 @@
-"""The host key: it encrypts the appliance's own key files; a passphrase or a token opens it.
+"""The host key: it encrypts the appliance's own key files; a passphrase, token or TPM opens it.
 
 Rules:
 - `keys/host.json` has the key, with AES-256-GCM under scrypt of the passphrase, or in another
@@ -159,9 +159,9 @@ def renew(data: Path, under: Lock, files: list[Path]) -> None:
 
 
 def finish(data: Path, files: list[Path]) -> None:
-    """Put these files under the new key of a renewal that was begun, and end it.
+    """End a renewal that was begun: then these files are under the new key.
 
-    The old key's lock holds the new key already, so who opened the old one can finish.
+    Who opened the old key has the new one, too.
     """
     if (data / _NEXT).exists():
         for path in files:

@@ -58,7 +58,7 @@ def _encrypted(data: Path, config: Config) -> list[Path]:
 
 
 def left_in_plain(data: Path, config: Config) -> list[Path]:
-    """The secrets of the configuration that are no key files: most lie outside of the directory."""
+    """The secrets of the configuration that are no key files."""
     taken = {path.resolve() for path in key_files(data, config)}
     return [p for p in _named(data, config) if p.is_file() and p.resolve() not in taken]
 
@@ -106,8 +106,8 @@ def _encrypt_texts(data: Path, *, anew: bool) -> None:
 def renew_kek(data: Path) -> list[Path]:
     """Encrypt every text, and the key of each, under a new key-encryption key.
 
-    The old one stays behind the new one in its file: it opens seals in signed datasets, and makes
-    the same pseudonyms. After a crash, the same again; until then no server starts.
+    The old one stays behind it, for seals in signed datasets and pseudonyms. Repeat it after a
+    crash; until then no server starts.
 
     Raises:
         StateRefused: `data_locked` while a server runs; `host_key_locked`.
@@ -163,12 +163,10 @@ def _database(path: Path, migrations: Sequence[str]) -> Iterator[Engine]:
 
 
 def change(data: Path, under: host_key.Lock, officer: str = "") -> None:
-    """Put the host key under another passphrase or token; raises as `protect`.
+    """Put the host key under another lock; raises as `protect`.
 
-    A renewal that was cut short is finished first: its token may be lost.
-
-    Args:
-        officer: hint of the officer's key that opened it, for the log.
+    A renewal that was cut short is finished first. `officer` is the hint of the key that opened it,
+    for the log.
     """
     _need(data)
     with _recorded(data, "change", **({"officer": officer} if officer else {})) as config:

@@ -15,6 +15,8 @@ from appliance.trust.policy import officers
 from tests.api.admin.lab import LabData
 from tests.cli.conftest import Run, run_command
 from tests.cli.test_doctor import HOST
+from tests.conftest import need_tool
+from tests.host.soft_tpm import SoftTpm
 from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
 from tests.trust.forge import new_key
 
@@ -113,6 +115,47 @@ def test_a_token_holds_the_host_key(
     assert run("protect", "change", *secret).status == 0  # to a passphrase
     officer = ("--officer", token.uri("other"))
     assert run("protect", "change", *officer, *secret).status == 2  # no token has it
+    host_key.lock(lab.data)
+
+
+@pytest.mark.parametrize("place", ["tpm:24", "tpm:x", "tpm:7,", "tpm:,7", "tpm:7 ", "tpm:-1"])
+def test_pcrs_are_named_by_their_numbers(run: Run, place: str) -> None:
+    done = run("protect", "on", "--key", place)
+    assert done.status == 2 and "PCR" in done.err
+
+
+def test_a_tpm_holds_the_host_key_where_officers_can_open_it(
+    lab: LabData, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("swtpm", "tpm2_pcrextend", "tpm2_flushcontext"):
+        need_tool(name)
+    assert run("protect", "on", "--key", "tpm:7").status == 2  # a lab has none
+    assert not host_key.protected(lab.data)
+    officer, words = new_key(), tmp_path / "words"
+    (pem := tmp_path / "officer.pem").write_bytes(ecdsa.private_pem(officer, OTHER))
+    words.write_text(OTHER)
+    monkeypatch.setattr(officers, "keys", lambda _: (officer.public_key(),))
+    soft = SoftTpm(tmp_path / "tpm", monkeypatch)
+    soft.chosen()
+    again = ("--officer", pem, "--passphrase-file", words)
+    with soft.running():
+        for _ in range(2):
+            assert run("protect", "on", "--key", "tpm:7").status == 0
+        assert run("protect", "on", "--key", "tpm:8").status == 2
+        host_key.lock(lab.data)
+        assert run("key", "list").status == 0
+        host_key.lock(lab.data)
+        soft.extend(7)
+        before = (lab.data / host_key.FILE).read_bytes()
+        assert run("key", "list", "--json").code == (1, "host_key_pcrs")
+        assert run("protect", "renew", "host", "--json").code == (1, "host_key_pcrs")
+        assert (lab.data / host_key.FILE).read_bytes() == before
+        assert run("protect", "change", "--key", "tpm:7", *again).status == 0
+        host_key.lock(lab.data)
+        assert run("protect", "renew", "host").status == 0
+    found = run("audit", "search", "--kind", "admin", "--json").document["entries"]
+    changes = [e["body"] for e in found if e["body"]["action"] == "protect_change"]
+    assert [body.get("officer") for body in changes] == [ecdsa.hint(officer.public_key())]
     host_key.lock(lab.data)
 
 

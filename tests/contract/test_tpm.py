@@ -1,25 +1,25 @@
-"""A host whose keys only its TPM 2.0 opens: `swtpm` behind `libtpm2-pkcs11`; people by SoftHSM."""
+"""A host whose keys only its TPM 2.0 opens, by itself or as a token (`libtpm2-pkcs11`).
+
+The TPM is `swtpm`; people sign by SoftHSM.
+"""
 
 import hashlib
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from appliance.app import open_services
 from appliance.audit.verification.verify import verify_log
+from appliance.cli.unlocking import unlock
 from appliance.host import host_key
 from tests.cli.conftest import Done, run_command
-from tests.conftest import CHECKOUT, need_tool, unavailable
+from tests.conftest import need_tool, unavailable
 from tests.contract.test_softhsm import TokenSite
-from tests.forwarding.test_forwarder import until
-from tests.guide_blocks import block
-from tests.ports import free_port
+from tests.guide_blocks import typed
+from tests.host.soft_tpm import SoftTpm, flush
+from tests.smol import SMALL
 from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
 from tests.wiring.test_protection import found_on_disk, secrets_of
 
@@ -27,71 +27,13 @@ TOOLS = ("swtpm", "tpm2_ptool", "tpm2_flushcontext")
 MODULE = next(Path("/usr/lib").glob("*/pkcs11/libtpm2_pkcs11.so"), None)
 pytestmark = [pytest.mark.slow, needs_softhsm]
 TPM_PIN, WORDS = "271828", "correct horse battery"
-FLUSH = "/usr/bin/tpm2_flushcontext -t\n/usr/bin/tpm2_flushcontext -l\n"
 KEY = f"pkcs11:token=host;object=appliance?module-path={MODULE}"
-
-
-class SoftTpm:
-    """A TPM with its state and the store of its PKCS#11 module.
-
-    It has three places for keys and no manager of them, as the kernel's device has: they are
-    emptied after each program.
-    """
-
-    def __init__(self, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.state, self.store, self.bin = at / "state", at / "store", at / "bin"
-        self.port, self._patch = free_pair(), monkeypatch
-        for path in (self.state, self.store, self.bin):
-            path.mkdir(parents=True)
-        programs = {path.name: f'{path} "$@"' for path in Path("/usr/bin").glob("tpm2_*")}
-        programs["appliance"] = f'{sys.executable} -m appliance "$@"'
-        for name, command in programs.items():
-            (script := self.bin / name).write_text(f"#!/bin/sh\n{command} || exit\n{FLUSH}")
-            script.chmod(0o755)
-
-    def chosen(self) -> None:
-        """The one that the commands find from now on."""
-        tcti = f"swtpm:host=127.0.0.1,port={self.port}"
-        named = {"TPM2_PKCS11_STORE": self.store, "TPM2_PKCS11_TCTI": tcti, "TPM2TOOLS_TCTI": tcti}
-        for name, value in named.items():
-            self._patch.setenv(name, str(value))
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        ends = [f"type=tcp,port={port}" for port in (self.port, self.port + 1)]
-        command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}"]
-        command += ["--server", ends[0], "--ctrl", ends[1]]
-        command += ["--flags", "not-need-init,startup-clear"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            try:
-                until(lambda: listens(self.port + 1))
-                yield
-            finally:
-                process.terminate()
-
-    def typed(self, lines: str, **variables: object) -> None:
-        """As a person types them, with the commands of this checkout."""
-        self.chosen()
-        more = {"PATH": f"{self.bin}:{os.environ['PATH']}", "PYTHONPATH": CHECKOUT,
-                "PIN": TPM_PIN, "SO_PIN": "sopin", "MODULE": MODULE, **variables}  # fmt: skip
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", lines], cwd=self.bin, capture_output=True, text=True,
-            env={**os.environ, **{name: str(value) for name, value in more.items()}},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-
-
-def free_pair() -> int:
-    """A port whose successor is free, too."""
-    while True:
-        port = free_port()
-        if not listens(port + 1):
-            return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+MADE = f"""\
+tpm2_ptool init
+tpm2_ptool addtoken --pid 1 --label host --sopin sopin --userpin {TPM_PIN}
+appliance signer new "{KEY}" --public host.pub --passphrase-file $WORDS
+"""
+PROTECTED = f'appliance protect on --key "{KEY}" --passphrase-file $WORDS\n'
 
 
 def digests(data: Path) -> dict[str, str]:
@@ -107,34 +49,94 @@ def _packages() -> None:
         unavailable("libtpm2-pkcs11-1 is not installed (tests/debian-packages.txt)")
 
 
-def test_only_its_tpm_or_an_officer_opens_a_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = TokenSite(tmp_path, soft_token(tmp_path / "hsm", monkeypatch))
-    stick, data, copy = site.published(), tmp_path / "data", tmp_path / "copy"
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenSite:
+    """One with a data directory in plain."""
+    made = TokenSite(tmp_path, soft_token(tmp_path / "hsm", monkeypatch))
+    stick, data = made.published(), tmp_path / "data"
     root = stick / "metadata" / "1.root.json"
     first = ("--root", root, "--fingerprint", hashlib.sha256(root.read_bytes()).hexdigest())
-    site.run("init", "--profile", "site", *first, "--name", "localhost", "--passphrase-file",
+    made.run("init", "--profile", "site", *first, "--name", "localhost", "--passphrase-file",
              words(tmp_path, WORDS), data=data, pin=False)  # fmt: skip
-    site.run("trust", "update", stick, data=data, pin=False)
+    made.run("trust", "update", stick, data=data, pin=False)
+    return made
+
+
+def opened(*command: str | Path, at: Path, secret: Path | None = None) -> Done:
+    """A command that has to open the host key."""
+    host_key.lock(at)
+    given = () if secret is None else ("--passphrase-file", secret)
+    done = run_command(*command, "--json", *given, data=at)
+    flush()
+    return done
+
+
+def test_the_tpm_opens_a_directory_while_the_machine_starts_as_it_did(
+    site: TokenSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tpm, data, copy = SoftTpm(tmp_path / "tpm", monkeypatch), tmp_path / "data", tmp_path / "copy"
+    run = partial(opened, at=data)
+    officer = words(tmp_path, PIN)
+    again = ("protect", "change", "--officer", site.key("Ada-root"), "--key", "tpm:7")
+    tpm.chosen()
+    with tpm.running():
+        secrets = secrets_of(data)
+        (on,) = typed("site-guide", "appliance protect on --key", {"tpm:7": "tpm:7,9"})
+        assert run(*on).status == 0
+        assert found_on_disk(data, secrets) == set()
+        host_key.lock(data)
+        unlock(data)  # as a start does
+        with open_services(data, config=SMALL) as services:
+            services.audit.new_epoch().result()
+        assert found_on_disk(data, secrets_of(data)) == set()
+        assert run("protect", "renew", "host").status == 0
+        tpm.extend(8)
+        assert run("key", "list").status == 0  # no chosen PCR
+        shutil.copytree(data, copy)
+        before = digests(copy)
+        tpm.extend(9)
+        for command in (("key", "list"), ("protect", "renew", "host")):
+            assert opened(*command, at=copy).code == (1, "host_key_pcrs")
+        started = run_command("serve", "--port", "0", data=copy)
+        assert started.status == 1 and "in this state of the machine" in started.err
+        assert digests(copy) == before
+        assert run("protect", "change", "--key", "tpm:").code == (1, "host_key_pcrs")
+        assert run(*again, secret=officer).status == 0
+        assert run("key", "list").status == 0
+        tpm.extend(7)
+        assert run("key", "list").code == (1, "host_key_pcrs")
+        assert run(*again, secret=officer).status == 0
+        assert run("protect", "change", secret=words(tmp_path, WORDS)).status == 0  # a known update
+        tpm.extend(7)
+        assert run("protect", "change", "--key", "tpm:7", secret=words(tmp_path, WORDS)).status == 0
+        assert run("key", "list").status == 0
+    assert run("key", "list").code == (1, "host_key_token")  # no TPM
+    other = SoftTpm(tmp_path / "other", monkeypatch)
+    other.chosen()
+    with other.running():
+        assert run("key", "list").code == (1, "host_key_token")
+        assert run(*again[:-1], "tpm:", secret=officer).status == 0
+        other.extend(0)
+        assert run("key", "list").status == 0  # no PCR was chosen
+    assert verify_log(data / "audit").ok
+    host_key.lock(data)
+
+
+def test_only_its_tpm_or_an_officer_opens_a_directory(
+    site: TokenSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
     tpm, other = (SoftTpm(tmp_path / name, monkeypatch) for name in ("tpm", "other"))
     pin, credential = words(tmp_path, TPM_PIN), tmp_path / "given" / host_key.CREDENTIAL
     credential.parent.mkdir()
     credential.write_text(TPM_PIN)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential.parent))
 
-    def run(*command: str | Path, at: Path = data, secret: Path | None = None) -> Done:
-        host_key.lock(at)
-        given = () if secret is None else ("--passphrase-file", secret)
-        done = run_command(*command, "--json", *given, data=at)
-        subprocess.run(["sh", "-c", FLUSH], capture_output=True)
-        return done
-
-    guide = block("site-guide", "tpm2_ptool init")
+    run = partial(opened, at=data)
     with tpm.running():
         secrets = secrets_of(data)
         assert found_on_disk(data, secrets) == secrets.keys()  # the control
-        tpm.typed(guide, WORDS=pin, APPLIANCE_DATA=data)
+        tpm.typed(MADE + PROTECTED, WORDS=pin, APPLIANCE_DATA=data)
         assert found_on_disk(data, secrets) == set()
         credential.write_text("000000")
         assert run("key", "list").code == (1, "token_pin_wrong")
@@ -155,14 +157,14 @@ def test_only_its_tpm_or_an_officer_opens_a_directory(
             secret = None if command[0] == "key" else pin
             assert run(*command, at=copy, secret=secret).code == (1, "host_key_token")
     with other.running():  # another host, whose token and key have the same names
-        other.typed(guide[: guide.index("appliance protect")], WORDS=pin)
+        other.typed(MADE, WORDS=pin)
         assert run("key", "list", at=copy).code == (1, "host_key_token")
         assert digests(copy) == before
         held = (copy / host_key.FILE).read_bytes()
         both = words(tmp_path, f"{PIN}\n{TPM_PIN}")
         lost = ("protect", "change", "--key", KEY, "--officer")
-        other.typed('tpm2_ptool addkey --algorithm ecc256 --label host --key-label signs '
-                    '--userpin "$PIN"')  # fmt: skip
+        other.typed("tpm2_ptool addkey --algorithm ecc256 --label host --key-label signs "
+                    f"--userpin {TPM_PIN}")  # fmt: skip
         signs = ("protect", "change", "--key", KEY.replace("appliance", "signs"), "--officer")
         done = run(*signs, site.key("Ada-root"), at=copy, secret=both)
         assert done.code == (1, "token_refused")

@@ -1,12 +1,12 @@
 """A stream that is encrypted to the public keys of people, each of whom can open it alone.
 
 Rules:
-- Each recipient's key is agreed by ECDH between a fresh pair and the person's key and derived by
-  HKDF-SHA256 over both public halves; it wraps the one key of the stream.
-- Chunks are AES-256-GCM. A chunk's nonce is its number and whether it is the last; its associated
-  data is the digest of the header. So a chunk that is cut off, moved, repeated or of another stream
-  does not decrypt.
-- The header names keys by their hints and nothing else.
+- The stream's key is wrapped for each person by ECDH with a fresh pair and HKDF-SHA256 over both
+  public halves.
+- Chunks are AES-256-GCM: the nonce is the chunk's number and whether it is the last, the associated
+  data the header's digest. One that is cut off, moved, repeated or of another stream does not
+  decrypt.
+- The header names keys by hints only.
 
 Sources: NIST SP 800-56A (ECDH), RFC 5869 (HKDF), STREAM of Hoang, Reyhanitabar, Rogaway and Vizár
 (CRYPTO 2015).
@@ -57,8 +57,7 @@ def seal(source: IO[bytes], target: IO[bytes], people: Sequence[ecdsa.PublicKey]
     source.
 
     Raises:
-        Refused: `backup_recipients` for none, or too many; `backup_damaged` when the target does
-            not read back.
+        Refused: `backup_recipients`, `backup_damaged`.
     """
     if not 1 <= len(people) <= MOST_RECIPIENTS:
         raise Refused("backup_recipients", f"There are {len(people)} keys to encrypt it to.")

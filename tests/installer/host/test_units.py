@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.host import host_key
+from appliance.host import host_key, tpm
 from installer.bundle import runtime
 from installer.host import answers, units
 from installer.host.preflight import OURS
@@ -28,6 +28,12 @@ def score(path: Path) -> float:
     found = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found, done.stdout
     return float(found[1])
+
+
+def of_the_tpm() -> list[str]:
+    """The lines that the guide adds."""
+    guide = (CHECKOUT / "docs" / "site-guide.md").read_text()
+    return re.findall(r"`((?:DeviceAllow|BindPaths)=[^`]+)`", guide)
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -54,7 +60,8 @@ def test_systemd_understands_every_line(tmp_path: Path, gpu: bool) -> None:
     for name, text in units.units(LAYOUT, CHOSEN, "1.0", gpu=gpu).items():
         text = re.sub(r"(?m)^RootDirectory=.*$", "", text)
         text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text)
-        text = text.replace("[Service]\n", f"[Service]\n{CREDENTIAL}\n")  # as the guide adds it
+        added = "\n".join((CREDENTIAL, *of_the_tpm()))
+        text = text.replace("[Service]\n", f"[Service]\n{added}\n")  # as the guides add it
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *tmp_path.glob("*.service")],
@@ -72,6 +79,19 @@ def test_the_passphrase_comes_as_a_credential_and_a_token_never_to_the_service()
     assert "\nMountAPIVFS=yes\n" in text  # credentials are mounted into the service's own root
     assert "PrivateMounts=no" not in text and "pcscd" not in text
     assert re.findall(r"(?m)^BindPaths=(.*)$", text) == [str(LAYOUT.data)]  # no socket of a daemon
+
+
+def test_the_tpm_comes_by_the_lines_of_the_guide(tmp_path: Path) -> None:
+    """As a card does: allowed, and put into the service's own /dev."""
+    need_tool("systemd-analyze")
+    named = of_the_tpm()
+    assert named == [f"DeviceAllow={tpm.DEVICE} rw", f"BindPaths={tpm.DEVICE}"]
+    text = units.units(LAYOUT, CHOSEN, "1.0")[units.SERVICE]
+    assert not any(line in text for line in named)  # nobody else gets it
+    (path := tmp_path / units.SERVICE).write_text(
+        text.replace("\n[Install]", "\n".join(["", *named, "", "[Install]"]))
+    )
+    assert score(path) <= WORST
 
 
 def test_without_a_plugin_there_is_no_device() -> None:
