@@ -5,7 +5,7 @@ Rules:
   `x5u`, `jwk`, `x5c`), or has `crit`, is refused.
 - Header and claims are strict JSON of bounded size, read before any key is touched.
 - A symmetric key never verifies, nor does another token of the service: a logout, an event.
-- A token that is bound to a key (`cnf`) is refused: no proof of it is taken.
+- A token that is bound to a key (`cnf`) is refused.
 
 Sources: RFC 7515, 7519, 7800; RFC 8725, sections 3.1 to 3.12.
 """
