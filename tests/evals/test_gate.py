@@ -47,9 +47,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(scope="module")
-def lab_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Path]:
+def lab_data(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("gate")
-    data = make_data(root, shallow_path, evaluated=True)
+    data = make_data(root, narrow_path, evaluated=True)
     with open_services(data, config=SMALL) as services:
         add_task(services, root / "orders", model=ID)
         later = TASK.replace("version = 1", "version = 2")

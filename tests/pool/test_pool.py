@@ -33,8 +33,8 @@ ACTOR = "uid:4711"
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
-    return make_models(tmp_path_factory.mktemp("several"), dict.fromkeys(NAMES, shallow_path))
+def three(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Path:
+    return make_models(tmp_path_factory.mktemp("several"), dict.fromkeys(NAMES, narrow_path))
 
 
 @pytest.fixture(scope="module")

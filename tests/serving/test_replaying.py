@@ -35,8 +35,8 @@ class Recorded:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def recorded(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Recorded:
-    data = replayed.make(tmp_path_factory.mktemp("replayed"), shallow_path)
+async def recorded(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Recorded:
+    data = replayed.make(tmp_path_factory.mktemp("replayed"), narrow_path)
     async with replayed.serving(data, replayed.config(threads=2)) as services:
         return Recorded(data, await replayed.answers(services, ANSWERS, seed=1))
 
@@ -89,14 +89,14 @@ async def test_nothing_of_an_answer_is_recorded_again(recorded: Recorded, again:
 
 
 async def test_another_appliance_computes_them_from_a_file(
-    recorded: Recorded, again: Services, tmp_path: Path, shallow_path: Path
+    recorded: Recorded, again: Services, tmp_path: Path, narrow_path: Path
 ) -> None:
     out = tmp_path / "answers"
     told = await replayed.replayed(again, seqs=recorded.seqs[:12], out=str(out))
     assert (told.written, len(out.read_bytes().splitlines())) == (12, 12)
     assert out.stat().st_mode & 0o777 == 0o600  # it holds texts and their keys
     key = (recorded.data / "audit" / "genesis.pub").read_text()
-    data = replayed.make(tmp_path, shallow_path)
+    data = replayed.make(tmp_path, narrow_path)
     async with replayed.serving(data, replayed.config()) as services:
         there = await replayed.replayed(services, export=str(out), key=key)
         assert (there.same, there.differs, there.cannot) == (12, 0, 0), there.document
@@ -118,7 +118,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 async def test_whatever_moves_a_number_is_found(
-    recorded: Recorded, again: Services, shallow_path: Path, change: Alteration
+    recorded: Recorded, again: Services, narrow_path: Path, change: Alteration
 ) -> None:
     """Of each: brute force over the log-probabilities says whether an answer must differ."""
     bodies = [recorded_answer.bodies(again.reader, seq) for seq in recorded.seqs]
@@ -126,7 +126,7 @@ async def test_whatever_moves_a_number_is_found(
              json.dumps(b.intent["params"], separators=(",", ":"))]  # fmt: skip
     by = [next(b for b in plain if bool(b.intent["adapter"]) is own) for own in (True, False)]
     found = []
-    async with replayed.altered(again, change, shallow_path) as elsewhere:
+    async with replayed.altered(again, change, narrow_path) as elsewhere:
         replaying = Replaying(elsewhere, again.shares, replayed.unwritten)
         for body in by:
             answer = recorded_answer.opened(again.reader, body.seqs)
@@ -138,9 +138,9 @@ async def test_whatever_moves_a_number_is_found(
 
 
 async def test_the_control_computes_the_same(
-    recorded: Recorded, again: Services, shallow_path: Path
+    recorded: Recorded, again: Services, narrow_path: Path
 ) -> None:
-    async with replayed.altered(again, Alteration("nothing"), shallow_path) as elsewhere:
+    async with replayed.altered(again, Alteration("nothing"), narrow_path) as elsewhere:
         for seq in recorded.seqs[:8]:
             answer = recorded_answer.opened(
                 again.reader, recorded_answer.bodies(again.reader, seq).seqs
@@ -151,10 +151,10 @@ async def test_the_control_computes_the_same(
 
 
 async def test_a_difference_says_where_and_both_tokens(
-    recorded: Recorded, again: Services, shallow_path: Path
+    recorded: Recorded, again: Services, narrow_path: Path
 ) -> None:
     change = Alteration("weights", replayed.flipped(3, 200_000))
-    async with replayed.altered(again, change, shallow_path) as elsewhere:
+    async with replayed.altered(again, change, narrow_path) as elsewhere:
         for seq in recorded.seqs:
             body = recorded_answer.bodies(again.reader, seq)
             if "task" in body.intent or not str(body.intent["request_id"]):

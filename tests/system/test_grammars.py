@@ -27,7 +27,7 @@ UNENFORCEABLE = '{"type": "array", "uniqueItems": true}'
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Iterator[Path]:
+def data(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Path]:
     """A lab with an approved model `ID`, and `hostile` with a grammar that cannot be enforced."""
     root = tmp_path_factory.mktemp("grammars")
     initialise(root / "data", "lab")
@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> 
         ):
             artifact = root / name
             artifact.mkdir()
-            shutil.copyfile(default_model_path, artifact / "model.gguf")
+            shutil.copyfile(narrow_path, artifact / "model.gguf")
             (artifact / file).write_text(text)
             (artifact / "artifact.json").write_text(
                 json.dumps({"version": 1, "roles": {file: "grammar"}})

@@ -28,12 +28,12 @@ SENTENCES = ["Replace the sealing ring of the cylinder.", "The contract ends in 
 @pytest.fixture(scope="module")
 def data(
     tmp_path_factory: pytest.TempPathFactory,
-    default_model_path: Path,
+    narrow_path: Path,
     embedder_path: Path,
     reranker_path: Path,
 ) -> Path:
     root = tmp_path_factory.mktemp("pooling")
-    made = smol.make_data(root, default_model_path)
+    made = smol.make_data(root, narrow_path)
     with open_services(made, config=smol.SMALL) as services:
         for name, path in (("minilm", embedder_path), ("ranker", reranker_path)):
             artifact = smol.signed_artifact(made, path, root / name)
