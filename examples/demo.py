@@ -186,8 +186,8 @@ def check(data: Path, seq: int, proof: Path) -> None:
     result = command(proof.parent, "audit", "check-proof", str(proof), "--key", str(genesis))
     say(f"\nreceipt verified: seq {result['seq']} root {result['root']}")
     say(
-        "The answer above came from a model that was signed and approved by two keys, and its\n"
-        "record is in a log whose proof needs no trust in this server."
+        "The answer above came from a model that one key signed and two others approved. Its\n"
+        "record is in the log: that was checked with two files, without the server."
     )
 
 

@@ -1,5 +1,6 @@
 """`make demo` as it runs, and its words when a step fails."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,13 @@ import pytest
 
 from examples.__main__ import main
 from examples.demo import DemoError, command, wait_until_ready
+from tests.conftest import CHECKOUT
 from tests.ports import free_port
+
+
+def without_values(text: str) -> list[str]:
+    """Its lines without numbers, hashes and directories."""
+    return re.sub(r"[0-9a-f]{64}|\d+|/\S+/", "…", text).split("\n")
 
 
 def test_the_demo_ends_with_an_answer_and_a_verified_receipt(
@@ -19,9 +26,13 @@ def test_the_demo_ends_with_an_answer_and_a_verified_receipt(
         sys, "argv", ["examples", "demo", "--model", str(default_model_path.parent)]
     )
     assert main() == 0
-    story, last_block = capsys.readouterr().out.rsplit("\n\n", 1)
+    out = capsys.readouterr().out
+    story, last_block = out.rsplit("\n\n", 1)
     assert last_block.startswith("receipt verified: seq ")
     assert "pump" in story.split("POST /v1/chat/completions", 1)[1]
+    (shown,) = re.findall(r"```text\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    lines = without_values(shown)
+    assert without_values(out.replace("\n\n", "\n"))[-len(lines) :] == lines
 
 
 def test_a_step_that_fails_ends_the_demo(tmp_path: Path) -> None:
