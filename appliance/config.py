@@ -67,10 +67,10 @@ class ServerConfig:
     head_seconds: int = _key(15, "Time for a request's head.", low=1, high=3600)
     body_seconds: int = _key(120, "Time for its body.", low=1, high=3600)
     stall_seconds: int = _key(
-        30, "How long a client may leave its answer unread.", low=1, high=3600
+        30, "Longest that a client may leave its answer unread.", low=1, high=3600
     )
     responses_days: int = _key(
-        30, "How long /v1/responses keeps a response, encrypted; 0 keeps none.", low=0, high=365
+        30, "Days that /v1/responses keeps a response, encrypted; 0 keeps none.", low=0, high=365
     )
     cors_origins: tuple[str, ...] = _key(
         (),
@@ -105,7 +105,7 @@ class TlsConfig:
 class MetricsConfig:
     """`[metrics]`: a port for Prometheus, with the certificate of `[tls]`.
 
-    Who reads shows a token or a certificate.
+    A reader shows a token or a certificate.
     """
 
     port: int = _key(
@@ -138,7 +138,7 @@ class EngineConfig:
     )
     load_wait_seconds: int = _key(
         60,
-        "How long a request waits for memory and its model's load, which continues after the "
+        "Longest that a request waits for memory and its model's load, which continues after the "
         "refusal.",
         low=0,
         high=3600,
@@ -157,10 +157,10 @@ class BatchesConfig:
         low=1, high=1 << 20,
     )  # fmt: skip
     max_lines: int = _key(50_000, "Most lines of a file.", low=1, high=1_000_000)
-    days: int = _key(30, "How long files are kept unless the app says.", low=1, high=365)
+    days: int = _key(30, "Days that files are kept unless the app says.", low=1, high=365)
     after_seconds: int = _key(
         600,
-        "How long batches yield to other requests of their engine; then they get `percent` of its "
+        "Seconds that batches yield to other requests of their engine; then they get `percent` of its "
         "steps until none is left. No answer after twice as long raises an alarm.",
         low=1,
         high=86_400,
@@ -208,7 +208,7 @@ class DriftConfig:
 
     check_hours: int = _key(
         24,
-        "How often approved tasks are checked; 0: never.",
+        "Time between checks of approved tasks; 0: never.",
         low=0,
         high=24 * 7,
     )
@@ -225,7 +225,7 @@ class TrustConfig:
 
     recheck_minutes: int = _key(
         1440,
-        "How often approved models are re-hashed and re-checked against the policy; 0: never.",
+        "Time between re-checks of approved models: hashes and policy; 0: never.",
         low=0,
         high=1 << 20,
     )
@@ -262,7 +262,7 @@ class AuditConfig:
 
     content: ContentMode = _key(  # noqa: RUF009
         "encrypted",
-        "How prompts and answers are kept: encrypted, commit-only (no texts) or off.",
+        "Form of kept prompts and answers: encrypted, commit-only (no texts) or off.",
         choices=("encrypted", "commit-only", "off"),
     )
     stream: str = _key(
@@ -277,7 +277,7 @@ class AuditConfig:
         "too.",
         choices=("logged", "mirrored"),
     )
-    mirror_ms: int = _key(2_000, "How long an answer waits for a mirror.", low=10, high=60_000)
+    mirror_ms: int = _key(2_000, "Longest that an answer waits for a mirror.", low=10, high=60_000)
     unmirrored: str = _key(
         "refuse",
         "An answer that no mirror confirms in time: refuse (503 `mirror_unavailable`), or tell: "
@@ -356,13 +356,13 @@ class ForwardConfig:
 
 @dataclass(frozen=True)
 class NotifyConfig:
-    """`[notify."NAME"]`: messages to people when an incident begins or ends."""
+    """`[notify."NAME"]`: messages to people when an alarm begins or ends."""
 
     to: str = _key("", "https://HOST/PATH for a webhook; smtp://HOST:25 or smtps:// for a relay.")
     level: str = _key("warning", "Lowest level that is sent.", choices=("warning", "critical"))
     repeat_hours: int = _key(
         24,
-        "How soon an unacknowledged incident is sent again; 0 never.",
+        "Time after which an unacknowledged alarm is sent again; 0: never.",
         low=0,
         high=8760,
     )
@@ -524,7 +524,7 @@ class OidcConfig:
     """`[oidc."NAME"]`: a login service whose tokens apps pass on as `X-End-User-Token`."""
 
     issuer: str = _key("", "The `iss` of its tokens.")
-    audience: str = _key("", "What their `aud` must name.")
+    audience: str = _key("", "Name that their `aud` must have.")
     keys: str = _key("", "Its key set (JWKS): a file, or https://HOST/PATH on the LAN.")
     ca: str = _key("", _CA)
     authorize: str = _key(
@@ -537,10 +537,10 @@ class OidcConfig:
     groups: str = _key("groups", "The claim that lists the person's groups.")
     longest_minutes: int = _key(10, "Longest life of a token.", low=1, high=1440)
     refresh_seconds: int = _key(
-        60, "How soon a key that left the set is refused.", low=10, high=86_400
+        60, "Time after which a key that left the set is refused.", low=10, high=86_400
     )
     grace_minutes: int = _key(
-        15, "How long known keys are valid while the set cannot be read.", low=0, high=1440
+        15, "Time that known keys are valid while the set cannot be read.", low=0, high=1440
     )
     directory: str = _key(
         "",
@@ -567,7 +567,7 @@ class LdapConfig:
     person: str = _key("userPrincipalName", "The attribute with a person's name.")
     member: str = _key("member", "The attribute of a group that names its members.")
     grace_minutes: int = _key(
-        15, "How long the last known rights are valid while no host answers.", low=0, high=1440
+        15, "Time that the last known rights are valid while no host answers.", low=0, high=1440
     )
 
 
@@ -586,7 +586,7 @@ class PersonCertificatesConfig:
         choices=("upn", "subject"),
     )
     grace_minutes: int = _key(
-        15, "How long an expired list is valid if there is no newer one.", low=0, high=1440
+        15, "Time that an expired list is valid if there is no newer one.", low=0, high=1440
     )
     directory: str = _key(
         "", "A name of `[ldap]`, as for `[oidc]`; without it they have no groups."

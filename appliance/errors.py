@@ -358,20 +358,20 @@ evaluator_revoked: the key that signed the evaluation is revoked
     Evaluate again with a valid key.
 
 # labelling
-label_queue_unknown: no such queue of items to label
+label_queue_unknown: no such label queue
     `appliance label list` names them.
-label_queue_exists: a queue has this name already
+label_queue_exists: a label queue has this name already
     Choose another with --name, or remove the queue.
 label_queue_empty: the dataset has nothing to label
     Put items without labels into the split `unlabelled`.
-label_unknown: the queue does not offer this label
+label_unknown: the label queue does not offer this label
     `appliance label next` lists them.
 label_settled: this label is final: both raters finished, or the item is settled
     Settle it with `appliance label set --together`, or ask a third person.
 labels_unfinished: the raters have not labelled every item
     Finish labelling; then labels are compared.
-rater_invalid: this person is not a rater of the queue
-    Ask a rater that `appliance label show` names, or make the queue again.
+rater_invalid: this person is not a rater of the label queue
+    Ask a rater that `appliance label show` names, or make the label queue again.
 
 # evaluation
 outcomes_invalid: a file of outcomes is malformed
@@ -961,13 +961,13 @@ upstream_forbidden: the key may not use the upstream that would answer
     Ask an admin to allow it: `appliance key new --models`.
 incident_unknown: no such incident
     `appliance incident list --all` lists them.
-queue_item_unknown: the queue has no such item for this key
+queue_item_unknown: this key has no such item that waits for a person
     List them: `appliance queue list`.
 queue_item_closed: the item was answered, or has expired
     See how: `appliance queue list --all`; ask again for a new item.
 queue_answer_unfit: the answer does not have the task's form
     Give a label, schema object or text, as the item asks.
-queue_retention: the queue would keep the input, but this key's texts are not kept
+queue_retention: an input that waits for a person is kept, but this key's texts are not kept
     Use a route that does not queue.
 idempotency_mismatch: this key used the Idempotency-Key for another request within a day
     Give each request its own key; retry it byte for byte.

@@ -1,7 +1,7 @@
 """The one model of keys: places, verbs, and actions.
 
 Rules: help, footer, map and docs/keys.md are made of this page, and nothing else binds a key of a
-place. A lower-case letter or a digit opens a place or moves. What changes anything stands in the
+place. A lower-case letter or a digit opens a place or moves. A change stands in the
 actions (`a`) or the palette (`:`) only, asks once, and says what it sends and records. Escape goes
 one step back, `q` ends the program; neither means anything else anywhere. A letter means the same
 on every screen.

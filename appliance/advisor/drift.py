@@ -199,7 +199,7 @@ def advice(
             f"P90 {labels.p90:,.2f})."
         )
     else:
-        found.append("What labels cost is not known: `appliance advise TASK --answers FILE`.")
+        found.append("The cost of labels is not known: `appliance advise TASK --answers FILE`.")
     if gain is not None:
         found.append(
             f"On the old items twice as many examples brought {100 * gain:+.1f} points; on new "

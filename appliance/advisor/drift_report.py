@@ -17,14 +17,14 @@ _TONES: Final[Mapping[str, Tone]] = {"alarm": "bad", "quiet": "good", "learning"
 
 def page(watch: Watch, advice: Sequence[str], when: str) -> ReportPage:
     """The page of a watch."""
-    sections = [Section("What to do", tuple(advice))] if advice else []
+    sections = [Section("Next steps", tuple(advice))] if advice else []
     if watch.findings:
         sections.append(_looks(watch.findings[-2 * _LOOKS :]))
     if watch.blocks:
         sections.append(_weeks(watch.blocks))
     if power := doubled(watch.blocks):
         sections.append(_power(power, watch.blocks))
-    sections += [Section("What is promised", (PROMISE,)), Section("What is not found", BLIND)]
+    sections += [Section("Promise", (PROMISE,)), Section("Not found", BLIND)]
     return ReportPage(
         title=f"Drift of {watch.task}",
         answer=watch.sentence(),
@@ -100,7 +100,7 @@ def _power(found: Sequence[Doubled], blocks: Sequence[WeekBlock]) -> Section:
     )
     enough = sum(each.needed is not None and each.needed <= requests for each in found)
     return Section(
-        "What so many requests can find",
+        "Changes that so many requests can find",
         (
             f"This task has {plain(requests)} requests a week: a doubled share is found within "
             f"three weeks for {enough} of {len(found)} common answers. Fewer requests find "

@@ -192,7 +192,7 @@ def _flips(flips: Sequence[FlipTold]) -> Section:
         for flip in sorted(flips, key=_distance)[:_MOST]
     )
     return Section(
-        "What would change the answer",
+        "Changes of the answer",
         ("One answer at a time, the nearest first; the others stay as they are.",),
         (ReportTable(("if", ">now", ">then", "the verdict is"), rows),),
     )
@@ -221,7 +221,7 @@ def _cost(advice: Recommendation, made: dict[str, float], currency: str) -> Sect
     swings = advice.tornado[:MOST_UNCERTAIN]
     if swings:
         rows = tuple((words(s.name), f"{s.at_low:,.2f}", f"{s.at_high:,.2f}") for s in swings)
-        caption = "What moves it most: the cost at P10 and at P90 of one answer"
+        caption = "Largest effects: the cost at P10 and at P90 of one answer"
         shown.append(ReportTable(("answer", ">at its P10", ">at its P90"), rows, caption))
     return Section(
         "Where the cost comes from",
@@ -247,7 +247,7 @@ def _answers(questions: Questions, facts: MeasuredFacts) -> Section:
             f"answered {percent(seen.utilisation)} of the time."
         )
     return Section(
-        "What was answered", tuple(sentences), (ReportTable(("answer", ">value"), tuple(rows)),)
+        "Your answers", tuple(sentences), (ReportTable(("answer", ">value"), tuple(rows)),)
     )
 
 

@@ -445,7 +445,7 @@ def _none_shown(
             f"{examples} labelled examples are enough to try.",
         )
     agree = agreement(questions, facts)
-    people = "How often people agree is not known: answer data.agreement, or label items twice."
+    people = "The agreement of people is not known: answer data.agreement, or label items twice."
     if agree is not None:
         people = f"People agree in {agree:.1%}, and count as right as often."
     return Recommendation(

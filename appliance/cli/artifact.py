@@ -222,7 +222,10 @@ def approved_by(
 @artifact.command("list")
 @connected()
 def list_(output: Output, client: AdminClient) -> None:
-    """List the artifacts and their states."""
+    """List the artifacts and their states.
+
+    In JSON they are `models`.
+    """
     found = client.call(wire.MODELS)
     output.listing(found, found.models, wire.MODEL_TABLE)
 

@@ -49,11 +49,11 @@ def _open(directory: Path) -> Ceremony:
 @click.option("--snapshot", multiple=True, metavar="NAME", help="By default the first of targets.")
 @click.option("--timestamp", multiple=True, metavar="NAME", help="By default as snapshot.")
 @click.option("--root-threshold", type=click.IntRange(2), default=2, show_default=True,
-              help="How many holders must sign a root.")  # fmt: skip
+              help="Holders who must sign a root.")  # fmt: skip
 @click.option("--targets-threshold", type=click.IntRange(1), default=1, show_default=True,
-              help="How many holders must sign a policy.")  # fmt: skip
+              help="Holders who must sign a policy.")  # fmt: skip
 @click.option("--timestamp-days", type=click.IntRange(1, 3650), default=DAYS["timestamp"],
-              show_default=True, help="How long a publication is valid.")  # fmt: skip
+              show_default=True, help="Days that a publication is valid.")  # fmt: skip
 @json_option
 @click.pass_obj
 def start(

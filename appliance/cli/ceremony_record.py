@@ -58,7 +58,7 @@ def write(made: Ceremony) -> Iterator[str]:
     yield ""
     yield from _digest(fingerprint(held.policy))
     yield ""
-    yield "What the policy says:"
+    yield "The policy:"
     yield ""
     for text in policy_words.lines(trusted.policy) if trusted.policy else ():
         yield from textwrap.wrap(safe(text), 78, initial_indent="  - ", subsequent_indent="    ")

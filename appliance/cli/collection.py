@@ -62,7 +62,7 @@ def collection() -> None:
 @click.option(
     "--ranking",
     type=click.Choice(["bm25", "vectors", "fusion"]),
-    help="How to search. By default vectors, or bm25 without an embedder.",
+    help="Way to search. By default vectors, or bm25 without an embedder.",
 )
 @click.option("--query-prefix", metavar="TEXT", help="Text that the embedder wants before a query.")
 @click.option("--passage-prefix", metavar="TEXT", help="Text that it wants before a passage.")

@@ -64,7 +64,7 @@ def _split_options(command: Decorated) -> Decorated:
     for option in (
         click.option(
             "--by", type=click.Choice(["given", "group", "time", "random"]), default=None,
-            help="How to split. given: as the items say; group: by shares; time: by dates. random "
+            help="Rule of the split. given: as the items say; group: by shares; time: by dates. random "
             "is refused.",
         ),
         click.option(
@@ -120,7 +120,7 @@ def _pair(text: str) -> tuple[str, str]:
 )  # fmt: skip
 @click.option("--name", help="By default the name of the directory.")
 @click.option("--description", default="", help="The examples, in a sentence.")
-@click.option("--licence", default="", help="Who may use them, and how.")
+@click.option("--licence", default="", help="Licence of the examples.")
 @click.option(
     "--group", multiple=True, metavar="COLUMN", help="Rows that belong together; required."
 )
@@ -397,10 +397,7 @@ def _in_open(found: Dataset, items: Sequence[Item]) -> list[str]:
 @json_option
 @click.pass_obj
 def show(output: Output, path: Path, with_items: bool, only: str | None) -> None:
-    """Show a dataset's items and groups.
-
-    How many each split has.
-    """
+    """Show a dataset's items and groups by split."""
     found = directory.read(path)
     if with_items and found.seal is not None and only in found.seal.parts:
         raise DatasetRefused("dataset_sealed", f"The split {only} is sealed.")

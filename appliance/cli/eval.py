@@ -151,7 +151,7 @@ def compare(output: Output, data: Path, first: Side, second: Side) -> None:
 @click.option("--expected", default="", metavar="LABEL", help="Items that expect this answer.")
 @click.option("--answered", default="", metavar="LABEL", help="Items that were answered so.")
 @click.option("--most", type=click.IntRange(1, 1_000), default=10, show_default=True,
-              help="How many items to show.")  # fmt: skip
+              help="Most items to show.")  # fmt: skip
 @connected()
 def errors(
     output: Output, client: AdminClient, side: Side | None, expected: str, answered: str, most: int

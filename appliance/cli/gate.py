@@ -53,7 +53,7 @@ Evaluator: TypeAlias = Callable[[str], PolicyKey]
 @click.command()
 @click.argument("task", metavar="TASK")
 @click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
-@signer_options("Who signs the specification.")
+@signer_options("Signer of the specification.")
 @click.option("--split", type=click.Choice(["test", "certify"]), default="test",
               show_default=True, help="The sealed split that is opened.")  # fmt: skip
 @click.option(

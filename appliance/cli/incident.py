@@ -20,14 +20,14 @@ from appliance.wire.admin.incidents import (
 
 @click.group()
 def incident() -> None:
-    """Alarms from their beginning to their end."""
+    """Records of alarms, each with its number."""
 
 
 @incident.command("list")
 @click.option("--all", "ended", is_flag=True, help="Those that are over, too.")
 @connected()
 def list_(output: Output, client: AdminClient, ended: bool) -> None:
-    """List open incidents."""
+    """List incidents: the alarms that are open."""
     found = client.call(INCIDENTS, ended=ended)
     output.listing(found, found.incidents, INCIDENT_TABLE)
 
@@ -46,7 +46,7 @@ def show(output: Output, client: AdminClient, number: int) -> None:
 @click.option("--note", default="", metavar="TEXT", help="Goes into the log.")
 @connected()
 def ack(output: Output, client: AdminClient, number: int, note: str) -> None:
-    """Acknowledge an incident: you take care of it.
+    """Acknowledge an alarm: you take care of it.
 
     It stays open until its cause is gone; screens, messages and the log name you.
     """

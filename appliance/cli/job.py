@@ -31,7 +31,7 @@ def job() -> None:
 
 @job.command("list")
 @click.option(
-    "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many."
+    "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Most jobs."
 )
 @connected()
 def list_(output: Output, client: AdminClient, count: int) -> None:

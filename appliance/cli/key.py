@@ -78,7 +78,7 @@ def key() -> None:
 @click.option(
     "--content",
     type=click.Choice(["encrypted", "commit-only", "off"]),
-    help="How the log keeps its texts. By default as configured.",
+    help="Form of its texts in the log. By default as configured.",
 )
 @click.option(
     "--examples",
@@ -150,7 +150,7 @@ def limit(output: Output, /, data: Path, key_id: str, **given: Any) -> None:
     default=0,
     show_default=True,
     metavar="SECONDS",
-    help="How long the old secret is good as well.",
+    help="Seconds that the old secret stays valid.",
 )
 @connected()
 def rotate(output: Output, client: AdminClient, key_id: str, overlap: int) -> None:

@@ -68,7 +68,7 @@ def new(
     name: str | None,
     limit: int,
 ) -> None:
-    """Make a queue of a dataset's unlabelled items."""
+    """Make a label queue of unlabelled items."""
     wanted = LabelsNew.of(
         name=name or path.name,
         data=str(path),
@@ -89,9 +89,9 @@ def new(
 @label.command("list")
 @connected()
 def list_(output: Output, client: AdminClient) -> None:
-    """List the queues and how far their people are."""
+    """List label queues and their progress."""
     found = client.call(wire.LABEL_QUEUES)
-    empty = ["No queues. Make one with `appliance label new DATASET_DIR`."]
+    empty = ["No label queues. Make one with `appliance label new DATASET_DIR`."]
     rows = [
         (queue.name, str(queue.items), _people(queue), safe(queue.data)) for queue in found.queues
     ]
@@ -102,7 +102,7 @@ def list_(output: Output, client: AdminClient) -> None:
 @_queue_argument
 @connected()
 def show(output: Output, client: AdminClient, queue: str) -> None:
-    """Show a queue and how far it is.
+    """Show a label queue and its progress.
 
     When both raters have finished, their agreement and the differences, too.
     """
@@ -190,7 +190,7 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
 @_queue_argument
 @connected()
 def remove(output: Output, client: AdminClient, queue: str) -> None:
-    """Forget a queue with its texts and labels."""
+    """Remove a label queue: texts and labels."""
     left = client.call(wire.LABEL_QUEUE_REMOVE, name=queue)
     output.data(left, [f"{queue} is removed"])
 

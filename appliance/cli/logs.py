@@ -23,7 +23,7 @@ _SECONDS_BETWEEN = 1.0
 
 
 @click.command()
-@click.option("-n", "limit", type=click.IntRange(1, 1_000), default=200, help="How many.")
+@click.option("-n", "limit", type=click.IntRange(1, 1_000), default=200, help="Most lines.")
 @click.option(
     "--level", type=click.Choice(LEVELS), default="info", show_default=True, help="And above."
 )

@@ -315,7 +315,7 @@ class Release:
 @click.option("--data", "dataset", metavar="DATASET", callback=place, required=True,
               help="Dataset of labelled items: a path or an id.")  # fmt: skip
 @click.option("--as", "who", metavar="NAME", multiple=True,
-              help="Who signs, as in the policy; may be repeated.")  # fmt: skip
+              help="Signer, as in the policy; may be repeated.")  # fmt: skip
 @click.option("--key", "keys", type=PlaceOfKey(), multiple=True, metavar="KEY",
               help="That person's private key. One for each --as: a file, or pkcs11:…")  # fmt: skip
 @passphrase_option
@@ -355,7 +355,7 @@ def release(
         while missing is not None and missing.people and asks():
             output.note(f"{state('waiting')} {safe(missing.why)}")
             name = click.prompt(
-                f"Who signs now ({', '.join(missing.people)}; empty: later)",
+                f"Signers now ({', '.join(missing.people)}; empty: later)",
                 default="", show_default=False, err=True,
             )  # fmt: skip
             if not name:

@@ -89,8 +89,8 @@ imports(route)
 def list_(output: Output, client: AdminClient) -> None:
     """List the routes and their answers.
 
-    What lets their first stages answer, and how many answers each stage gave. Answers are counted
-    since the server started.
+    The certificates that let their first stages answer, and the answers of each stage since the
+    server started.
     """
     found = client.call(wire.ROUTES)
     output.listing(found, found.routes, wire.ROUTE_TABLE)
@@ -125,7 +125,7 @@ def show(output: Output, client: AdminClient, name: str) -> None:
 @route.command()
 @click.argument("name", metavar="ROUTE")
 @click.option("--data", "dataset", metavar="DATASET", required=True, help="Id of the dataset.")
-@click.option("--as", "person", required=True, metavar="NAME", help="Who signs the specification.")
+@click.option("--as", "person", required=True, metavar="NAME", help="Signer of the specification.")
 @key_option("That person's private key.")
 @click.option("--split", type=click.Choice(["certify", "test"]), default="certify",
               show_default=True, help="The sealed split that is opened.")  # fmt: skip

@@ -18,7 +18,7 @@ def state() -> None:
 def show(output: Output, client: AdminClient) -> None:
     """Show where database and log differ.
 
-    What appliance.db permits and the log does not, or otherwise.
+    The database permits more, or less, than the log.
     """
     found = client.call(STATE)
     output.data(found, _lines(found))

@@ -62,7 +62,7 @@ def task() -> None:
 @click.option(
     "--encoding",
     type=click.Choice(["json", "values"]),
-    help="How fields are written. By default values where they can say every answer.",
+    help="Form of the fields. By default values where they can say every answer.",
 )
 @click.option(
     "--shots",
@@ -77,7 +77,7 @@ def task() -> None:
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="How much worse it may be, as a share. Than what serves today.",
+    help="Allowed loss against what serves today. As a share.",
 )
 @click.option(
     "--floor",
@@ -110,14 +110,14 @@ def new(
     train = found.splits.get("train", ())
     labelled = [item for item in train if item.labelled]
     told = found.manifest.description or None
-    description = asked(given.pop("description"), "What the task is, in a sentence", told)
+    description = asked(given.pop("description"), "The task in a sentence", told)
     model = given.pop("model")
     if classifier and (model or given["digest"]):
         raise click.UsageError("A task has a classifier or a model.")
     if not classifier:
         model = asked(model, "Id of the model that answers", "smollm2-135m")
         given["digest"] = given["digest"] or _digest(data_directory(data), model)
-    margin = asked(given.pop("margin"), "How much worse than today's it may be, as a share", 0.05)
+    margin = asked(given.pop("margin"), "Allowed loss against today's, as a share", 0.05)
     wanted = drafting.TaskDraft(
         task_id or path.absolute().name, description, model, margin=margin, **given
     )

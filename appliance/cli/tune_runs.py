@@ -43,7 +43,7 @@ def list_(output: Output, client: AdminClient) -> None:
 def compare(output: Output, data: Path, numbers: tuple[int, ...]) -> None:
     """Show tunings side by side.
 
-    What differs, and each minus the first, item by item on dev.
+    Their settings that differ, and each minus the first, item by item on dev.
     """
     if not 2 <= len(numbers) <= MOST:
         raise click.UsageError(f"Name 2 to {MOST} tunings.")

@@ -147,14 +147,14 @@ def _measured(judged: GatePageFacts) -> Section:
             "whatever is right, so that the interval is that of all labels, and no side's quality "
             "is known."
         )
-        return Section("What was measured", tuple(said))
+        return Section("Measured", tuple(said))
     if judged.rows:
         said.append(
             f"{LINEAR.capitalize()} learned from all {judged.rows:,} rows of train, and from n of "
             "them where its name says so: compare the one that had as many rows as the candidate."
         )
     columns = ("what answered", ">quality", f">interval, {_level(judged)}")
-    return Section("What was measured", tuple(said), (ReportTable(columns, rows),))
+    return Section("Measured", tuple(said), (ReportTable(columns, rows),))
 
 
 def _holds_for(judged: GatePageFacts) -> str:

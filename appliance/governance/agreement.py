@@ -253,7 +253,7 @@ class Agreement:
         if record is not None:
             early = self._ends_early(record, first, size)
         elif broken and first:
-            early = "What the log said before it was pruned is not kept in appliance.db any more."
+            early = "appliance.db no longer keeps what the log said before it was pruned."
         if early:
             self.standing = AgreementFound(early)
             return None

@@ -141,7 +141,7 @@ def _curve(result: CalibrationResult) -> Figure | None:
     )
     caption = (
         f"Open items, each threshold a point; {result.weight} count alike. The dashed line is "
-        "the allowed error. What is certified was decided on sealed groups, once."
+        "the allowed error. The certificate was decided on sealed groups, once."
     )
     return Figure(drawing, caption)
 
@@ -156,7 +156,7 @@ def _certified(result: CalibrationResult) -> tuple[str, float, float] | None:
 
 def _help(result: CalibrationResult) -> Section | None:
     text = _HELP.get(result.reason)
-    return None if text is None else Section("What would help", (text,))
+    return None if text is None else Section("Remedy", (text,))
 
 
 def _promise(result: CalibrationResult) -> Section | None:
@@ -186,7 +186,7 @@ def _promise(result: CalibrationResult) -> Section | None:
             f"Nothing is promised to the keys {names}: a rule looks at them and at something else, "
             "and the first stage does not answer them."
         )
-    return Section("What is promised", tuple(said))
+    return Section("Promise", tuple(said))
 
 
 def _weights(result: CalibrationResult) -> str:
@@ -217,8 +217,8 @@ def _time(origins: Sequence[Origin]) -> Section | None:
     )
     columns = ("until", ">groups", ">threshold", ">error", ">limit", ">wrong in the time after")
     said = (
-        "What the same calibration would have certified at earlier times, and how it held in the "
-        "time after. A bound that could not be certified before, or did not hold, is not promised."
+        "The bounds that the same calibration would have certified at earlier times, and how they "
+        "held in the time after. A bound that could not be certified before, or did not hold, is not promised."
     )
     return Section("Over time", (said,), (ReportTable(columns, rows),))
 
@@ -233,7 +233,7 @@ def _ablation(result: CalibrationResult) -> Section | None:
         "smaller is better, and the smallest is used."
     )
     return Section(
-        "What confidence is made of", (said,), (ReportTable(("features", ">area"), rows),)
+        "Parts of the confidence", (said,), (ReportTable(("features", ">area"), rows),)
     )
 
 

@@ -199,7 +199,7 @@ def _toml(
         *(f"  {field}," for field in fields),
         "]",
         "",
-        "# What an app gets for an input that no stage may answer: \"error\" or \"queue\".",
+        "# The answer to an app for an input that no stage may answer: \"error\" or \"queue\".",
         'on_defer = "error"',
         "",
         "[candidate]",

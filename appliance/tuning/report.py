@@ -28,7 +28,7 @@ NAMES: Final = {
 _HELPS: Final = {
     "yes": "More rows would help: all of them are shown to be better than half of them.",
     "no": "More rows would not help: twice as many are shown to gain less than a point.",
-    "unknown": "Whether more rows would help is unknown: these items of dev show neither.",
+    "unknown": "It is unknown whether more rows would help: these items of dev show neither.",
 }
 _ALONE: Final = ("candidate", ">quality", ">95 %")
 _PAIRED: Final = (">points against the first", ">95 %", ">p")
@@ -255,7 +255,7 @@ def _fields(facts: TrainingRecord) -> Section | None:
         for one in facts.fields
     )
     said = (
-        "How often each field of the tuned model's answers is right, on all items and on those "
+        "Share of right answers for each field of the tuned model, on all items and on those "
         "that state it: a field that is mostly null is mostly right without a word."
     )
     columns = ("field", ">right", ">95 %", ">where stated", ">95 %", ">untuned")
@@ -368,7 +368,7 @@ def _took(facts: TrainingRecord) -> Section:
         ("energy of the whole host", "-" if joules is None else f"{joules:,.0f} J"),
         ("threads", str(facts.threads)),
     )
-    return Section("What it took", (), (ReportTable(("", ">measured"), rows),))
+    return Section("Resources", (), (ReportTable(("", ">measured"), rows),))
 
 
 def _next(told: TuningPageFacts) -> Section:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     command("verify", "Check a whole bundle on its stick, every byte.", stick)
     tuning = command("tuning", "Install the tuning set from its stick.")
     tuning.add_argument("--media", required=True, type=_here, help="the tuning set on the stick")
-    command("status", "What is installed, and what an interrupted run left.")
+    command("status", "Show what is installed, and what an interrupted run left.")
     command("check", "Compare the installed files with the signed listing.")
     key = command("vendor-key", "Take a new key of the vendor's, announced on paper.")
     key.add_argument("file", type=_here)

@@ -15,7 +15,7 @@ def test_an_alarm_stands_first_with_what_moved() -> None:
     made = page(watch, ("Label a sample.",), "2026-11-27T21:00:00Z")
     assert made.tone == "bad" and made.answer.startswith("Drift.") and made.figure is not None
     html = render(made)
-    for words in ("What to do", "Label a sample.", "What is not found", "without labels", "Rank"):
+    for words in ("Next steps", "Label a sample.", "Not found", "without labels", "Rank"):
         assert words in html, words
 
 
@@ -39,7 +39,7 @@ def test_the_page_says_how_many_requests_find_a_doubled_answer() -> None:
     (found,) = doubled(weeks(10_000))
     assert found.needed is not None and 400 < found.needed < 900  # 64 (1 - p) / p = 576
     few = page(Watch("orders", blocks=weeks(21)), (), "2026-11-27")
-    (section,) = [s for s in few.sections if s.title == "What so many requests can find"]
+    (section,) = [s for s in few.sections if s.title == "Changes that so many requests can find"]
     assert "21 requests a week" in section.sentences[0]
     assert "for 0 of 1 common answers" in section.sentences[0]
     wild = tuple(WeekBlock(n, 10_000, {"label 1": 0.05 if n % 2 else 0.15}) for n in range(LEAST))

@@ -26,8 +26,8 @@ def test_the_first_screen_has_the_answer_its_cost_and_the_utilisation() -> None:
     assert made.figure is not None and "<svg" in made.figure.drawing
     titles = [section.title for section in made.sections]
     assert titles == [
-        "Beside the answer", "Options", "What would change the answer",
-        "Where the cost comes from", "What was answered", "Rules of thumb",
+        "Beside the answer", "Options", "Changes of the answer",
+        "Where the cost comes from", "Your answers", "Rules of thumb",
     ]  # fmt: skip
     (options,) = made.sections[1].parts
     assert isinstance(options, ReportTable) and len(options.rows) == 8

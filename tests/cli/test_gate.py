@@ -148,7 +148,7 @@ def test_people_label_where_the_two_differ(
     assert command(lab, *resume[:-1], str(queue["job"])).status == 0
     judged = command(lab, "job", "watch", str(queue["job"]))
     assert judged.status == 0, judged.err
-    assert command(lab, "label", "list").out.startswith("No queues.")
+    assert command(lab, "label", "list").out.startswith("No label queues.")
 
 
 def test_a_certificate_moves_by_file(lab: LabData, serving: Services, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_from_zero_to_a_dataset(run: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("label", "list").out.startswith("No queues.")
+    assert run("label", "list").out.startswith("No label queues.")
     made = run("label", "new", source, *RATERS, "--label", "hose", "--label", "pump", "--limit", 4)
     assert made.status == 0, made.err
     assert made.out.splitlines()[0] == "orders: 4 items, anna 0, ben 0"

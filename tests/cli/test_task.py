@@ -122,7 +122,7 @@ def test_a_terminal_is_asked_and_a_script_is_not(
 ) -> None:
     data, path = write_data(tmp_path / "orders"), tmp_path / "new"
     missing = run("task", "new", path, "--from", data, "--digest", DIGEST)
-    assert missing.status == 2 and "What the task is" in missing.err
+    assert missing.status == 2 and "The task in a sentence" in missing.err
     asked: list[str] = []
 
     def prompt(question: str, default: object = None, err: bool = False) -> object:

@@ -270,5 +270,5 @@ async def test_a_cell(site: Site, row: str, column: int) -> None:
 
 def test_the_table_has_these_rows() -> None:
     page = (CHECKOUT / "docs" / "people.md").read_text()
-    rows = re.findall(r"(?m)^\| ([a-z].*?) \|", page.partition("## How soon")[2])
+    rows = re.findall(r"(?m)^\| ([a-z].*?) \|", page.partition("## Time until")[2])
     assert rows == [*CELLS, "an API key"]

@@ -125,7 +125,7 @@ async def test_what_the_rules_leave_is_certified(lab: Services, tmp_path: Path) 
     mine = [a for a in asked if a.startswith(f"route-{result['job']}-certify")]
     assert len(mine) == 2 * result["groups"]
     assert (
-        result["certificate"] and "What is promised" in at_rest.read(place / "report.html").decode()
+        result["certificate"] and "<h2>Promise</h2>" in at_rest.read(place / "report.html").decode()
     )
     old = lab.routes.certificates.of(terms(lab).route_digest, _policy(lab))[0]
     route = lab.routes._look("ruled").route

@@ -45,7 +45,7 @@ def test_a_certificate_has_its_figures_and_its_curve() -> None:
         "desk",
     ):
         assert shown in html
-    assert "What would help" not in html
+    assert "Remedy" not in html
     assert "certified: confidence 0.520" in html and 'class="answer good"' in html
 
 
@@ -68,7 +68,7 @@ def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
         origins=(origin,),
     )  # fmt: skip
     assert 'class="answer no"' in html and "certified: confidence" not in html
-    for shown in ("2008-12-05", "9.3%", "16.8%", "What would help", "Fit the first stage again"):
+    for shown in ("2008-12-05", "9.3%", "16.8%", "Remedy", "Fit the first stage again"):
         assert shown in html
 
 

@@ -141,7 +141,7 @@ def table(rows: dict[tuple[str, str, str], list[bool]], negatives: dict[str, str
         "Sharded: `model-signing` 1.1.1 writes `shard_size` as a float and then cannot verify its",
         "own signature without being told the size again; the table tells it.",
         "",
-        "## What the reference accepts and this product refuses",
+        "## Accepted by the reference, refused by this product",
         "",
         "| bundle or directory | code here |",
         "|---|---|",

@@ -72,7 +72,7 @@ async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData)
             await opened.wait("No requests", 120)
             await opened.press("6")
             await opened.wait("import", 120)
-            for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("t", "No queues.")):
+            for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("t", "No label queues.")):
                 await opened.press(digit)
                 await opened.wait(words, 120)
 
@@ -94,7 +94,7 @@ async def test_what_cannot_be_read_is_not_called_empty() -> None:
                 "0 jobs",
                 "0 tasks",
                 "0 evaluations",
-                "No queues",
+                "No label queues",
             ):
                 assert lie not in shown, (digit, lie)
 

@@ -11,7 +11,7 @@ KEYS = {"enter": "enter", "down": "down", "space": "space"}
 # What the guide calls the task, and what stands on the screen at its end.
 SEEN = {
     "the verdicts of all gates": ("+ pass", "~ underpowered"),
-    "approve a model that arrived": ("Approve triage-notes-v2", "What the signature says"),
+    "approve a model that arrived": ("Approve triage-notes-v2", "Meaning of your signature"),
     "why app X got 503 at 14:05": ("search 'key=", "in the log"),
     "copy a digest": ("copied: f09b6672",),
     "from a route to its task and its last wrong items": ("WRONG ITEMS", "replace pump"),

@@ -62,7 +62,7 @@ def approval(
             ),
             Blank(
                 "meaning",
-                "What the signature says",
+                "Meaning of your signature",
                 needed=True,
                 help="tested on the bench, fit for use",
                 choices=tuple(desk.meanings),

@@ -31,7 +31,7 @@ class LabelsPage(DetailPage[LabelQueue]):
     )
 
     def __init__(self, desk: Desk) -> None:
-        empty = "No queues. Make one with `appliance label new DATASET_DIR`."
+        empty = "No label queues. Make one with `appliance label new DATASET_DIR`."
         rows = Rows("queues", view.COLUMNS, lambda q: q.name, self._cells, empty)
         super().__init__(desk, rows, Part("queue", "QUEUE"))
 

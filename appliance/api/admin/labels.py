@@ -35,7 +35,7 @@ def list_queues(services: ServicesDep) -> wire.LabelQueueList:
 
 @router.serves(wire.LABEL_QUEUE_NEW)
 def new_queue(person: PersonDep, services: ServicesDep, wanted: wire.LabelsNew) -> wire.LabelQueue:
-    """Make a queue of the unlabelled items of a dataset."""
+    """Make a label queue of the unlabelled items of a dataset."""
     found = directory.read(Path(wanted.data))
     items = shuffled(found.splits.get("unlabelled", ()))
     items = items[: wanted.limit] if wanted.limit else items
@@ -117,7 +117,7 @@ def take_answers(person: PersonDep, services: ServicesDep, name: Name) -> wire.L
 
 @router.serves(wire.LABEL_QUEUE_REMOVE)
 def remove_queue(person: PersonDep, services: ServicesDep, name: Name) -> wire.LabelQueueList:
-    """Forget a queue with its texts and labels; recorded before."""
+    """Remove a label queue with its texts and labels; recorded before."""
     if job := services.labels.get(name).job:
         _check_over(services, name, job)
     _record(services, person, "labels_remove", queue=name)

@@ -196,7 +196,7 @@ function told(words, about) {
 
 function sure(about) {
   const rows = Object.entries(about.distribution ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 5);
-  return make("ul", { class: "shares", "aria-label": "How sure" }, rows.map(([label, share]) =>
+  return make("ul", { class: "shares", "aria-label": "Confidence" }, rows.map(([label, share]) =>
     make("li", {}, make("span", {}, label),
       make("meter", { min: 0, max: 1, value: share, "aria-label": label }),
       make("span", { class: "number" }, `${(100 * share).toFixed(0)} %`))));

@@ -16,4 +16,4 @@ def test_in_the_lab_the_key_of_the_person_is_at_hand_and_elsewhere_not() -> None
         values = {blank.name: blank.value for blank in change.blanks}
         assert values == {"as": "approver-1", "key": key, "meaning": ""}
         assert "pump" in change.title and "ab" * 32 in str(change.explain)
-        assert change.wrong({"as": "a", "key": "k"}) == "What the signature says is needed."
+        assert change.wrong({"as": "a", "key": "k"}) == "Meaning of your signature is needed."

@@ -48,7 +48,7 @@ async def test_an_empty_list_and_a_refusal() -> None:
     script = Script(to_label=[LabelNext()])
     async with terminal(script) as opened:
         await opened.press("t")
-        assert "No queues." in await opened.refresh()
+        assert "No label queues." in await opened.refresh()
         assert "no row is under" in await opened.press("a", "l")
         await opened.press("escape")
 
