@@ -56,7 +56,7 @@ from tui.screens.trust import TrustPage
 from tui.screens.tuning import TuningPage
 from tui.screens.upstreams import UpstreamsPage
 from tui.screens.usage import UsagePage
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash

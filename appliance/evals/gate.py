@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from appliance.clock import iso
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused, NotFound, Unavailable
-from appliance.evals import differing, gate_report, judging, pairs
+from appliance.evals import differing_items, gate_report, judging, pairs
 from appliance.evals.asking import PADDED, Asking, as_it_is
 from appliance.evals.baselines import LINEAR, battery
 from appliance.evals.exposure import REPLAY
@@ -78,7 +78,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
     async def judgement(self, job: Context, subject: GateSubject) -> Judgement[GateResult]:
         parts, blind = self.parts, subject.signed.said.split == specification.UNLABELLED
         if blind:
-            differing.check_terms(subject)
+            differing_items.check_terms(subject)
         await job.in_thread(check_items, parts, subject)
         await self._try(job, subject)
         look, number = await job.in_thread(self.take, job, subject)
@@ -91,7 +91,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         if blind:
             await job.in_thread(self._check_labels, job, subject)
             measured = await job.in_thread(
-                differing.with_labels, parts, job, subject, items, measured, files.key
+                differing_items.with_labels, parts, job, subject, items, measured, files.key
             )
             await job.in_thread(self._check_sides, job, subject, measured)
         found = await job.in_thread(_judged, subject, number, measured, files)
@@ -108,10 +108,10 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         return {**super().left(subject, shares), "alpha_left": alpha}
 
     def over(self, job: Context) -> None:
-        differing.close(self.parts, job)
+        differing_items.close(self.parts, job)
 
     def given_up(self, job: Context) -> None:
-        differing.forget(self.parts, job)
+        differing_items.forget(self.parts, job)
 
     async def _try(self, job: Context, subject: GateSubject) -> None:
         """No look is lost to a model that cannot answer.
@@ -153,7 +153,7 @@ class GateJob(SealedLook[GateSubject, GateResult]):
         self.check_asked(job, subject, lost, items, heard)
 
     def _check_labels(self, job: Context, subject: GateSubject) -> None:
-        if differing.removed(self.parts, job):
+        if differing_items.removed(self.parts, job):
             message = "The queue of its labels was removed. The look counts."
             self.interrupt(job, subject, message)
         now, before = self.parts.engine, (job.checkpoint or {}).get("engine")

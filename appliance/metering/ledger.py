@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.sqlite import insert
 
 from appliance.audit.reader import LogReader
-from appliance.metering.counted import (
+from appliance.metering.usage_sums import (
     HOUR_US,
     KINDS,
     UsageCount,

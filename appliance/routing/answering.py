@@ -34,7 +34,7 @@ from appliance.routing.targets import Targets
 from appliance.serving.backend import Backends
 from appliance.serving.generation import Generation, StartedAnswer
 from appliance.serving.inference import Inference, InferenceParts
-from appliance.serving.under_way import UnderWay
+from appliance.serving.running_answers import UnderWay
 from appliance.tasks.catalogue import Tasks
 from appliance.tasks.inputs import values_of
 from appliance.tasks.request import content_of

@@ -20,7 +20,7 @@ from appliance.serving.audit_entries import intent
 from appliance.serving.backend import Backends, ModelBackend, PreparedRequest
 from appliance.serving.generation import Admitted, Generation, StartedAnswer
 from appliance.serving.recording import Recording
-from appliance.serving.under_way import LOOK_AT_KEYS_S, UnderWay
+from appliance.serving.running_answers import LOOK_AT_KEYS_S, UnderWay
 from appliance.types import Caller, GenerationRequest, ModelCard, Principal
 
 SELFTEST = "selftest"

@@ -21,7 +21,7 @@ from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
 from appliance.tasks.shadows import Shadows
-from appliance.tasks.written import TaskWriter
+from appliance.tasks.task_writer import TaskWriter
 from appliance.trust.statements.pointers import Pointers
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.wiring.evidence import EvidenceRoom

@@ -13,7 +13,7 @@ from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
 from appliance.serving.tokenization import Tokenizers
-from appliance.serving.under_way import UnderWay
+from appliance.serving.running_answers import UnderWay
 from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import GenerationRequest
 from appliance.wiring.access import AccessRoom

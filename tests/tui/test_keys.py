@@ -12,10 +12,10 @@ from tui.screens.labelling import LabellingScreen
 from tui.screens.page import Page
 from tui.screens.receipt import ReceiptScreen
 from tui.screens.tuning import TuningScreen
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
-from tui.widgets.tell import Tell
+from tui.widgets.secret_notice import Tell
 
 SCREENS: tuple[type[Acting], ...] = (
     *PAGES, EntryScreen, EvaluationScreen, ReceiptScreen, TuningScreen,

@@ -15,7 +15,7 @@ from tui.change import Answers, Change
 from tui.desk import Desk
 from tui.keys import Act
 from tui.screens.receipt import ReceiptScreen, is_answer, no_replay, proof, replay
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 from tui.text import alarm
 from tui.view import audit as view
 

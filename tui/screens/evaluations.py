@@ -22,7 +22,7 @@ from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question, or_else
 from tui.screens.listing import DetailPage
-from tui.screens.whole import TextScreen, WholeScreen
+from tui.screens.full_view import TextScreen, WholeScreen
 from tui.view import evaluations as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows

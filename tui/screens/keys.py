@@ -16,7 +16,7 @@ from tui.screens.listing import DetailPage
 from tui.view import keys as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
-from tui.widgets.tell import Tell
+from tui.widgets.secret_notice import Tell
 
 _MINUTE = 60.0
 

@@ -21,7 +21,7 @@ from tui.background import background
 from tui.change import Answers, Change, to_new_file
 from tui.desk import Desk
 from tui.keys import Act
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 from tui.text import alarm, cell, quiet
 from tui.view import receipt as view
 from tui.view.receipt import AnswerRecord

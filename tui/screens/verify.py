@@ -14,7 +14,7 @@ from tui import chart
 from tui.background import background
 from tui.desk import Desk
 from tui.link import LinkState
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 from tui.text import alarm, cell, line, quiet
 from tui.view import audit as view
 from tui.view.units import count

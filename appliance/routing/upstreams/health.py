@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, assert_never
 
-from appliance.routing.upstreams.company import Company
+from appliance.routing.upstreams.sequential_comparison import Company
 
 SUSPECT_S: Final = 600.0
 """How long a suspect host is asked."""

@@ -2,7 +2,7 @@
 
 from appliance.audit.entry import LogEntry
 from appliance.errors import NotFound
-from appliance.metering.counted import HOUR_US, UsageCount, UsageSums, period_of
+from appliance.metering.usage_sums import HOUR_US, UsageCount, UsageSums, period_of
 from appliance.types import Json
 
 EIGHT = 491_000  # hours since 1970: 2026-01-05T08:00Z

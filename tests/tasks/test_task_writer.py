@@ -8,7 +8,7 @@ from typing import Any
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.tasks.catalogue import CatalogueEntry
 from appliance.tasks.loaded import LoadedTask
-from appliance.tasks.written import TaskWriter
+from appliance.tasks.task_writer import TaskWriter
 from appliance.types import Delta, GenerationRequest
 from tests.tasks.example import BLEND, FIELDS, LABELS, SCHEMA, coefficients
 from tests.tasks.test_loaded import loaded

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tui.scripted import Script, evaluation, terminal
-from tui.screens.whole import WholeScreen
+from tui.screens.full_view import WholeScreen
 
 
 @pytest.mark.parametrize("key", ["escape", "enter"])

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import Unauthenticated, Unavailable
-from appliance.serving.under_way import UnderWay
+from appliance.serving.running_answers import UnderWay
 
 
 async def test_nothing_begins_while_the_server_stops() -> None:

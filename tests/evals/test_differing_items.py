@@ -18,7 +18,7 @@ from appliance.datasets import label_queues, labelling
 from appliance.datasets.items import Item
 from appliance.datasets.label_queues import StoredLabelQueue
 from appliance.errors import ApplianceError, PolicyRefused, StateRefused
-from appliance.evals import differing, judging
+from appliance.evals import differing_items, judging
 from appliance.evals.gate_outcomes import read_pairs
 from appliance.evals.job import DIRECTORY
 from appliance.evals.pairs import MILLION, ItemPair
@@ -328,5 +328,5 @@ def test_a_blind_labeller_keeps_the_promise_and_one_who_sees_the_answers_does_no
 
 def test_the_queue_joins_no_name_of_the_log() -> None:
     key_ = b"k" * 32
-    assert differing.alias(key_, "i1") != differing.alias(key_, "i2")
-    assert differing.alias(key_, "i1") != sealed_lines.alias(key_, "i1")
+    assert differing_items.alias(key_, "i1") != differing_items.alias(key_, "i2")
+    assert differing_items.alias(key_, "i1") != sealed_lines.alias(key_, "i1")

@@ -2,7 +2,7 @@
 
 import random
 
-from appliance.routing.upstreams.company import Company
+from appliance.routing.upstreams.sequential_comparison import Company
 
 PROMPTS, TOLERANCE = 16, 20_000
 

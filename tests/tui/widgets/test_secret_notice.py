@@ -4,7 +4,7 @@ from textual.app import App
 
 from tests.tui.scripted import text_of
 from tui.text import alarm
-from tui.widgets.tell import Tell
+from tui.widgets.secret_notice import Tell
 
 
 async def test_what_is_shown_once_does_not_close_on_the_keys_that_end_a_form() -> None:
