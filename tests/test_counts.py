@@ -31,6 +31,8 @@ CLASS_NAMES_TWICE = 5
 LONGEST_FUNCTION = 94
 FIXED_PLURALS = 5
 """Texts of commands and screens with `{n} entries`, where `appliance.text.many` would agree."""
+WORDS_OF_README = 898
+"""As `wc -w` counts, code and tables included."""
 WORDS_BY_HAND = 37_995
 WORDS_MADE = 19_830
 """The words of the pages that programs write, without interop.md, which has a row for each client
@@ -117,6 +119,10 @@ def test_docstrings_that_begin_with_a_question() -> None:
 
 def test_words_of_docstrings() -> None:
     assert sum(map(documented, trees())) <= WORDS_OF_DOCSTRINGS
+
+
+def test_words_of_the_readme() -> None:
+    assert len((CHECKOUT / "README.md").read_text(encoding="utf-8").split()) <= WORDS_OF_README
 
 
 def test_words_of_the_guides_that_are_written_by_hand() -> None:

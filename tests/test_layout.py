@@ -24,6 +24,12 @@ TARGETS = (
 )
 
 
+VAGUE = {
+    "company", "counted", "differing", "given", "misc", "parts", "picking", "taught", "tell", "told",
+    "under_way", "utils", "wanted", "whole", "written",
+}  # fmt: skip
+
+
 def modules(*packages: str) -> list[Path]:
     found = [path for name in packages for path in (CHECKOUT / name).rglob("*.py")]
     return [path.relative_to(CHECKOUT) for path in found]
@@ -40,6 +46,10 @@ def test_each_module_has_its_tests() -> None:
     named = [path for path in found if not path.stem.startswith("__")]
     assert len(named) > 500
     assert [path for path in named if not (CHECKOUT / mirror(path)).is_file()] == []
+
+
+def test_no_module_is_named_by_a_vague_word() -> None:
+    assert VAGUE.isdisjoint(path.stem for path in modules("appliance", "auditor", "tui"))
 
 
 def test_packages_are_packages_and_data_is_not() -> None:

@@ -192,7 +192,7 @@ def _flips(flips: Sequence[FlipTold]) -> Section:
         for flip in sorted(flips, key=_distance)[:_MOST]
     )
     return Section(
-        "Changes of the answer",
+        "Changes that flip the answer",
         ("One answer at a time, the nearest first; the others stay as they are.",),
         (ReportTable(("if", ">now", ">then", "the verdict is"), rows),),
     )

@@ -26,7 +26,7 @@ def test_the_first_screen_has_the_answer_its_cost_and_the_utilisation() -> None:
     assert made.figure is not None and "<svg" in made.figure.drawing
     titles = [section.title for section in made.sections]
     assert titles == [
-        "Beside the answer", "Options", "Changes of the answer",
+        "Beside the answer", "Options", "Changes that flip the answer",
         "Where the cost comes from", "Your answers", "Rules of thumb",
     ]  # fmt: skip
     (options,) = made.sections[1].parts
