@@ -102,7 +102,7 @@ def _example(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--quality", type=float, help="Share of right answers that is wanted.")
 @click.option("--examples", type=int, help="Labelled examples.")
 @click.option("--data-may-leave/--data-stays", "may_leave", default=None,
-              help="May the data leave the network?")  # fmt: skip
+              help="Allow the data to leave the network.")  # fmt: skip
 @prints
 def advise(
     output: Output,
