@@ -160,8 +160,8 @@ class BatchesConfig:
     days: int = _key(30, "Days that files are kept unless the app says.", low=1, high=365)
     after_seconds: int = _key(
         600,
-        "Seconds that batches yield to other requests of their engine; then they get `percent` of its "
-        "steps until none is left. No answer after twice as long raises an alarm.",
+        "Seconds that batches yield to other requests of their engine; then they get `percent` of "
+        "its steps until none is left. No answer after twice as long raises an alarm.",
         low=1,
         high=86_400,
     )

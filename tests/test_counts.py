@@ -33,12 +33,12 @@ FIXED_PLURALS = 5
 """Texts of commands and screens with `{n} entries`, where `appliance.text.many` would agree."""
 WORDS_OF_README = 898
 """As `wc -w` counts, code and tables included."""
-WORDS_BY_HAND = 37_995
+WORDS_BY_HAND = 37_960
 WORDS_MADE = 19_830
 """The words of the pages that programs write, without interop.md, which has a row for each client
 that was seen.
 """
-QUESTIONING_DOCSTRINGS = 3
+QUESTIONING_DOCSTRINGS = 2
 WORDS_OF_DOCSTRINGS = 128190
 
 

@@ -25,8 +25,8 @@ TARGETS = (
 
 
 VAGUE = {
-    "company", "counted", "differing", "given", "misc", "parts", "picking", "taught", "tell", "told",
-    "under_way", "utils", "wanted", "whole", "written",
+    "company", "counted", "differing", "given", "misc", "parts", "picking", "taught", "tell",
+    "told", "under_way", "utils", "wanted", "whole", "written",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from tui.screens.datasets import DatasetsPage
 from tui.screens.drift import DriftPage
 from tui.screens.evaluations import EvaluationsPage
 from tui.screens.first import FirstPage
+from tui.screens.full_view import WholeScreen
 from tui.screens.help import HelpScreen
 from tui.screens.incidents import IncidentsPage
 from tui.screens.jobs import JobsPage
@@ -56,7 +57,6 @@ from tui.screens.trust import TrustPage
 from tui.screens.tuning import TuningPage
 from tui.screens.upstreams import UpstreamsPage
 from tui.screens.usage import UsagePage
-from tui.screens.full_view import WholeScreen
 from tui.text import lines
 from tui.view import frame
 from tui.view.flash import flash

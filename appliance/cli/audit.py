@@ -83,7 +83,12 @@ def verify(output: Output, data: Path, first: int, last: int | None, key: Path |
 
 @audit.command()
 @click.option(
-    "-n", "count", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Most entries."
+    "-n",
+    "count",
+    type=click.IntRange(1, 1_000),
+    default=20,
+    show_default=True,
+    help="Most entries.",
 )
 @connected()
 def tail(output: Output, client: AdminClient, count: int) -> None:
@@ -119,7 +124,9 @@ def show(output: Output, client: AdminClient, seq: int, content: bool) -> None:
 @click.option("--model", metavar="ID", help="The model that it is about.")
 @click.option("--key", "key_id", metavar="ID", help="The API key that asked.")
 @click.option("--app", metavar="NAME", help="The name of the API key that asked.")
-@click.option("--person", "end_user", metavar="NAME", help="Person who acted, or for whom an app asked.")
+@click.option(
+    "--person", "end_user", metavar="NAME", help="Person who acted, or for whom an app asked."
+)
 @click.option(
     "--code", metavar="CODE", help="A code, finish reason or status. Such as stop, unknown."
 )

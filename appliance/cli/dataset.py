@@ -64,8 +64,8 @@ def _split_options(command: Decorated) -> Decorated:
     for option in (
         click.option(
             "--by", type=click.Choice(["given", "group", "time", "random"]), default=None,
-            help="Rule of the split. given: as the items say; group: by shares; time: by dates. random "
-            "is refused.",
+            help="Rule of the split. given: as the items say; group: by shares; time: by dates. "
+            "random is refused.",
         ),
         click.option(
             "--share", "shares", multiple=True, metavar="SPLIT=SHARE",

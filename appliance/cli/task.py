@@ -77,7 +77,7 @@ def task() -> None:
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Allowed loss against what serves today. As a share.",
+    help="Allowed drop against what serves today. As a share.",
 )
 @click.option(
     "--floor",
@@ -117,7 +117,7 @@ def new(
     if not classifier:
         model = asked(model, "Id of the model that answers", "smollm2-135m")
         given["digest"] = given["digest"] or _digest(data_directory(data), model)
-    margin = asked(given.pop("margin"), "Allowed loss against today's, as a share", 0.05)
+    margin = asked(given.pop("margin"), "Allowed drop against today's, as a share", 0.05)
     wanted = drafting.TaskDraft(
         task_id or path.absolute().name, description, model, margin=margin, **given
     )

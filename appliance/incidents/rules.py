@@ -463,7 +463,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("route_missing_wrong", "warning", "Unlabelled answers of a route are wrong more often",
          "10 s", "Run `appliance route show {subject}`; find out who leaves labels out.",
          lambda facts: facts.missing_wrong),
-    Rule("route_weights", "warning", "The groups of a route have other weights than its certificate",
+    Rule("route_weights", "warning", "A route's groups have other weights than its certificate",
          "after three weeks", "Run `appliance route show {subject}`; calibrate on groups as they"
          " come now.", lambda facts: facts.weights),
     Rule("drift_found", "warning", "The requests of a task have drifted",

@@ -218,7 +218,8 @@ def _time(origins: Sequence[Origin]) -> Section | None:
     columns = ("until", ">groups", ">threshold", ">error", ">limit", ">wrong in the time after")
     said = (
         "The bounds that the same calibration would have certified at earlier times, and how they "
-        "held in the time after. A bound that could not be certified before, or did not hold, is not promised."
+        "held in the time after. A bound that could not be certified before, or did not hold, is "
+        "not promised."
     )
     return Section("Over time", (said,), (ReportTable(columns, rows),))
 
@@ -232,9 +233,7 @@ def _ablation(result: CalibrationResult) -> Section | None:
         "The mean error along the curve, on open items that the function was not fitted to: "
         "smaller is better, and the smallest is used."
     )
-    return Section(
-        "Parts of the confidence", (said,), (ReportTable(("features", ">area"), rows),)
-    )
+    return Section("Parts of the confidence", (said,), (ReportTable(("features", ">area"), rows),))
 
 
 def _terms(told: RoutePageFacts) -> Section:

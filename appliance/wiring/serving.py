@@ -12,8 +12,8 @@ from appliance.serving.inference import Inference, InferenceParts
 from appliance.serving.kept_answers import KeptAnswers
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recording import Recording
-from appliance.serving.tokenization import Tokenizers
 from appliance.serving.running_answers import UnderWay
+from appliance.serving.tokenization import Tokenizers
 from appliance.trust.statements.upstreams import UpstreamRecords
 from appliance.types import GenerationRequest
 from appliance.wiring.access import AccessRoom

@@ -8,11 +8,11 @@ from tui.keys import PLACES, UNDO, VERBS, Act
 from tui.screens.acting import Acting
 from tui.screens.entry import EntryScreen
 from tui.screens.evaluations import ErrorsScreen, EvaluationScreen
+from tui.screens.full_view import WholeScreen
 from tui.screens.labelling import LabellingScreen
 from tui.screens.page import Page
 from tui.screens.receipt import ReceiptScreen
 from tui.screens.tuning import TuningScreen
-from tui.screens.full_view import WholeScreen
 from tui.widgets.ask import Ask
 from tui.widgets.rows import Rows
 from tui.widgets.secret_notice import Tell

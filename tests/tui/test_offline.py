@@ -72,7 +72,11 @@ async def test_without_a_server_the_screens_say_what_the_files_say(lab: LabData)
             await opened.wait("No requests", 120)
             await opened.press("6")
             await opened.wait("import", 120)
-            for digit, words in (("7", "No tasks."), ("8", "No evaluations."), ("t", "No label queues.")):
+            for digit, words in (
+                ("7", "No tasks."),
+                ("8", "No evaluations."),
+                ("t", "No label queues."),
+            ):
                 await opened.press(digit)
                 await opened.wait(words, 120)
 

@@ -14,8 +14,8 @@ from tui.background import background
 from tui.change import Answers, Change
 from tui.desk import Desk
 from tui.keys import Act
-from tui.screens.receipt import ReceiptScreen, is_answer, no_replay, proof, replay
 from tui.screens.full_view import WholeScreen
+from tui.screens.receipt import ReceiptScreen, is_answer, no_replay, proof, replay
 from tui.text import alarm
 from tui.view import audit as view
 

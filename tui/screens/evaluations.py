@@ -21,8 +21,8 @@ from tui.change import Change, report_to_file
 from tui.desk import Desk
 from tui.keys import Act
 from tui.link import Question, or_else
-from tui.screens.listing import DetailPage
 from tui.screens.full_view import TextScreen, WholeScreen
+from tui.screens.listing import DetailPage
 from tui.view import evaluations as view
 from tui.widgets.part import Part
 from tui.widgets.rows import Rows
