@@ -139,5 +139,5 @@ RUN_BY: dict[tuple[str, str], str] = {
     ("tuning-guide", "make lock-torch"): "tests/installer/bundle/test_tuning_lock.py",
 }  # fmt: skip
 """Run by another test, in its own words. Two are read, not run: `make setup` is part of what CI
-runs, and vLLM's options are those of its release 0.11.0.
+runs, and vLLM's options are those of its release 0.32.0.
 """

@@ -169,7 +169,7 @@ def test_a_command_that_is_none_is_noticed(typed: str) -> None:
 
 
 def vllm() -> argparse.ArgumentParser:
-    """Of vLLM 0.11.0, as far as the guide uses it; `vllm/entrypoints/openai/cli_args.py` and
+    """Of vLLM 0.32.0, as far as the guide uses it; `vllm/entrypoints/launchers/cli_args.py` and
     `vllm/engine/arg_utils.py` declare it.
     """
     found = argparse.ArgumentParser("vllm.entrypoints.openai.api_server", exit_on_error=False)
