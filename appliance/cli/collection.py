@@ -176,7 +176,7 @@ def access(
     everyone: bool,
     none: bool,
 ) -> None:
-    """Say who may read a document.
+    """Set the readers of a document.
 
     It holds from the next query on.
     """

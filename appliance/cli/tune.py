@@ -74,7 +74,7 @@ def tune() -> None:
 @_given
 @connected(directory_option, needs_server=True)
 def plan(output: Output, client: AdminClient, /, **given: Any) -> None:
-    """Say what a tuning would take.
+    """Estimate what a tuning takes.
 
     Memory and time; nothing is trained.
     """

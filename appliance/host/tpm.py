@@ -48,7 +48,7 @@ class SealedByTpm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _TpmFailure(Exception):
-    """What a command returned."""
+    """A command failed; its return code."""
 
 
 def seal(secret: bytes, pcrs: Pcrs) -> SealedByTpm:
