@@ -1,9 +1,12 @@
 """`swtpm` from Debian as the TPM: for tpm2-tools, their PKCS#11 module, and the product."""
 
 import os
+import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +16,6 @@ import pytest
 from appliance.host import tpm
 from tests.conftest import CHECKOUT
 from tests.forwarding.test_forwarder import until
-from tests.ports import free_port
 
 FLUSH = "/usr/bin/tpm2_flushcontext -t\n/usr/bin/tpm2_flushcontext -l\n"
 
@@ -27,7 +29,9 @@ class SoftTpm:
 
     def __init__(self, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.state, self.store, self.bin = at / "state", at / "store", at / "bin"
-        self.port, self._patch = free_pair(), monkeypatch
+        # A name that is short enough for a socket, and that no other test takes.
+        self.socket = Path(tempfile.gettempdir()) / f"tpm-{secrets.token_hex(8)}" / "tpm"
+        self._patch = monkeypatch
         for path in (self.state, self.store, self.bin):
             path.mkdir(parents=True)
         programs = {path.name: f'{path} "$@"' for path in Path("/usr/bin").glob("tpm2_*")}
@@ -38,7 +42,7 @@ class SoftTpm:
 
     def chosen(self) -> None:
         """The one that the commands find from now on."""
-        tcti = f"swtpm:host=127.0.0.1,port={self.port}"
+        tcti = f"swtpm:path={self.socket}"
         named = {"TPM2_PKCS11_STORE": self.store, "TPM2_PKCS11_TCTI": tcti, "TPM2TOOLS_TCTI": tcti}
         for name, value in named.items():
             self._patch.setenv(name, str(value))
@@ -46,7 +50,8 @@ class SoftTpm:
 
     def connected(self) -> int:
         flush()
-        with socket.create_connection(("127.0.0.1", self.port)) as made:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.connect(str(self.socket))
             return made.detach()
 
     def extend(self, pcr: int) -> None:
@@ -57,16 +62,19 @@ class SoftTpm:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        ends = [f"type=tcp,port={port}" for port in (self.port, self.port + 1)]
+        control = self.socket.with_name("tpm.ctrl")  # where the tools look for it
+        ends = [f"type=unixio,path={path}" for path in (self.socket, control)]
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}"]
         command += ["--server", ends[0], "--ctrl", ends[1]]
         command += ["--flags", "not-need-init,startup-clear"]
+        self.socket.parent.mkdir()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             try:
-                until(lambda: listens(self.port + 1))
+                until(lambda: listens(control))
                 yield
             finally:
                 process.terminate()
+                shutil.rmtree(self.socket.parent)
 
     def typed(self, lines: str, **variables: object) -> None:
         """As a person types them, with the commands of this checkout."""
@@ -85,14 +93,6 @@ def flush() -> None:
     subprocess.run(["sh", "-c", FLUSH], capture_output=True)
 
 
-def free_pair() -> int:
-    """A port whose successor is free, too."""
-    while True:
-        port = free_port()
-        if not listens(port + 1):
-            return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
