@@ -7,7 +7,6 @@ is run for both.
 import json
 import random
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -31,6 +30,7 @@ from appliance.clock import FixedClock
 from auditor import verify_export
 from tests.api.admin.lab import APPROVERS, LabData, start_job
 from tests.audit.segmented import ROWS, fill, open_segments
+from tests.cli.conftest import run_command
 from tests.cli.test_tune import CANDIDATES
 from tests.cli.test_tune_offer import Trained
 from tests.conftest import need_tool
@@ -109,7 +109,9 @@ class Desk:
         return done.stdout + done.stderr
 
     def document(self, *words: str) -> Any:
-        return json.loads(self.run(f"{shlex.join(['appliance', *words, '--json'])} 2>/dev/null"))
+        done = run_command(*words, "--json", data=self.lab.data)
+        assert done.status == 0, done.err
+        return done.document
 
     def new_key(self, name: str) -> str:
         return str(self.document("key", "new", name)["secret"])
