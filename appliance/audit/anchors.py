@@ -73,6 +73,7 @@ class LogBatch:
         peaks: roots of the complete subtrees before it, the widest first.
         note: signed head of the tree that ends with the last one.
         handovers: changes of the key before it that a mirror may not have seen.
+        oldest: the first entry that was not pruned.
     """
 
     first: int
@@ -80,6 +81,7 @@ class LogBatch:
     bodies: tuple[bytes, ...]
     note: bytes
     handovers: tuple[Handover, ...]
+    oldest: int
 
     @property
     def size(self) -> int:
@@ -108,7 +110,8 @@ def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
     end, note = fits[-1] if fits else (first, store.note_of(log, first) or note)
     before = () if known is None else (h for h in prover.handovers(log) if known <= h.size <= first)
     edge = Frontier.at(first, store.subtree(log))
-    return LogBatch(first, tuple(edge.peaks()), tuple(rows[: end - first]), note, tuple(before))
+    bodies = tuple(rows[: end - first])
+    return LogBatch(first, tuple(edge.peaks()), bodies, note, tuple(before), log.first)
 
 
 def read_request(request: bytes) -> WitnessRequest:

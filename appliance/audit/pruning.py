@@ -8,10 +8,12 @@ Rules:
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Annotated, Final, cast
+
+import msgspec
 
 from appliance.audit import store
-from appliance.audit.entry import readable
+from appliance.audit.entry import MAX_INT, Digest, readable
 from appliance.audit.files import LogFiles, sync_directory
 from appliance.audit.keyring import Keyring
 from appliance.audit.merkle import Frontier
@@ -38,6 +40,19 @@ class Pruned:
     before: int
     root: str
     approvals: tuple[int, ...]
+
+
+class SignedPrune(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A prune as people signed it.
+
+    Attributes:
+        before, root: as of `Pruned`.
+        envelopes: their approvals.
+    """
+
+    before: Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
+    root: Digest
+    envelopes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,16 @@ def prunes(log: Log) -> list[Pruned]:
             approvals = tuple(cast("list[int]", body["approvals"]))
             found.append(Pruned(body["seq"], body["before"], body["root"], approvals))
     return found
+
+
+def newest(log: Log) -> SignedPrune | None:
+    """The prune that the log begins with; None where nothing was pruned."""
+    found = [prune for prune in prunes(log) if prune.before == log.first]
+    if not found:
+        return None
+    rows = (row for seq in found[-1].approvals for row in store.leaves(log, seq, seq + 1))
+    envelopes = tuple(str((readable(row[3]) or {}).get("envelope")) for row in rows)
+    return SignedPrune(log.first, found[-1].root, envelopes)
 
 
 def missing_beginning(log: Log) -> int | None:

@@ -18,7 +18,7 @@ from appliance.audit.entry import Draft, LogEntry
 from appliance.audit.erasures import Erasures
 from appliance.audit.files import LogFiles
 from appliance.audit.keyring import find_key
-from appliance.audit.pruning import SegmentFacts
+from appliance.audit.pruning import SegmentFacts, SignedPrune
 from appliance.audit.search import MAX_LIMIT, Query, SearchPage, search
 from appliance.audit.segments import Log, Segments
 from appliance.audit.store import unavailable
@@ -197,6 +197,11 @@ class LogReader:
     def segments(self) -> list[SegmentFacts]:
         with self._opened() as log:
             return pruning.facts(self._files, log)
+
+    def pruned(self) -> SignedPrune | None:
+        """The prune that the log begins with; None where nothing was pruned."""
+        with self._opened() as log:
+            return pruning.newest(log)
 
     def root_before(self, size: int) -> str:
         with self._opened() as log:

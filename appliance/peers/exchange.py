@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.anchors import LogBatch
 from appliance.audit.checkpoint import VerifierKey
+from appliance.audit.pruning import SignedPrune
 from appliance.datasets.ledger import LedgerLook
 from appliance.datasets.marks import SplitMarks
 from appliance.errors import ApplianceError, PolicyRefused
@@ -237,22 +238,24 @@ class SiteExchange(Rounds):
             return msgspec.json.encode(self._voter.answer(asked.vote))
 
     def keep(self, body: bytes, signature: bytes) -> bytes:
-        asked = self._asked(body, signature, MirrorAsked)
-        log_key = self._policy().site.members[asked.member].log_key
+        asked, policy = self._asked(body, signature, MirrorAsked), self._policy()
+        log_key = policy.site.members[asked.member].log_key
         known = [one for one in self.peers if one.address.log_key == log_key]
         if not known:
             raise PolicyRefused("member_not_listed", "[peers] names no appliance with this log.")
-        told = self._mirrored.keep(VerifierKey.parse(log_key.encode()), asked)
+        told = self._mirrored.keep(VerifierKey.parse(log_key.encode()), asked, policy)
         return msgspec.json.encode(told)
 
-    def mirror(self, address: PeerAddress, batch: LogBatch | None, oldest: int = 0) -> MirrorTold:
+    def mirror(
+        self, address: PeerAddress, batch: LogBatch | None, pruned: SignedPrune | None = None
+    ) -> MirrorTold:
         """Have another appliance keep entries of the own log, or tell where to begin.
 
         Raises:
             OSError: it does not answer, or refuses.
         """
         member = self._listed(address)
-        asked = MirrorAsked.of(self.hint, member.log, batch, oldest)
+        asked = MirrorAsked.of(self.hint, member.log, batch, pruned)
         told = self._post(ENTRIES, address, member, asked)
         return strict_json.decode(told, MirrorTold, _malformed)
 

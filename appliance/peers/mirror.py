@@ -5,13 +5,14 @@ Rules:
 - A log that was rewritten, cut or forked gets nothing: entries follow the last ones, under a head
   that the log's key signed.
 - Entries hold commitments, no texts or keys.
-- What its own log pruned goes here, too.
+- What its own log pruned goes here, too, once its approvals hold under the policy here.
 """
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeAlias, cast
+from typing import Annotated, Final, Self, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
@@ -21,13 +22,17 @@ from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.entry import LogEntry
 from appliance.audit.handover import KIND, Handover
 from appliance.audit.merkle import HASH_BYTES, Frontier
+from appliance.audit.pruning import PEOPLE, SignedPrune
 from appliance.clock import Clock
 from appliance.db import open_database
-from appliance.errors import AuditRefused, PolicyRefused
+from appliance.errors import AuditRefused, PolicyRefused, Refused
 from appliance.peers import seen_logs
 from appliance.peers.cosigning import NotCosigned, SeenLog, signed_head
 from appliance.peers.seen_logs import SeenLogs
 from appliance.peers.witness import Witness
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import PrunedEntries
 
 ENTRIES: Final = """\
 CREATE TABLE mirrored_entries (
@@ -50,7 +55,7 @@ class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     Attributes:
         first: number of the first one.
         note: signed head of the tree that ends with the last one; "" asks where to begin.
-        oldest: the log's oldest entry where a mirror lacks pruned ones; else 0.
+        pruned: what the log pruned, for a mirror that has some of it.
     """
 
     member: str
@@ -60,31 +65,35 @@ class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     bodies: tuple[str, ...]
     note: str
     handovers: tuple[bytes, ...]
-    oldest: _Size = 0
+    pruned: SignedPrune | None = None
 
     @classmethod
-    def of(cls, member: str, to: str, batch: LogBatch | None, oldest: int = 0) -> Self:
+    def of(
+        cls, member: str, to: str, batch: LogBatch | None, pruned: SignedPrune | None = None
+    ) -> Self:
         """A request with these entries; without any it asks where to begin."""
         if batch is None:
-            return cls(member, to, 0, (), (), "", (), oldest)
+            return cls(member, to, 0, (), (), "", (), pruned)
         bodies = tuple(body.decode() for body in batch.bodies)
         chain = tuple(handover.encode() for handover in batch.handovers)
         note = batch.note.decode()
-        return cls(member, to, batch.first, batch.peaks, bodies, note, chain, oldest)
+        return cls(member, to, batch.first, batch.peaks, bodies, note, chain, pruned)
 
 
-class MirrorTold(msgspec.Struct, frozen=True):
+class MirrorTold(msgspec.Struct, frozen=True, omit_defaults=True):
     """State of a mirror.
 
     Attributes:
         first: number of the first entry that it keeps.
         size: entries after which it goes on; 0 where it knows nothing of the log.
         line: its cosignature of the head, or "".
+        refused: why it keeps what the log pruned: `not_approved`, with the numbers.
     """
 
     first: _Size
     size: _Size
     line: str
+    refused: str = ""
 
 
 class MirroredLogs(SeenLogs):
@@ -101,7 +110,7 @@ class MirroredLogs(SeenLogs):
     def close(self) -> None:
         self._database.dispose()
 
-    def keep(self, genesis: VerifierKey, asked: MirrorAsked) -> MirrorTold:
+    def keep(self, genesis: VerifierKey, asked: MirrorAsked, policy: TrustPolicy) -> MirrorTold:
         """Keep entries and cosign their head, or tell where to begin.
 
         Raises:
@@ -109,24 +118,25 @@ class MirroredLogs(SeenLogs):
         """
         with self._lock:
             kept, _ = self.seen(genesis)
-            usable = kept.size and kept.size >= asked.oldest  # what follows was not pruned
+            oldest, refused = self._pruned(genesis, kept, asked.pruned, policy)
+            usable = kept.size and kept.size >= oldest  # what follows was not pruned
             begin = kept if usable else self._witness.seen(genesis)
             first = self._first(genesis, begin.size)
             fits = asked.first == begin.size or not begin.size
             if asked.first <= first:  # an answer may wait for older entries
                 fits |= asked.first <= begin.size <= asked.first + len(asked.bodies)
             if not (asked.note and fits):
-                return MirrorTold(first, begin.size, "")
+                return MirrorTold(first, begin.size, "", refused)
 
             def grown(seen: SeenLog) -> SeenLog:
-                return self._grown(genesis, begin, seen, asked)
+                return self._grown(genesis, begin, seen, asked, oldest)
 
             try:
                 line = self._witness.cosign(genesis, asked.note.encode(), grown)
-            except NotCosigned as refused:
-                raise _malformed(refused.why) from refused
+            except NotCosigned as error:
+                raise _malformed(error.why) from error
             size = asked.first + len(asked.bodies)
-            return MirrorTold(self._first(genesis, size), size, line.decode())
+            return MirrorTold(self._first(genesis, size), size, line.decode(), refused)
 
     def entries(self, genesis: VerifierKey) -> list[bytes]:
         asked = sa.select(_ENTRIES.c.body).where(_OF_LOG).order_by(_ENTRIES.c.seq)
@@ -139,8 +149,24 @@ class MirroredLogs(SeenLogs):
             first = connection.execute(_FIRST, {"name": genesis.encode()}).scalar_one()
         return size if first is None else int(first)
 
+    def _pruned(
+        self, genesis: VerifierKey, kept: SeenLog, prune: SignedPrune | None, policy: TrustPolicy
+    ) -> tuple[int, str]:
+        """The first entry that stays, 0 for all; why what was pruned stays, too."""
+        if prune is None or self._first(genesis, kept.size) >= min(kept.size, prune.before):
+            return 0, ""
+        subject, names = PrunedEntries(genesis.name, prune.before, prune.root), []
+        for envelope in prune.envelopes:
+            with contextlib.suppress(Refused):
+                names.append(approval.verify(envelope.encode(), policy, subject).name)
+        try:
+            policy.check_approvals(names, PEOPLE)
+        except PolicyRefused as refused:
+            return 0, f"{refused.code}: {refused.message}"
+        return prune.before, ""
+
     def _grown(
-        self, genesis: VerifierKey, begin: SeenLog, seen: SeenLog, asked: MirrorAsked
+        self, genesis: VerifierKey, begin: SeenLog, seen: SeenLog, asked: MirrorAsked, oldest: int
     ) -> SeenLog:
         """The log with the entries, which are durable then. Raises NotCosigned."""
         try:
@@ -166,7 +192,7 @@ class MirroredLogs(SeenLogs):
         ends = (h for h in chain if h.size == head.size and h.epoch == epoch.number)
         after = SeenLog(epoch.through(ends), head.size, head.root)
         log = SeenLog(epoch, head.size, head.root)
-        self._store(genesis, after, log, entries, asked.oldest)
+        self._store(genesis, after, log, entries, oldest)
         return log
 
     def _store(
@@ -180,12 +206,11 @@ class MirroredLogs(SeenLogs):
         """Make entries and the log as it was witnessed durable; forget what the log pruned."""
         name = genesis.encode()
         rows = [{"log": name, "seq": one.seq, "body": one.raw} for one in entries]
-        pruned = (cast(int, one.body["before"]) for one in entries if one.kind == "prune")
         with self._database.begin() as connection:
             if rows:
                 connection.execute(_INSERT, rows)
-            if before := max(pruned, default=oldest):
-                gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < before)
+            if oldest:
+                gone = (_ENTRIES.c.log == name) & (_ENTRIES.c.seq < oldest)
                 connection.execute(sa.delete(_ENTRIES).where(gone))
             now_us = self._clock.wall_us()
             self.see_in(connection, genesis, after, now_us)

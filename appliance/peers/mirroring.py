@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from appliance.audit.anchors import LogBatch
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.cosignature import verify_cosigned
+from appliance.audit.pruning import SignedPrune
 from appliance.audit.reader import LogReader
 from appliance.errors import ApplianceError, Unavailable
 from appliance.peers.mirror import MirrorTold
@@ -39,6 +40,7 @@ class MirrorLink:
     Attributes:
         size: entries of the head that it cosigned.
         problem: why it takes none now; "" where it does.
+        refused: why it keeps what was pruned here.
     """
 
     def __init__(
@@ -46,13 +48,13 @@ class MirrorLink:
         name: str,
         witness: VerifierKey,
         reader: LogReader,
-        ask: Callable[[LogBatch | None, int], MirrorTold],
+        ask: Callable[[LogBatch | None, SignedPrune | None], MirrorTold],
         rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
         self.rest = rest
         self._place: int | None = None
-        self.first, self.size, self.problem = 0, 0, ""
+        self.first, self.size, self.problem, self.refused = 0, 0, "", ""
 
     def has(self, seq: int) -> bool:
         """True if it keeps an entry under a head that it cosigned."""
@@ -74,21 +76,25 @@ class MirrorLink:
     def _send(self, waits: int | None) -> None:
         if waits is not None and waits < self.first:  # it began with a later entry
             self._place = None
-        known, first, oldest = None, self._place, 0
+        known, first, keeps = None, self._place, self.first
         if first == self._reader.size == self.size:
             self.rest()
             return
         if first is None:
-            told = self._ask(None, 0)
+            told = self._ask(None, None)
             if 0 < told.size < self._reader.first:  # what follows was pruned here
-                oldest = self._reader.first
-                told = self._ask(None, oldest)
-            known = told.size
+                told = self._ask(None, self._reader.pruned())
+                if told.refused:
+                    raise ConnectionError(told.refused)
+            known, keeps = told.size, told.first
             first = known or None
             if waits is not None and (not known or waits < told.first):
                 first = waits
         batch = self._reader.batch(first, known)
-        told = self._ask(batch, oldest)
+        told = self._ask(batch, self._reader.pruned() if keeps < batch.oldest else None)
+        if told.refused != self.refused and told.refused:
+            _log.warning("mirror %s keeps what was pruned: %s", self.name, told.refused)
+        self.refused = told.refused
         if told.size != batch.size:  # it was put back, or heard of the log elsewhere
             self._place = None
             return

@@ -1,5 +1,6 @@
 """Logs of several segments, and their pruning."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.audit.epoch import EpochLimits
@@ -58,13 +59,19 @@ def some(log: AuditLog, name: str) -> None:
     log.new_epoch().result()
 
 
-def prune(log: AuditLog, directory: Path, before: int, *people: str, root: str = "") -> Receipt:
+def prune(
+    log: AuditLog,
+    directory: Path,
+    before: int,
+    *people: str,
+    root: str = "",
+    envelope: Callable[[str], str] = lambda name: "{}",
+) -> Receipt:
+    """Prune as these people approved; `envelope` signs for one of them."""
     root = root or LogReader(directory).root_before(before)
     fields: dict[str, Json] = {"actor": "uid:0", "before": before, "root": root}
-    approvals = [
-        log.append(Draft(APPROVAL, {**fields, "name": name, "envelope": "{}"})).result()[0].seq
-        for name in people
-    ]
+    given = [Draft(APPROVAL, {**fields, "name": n, "envelope": envelope(n)}) for n in people]
+    approvals = [log.append(one).result()[0].seq for one in given]
     (receipt,) = log.append(
         Draft(KIND, {**fields, "reason": "old", "approvals": [*approvals]})
     ).result()

@@ -2,7 +2,7 @@
 
 import base64
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,22 @@ import pytest
 
 from appliance.audit import anchors
 from appliance.audit.epoch import EpochLimits
-from appliance.audit.log import Draft
+from appliance.audit.pruning import SignedPrune
 from appliance.clock import FixedClock
 from appliance.errors import PolicyRefused
 from appliance.peers.mirror import MirrorAsked, MirroredLogs, MirrorTold
 from appliance.peers.mirroring import MirrorLink
+from appliance.trust.bytes import ecdsa
+from appliance.trust.policy.policy import TrustPolicy
+from appliance.trust.statements import approval
+from appliance.trust.statements.approval import PrunedEntries
 from tests.audit.segmented import ROWS, fill, prune
 from tests.peers.appliances import MINUTE_S, Member, member
+from tests.trust import policies
+from tests.trust.forge import new_key
 
+POLICY = policies.parsed()
+OFFICERS = {"Alice": policies.ALICE, "Bob": policies.BOB}
 SHORT = EpochLimits(seconds=600, rows=8, idle_seconds=600)
 
 
@@ -42,10 +50,28 @@ def mirror(pair: tuple[Member, Member], tmp_path: Path) -> Iterator[MirroredLogs
 
 
 def link(a: Member, b: Member, mirror: MirroredLogs) -> MirrorLink:
-    def ask(batch: anchors.LogBatch | None, oldest: int) -> MirrorTold:
-        return mirror.keep(a.keys.log, MirrorAsked.of("hint", b.reader.origin, batch, oldest))
+    def ask(batch: anchors.LogBatch | None, pruned: SignedPrune | None) -> MirrorTold:
+        asked = MirrorAsked.of("hint", b.reader.origin, batch, pruned)
+        return mirror.keep(a.keys.log, asked, POLICY)
 
     return MirrorLink("b", b.witness.key, a.reader, ask)
+
+
+def signing(
+    subject: PrunedEntries, keys: dict[str, ecdsa.PrivateKey] = OFFICERS
+) -> Callable[[str], str]:
+    """Signs for a person."""
+
+    def signed(name: str) -> str:
+        key = keys[name]
+        given = approval.sign(subject, name=name, meaning="old", time_us=1, private_key=key)
+        return given.decode()
+
+    return signed
+
+
+def going(one: Member, before: int) -> PrunedEntries:
+    return PrunedEntries(one.reader.origin, before, one.reader.root_before(before))
 
 
 def bodies(one: Member, first: int) -> list[bytes]:
@@ -71,15 +97,6 @@ def test_a_mirror_keeps_what_was_written_since_it_began(
     asked = len(b.found)
     line.send()
     assert len(b.found) == asked and b.witness.peer("a").size == a.reader.size
-    a.log.append(
-        Draft(
-            "prune",
-            {"actor": "x", "reason": "old", "before": begun + 2, "root": "00" * 32,
-             "approvals": []},
-        )
-    ).result()  # fmt: skip
-    line.send()
-    assert mirror.entries(a.keys.log) == bodies(a, begun + 2)
 
 
 def test_keys_that_change_and_links_that_begin_again_lose_nothing(
@@ -142,13 +159,21 @@ def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: Fixe
         line.send()
         a.write("kept")
         line.send()
-        left = line.size
+        left, kept = line.size, mirror.entries(a.keys.log)
         fill(a.log, 2 * ROWS + 10)  # receipts were not mirrored meanwhile
         a.asks(b).ask()  # or they could not be pruned
         begun = b.witness.seen(a.keys.log).size
-        prune(a.log, a.directory, 2 * ROWS, "Alice", "Bob")
+        signed = signing(going(a, 2 * ROWS))
+        prune(a.log, a.directory, 2 * ROWS, *OFFICERS, envelope=signed)
         assert a.reader.first == 2 * ROWS > left
-        line = link(a, b, mirror)
+        line, true = link(a, b, mirror), a.reader.pruned()
+        assert true is not None
+        with pytest.MonkeyPatch.context() as forged:
+            one = msgspec.structs.replace(true, envelopes=true.envelopes[:1])
+            forged.setattr(a.reader, "pruned", lambda: one)
+            line.send(begun)
+        assert line.problem == "not_approved: 1 of 2 approvers have approved."
+        assert mirror.entries(a.keys.log) == kept
         a.write(*"abc")
         while line.size < a.reader.size:
             line.send(begun)
@@ -157,6 +182,59 @@ def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: Fixe
         a.write("d")
         line.send()  # the gap is forgotten
         assert line.has(a.reader.size - 1) and not line.has(left) and b.found == []
+        mirror.close()
+
+
+def test_a_stolen_log_key_makes_no_mirror_forget(tmp_path: Path, clock: FixedClock) -> None:
+    with (
+        member(tmp_path / "a", "a", clock, segmented=True) as a,
+        member(tmp_path / "b", "b", clock) as b,
+    ):
+        a.meets(b)
+        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        line = link(a, b, mirror)
+        line.send()
+        begun = line.size
+        fill(a.log, ROWS + 10)
+        while line.size < a.reader.size:
+            line.send()
+        true, other = going(a, ROWS), going(a, ROWS - 1)
+        mallory = {name: new_key() for name in OFFICERS}
+        prune(a.log, a.directory, ROWS, *OFFICERS, envelope=signing(true, mallory))
+        assert a.reader.first == ROWS
+        line.send()
+        assert line.problem == "" and line.size == a.reader.size
+        assert line.refused == "not_approved: 0 of 2 approvers have approved."
+        kept = mirror.entries(a.keys.log)
+        assert len(kept) == a.reader.size - begun  # nothing else waits
+        alice, bob = map(signing(true), OFFICERS)
+        again = signing(true, {"Alice": policies.ALICE_TOO})("Alice")
+        paula = signing(true, {"Paula": policies.PUBLISHER})("Paula")
+        elsewhere = PrunedEntries("c.example/audit", true.before, true.root)
+
+        def forged(policy: TrustPolicy, *envelopes: str) -> str:
+            batch, asked = a.reader.batch(line.size, None), SignedPrune(ROWS, true.root, envelopes)
+            return mirror.keep(
+                a.keys.log, MirrorAsked.of("hint", b.reader.origin, batch, asked), policy
+            ).refused
+
+        cases = {
+            "nobody": (),
+            "no envelope": ("{}", ""),
+            "one of two": (alice,),
+            "one twice": (alice, alice, again),
+            "no approver": (alice, paula),
+            "another name": (alice, signing(true, {"Bob": policies.ALICE_TOO})("Bob")),
+            "fewer entries": map(signing(other), OFFICERS),
+            "another log": map(signing(elsewhere), OFFICERS),
+        }
+        for name, envelopes in cases.items():
+            assert forged(POLICY, *envelopes).startswith("not_approved: "), name
+        gone = policies.parsed(policies.put("revoked", "keys", [policies.hint(policies.BOB)]))
+        assert forged(gone, alice, bob).startswith("not_approved: 1 of 2")
+        assert mirror.entries(a.keys.log) == kept
+        assert forged(POLICY, alice, bob) == ""  # the control
+        assert mirror.entries(a.keys.log) == kept[ROWS - begun :]
         mirror.close()
 
 
@@ -171,9 +249,8 @@ def test_no_gap_is_taken_in_a_log_that_has_the_entries(
     a.asks(b).ask()
     seen = a.reader.size
     a.write("c")
-    told = mirror.keep(
-        a.keys.log, MirrorAsked.of("hint", b.reader.origin, a.reader.batch(seen, begun))
-    )
+    asked = MirrorAsked.of("hint", b.reader.origin, a.reader.batch(seen, begun))
+    told = mirror.keep(a.keys.log, asked, POLICY)
     assert (told.size, told.line) == (begun, "") and mirror.entries(a.keys.log) == []
     line.send()
     assert mirror.entries(a.keys.log) == bodies(a, begun)
@@ -274,10 +351,10 @@ def test_entries_that_are_not_those_of_the_head_are_not_kept(
     }
     for name, asked in cases.items():
         with pytest.raises(PolicyRefused) as caught:
-            mirror.keep(a.keys.log, asked)
+            mirror.keep(a.keys.log, asked, POLICY)
         assert caught.value.code == "travelling_malformed", name
     assert mirror.entries(a.keys.log) == []
-    elsewhere = mirror.keep(a.keys.log, but(first=true.first + 1))
+    elsewhere = mirror.keep(a.keys.log, but(first=true.first + 1), POLICY)
     assert (elsewhere.size, elsewhere.line) == (line.size, "")
-    assert mirror.keep(a.keys.log, true).line  # the control
+    assert mirror.keep(a.keys.log, true, POLICY).line  # the control
     assert mirror.entries(a.keys.log) == bodies(a, line.size)

@@ -19,6 +19,7 @@ from appliance.peers.witness import Witness
 from tests.audit import powerloss, vfs
 from tests.audit.powerloss import Op
 from tests.peers.appliances import Member, member
+from tests.trust import policies
 
 pytestmark = [pytest.mark.long, pytest.mark.durable]
 BATCHES, IMAGES = 12, 100
@@ -37,7 +38,7 @@ def opened(place: Path, a: Member, b: Member) -> tuple[MirroredLogs, Witness, sa
 def kept(mirror: MirroredLogs, a: Member, first: int) -> int:
     """Have it keep what is new; the entries that it acknowledged."""
     batch = a.reader.batch(first or None, None if first else 0)
-    told = mirror.keep(a.keys.log, MirrorAsked.of("hint", "b", batch))
+    told = mirror.keep(a.keys.log, MirrorAsked.of("hint", "b", batch), policies.parsed())
     assert told.line
     return told.size
 

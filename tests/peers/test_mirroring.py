@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.audit.anchors import LogBatch
+from appliance.audit.pruning import SignedPrune
 from appliance.clock import FixedClock
 from appliance.errors import Unavailable
 from appliance.peers.mirror import MirroredLogs, MirrorTold
@@ -40,7 +41,7 @@ def running(*links: MirrorLink, ms: int = LONG_MS, refuse: bool = True) -> Itera
         made.stop()
 
 
-def away(_: LogBatch | None, oldest: int) -> MirrorTold:
+def away(_: LogBatch | None, pruned: SignedPrune | None) -> MirrorTold:
     raise ConnectionRefusedError("nobody listens")
 
 

@@ -62,7 +62,8 @@ def _peer(services: Services, one: PeerStanding) -> wire.SitePeer:
     told = told.model_copy(update={"documents": travel.problem, "heard_seconds": heard})
     for link in mirrors.links if mirrors else ():
         if link.name == one.name:
-            told = told.model_copy(update={"mirrored": link.size, "mirror": link.problem})
+            problem = link.problem or link.refused
+            told = told.model_copy(update={"mirrored": link.size, "mirror": problem})
     return told
 
 

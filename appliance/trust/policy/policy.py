@@ -312,11 +312,11 @@ class TrustPolicy:
     def approvals_needed(self, rule: ModelRule) -> int:
         return self.roles[APPROVER].threshold if "approval" in rule.require else 0
 
-    def check_approvals(self, persons: Sequence[str]) -> None:
-        """Refuse fewer different people than the policy asks for (`not_approved`, with the
-        numbers).
+    def check_approvals(self, persons: Sequence[str], least: int = 0) -> None:
+        """Refuse fewer different people than the policy asks for, or than `least` (`not_approved`,
+        with the numbers).
         """
-        have, need = len(set(persons)), self.roles[APPROVER].threshold
+        have, need = len(set(persons)), max(least, self.roles[APPROVER].threshold)
         if have < need:
             raise PolicyRefused("not_approved", f"{have} of {need} approvers have approved.")
 
