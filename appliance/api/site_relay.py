@@ -13,6 +13,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.api.errors import error_response
+from appliance.api.idempotency import HEADER
+from appliance.api.openai.answer import ClientGone, while_connected
 from appliance.api.person_gate import CLAIMED, VOUCHED
 from appliance.api.transport import secret_of
 from appliance.errors import ApplianceError, Unavailable
@@ -23,17 +25,24 @@ if TYPE_CHECKING:
     from appliance.app import Services
 
 RELAYED: Final = "x-appliance-relayed"
-CREATED: Final = "/v1/batches"
-"""A batch is created where its file is."""
+RESPONSES: Final = "/v1/responses"
+CREATED: Final = frozenset({"/v1/batches", RESPONSES})
+"""A batch is created where its file is, a response where the one is that it continues."""
 KINDS: Final = ("/v1/batches/", "/v1/files/", "/v1/conversations/", "/v1/responses/")
 CODES: Final = frozenset(
     {"batch_not_found", "file_not_found", "conversation_not_found", "response_not_found"}
 )
 CONNECT_S: Final = 2.0
 IDLE_S: Final = 20.0
+ANSWER_S: Final = 600.0
+"""Of a response, whose model may compute for long."""
 _MOST_BODY: Final = 64 << 10
-_SENT: Final = ("authorization", "x-api-key", "content-type", VOUCHED, CLAIMED)
-_TOLD: Final = ("content-type", "content-length")
+_SENT: Final = (
+    "authorization", "x-api-key", "content-type", "x-client-request-id", HEADER, VOUCHED, CLAIMED,
+)  # fmt: skip
+_TOLD: Final = (
+    b"content-type", b"content-length", b"x-appliance-receipt", b"idempotent-replayed",
+)  # fmt: skip
 _NOT_THERE: Final = frozenset({401, 403, 404})
 _BUSY: Final = 429
 _FAULTS: Final = 500
@@ -83,8 +92,12 @@ class SiteRelay:
                 await send(message)
 
         await self.app(scope, noted, holding)
-        if held and _code(held) in CODES and await self._relayed(scope, bytes(body), send):
-            return
+        if held and _code(held) in CODES:
+            try:
+                if await while_connected(receive, self._relayed(scope, bytes(body), send)):
+                    return
+            except ClientGone:
+                return
         for message in held:
             await send(message)
 
@@ -97,7 +110,7 @@ class SiteRelay:
                     if exchange.status in _NOT_THERE:
                         continue
                     if exchange.status != _BUSY and exchange.status < _FAULTS:
-                        await _pass_on(exchange, send)
+                        await _pass_on(exchange, scope, send)
                         return True
             except _Silent:
                 pass
@@ -134,7 +147,7 @@ def _may_be_elsewhere(scope: Scope) -> bool:
     if scope["type"] != "http" or "principal" not in scope["state"]:
         return False
     path, headers, state = scope["path"], Headers(scope=scope), scope["state"]
-    named = path.startswith(KINDS) or (scope["method"], path) == ("POST", CREATED)
+    named = path.startswith(KINDS) or (scope["method"] == "POST" and path in CREATED)
     certified = state.get("certificate") or state.get("peer_certificate")
     length = headers.get("content-length", "0")
     bounded = "transfer-encoding" not in headers and int(length) <= _MOST_BODY
@@ -168,11 +181,13 @@ async def _asked(one: OtherMember, scope: Scope, body: bytes) -> AsyncIterator[E
         if one.certificate and exchange.certificate != one.certificate:
             raise _Silent
         exchange.send(_request(parts.netloc, parts.path.rstrip("/"), scope, body))
-        async with asyncio.timeout(IDLE_S):
+        async with asyncio.timeout(_patience(scope)):
             await exchange.answered()
-    except (OSError, TimeoutError, ApplianceError, _Silent) as error:
+    except BaseException as error:
         exchange.close()
-        raise _Silent from error
+        if isinstance(error, OSError | TimeoutError | ApplianceError | _Silent):
+            raise _Silent from error
+        raise
     try:
         yield exchange
     finally:
@@ -195,16 +210,21 @@ def _request(host: str, root: str, scope: Scope, body: bytes) -> bytes:
     return f"{scope['method']} {target} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
 
 
-async def _pass_on(exchange: Exchange, send: Send) -> None:
-    names = (name.encode() for name in _TOLD)
-    head = [(name, exchange.headers[name]) for name in names if name in exchange.headers]
+def _patience(scope: Scope) -> float:
+    return ANSWER_S if scope["path"] == RESPONSES else IDLE_S
+
+
+async def _pass_on(exchange: Exchange, scope: Scope, send: Send) -> None:
+    head = [(name, exchange.headers[name]) for name in _TOLD if name in exchange.headers]
+    if (request := exchange.headers.get(b"x-request-id")) is not None:  # its receipt's
+        scope["state"]["request_id"] = request.decode("latin-1")
     await send({"type": "http.response.start", "status": exchange.status, "headers": head})
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(IDLE_S) as idle:
+    loop, patience = asyncio.get_running_loop(), _patience(scope)
+    async with asyncio.timeout(patience) as idle:
         async for part in exchange.body():
             idle.reschedule(None)  # a slow client is not a silent appliance
             await send({"type": "http.response.body", "body": part, "more_body": True})
-            idle.reschedule(loop.time() + IDLE_S)
+            idle.reschedule(loop.time() + patience)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,9 +1,10 @@
 """An app finds its batches, files, conversations and stored responses through any appliance."""
 
 import asyncio
+import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastapi import FastAPI
 
 from appliance.api import site_relay
 from appliance.api.app import create_lan_app
-from appliance.api.site_relay import RELAYED, OtherMember, SiteRelay
+from appliance.api.site_relay import RELAYED, RESPONSES, OtherMember, SiteRelay
 from appliance.app import Services, initialise
 from appliance.auth import certificates
 from tests.api.fake import CARD, FakeInference, with_fakes
@@ -166,8 +167,34 @@ async def test_responses_and_conversations_from_any_appliance(
         assert (await a.stranger.get(path)).status_code == 404
     assert (await a.client.delete(paths[0])).status_code == 200
     assert (await b.client.get(paths[0], headers=ALONE)).status_code == 404
-    follow = {"model": CARD.id, "input": "And?", "previous_response_id": made.json()["id"]}
-    assert code(await a.client.post("/v1/responses", json=follow)) == "response_not_found"
+
+
+async def test_a_conversation_goes_on_where_it_is_kept(site: tuple[Reached, Reached]) -> None:
+    a, b = site
+    first = (await b.client.post(RESPONSES, json={"model": CARD.id, "input": "Hi"})).json()["id"]
+    follow = {"model": CARD.id, "input": "And?", "previous_response_id": first}
+    assert code(await a.stranger.post(RESPONSES, json=follow)) == "response_not_found"
+    made = await a.client.post(RESPONSES, json=follow, headers={"idempotency-key": "one"})
+    assert made.status_code == 200 and made.json()["previous_response_id"] == first
+    place = int(made.headers["x-appliance-receipt"].split()[0])
+    request = b.services.reader.entry(place).body["request_id"]
+    assert made.headers["x-request-id"] == request
+    items = [
+        (await each.client.get(f"{RESPONSES}/{made.json()['id']}/input_items")).json()["data"]
+        for each in (a, b)
+    ]
+    assert items[0] == items[1] and len(items[0]) == 3
+    again = await a.client.post(RESPONSES, json=follow, headers={"idempotency-key": "one"})
+    assert again.json() == made.json() and again.headers["idempotent-replayed"] == "true"
+    streamed = await a.client.post(RESPONSES, json={**follow, "stream": True})
+    assert "event: response.completed" in streamed.text
+    talk = (await b.client.post("/v1/conversations", json={})).json()["id"]
+    added = {"model": CARD.id, "input": "Hi", "conversation": talk}
+    assert (await a.client.post(RESPONSES, json=added)).status_code == 200
+    kept = (await b.client.get(f"/v1/conversations/{talk}/items")).json()["data"]
+    assert len(kept) == 2
+    await b.client.delete(f"{RESPONSES}/{first}")
+    assert code(await a.client.post(RESPONSES, json=follow)) == "response_not_found"
 
 
 async def test_a_silent_appliance_may_have_it(
@@ -237,15 +264,18 @@ async def absent(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
-async def relayed(other: OtherMember, **state: object) -> list[dict[str, Any]]:
-    """What an app is sent that asks for a file; raises as the relay does."""
+async def relayed(
+    other: OtherMember, leaves: asyncio.Event | None = None, state: Mapping[str, object] = {}
+) -> list[dict[str, Any]]:
+    """What an app is sent that asks for a file, until it leaves; raises as the relay does."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
         sent.append(dict(message))
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        await (leaves or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
 
     scope = {
         "type": "http",
@@ -304,11 +334,31 @@ async def test_a_cut_answer_is_no_whole_one() -> None:
             await relayed(OtherMember("b", f"http://127.0.0.1:{port}", "", plain))
 
 
+async def test_an_app_that_leaves_ends_what_another_appliance_does_for_it() -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        other = OtherMember("b", f"http://127.0.0.1:{port}", "", plain)
+        assert await relayed(other, asked) == []
+        await ended.wait()
+
+
 @pytest.mark.parametrize("proof", ["certificate", "peer_certificate"])
 async def test_what_only_a_certificate_proves_is_not_relayed(proof: str) -> None:
     server = Answers(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
     async with server.listens() as port:
         other = OtherMember("b", f"http://127.0.0.1:{port}", "", plain)
-        sent = await relayed(other, **{proof: b"der"})
+        sent = await relayed(other, state={proof: b"der"})
         assert sent[0]["status"] == 404 and server.got == b""
         assert (await relayed(other))[0]["status"] == 200  # the control
