@@ -135,7 +135,11 @@ class Load:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         stop = threading.Event()
-        threads = [threading.Thread(target=self._client, args=(stop,)) for _ in range(CLIENTS)]
+        begun = time.monotonic()
+        threads = [
+            threading.Thread(target=self._client, args=(stop, begun + number / self.rate))
+            for number in range(CLIENTS)
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -145,12 +149,11 @@ class Load:
             for thread in threads:
                 thread.join()
 
-    def _client(self, stop: threading.Event) -> None:
+    def _client(self, stop: threading.Event, due: float) -> None:
         parts = urlsplit(self.url)
         connection = http.client.HTTPSConnection(
             "localhost", parts.port, timeout=30, context=self.trust
         )
-        due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
             due = max(due + CLIENTS / self.rate, time.monotonic() - 1)
             self._ask(connection, f"app-{next(self.numbers)}")
