@@ -24,7 +24,7 @@ from appliance.audit.handover import KIND, Handover
 from appliance.audit.merkle import HASH_BYTES, Frontier
 from appliance.audit.pruning import PEOPLE, SignedPrune
 from appliance.clock import Clock
-from appliance.db import open_database
+from appliance.db import open_database, reading
 from appliance.errors import AuditRefused, PolicyRefused, Refused
 from appliance.peers import seen_logs
 from appliance.peers.cosigning import NotCosigned, SeenLog, signed_head
@@ -140,12 +140,12 @@ class MirroredLogs(SeenLogs):
 
     def entries(self, genesis: VerifierKey) -> list[bytes]:
         asked = sa.select(_ENTRIES.c.body).where(_OF_LOG).order_by(_ENTRIES.c.seq)
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             found = connection.execute(asked, {"name": genesis.encode()})
             return [bytes(body) for (body,) in found]
 
     def _first(self, genesis: VerifierKey, size: int) -> int:
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             first = connection.execute(_FIRST, {"name": genesis.encode()}).scalar_one()
         return size if first is None else int(first)
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.handover import Epoch
+from appliance.db import reading
 from appliance.peers.cosigning import SeenLog
 
 _COLUMNS: Final = """(
@@ -71,7 +72,7 @@ class SeenLogs:
 
     def seen(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
         """The log as it was seen, and when; of a new one only its first key, and 0."""
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             row = connection.execute(self._of_log, {"name": genesis.encode()}).first()
         if row is None:
             return SeenLog.first(genesis), 0
@@ -93,7 +94,7 @@ class SeenLogs:
         connection.execute(self._keep, values)
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             wanted = sa.select(_HEADS).where(_HEADS.c.witness == witness.encode())
             row = connection.execute(wanted).first()
         return CosignedHead() if row is None else CosignedHead(*row[1:])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from appliance.audit.anchors import LogBatch
 from appliance.audit.pruning import SignedPrune
 from appliance.clock import FixedClock
 from appliance.errors import Unavailable
+from appliance.peers import mirroring
 from appliance.peers.mirror import MirroredLogs, MirrorTold
 from appliance.peers.mirroring import Mirroring, MirrorLink
 from tests.peers.appliances import Member, member
@@ -58,6 +60,56 @@ async def test_an_answer_waits_until_a_mirror_has_its_entry(
             assert good.has(first + 2)
         await mirroring.acknowledged(a.reader.size - 1)  # at once
     assert "nobody listens" in silent.problem and not silent.has(a.reader.size - 1)
+
+
+async def test_the_next_mirror_takes_entries_once_the_first_takes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirroring, "_FOLLOWS_S", float(LONG_MS))
+    clock = FixedClock()
+    with (
+        member(tmp_path / "a", "a", clock) as a,
+        member(tmp_path / "b", "b", clock) as b,
+        member(tmp_path / "c", "c", clock) as c,
+        contextlib.ExitStack() as stack,
+    ):
+        links = []
+        for other in (b, c):
+            a.meets(other)
+            mirror = MirroredLogs(tmp_path / other.name, other.witness, clock)
+            stack.callback(mirror.close)
+            links.append(link(a, other, mirror))
+        first, second = links
+        rests = threading.Event()
+        second.rest = rests.set
+        first.send()
+        second.send()
+        with running(first, second) as made:
+            await asyncio.to_thread(rests.wait)
+            a.write("x")
+            seq = a.reader.size - 1
+            await made.acknowledged(seq)
+            assert first.has(seq) and not second.has(seq)
+            first._ask = away
+            a.write("y")
+            await made.acknowledged(seq + 1)
+            assert second.has(seq) and second.has(seq + 1) and not first.has(seq + 1)
+
+
+async def test_a_silent_mirror_keeps_no_answer_waiting(pair: tuple[Member, MirrorLink]) -> None:
+    a, good = pair
+    ends = threading.Event()
+
+    def silent(batch: LogBatch | None, pruned: SignedPrune | None) -> MirrorTold:
+        ends.wait()
+        raise TimeoutError
+
+    first = MirrorLink("c", a.witness.key, a.reader, silent)
+    first.size = good.size  # it took entries before
+    with running(first, good) as made:
+        a.write("x")
+        await made.acknowledged(a.reader.size - 1)
+        ends.set()
 
 
 @pytest.mark.parametrize("refuse", [True, False])
