@@ -18,7 +18,7 @@ from appliance.audit.checkpoint import VerifierKey, b64, parse
 from appliance.audit.cosignature import verify_cosigned
 from appliance.audit.entry import Draft
 from appliance.audit.handover import Handover
-from appliance.audit.merkle import Frontier, consistency_proof
+from appliance.audit.merkle import Frontier, consistency_proof, leaf_hash
 from appliance.audit.segments import Log
 from appliance.errors import AuditRefused, NotFound
 from appliance.types import Json
@@ -88,13 +88,23 @@ class LogBatch:
         """Entries of the head."""
         return self.first + len(self.bodies)
 
+    def edge(self) -> Frontier:
+        """The edge of the tree after the last one."""
+        edge = Frontier(self.first, self.peaks)
+        for body in self.bodies:
+            edge.append(leaf_hash(body))
+        return edge
 
-def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
+
+def log_batch(
+    log: Log, first: int | None, known: int | None, last: LogBatch | None = None
+) -> LogBatch:
     """The next entries from number `first` on, as many as one signed head ends.
 
     Args:
         first: None to begin with the newest head, without an entry.
         known: entries that the mirror is known to have seen; None where it saw the last batch.
+        last: a batch of this log; where it ends at `first`, the tree before that is not read.
 
     Raises:
         NotFound: `not_found`: they were pruned, or the log is shorter.
@@ -109,7 +119,10 @@ def log_batch(log: Log, first: int | None, known: int | None) -> LogBatch:
     fits = [one for one in heads if total[one[0] - first] <= _MOST_BATCH] or heads[:1]
     end, note = fits[-1] if fits else (first, store.note_of(log, first) or note)
     before = () if known is None else (h for h in prover.handovers(log) if known <= h.size <= first)
-    edge = Frontier.at(first, store.subtree(log))
+    if last is not None and last.size == first:
+        edge = last.edge()
+    else:
+        edge = Frontier.at(first, store.subtree(log))
     bodies = tuple(rows[: end - first])
     return LogBatch(first, tuple(edge.peaks()), bodies, note, tuple(before), log.first)
 

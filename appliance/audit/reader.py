@@ -184,10 +184,10 @@ class LogReader:
         with self._opened() as log:
             return anchors.witness_request(log, witness, seen)
 
-    def batch(self, first: int | None, known: int | None) -> LogBatch:
+    def batch(self, first: int | None, known: int | None, last: LogBatch | None = None) -> LogBatch:
         """The next entries for a mirror: `anchors.log_batch`."""
         with self._opened() as log:
-            return anchors.log_batch(log, first, known)
+            return anchors.log_batch(log, first, known, last)
 
     def witnessed(self, note: bytes, witness: VerifierKey, actor: str) -> Draft:
         origin = self._files.verifier_key().name

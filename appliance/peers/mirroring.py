@@ -56,6 +56,7 @@ class MirrorLink:
         self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
         self.rest = rest
         self._place: int | None = None
+        self._batch: LogBatch | None = None
         self.first, self.size, self.problem, self.refused = 0, 0, "", ""
 
     def has(self, seq: int) -> bool:
@@ -79,9 +80,6 @@ class MirrorLink:
         if waits is not None and waits < self.first:  # it began with a later entry
             self._place = None
         known, first, keeps = None, self._place, self.first
-        if first == self._reader.size == self.size:
-            self.rest()
-            return
         if first is None:
             told = self._ask(None, None)
             if 0 < told.size < self._reader.first:  # what follows was pruned here
@@ -92,7 +90,10 @@ class MirrorLink:
             first = known or None
             if waits is not None and (not known or waits < told.first):
                 first = waits
-        batch = self._reader.batch(first, known)
+        self._batch = batch = self._reader.batch(first, known, self._batch)
+        if self._place == batch.size == self.size:
+            self.rest()
+            return
         told = self._ask(batch, self._reader.pruned() if keeps < batch.oldest else None)
         if told.refused != self.refused and told.refused:
             _log.warning("mirror %s keeps what was pruned: %s", self.name, told.refused)
