@@ -73,7 +73,7 @@ class LogBatch:
         peaks: roots of the complete subtrees before it, the widest first.
         note: signed head of the tree that ends with the last one.
         handovers: changes of the key before it that a mirror may not have seen.
-        oldest: the first entry that was not pruned.
+        oldest: first entry of the log.
     """
 
     first: int
@@ -89,7 +89,7 @@ class LogBatch:
         return self.first + len(self.bodies)
 
     def edge(self) -> Frontier:
-        """The edge of the tree after the last one."""
+        """The tree's edge after them."""
         edge = Frontier(self.first, self.peaks)
         for body in self.bodies:
             edge.append(leaf_hash(body))
@@ -104,7 +104,7 @@ def log_batch(
     Args:
         first: None to begin with the newest head, without an entry.
         known: entries that the mirror is known to have seen; None where it saw the last batch.
-        last: a batch of this log; where it ends at `first`, the tree before that is not read.
+        last: an earlier batch, which may end at `first`.
 
     Raises:
         NotFound: `not_found`: they were pruned, or the log is shorter.

@@ -43,12 +43,7 @@ class Pruned:
 
 
 class SignedPrune(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A prune as people signed it.
-
-    Attributes:
-        before, root: as of `Pruned`.
-        envelopes: their approvals.
-    """
+    """A prune, and the approvals that people signed."""
 
     before: Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
     root: Digest
@@ -94,7 +89,7 @@ def prunes(log: Log) -> list[Pruned]:
 
 
 def newest(log: Log) -> SignedPrune | None:
-    """The prune that the log begins with; None where nothing was pruned."""
+    """The prune before the first entry."""
     found = [prune for prune in prunes(log) if prune.before == log.first]
     if not found:
         return None

@@ -199,7 +199,7 @@ class LogReader:
             return pruning.facts(self._files, log)
 
     def pruned(self) -> SignedPrune | None:
-        """The prune that the log begins with; None where nothing was pruned."""
+        """As `pruning.newest`."""
         with self._opened() as log:
             return pruning.newest(log)
 

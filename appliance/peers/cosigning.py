@@ -3,7 +3,7 @@
 Rules: a log is known by its first key; later keys follow from the handovers of a request. A head is
 cosigned only if the log's key of that time signed it and it begins with all that was seen before.
 
-Source: c2sp.org/tlog-witness, "add-checkpoint"; the statuses are those of that page.
+Source, also of the statuses: c2sp.org/tlog-witness, "add-checkpoint".
 """
 
 from collections.abc import Iterable

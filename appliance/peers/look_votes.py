@@ -1,15 +1,10 @@
 """Looks at sealed splits over the appliances of a site: a majority of the listed ones knows each.
 
-Rules:
-- A majority registers a look, durably, before a majority is asked which looks it knows: of two
-  looks, the later one sees the other.
-- A start forgets who was heard. Until as many others were heard as any majority without this one
-  must have a member of, a member neither registers nor reads: it may have been put back. After a
-  change of the list, all of the new list with that list.
+Rules (ADR 0087):
+- Of two looks the later one sees the other: a majority registers one, durably, and then tells.
+- After a start, or with another list, a member is silent until it heard enough others to know again
+  what it had registered.
 - A registered look that was not taken counts: no other member can know.
-
-With n members and majorities of q, n - q + 1 others meet each majority that this one was in. At
-most one member at a time may be put back and not have heard them yet.
 """
 
 import hashlib

@@ -1,11 +1,10 @@
 """Entries of other appliances' logs, as they came, in `DATA/site_mirror.db`.
 
 Rules:
-- A mirror is a witness that keeps the entries: they are on its disk before it cosigns their head.
+- Entries are on the disk before their head is cosigned.
 - A log that was rewritten, cut or forked gets nothing: entries follow the last ones, under a head
   that the log's key signed.
-- Entries hold commitments, no texts or keys.
-- What its own log pruned goes here, too, once its approvals hold under the policy here.
+- What its log pruned goes here once the approvals hold under the policy here.
 """
 
 import contextlib
@@ -55,7 +54,7 @@ class MirrorAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     Attributes:
         first: number of the first one.
         note: signed head of the tree that ends with the last one; "" asks where to begin.
-        pruned: what the log pruned, for a mirror that has some of it.
+        pruned: for a mirror that has pruned entries.
     """
 
     member: str
@@ -87,7 +86,7 @@ class MirrorTold(msgspec.Struct, frozen=True, omit_defaults=True):
         first: number of the first entry that it keeps.
         size: entries after which it goes on; 0 where it knows nothing of the log.
         line: its cosignature of the head, or "".
-        refused: why it keeps what the log pruned: `not_approved`, with the numbers.
+        refused: why it keeps pruned entries (`not_approved`).
     """
 
     first: _Size
@@ -152,7 +151,7 @@ class MirroredLogs(SeenLogs):
     def _pruned(
         self, genesis: VerifierKey, kept: SeenLog, prune: SignedPrune | None, policy: TrustPolicy
     ) -> tuple[int, str]:
-        """The first entry that stays, 0 for all; why what was pruned stays, too."""
+        """The first entry that stays; why others stay, too."""
         if prune is None or self._first(genesis, kept.size) >= min(kept.size, prune.before):
             return 0, ""
         subject, names = PrunedEntries(genesis.name, prune.before, prune.root), []

@@ -1,9 +1,8 @@
 """Mirrors of the own log: an answer leaves once another appliance has its entry on the disk.
 
 Rules:
-- Each link sends what is new, in batches.
-- The first mirror that cosigned enough is enough. The next one follows a quarter of a second later,
-  or at once where the first takes nothing: both at once are twice the work for each answer.
+- The first mirror that cosigned enough is enough. The next one follows a little later, or at once
+  where the first takes nothing: both at once are twice the work.
 - A mirror says how much it keeps; only its cosignature is believed.
 """
 
@@ -42,7 +41,7 @@ class MirrorLink:
     Attributes:
         size: entries of the head that it cosigned.
         problem: why it takes none now; "" where it does.
-        refused: why it keeps what was pruned here.
+        refused: as of `MirrorTold`.
     """
 
     def __init__(
@@ -189,7 +188,7 @@ class Mirroring:
         link.rest()
 
     def _is_next(self, link: MirrorLink) -> bool:
-        """True where no link before it takes entries."""
+        """True where none before it takes entries."""
         before = self.links[: self.links.index(link)]
         return all(one.problem or not one.size for one in before)
 
