@@ -105,6 +105,7 @@ class MirroredLogs(SeenLogs):
         self._witnessed = SeenLogs(self._database, "witnessed_logs")
         witness.reads(self._witnessed)
         self._lock = threading.Lock()
+        self._begins: dict[str, int] = {}
 
     def close(self) -> None:
         self._database.dispose()
@@ -135,6 +136,8 @@ class MirroredLogs(SeenLogs):
             except NotCosigned as error:
                 raise _malformed(error.why) from error
             size = asked.first + len(asked.bodies)
+            if oldest or asked.first < first:
+                self._begins.pop(genesis.encode(), None)
             return MirrorTold(self._first(genesis, size), size, line.decode(), refused)
 
     def entries(self, genesis: VerifierKey) -> list[bytes]:
@@ -144,9 +147,14 @@ class MirroredLogs(SeenLogs):
             return [bytes(body) for (body,) in found]
 
     def _first(self, genesis: VerifierKey, size: int) -> int:
-        with reading(self._database) as connection:
-            first = connection.execute(_FIRST, {"name": genesis.encode()}).scalar_one()
-        return size if first is None else int(first)
+        name = genesis.encode()
+        if name not in self._begins:
+            with reading(self._database) as connection:
+                first = connection.execute(_FIRST, {"name": name}).scalar_one()
+            if first is None:
+                return size
+            self._begins[name] = int(first)
+        return self._begins[name]
 
     def _pruned(
         self, genesis: VerifierKey, kept: SeenLog, prune: SignedPrune | None, policy: TrustPolicy
@@ -214,6 +222,8 @@ class MirroredLogs(SeenLogs):
             now_us = self._clock.wall_us()
             self.see_in(connection, genesis, after, now_us)
             self._witnessed.see_in(connection, genesis, log, now_us)
+        self.saw(genesis, after, now_us)
+        self._witnessed.saw(genesis, log, now_us)
 
 
 def _check_same(edge: Frontier, *known: SeenLog) -> None:

@@ -1,6 +1,7 @@
 """Logs of others as they were seen, and our heads that others cosigned.
 
-Rule: a head is on the disk before it is cosigned; a witness never forgets.
+Rules: a head is on the disk before it is cosigned; a witness never forgets. Only this process
+writes, so nothing is read twice.
 """
 
 from dataclasses import dataclass
@@ -66,12 +67,17 @@ class SeenLogs:
 
     def __init__(self, database: Engine, table: str = "seen_logs") -> None:
         self._database = database
+        self._known: dict[str, tuple[SeenLog, int]] = {}
         seen = sa.table(table, *map(sa.column, _NAMES))
         self._of_log = sa.select(seen).where(seen.c.genesis == sa.bindparam("name"))
         self._keep = sa.insert(seen).prefix_with("OR REPLACE")
 
     def seen(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
         """The log as it was seen, and when; of a new one only its first key, and 0."""
+        name = genesis.encode()
+        return self._known.get(name) or self._known.setdefault(name, self._read(genesis))
+
+    def _read(self, genesis: VerifierKey) -> tuple[SeenLog, int]:
         with reading(self._database) as connection:
             row = connection.execute(self._of_log, {"name": genesis.encode()}).first()
         if row is None:
@@ -83,15 +89,21 @@ class SeenLogs:
         """Keep what was seen; it is durable then."""
         with self._database.begin() as connection:
             self.see_in(connection, genesis, log, now_us)
+        self.saw(genesis, log, now_us)
 
     def see_in(
         self, connection: Connection, genesis: VerifierKey, log: SeenLog, now_us: int
     ) -> None:
+        """As `see`; `saw` follows the commit."""
+        self._known.pop(genesis.encode(), None)
         values = {
             "genesis": genesis.encode(), "epoch": log.epoch.number, "start": log.epoch.start,
             "key": log.epoch.key.public, "size": log.size, "root": log.root, "seen_us": now_us,
         }  # fmt: skip
         connection.execute(self._keep, values)
+
+    def saw(self, genesis: VerifierKey, log: SeenLog, now_us: int) -> None:
+        self._known[genesis.encode()] = log, now_us
 
     def cosigned(self, witness: VerifierKey) -> CosignedHead:
         with reading(self._database) as connection:
