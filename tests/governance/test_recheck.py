@@ -25,9 +25,9 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 @pytest.fixture(scope="module")
-def smol_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Path]:
+def smol_data(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("sweep")
-    yield make_data(root, shallow_path)
+    yield make_data(root, narrow_path)
     shutil.rmtree(root)
 
 

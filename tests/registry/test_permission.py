@@ -12,8 +12,8 @@ from tests.smol import SMALL, make_data, sealed
 
 
 @pytest.fixture(scope="module")
-def smol_data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("permission"), shallow_path)
+def smol_data(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("permission"), narrow_path)
 
 
 @pytest.fixture

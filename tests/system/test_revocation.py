@@ -23,9 +23,9 @@ ACTOR = "uid:4711"
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Iterator[Site]:
+def origin(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("revocation")
-    yield asyncio.run(make(root, shallow_path))
+    yield asyncio.run(make(root, narrow_path))
     shutil.rmtree(root)
 
 

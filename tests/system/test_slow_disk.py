@@ -32,8 +32,8 @@ STUCK_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
-    files = dict.fromkeys(("one", "two"), shallow_path)
+def two(tmp_path_factory: pytest.TempPathFactory, narrow_path: Path) -> Path:
+    files = dict.fromkeys(("one", "two"), narrow_path)
     return make_models(tmp_path_factory.mktemp("slow-disk"), files)
 
 

@@ -36,8 +36,8 @@ class App:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, default_model_path: Path) -> Path:
-    return make_data(tmp_path_factory.mktemp("tokenize"), default_model_path)
+def data(tmp_path_factory: pytest.TempPathFactory, shallow_path: Path) -> Path:
+    return make_data(tmp_path_factory.mktemp("tokenize"), shallow_path)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
