@@ -95,14 +95,12 @@ def errors_document() -> str:
         "",
         "## Answers of the LAN API",
         "",
-        "| HTTP | code | meaning | what to do | Retry-After, s |",
-        "|---|---|---|---|---|",
+        "By status: code, meaning, what to do, and the seconds of Retry-After.",
     ]
-    for code in sorted(STATUS_BY_CODE, key=lambda c: (STATUS_BY_CODE[c], c)):
-        meaning, hint = CODES[code]
-        after = str(RETRY_AFTER.get(code, ""))
-        cells = [str(STATUS_BY_CODE[code]), f"`{code}`", meaning, hint, after]
-        lines.append(_row(cells))
+    for status in sorted({*STATUS_BY_CODE.values()}):
+        lines += ["", f"### {status}", "", "| | | | |", "|---|---|---|---|"]
+        for code in sorted(c for c, its in STATUS_BY_CODE.items() if its == status):
+            lines.append(_row([f"`{code}`", *CODES[code], str(RETRY_AFTER.get(code, ""))]))
     lines += ["", "## Commands and the admin socket", ""]
     lines += ["| code | meaning | what to do |", "|---|---|---|"]
     for code, (meaning, hint) in sorted(CODES.items()):

@@ -6,6 +6,7 @@ a command.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -31,6 +32,7 @@ rest. These options are not listed again:
 - `--data DIR` or `--directory DIR`: the data directory, else APPLIANCE_DATA. Commands without it:
   {without_data}.
 - `--passphrase-file FILE`, where the command's line shows it: {passphrase}
+- `--no-wait`, likewise: Return before the job is done.
 
 A bold option is required. A `KEY` that signs is a file, or pkcs11:token=…;object=….
 """
@@ -42,14 +44,18 @@ _PASSPHRASE = (
     "A line for each PIN or passphrase. One line is for all, and /dev/fd/N is a descriptor; by"
     " default a prompt asks.",
 )
+_WAIT = ("--wait / --no-wait", "Watch until it is done. [default: wait]")
 _KEY = " A file, or pkcs11:token=…;object=…"
 _COMMON = {
     _JSON: "",
     _DATA: "",
     _DIRECTORY: "[--directory DIR]",
     _PASSPHRASE: "[--passphrase-file FILE]",
+    _WAIT: "[--no-wait]",
 }
 """Options of many commands, explained once, and how a command's line shows them."""
+_MANY = 10
+"""A command refers to an earlier one of its group for options with so many words."""
 
 
 def cli_document() -> str:
@@ -60,7 +66,10 @@ def cli_document() -> str:
         without_data=_without(found, _DATA, _DIRECTORY),
         passphrase=_PASSPHRASE[1],
     )
-    return head + "".join(_section(name, *said) for name, said in found.items())
+    return head + "".join(
+        _section(name, command, options, _told_before(name, options, found))
+        for name, (command, options) in found.items()
+    )
 
 
 def _options(command: click.Command) -> Options:
@@ -76,13 +85,20 @@ def _options(command: click.Command) -> Options:
 
 
 def _without(found: Mapping[str, tuple[click.Command, Options]], *options: tuple[str, str]) -> str:
-    """The commands that have none of the options, by group."""
+    """The commands that have none of the options, by group; `*` is every command of one."""
     names = [n for n, (_, has) in found.items() if not {*has} & {*options}]
-    groups = itertools.groupby(names, lambda name: name.rpartition(" ")[0])
-    return "; ".join(
-        f"`{', '.join([next(each), *(name.rpartition(' ')[2] for name in each)])}`"
-        for _, each in groups
-    )
+    size = Counter(map(_group, found))
+    said = []
+    for group, each in itertools.groupby(names, _group):
+        whole = [*each]
+        rest = [name.rpartition(" ")[2] for name in whole[1:]]
+        every = group and len(whole) == size[group]
+        said.append(f"`{group} *`" if every else f"`{', '.join([whole[0], *rest])}`")
+    return "; ".join(said)
+
+
+def _group(name: str) -> str:
+    return name.rpartition(" ")[0]
 
 
 def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -95,7 +111,28 @@ def _commands(group: click.Group, name: str) -> Iterator[tuple[str, click.Comman
             yield f"{name} {part}".strip(), command
 
 
-def _section(name: str, command: click.Command, options: Options) -> str:
+def _told_before(
+    name: str, options: Options, found: Mapping[str, tuple[click.Command, Options]]
+) -> tuple[str, Options]:
+    """The earlier command of the group that shares most words of options, and the shared ones."""
+    group = _group(name)
+    before = itertools.takewhile(lambda other: other != name, found)
+    same = {
+        other: [o for o in options if o in found[other][1] and o not in _COMMON]
+        for other in before
+        if _group(other) == group
+    }
+    first = max(same, key=lambda other: _words(same[other]), default="")
+    return (first, same[first]) if first and _words(same[first]) >= _MANY else ("", [])
+
+
+def _words(options: Options) -> int:
+    return sum(len(meaning.split()) for _, meaning in options)
+
+
+def _section(
+    name: str, command: click.Command, options: Options, before: tuple[str, Options]
+) -> str:
     pieces = command.collect_usage_pieces(click.Context(command, info_name=name))
     pieces += [_COMMON[option] for option in options if option in _COMMON]
     usage = " ".join(piece for piece in pieces if piece and piece != "[OPTIONS]")
@@ -105,7 +142,12 @@ def _section(name: str, command: click.Command, options: Options) -> str:
         "",
         " ".join((command.help or "").split()),
     ]
-    rows = [_row(*option) for option in options if option not in _COMMON]
+    first, told = before
+    rows = [_row(*option) for option in options if option not in _COMMON and option not in told]
+    if told:
+        rows.append(
+            f"- As in `{first}`: {', '.join(_row(*o).partition(': ')[0][2:] for o in told)}."
+        )
     return "\n".join([*lines, *([""] if rows else []), *rows]) + "\n"
 
 

@@ -34,12 +34,10 @@ FIXED_PLURALS = 5
 WORDS_OF_README = 898
 """As `wc -w` counts, code and tables included."""
 WORDS_BY_HAND = 37_960
-WORDS_MADE = 19_830
-"""The words of the pages that programs write, without interop.md, which has a row for each client
-that was seen.
-"""
+WORDS_MADE = 20_274
+"""The words of the pages that programs write."""
 QUESTIONING_DOCSTRINGS = 0
-WORDS_OF_DOCSTRINGS = 128190
+WORDS_OF_DOCSTRINGS = 128170
 
 
 @functools.cache
@@ -131,8 +129,7 @@ def test_words_of_the_guides_that_are_written_by_hand() -> None:
 
 
 def test_words_of_the_pages_that_programs_write() -> None:
-    names = _PAGES_MADE - {"interop.md"}
-    made = [(CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in names]
+    made = [(CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in _PAGES_MADE]
     assert sum(len(_WORD.findall(page)) for page in made) <= WORDS_MADE
 
 

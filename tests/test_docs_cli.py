@@ -1,6 +1,7 @@
 """docs/cli.md says what the commands say."""
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def test_every_command_and_option_is_in_it() -> None:
         for parameter in options:
             common = {"--json", "--directory"} & {*parameter.opts}
             said = head if common else section
-            assert any(f"{mark}{opt}" in said for opt in parameter.opts for mark in "`["), name
+            shown = parameter.opts + parameter.secondary_opts
+            assert any(f"{mark}{opt}" in said for opt in shown for mark in "`["), name
         if "--json" not in {opt for each in options for opt in each.opts}:
-            assert name.rpartition(" ")[2] in head.partition("Commands without it:")[2]
+            group, _, last = name.rpartition(" ")
+            without = head.partition("Commands without it:")[2].partition("\n- ")[0]
+            assert f"`{group} *`" in without or re.search(rf"\b{last}\b", without), name

@@ -390,7 +390,7 @@ def imports(group: click.Group, check: Callable[[Path], object] | None = None) -
     @group.command(
         "import",
         help=f"Copy a signed {group.name} into the store.\n\n"
-        "It is verified and read; approve it like a model.",
+        "It is verified; approve it like a model.",
     )
     @click.argument("path", metavar="PATH", type=DIRECTORY)
     @click.option("--id", "model_id", metavar="ID", help="By default the name of the directory.")

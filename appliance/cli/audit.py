@@ -236,10 +236,7 @@ def _replayed(found: AnswersReplayed) -> Iterator[str]:
 def check_proof(
     output: Output, file: Path, key: Path, witness_key: Path | None, site_key: Path | None
 ) -> None:
-    """Check a proof, offline.
-
-    It needs no data directory and no server.
-    """
+    """Check a proof, offline."""
     believed = believed_key(key.read_bytes(), _bytes(site_key))
     result = check(file.read_bytes(), believed, _bytes(witness_key))
     document: dict[str, JsonValue] = {
@@ -283,10 +280,7 @@ def consistency(output: Output, client: AdminClient, checkpoint: Path, out: Path
 @json_option
 @click.pass_obj
 def check_consistency(output: Output, file: Path, key: Path, site_key: Path | None) -> None:
-    """Check a consistency proof, offline.
-
-    It needs no data directory and no server.
-    """
+    """Check a consistency proof, offline."""
     found = check_two(file.read_bytes(), believed_key(key.read_bytes(), _bytes(site_key)))
     output.data(
         {"ok": True, **vars(found)},

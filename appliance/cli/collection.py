@@ -333,10 +333,7 @@ def list_(output: Output, client: AdminClient) -> None:
 @click.argument("name")
 @connected()
 def verify(output: Output, client: AdminClient, name: str) -> None:
-    """Check every digest, span and index.
-
-    Of a collection.
-    """
+    """Check every digest, span and index."""
     found = client.call(wire.COLLECTION_VERIFY, name=name)
     counted = (
         f"{many(found.documents, 'document')}, {many(found.versions, 'version')}, "

@@ -63,10 +63,7 @@ def show(output: Output, client: AdminClient, task: str) -> None:
 @page_option
 @connected()
 def report(output: Output, client: AdminClient, task: str, out: Path) -> None:
-    """Write the page of a task's weeks.
-
-    It is one HTML file.
-    """
+    """Write the page of a task's weeks."""
     output.page(out, client.call(DRIFT_REPORT, task=task).html)
 
 

@@ -377,7 +377,7 @@ def outcomes(
 def verify(output: Output, path: Path, key: Path, lines: Path | None, task: str | None) -> None:
     """Check a certificate, offline.
 
-    Of a task or a route. It needs no data directory; with outcomes it judges them again.
+    Of a task or a route; with outcomes it judges them again.
     """
     public = ecdsa.load_public(key.read_bytes())
     hint = ecdsa.hint(public)

@@ -61,4 +61,15 @@ def table() -> Iterable[tuple[str, str, str]]:
     """The rows of docs/interop.md: clients, what works, what is refused."""
     for _, one in sorted(recorded().items()):
         clients = ", ".join(f"{name} {version}" for name, version in sorted(one.clients.items()))
-        yield clients, "; ".join(one.works), "; ".join(one.refused)
+        if " (npm)" in clients:
+            clients = "npm: " + clients.replace(" (npm)", "")
+        yield clients, "; ".join(_gathered(one.works)), "; ".join(_gathered(one.refused))
+
+
+def _gathered(tests: list[str]) -> Iterable[str]:
+    """A test that several parts of a client pass is named once, after those parts."""
+    parts: dict[str, list[str]] = {}
+    for test in tests:
+        part, mark, rest = test.rpartition(": ")
+        parts.setdefault(rest, []).extend([part] if mark else [])
+    return (f"{', '.join(of)}: {rest}" if of else rest for rest, of in parts.items())

@@ -48,6 +48,16 @@ def test_a_run_is_written_over_an_earlier_one_of_the_same_file(
     ]
 
 
+def test_a_test_of_several_parts_of_a_package_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "RECORD", tmp_path / "seen.json")
+    passed = ["chat: a text", "a vector", "responses: a text", "responses: ten turns"]
+    write("a.test.mjs", SeenClients({"a (npm)": "1", "b (npm)": "2"}, passed))
+    works = "chat, responses: a text; a vector; responses: ten turns"
+    assert list(table()) == [("npm: a 1, b 2", works, "")]
+
+
 def test_packages_of_npm_have_the_version_of_the_lock() -> None:
     script = 'import { Client } from "@modelcontextprotocol/client";\nimport { x } from "node:x";'
     found = of_node(script, "ok 1 - one\nnot ok 2 - two\nok 3 - what is refused\n")
