@@ -69,8 +69,8 @@ test: setup  ## checks, then the tests; of suites with many alike cases a part (
 	@said=$$(mktemp); $(TYPES) > $$said 2>&1 & types=$$!; $(TESTS) -m "not slow and not tune"; tests=$$?; \
 	wait $$types; types=$$?; cat $$said; rm $$said; [ $$types -eq 0 ] && exit $$tests
 
-test-swept: setup  ## every case of the suites, and every example of the properties, of which `make test` runs a part
-	$(TESTS) --whole -m "(swept or hypothesis) and not slow"
+test-swept: setup  ## every case of the suites of which `make test` runs a part
+	$(TESTS) --whole -m "swept and not slow"
 
 test-fast: check  ## checks, then the tests that load no model and are quick: what one runs all day
 	$(TESTS) -m "not slow and not model and not long and not tune"

@@ -10,12 +10,12 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NoReturn
+from typing import NoReturn
 from unittest import mock
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 
 from appliance import db
@@ -93,14 +93,6 @@ _HEAVY = {
 _LLAMA = {"library", "runner"}  # fixtures that load llama.cpp into the process of the tests
 
 
-@functools.cache
-def _tries_half(test: Any) -> None:
-    """Let a property try half of its examples: `make test-swept` tries all."""
-    whole = test._hypothesis_internal_use_settings
-    half = settings(whole, max_examples=max(20, whole.max_examples // 2))
-    test._hypothesis_internal_use_settings = half
-
-
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that load a model; group, sweep and order the rest.
@@ -113,9 +105,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("xdist_group") is None:
             group = "llama.cpp" if _LLAMA & names else str(item.path)
             item.add_marker(pytest.mark.xdist_group(group))
-        test = getattr(item, "obj", None)
-        if is_hypothesis_test(test) and not config.getoption("--whole"):
-            _tries_half(getattr(test, "__func__", test))
         if _HEAVY & names:
             item.add_marker("model")
         if item.get_closest_marker("slow") and item.get_closest_marker("timeout") is None:
