@@ -3,6 +3,8 @@
 Rules: a dependency is a coroutine, since the framework sends a plain function to the thread pool.
 """
 
+import base64
+import binascii
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,3 +54,11 @@ def _count(value: str) -> int:
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+def in_header(request: Request, name: str) -> bytes:
+    """Bytes in base64; none for what is not."""
+    try:
+        return base64.b64decode(request.headers.get(name, ""), validate=True)
+    except binascii.Error:
+        return b""

@@ -4,13 +4,11 @@ Rule: instead of a key, a request has the signature of an appliance that the tru
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from appliance.api.deps import services_of
+from appliance.api.deps import in_header, services_of
 from appliance.api.openai.receipts import evidence_of
 from appliance.errors import NotFound, Refused
 from appliance.peers.exchange import SIGNED
@@ -52,14 +50,6 @@ async def entries(request: Request) -> Response:
     """The cosignature of a log whose entries were kept, or a line that says why there is none."""
     site = services_of(request).site
     return await _answered(request, site.exchange.keep) if site else Response(status_code=404)
-
-
-def in_header(request: Request, name: str) -> bytes:
-    """Bytes in base64."""
-    try:
-        return base64.b64decode(request.headers.get(name, ""), validate=True)
-    except binascii.Error:
-        return b""
 
 
 async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:

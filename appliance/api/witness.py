@@ -9,8 +9,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from appliance.api.deps import services_of
-from appliance.api.site import in_header
+from appliance.api.deps import in_header, services_of
 from appliance.peers.cosigning import NotCosigned
 from appliance.peers.ring import PATH
 from appliance.peers.witness import SENT

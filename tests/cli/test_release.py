@@ -200,7 +200,7 @@ def test_a_terminal_is_asked_for_the_approvals(site: Site, monkeypatch: pytest.M
     monkeypatch.setattr(click, "prompt", prompt)
     done = site.release("publisher")
     assert done.status == 0, done.err
-    assert [question.split()[0] for question in asked] == ["Who", "That"] * 2
+    assert [question.split()[0] for question in asked] == ["Signers", "That"] * 2
     assert site.counted() == ONCE
 
 
