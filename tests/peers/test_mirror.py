@@ -1,6 +1,7 @@
 """A mirror keeps the entries of a log as they came, and cosigns only what is that log."""
 
 import base64
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,15 +149,24 @@ def test_a_mirror_that_was_put_back_goes_on(
     old.close()
 
 
-def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: FixedClock) -> None:
+@contextlib.contextmanager
+def mirrored(
+    place: Path, clock: FixedClock
+) -> Iterator[tuple[Member, Member, MirroredLogs, MirrorLink]]:
+    """A log in segments that can be pruned, its mirror's appliance, the mirror, and the link."""
     with (
-        member(tmp_path / "a", "a", clock, segmented=True) as a,
-        member(tmp_path / "b", "b", clock) as b,
+        member(place / "a", "a", clock, segmented=True) as a,
+        member(place / "b", "b", clock) as b,
     ):
         a.meets(b)
-        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
+        mirror = MirroredLogs(place / "b", b.witness, clock)
         line = link(a, b, mirror)
         line.send()
+        yield a, b, mirror, line
+
+
+def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: FixedClock) -> None:
+    with mirrored(tmp_path, clock) as (a, b, mirror, line):
         a.write("kept")
         line.send()
         left, kept = line.size, mirror.entries(a.keys.log)
@@ -186,14 +196,7 @@ def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: Fixe
 
 
 def test_a_stolen_log_key_makes_no_mirror_forget(tmp_path: Path, clock: FixedClock) -> None:
-    with (
-        member(tmp_path / "a", "a", clock, segmented=True) as a,
-        member(tmp_path / "b", "b", clock) as b,
-    ):
-        a.meets(b)
-        mirror = MirroredLogs(tmp_path / "b", b.witness, clock)
-        line = link(a, b, mirror)
-        line.send()
+    with mirrored(tmp_path, clock) as (a, b, mirror, line):
         begun = line.size
         fill(a.log, ROWS + 10)
         while line.size < a.reader.size:
