@@ -31,7 +31,6 @@ from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
 from appliance.api.observe import Observer, keep_writing_counts, write_counts
-from appliance.api.scrape import scrape_app
 from appliance.app import Services, open_services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
@@ -266,6 +265,8 @@ def _servers(
     )
     made = {lan: listeners.lan, _QuietServer(people): listeners.admin}
     if listeners.scrapes is not None:
+        from appliance.api.scrape import scrape_app  # loaded where a site switches it on
+
         shared = Connections(_SCRAPES, Observer(services.rejected, services.metrics).malformed)
         made[_tls_server(scrape_app(services), shared, listeners.scrapes_tls, 5)] = (
             listeners.scrapes

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from appliance.app import initialise
+from appliance.auth import certificates
+from appliance.clock import SystemClock
 from tests.conftest import CHECKOUT
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.executed, pytest.mark.long]
 
@@ -35,6 +38,7 @@ FEATURES = {
     "oidc": {"appliance.people.tokens", "joserfc"},
     "ldap": {"appliance.people.directories", "appliance.people.ldap_messages"},
     "certificates": {"appliance.people.person_certificates"},
+    "metrics": {"appliance.api.scrape"},
     "notify": {"appliance.forwarding.delivery", "smtplib"},
     "the operator's screens": {"tui", "textual", "rich"},
     "tuning": {"torch", "safetensors"},
@@ -55,6 +59,9 @@ ON = """
 to = "smtp://127.0.0.1:9"
 mail_from = "a@example"
 mail_to = ["b@example"]
+[metrics]
+port = {port}
+token = "scrape"
 [people]
 page_key = "page"
 [forward.siem]
@@ -74,7 +81,6 @@ sys.exit(main())
 
 
 def modules(directory: Path, server: str = "", more: str = "") -> set[str]:
-    initialise(directory / "data", "lab")
     file = directory / "data" / "appliance.toml"
     written = file.read_text("utf-8").replace("[server]\n", f"[server]\n{server}")
     file.write_text(written + more, "utf-8")
@@ -94,12 +100,17 @@ def modules(directory: Path, server: str = "", more: str = "") -> set[str]:
 
 
 def test_a_server_with_defaults_loads_no_feature(tmp_path: Path) -> None:
+    initialise(tmp_path / "data", "lab")
     held = modules(tmp_path)
     assert {"appliance.server.serve", "fastapi"} <= held  # it is the server that was looked at
     assert {name: found & held for name, found in FEATURES.items() if found & held} == {}
 
 
 def test_a_feature_that_is_switched_on_is_seen(tmp_path: Path) -> None:
-    held = modules(tmp_path, "mcp = true\npeople = true\n", ON)
-    on = ("server.mcp", "server.people", "people.page_key", "forward", "spans")
+    initialise(tmp_path / "data", "lab")
+    certificates.issue(tmp_path / "data" / "tls", ["localhost"], SystemClock())
+    (tmp_path / "data" / "scrape").write_text("s3cret\n")
+    more = ON.replace("{port}", str(free_port()))
+    held = modules(tmp_path, "mcp = true\npeople = true\n", more)
+    on = ("server.mcp", "server.people", "people.page_key", "forward", "spans", "metrics")
     assert set().union(*(FEATURES[name] for name in on)) <= held
