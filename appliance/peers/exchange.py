@@ -68,9 +68,7 @@ class DocumentsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ReceiptAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request for the receipt of an app's request; the asking appliance has checked the app's
-    key.
-    """
+    """A request for the receipt of an app's request, whose key was checked."""
 
     member: str
     to: str

@@ -6,10 +6,10 @@ changed.
 """
 
 import base64
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -126,10 +126,10 @@ class RingPeer:
         for _ in range(2):
             size = self._reader.size
             if seen > size:
+                with contextlib.suppress(OSError, ApplianceError):  # it names this log, too
+                    self._posted(size)
                 raise _Differs(f"it saw {seen} entries, and this log has {size}: it was put back")
-            body = self._reader.witness_request(self._keys.witness, seen)
-            sent = base64.b64encode(self._witness.sent(body)).decode()
-            answer = self._post(body, {"Content-Type": "text/plain", SENT: sent})
+            body, answer = self._posted(seen)
             said = answer.body.decode("utf-8", "replace").strip()[:200]
             if answer.status == 409:
                 seen = int(said)
@@ -140,6 +140,11 @@ class RingPeer:
                 raise ConnectionError(f"its witness answered {answer.status}: {said}")
             return anchors.read_request(body).note, answer.body
         raise ConnectionError("its witness asks for another head each time")
+
+    def _posted(self, seen: int) -> "tuple[bytes, HttpAnswer]":
+        body = self._reader.witness_request(self._keys.witness, seen)
+        sent = base64.b64encode(self._witness.sent(body)).decode()
+        return body, self._post(body, {"Content-Type": "text/plain", SENT: sent})
 
     def _take(self, note: bytes, line: bytes) -> None:
         keys, now_us = self._keys, self._clock.wall_us()
@@ -247,7 +252,8 @@ def _poster(peer: PeerConfig, data: Path) -> "Callable[[bytes, Mapping[str, str]
 
     def post(body: bytes, head: Mapping[str, str]) -> "HttpAnswer":
         tls = peer.url.startswith("https:")
-        with closing(KeptConnection(lambda: tls_of(peer, data) if tls else None)) as connection:
+        kept = KeptConnection(lambda: tls_of(peer, data) if tls else None)
+        with contextlib.closing(kept) as connection:
             return connection.post(peer.url.rstrip("/") + PATH, body, head)
 
     return post

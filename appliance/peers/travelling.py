@@ -47,7 +47,7 @@ Place: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
 class TravelPage(msgspec.Struct, frozen=True):
-    """Documents in the order in which one appliance took them.
+    """Documents in the order of their arrival.
 
     Attributes:
         run: of the answering process; its places count in this run only.

@@ -106,6 +106,23 @@ def test_a_log_that_was_put_back_is_named_by_both(
     assert b.witness.peer("a").differs == ""
 
 
+def test_a_log_that_was_cut_beside_a_newer_database_is_named_by_both(
+    pair: tuple[Member, Member], tmp_path: Path, clock: FixedClock
+) -> None:
+    a, b = pair
+    copy = shutil.copytree(a.directory, tmp_path / "copy")
+    a.write(*"abcdefgh")
+    a.asks(b).ask()
+    with member(tmp_path / "cut", "a", clock, copy) as cut:
+        cut.meets(b)
+        cut.heads.take(b.witness.key, a.heads.cosigned(b.witness.key))
+        ring = cut.asks(b)
+        ring.ask()
+        assert "put back" in ring.standing.differs
+        assert "were seen" in b.witness.peer("a").differs
+        assert [one["action"] for one in b.found] == ["peer_log_differs"]
+
+
 def test_keys_that_changed_since_are_no_way_out(tmp_path: Path, clock: FixedClock) -> None:
     """A log takes a new key at each start, so one that is put back has another."""
     with member(tmp_path / "b", "b", clock) as b:
