@@ -229,6 +229,7 @@ class Facts:
     receivers: tuple[ReceiverFact, ...] = ()
     peers: tuple[PeerFact, ...] = ()
     site_stale: str = ""
+    mirrors: tuple[Told, ...] = ()
     people_away: tuple[Told, ...] = ()
     unnotified: tuple[Told, ...] = ()
     jobs: tuple[FailedJob, ...] = ()

@@ -425,6 +425,9 @@ RULES: Final[tuple[Rule, ...]] = (
          "`stale_seconds`, 60 s",
          "Read why: `appliance site status`; mend the network, then the other appliances.",
          lambda facts: _one(facts.site_stale, "{}")),
+    Rule("mirror_away", "warning", "A mirror takes no entries, or keeps pruned ones", "3 min",
+         "Read why: `appliance site status`; mend the mirror. `not_approved` ends at the next prune"
+         " that present approvers sign.", lambda facts: facts.mirrors),
     Rule("people_away", "critical", "A source of people does not answer; soon people are refused",
          "when a person asks", "Read why: `appliance logs --grep people`; mend the directory, the"
          " login service, or the list of revoked certificates.", lambda facts: facts.people_away),

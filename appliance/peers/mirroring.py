@@ -9,7 +9,8 @@ Rules:
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,6 +26,8 @@ from appliance.peers.mirror import MirrorTold
 LINKS: Final = 2
 """Mirrors of one log: those that follow it by name."""
 EVERY_S: Final = 2.0
+AWAY_S: Final = 180.0
+"""Seconds until a failing mirror is an alarm."""
 _AGAIN_S: Final = 0.25
 _FOLLOWS_S: Final = 0.25
 _SOON_S: Final = 0.01
@@ -53,17 +56,28 @@ class MirrorLink:
         rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self._witness, self._reader, self._ask = name, witness, reader, ask
-        self.rest = rest
+        self.rest, self._now = rest, time.monotonic
+        self._failed: float | None = None
         self._place: int | None = None
         self._batch: LogBatch | None = None
         self.first, self.size, self.problem, self.refused = 0, 0, "", ""
+
+    @property
+    def failure(self) -> str:
+        """Why it fails, or ""."""
+        return self.problem or self.refused
+
+    @property
+    def away(self) -> bool:
+        """True if it has failed for `AWAY_S`."""
+        return self._failed is not None and self._now() - self._failed >= AWAY_S
 
     def has(self, seq: int) -> bool:
         """True if it keeps an entry under a head that it cosigned."""
         return self.first <= seq < self.size
 
     def send(self, waits: int | None = None) -> None:
-        """Send what is new; `problem` tells what is wrong then.
+        """Send what is new; sets `problem`.
 
         Args:
             waits: the oldest entry that an answer waits for; a new mirror begins there.
@@ -71,9 +85,14 @@ class MirrorLink:
         try:
             self._send(waits)
         except (OSError, ValueError, ApplianceError, SQLAlchemyError) as error:
-            self._place, self.problem = None, str(error) or type(error).__name__
+            self._place = None
+            self.problem = str(error).partition("\n")[0] or type(error).__name__
         else:
             self.problem = ""
+        if not self.failure:
+            self._failed = None
+        elif self._failed is None:
+            self._failed = self._now()
 
     def _send(self, waits: int | None) -> None:
         if waits is not None and waits < self.first:  # it began with a later entry
@@ -128,6 +147,10 @@ class Mirroring:
 
     def has(self, seq: int) -> bool:
         return any(link.has(seq) for link in self.links)
+
+    def away(self) -> Iterator[tuple[str, str]]:
+        """Mirrors that are away, and why."""
+        return ((link.name, link.failure) for link in self.links if link.away)
 
     def start(self) -> None:
         for thread in self._threads:

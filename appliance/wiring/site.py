@@ -36,6 +36,7 @@ from appliance.registry.pointing import Pointing
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy import policy_file
 from appliance.trust.policy.policy import TrustPolicy
+from appliance.types import Told
 from appliance.wiring.access import AccessRoom
 from appliance.wiring.directory import HeldDirectory
 from appliance.wiring.log import LogRoom
@@ -125,6 +126,11 @@ class SiteRoom:
         self.exchange.start()
         if self.mirroring is not None:
             self.mirroring.start()
+
+    def away(self) -> tuple[Told, ...]:
+        away = self.mirroring.away() if self.mirroring else ()
+        text = "The mirror {0} takes no entries, or keeps pruned ones: {1}."
+        return tuple(Told(name, text.format(name, why)) for name, why in away)
 
     async def leave(self) -> None:
         """Not ready, until a balancer sends no more."""

@@ -71,6 +71,7 @@ BAD = {
     ),
     "people_away": replace(WELL, people_away=told()),
     "peer_silent": replace(WELL, peers=(PeerFact("b", NOW - DAY, "refused", ""),)),
+    "mirror_away": replace(WELL, mirrors=told()),
     "site_stale": replace(WELL, site_stale="No other appliance answered."),
     "peer_log_differs": replace(WELL, peers=(PeerFact("b", NOW - DAY, "", "it was put back"),)),
     "log_ends_early": replace(WELL, ends_early="The log ends with entry 3."),

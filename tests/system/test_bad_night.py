@@ -7,6 +7,7 @@ Where it cannot be, the limit or the injected clock moves instead.
 import ast
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -602,6 +603,33 @@ def test_no_other_appliance_of_the_site_answers(
         seen.tells("site_stale")
         found["a"].listens()
         seen.ends("site_stale")
+
+
+def test_a_mirror_cannot_keep_entries(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, sites = made_site(tmp_path, "ab")
+    audit = AuditConfig(receipt="mirrored", ballast_mib=0)
+    with opened(sites, audit=audit) as found, followed(found["a"].services, caplog) as seen:
+        a, b = found["a"], found["b"]
+        mirroring = seen.services.site.mirroring if seen.services.site else None
+        assert mirroring is not None
+        (link,), seconds = mirroring.links, [0.0]
+        link._now = lambda: seconds[0]
+        link._ask = functools.partial(a.exchange.mirror, a.peer("b").address)
+        link.send()
+        assert link.failure == ""
+        store = b.exchange._mirrored._database
+        with store.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE mirrored_entries RENAME TO gone")
+        a.services.keys.create("crm")
+        link.send()
+        assert not link.away
+        seconds[0] += 180
+        seen.tells("mirror_away", "no such table")
+        with store.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO mirrored_entries")
+        link.send()
+        assert link.failure == ""
+        seen.ends("mirror_away")
 
 
 async def test_a_batch_gets_no_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

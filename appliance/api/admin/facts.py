@@ -93,13 +93,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
     config, now_us = services.config, services.clock.wall_us()
     host = hardware.host_facts(services.data)
     facts = standing(
-        services.data,
-        config,
-        host,
-        services.reader,
-        services.jobs.store,
-        services.profile,
-        now_us,
+        services.data, config, host, services.reader, services.jobs.store, services.profile, now_us
     )
     reserve = config.audit.reserve_mib << 20
     with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
@@ -176,6 +170,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
             PeerFact(s.name, s.met_us, s.problem, s.differs) for s in services.ring.standings
         ),
         site_stale=services.site.exchange.standing.silence if services.site else "",
+        mirrors=services.site.away() if services.site else (),
         people_away=tuple(Told(*one) for one in services.end_users.away()),
         receivers=tuple(
             ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)

@@ -62,8 +62,7 @@ def _peer(services: Services, one: PeerStanding) -> wire.SitePeer:
     told = told.model_copy(update={"documents": travel.problem, "heard_seconds": heard})
     for link in mirrors.links if mirrors else ():
         if link.name == one.name:
-            problem = link.problem or link.refused
-            told = told.model_copy(update={"mirrored": link.size, "mirror": problem})
+            told = told.model_copy(update={"mirrored": link.size, "mirror": link.failure})
     return told
 
 
