@@ -7,9 +7,10 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,82 +73,103 @@ async def processes(root: Path) -> AsyncIterator[tuple[Process, Process]]:
             await one.kill()
 
 
-async def under_load(services: Services, victim: Process, label: str) -> dict[str, str]:
-    """Code of each request's end while the victim is killed; "" for a whole answer."""
-    gate, ended = asyncio.Semaphore(AT_ONCE), dict[str, str]()
+@dataclass
+class Front:
+    """A front of the same hosts, and the code of each request's end; "" for a whole answer."""
 
-    async def one(number: int) -> None:
-        who = replace(caller(), request_id=f"req-{label}-{number}")
-        async with gate:
-            try:
-                pieces = await answer(services, who, chat(f"question {number}"))
-                whole = "".join(piece.text for piece in pieces) == "".join(WORDS)
-                ended[who.request_id] = "" if whole else "cut"
-            except ApplianceError as error:
-                ended[who.request_id] = error.code
+    name: str
+    services: Services
+    ended: dict[str, str] = field(default_factory=dict)
 
-    async def kill() -> None:
-        await until(lambda: len(ended) >= REQUESTS // 4)
-        await victim.kill()
+    async def under_load(self, label: str, count: int) -> None:
+        gate = asyncio.Semaphore(AT_ONCE)
 
-    await asyncio.gather(kill(), *(one(number) for number in range(REQUESTS)))
-    return ended
+        async def one(number: int) -> None:
+            who = replace(caller(), request_id=f"req-{self.name}-{label}-{number}")
+            async with gate:
+                try:
+                    pieces = await answer(self.services, who, chat(f"question {number}"))
+                    whole = "".join(piece.text for piece in pieces) == "".join(WORDS)
+                    self.ended[who.request_id] = "" if whole else "cut"
+                except ApplianceError as error:
+                    self.ended[who.request_id] = error.code
+
+        await asyncio.gather(*(one(number) for number in range(count)))
+
+    def check(self, one: Process, two: Process) -> list[int]:
+        """Returns, for each request that a second host took, the microseconds between the tries."""
+        lasted, ended = [], self.ended
+        executed = Counter(request for process in (one, two) for request in process.received())
+        assert max(executed.values()) <= 2
+        lost = {request for request, code in ended.items() if code}
+        assert {ended[request] for request in lost} <= {"upstream_lost"}
+        mine: dict[str, list[dict[str, Any]]] = {request: [] for request in ended}
+        for hop in all_hops(self.services):
+            mine.get(hop["request_id"], []).append(hop)
+        for request, hops in mine.items():
+            sent = [hop["host"] for hop in hops if hop["event"] == "sent"]
+            ends = [hop["event"] for hop in hops if hop["event"] != "sent"]
+            assert len(sent) == len(ends) == len(set(sent))
+            assert ends[:-1] in ([], ["refused"], ["failed"])  # the latter: not a piece had come
+            assert executed[request] <= len(sent) - ends.count("refused")
+            assert ends[-1] == ("failed" if request in lost else "answered")
+            if request in lost:
+                assert sent[-1] == one.url
+            tries = [int(hop["mono_us"]) for hop in hops if hop["event"] == "sent"]
+            lasted += [tries[1] - tries[0]] if len(tries) > 1 else []
+        for kind in ("intent", "outcome"):
+            made = Counter(entry["request_id"] for entry in entries(self.services, kind))
+            assert all(made[request] == 1 for request in ended)
+        return lasted
 
 
-def check(services: Services, ended: dict[str, str], one: Process, two: Process) -> list[int]:
-    """Returns, for each request that a second host took, the microseconds between the tries."""
-    lasted = []
-    assert len(ended) == REQUESTS
-    executed = Counter(request for process in (one, two) for request in process.received())
-    assert max(executed.values()) <= 2
-    lost = {request for request, code in ended.items() if code}
-    assert {ended[request] for request in lost} <= {"upstream_lost"}
-    assert len(lost) <= SLOTS * 2
-    mine = [hop for hop in all_hops(services) if hop["request_id"] in ended]
-    for request in ended:
-        hops = [hop for hop in mine if hop["request_id"] == request]
-        sent = [hop["host"] for hop in hops if hop["event"] == "sent"]
-        ends = [hop["event"] for hop in hops if hop["event"] != "sent"]
-        assert len(sent) == len(ends) == len(set(sent))
-        assert ends[:-1] in ([], ["refused"], ["failed"])  # the latter: not a piece had come
-        assert executed[request] <= len(sent) - ends.count("refused")
-        assert ends[-1] == ("failed" if request in lost else "answered")
-        if request in lost:
-            assert sent[-1] == one.url
-        tries = [int(hop["mono_us"]) for hop in hops if hop["event"] == "sent"]
-        lasted += [tries[1] - tries[0]] if len(tries) > 1 else []
-    for kind in ("intent", "outcome"):
-        made = Counter(entry["request_id"] for entry in entries(services, kind))
-        assert all(made[request] == 1 for request in ended)
-    return lasted
-
-
-async def rounds(tmp_path: Path, count: int) -> list[int]:
-    lasted: list[int] = []
-    async with processes(tmp_path) as (one, two):
+async def rounds(tmp_path: Path, kills: int, count: int, fronts: int = 1) -> list[int]:
+    """Kill an engine under the load of some fronts, each with so many requests a kill."""
+    async with processes(tmp_path) as (one, two), AsyncExitStack() as stack:
         wanted = config(one.url, two.url, slots=SLOTS)
-        async with ready(tmp_path / "d", wanted) as services:
-            host = services.upstreams.get(BIG).host(one.url)
-            probing = asyncio.create_task(services.upstreams.run())
-            hosts = services.upstreams.get(BIG).hosts
-            await until(lambda: all(host.usable for host in hosts))
-            for number in range(count):
-                ended = await under_load(services, one, str(number))
-                lasted += check(services, ended, one, two)
-                assert not host.usable
-                await one.start()
-                await until(lambda: host.usable)  # a probe takes it back
-            probing.cancel()
-    return lasted
+        made = []
+        for number in range(fronts):
+            name = f"front{number}"
+            services = await stack.enter_async_context(ready(tmp_path / name, wanted))
+            made.append(Front(name, services))
+        hosts = [front.services.upstreams.get(BIG).host(one.url) for front in made]
+        others = [host for front in made for host in front.services.upstreams.get(BIG).hosts]
+        probing = [asyncio.create_task(front.services.upstreams.run()) for front in made]
+        await until(lambda: all(host.usable for host in others))
+
+        async def kill(before: int) -> None:
+            await until(lambda: sum(len(f.ended) for f in made) >= before + count * fronts // 4)
+            await one.kill()
+
+        for number in range(kills):
+            before = sum(len(front.ended) for front in made)
+            asks = (front.under_load(str(number), count) for front in made)
+            await asyncio.gather(kill(before), *asks)
+            assert not any(host.usable for host in hosts)
+            for front in made:
+                assert len(front.ended) == count * (number + 1)
+                lost = [
+                    code for name, code in front.ended.items() if f"-{number}-" in name and code
+                ]
+                assert len(lost) <= SLOTS * 2
+            await one.start()
+            await until(lambda: all(host.usable for host in hosts))  # a probe takes it back
+        for task in probing:
+            task.cancel()
+        return [lasted for front in made for lasted in front.check(one, two)]
 
 
 async def test_an_engine_is_killed_under_load(tmp_path: Path) -> None:
-    await rounds(tmp_path, 1)
+    await rounds(tmp_path, 1, REQUESTS)
 
 
 @pytest.mark.slow
-async def test_an_engine_is_killed_twenty_times(tmp_path: Path) -> None:
-    lasted = sorted(await rounds(tmp_path, 20))
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize(("kills", "count", "fronts"), [(20, REQUESTS, 1), (500, 40, 2)])
+async def test_an_engine_is_killed_many_times(
+    tmp_path: Path, kills: int, count: int, fronts: int
+) -> None:
+    lasted = sorted(await rounds(tmp_path, kills, count, fronts))
     assert lasted, "no request met a host that was away"
     p50, p99 = (lasted[math.ceil(share * len(lasted)) - 1] / 1e3 for share in (0.5, 0.99))
     told(f"failover of {len(lasted)} requests: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
