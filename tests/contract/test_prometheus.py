@@ -1,8 +1,6 @@
 """Prometheus and Alertmanager of Debian read the port: a fault is an alert and ends by itself."""
 
 import json
-import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -21,16 +19,12 @@ from appliance.clock import SystemClock, iso
 from appliance.incidents.prometheus import alert_name
 from appliance.incidents.rules import BY_CODE
 from tests.api.admin.lab import make_lab
+from tests.conftest import need_tool
 from tests.forwarding.test_forwarder import until
 from tests.forwarding.test_receivers import collector
 from tests.ports import free_port
 from tests.routing.upstreams.test_connection import client
 
-_PLACES = os.environ.get("PATH", "") + ":/usr/sbin"
-PROMTOOL, PROMETHEUS, ALERTMANAGER = (
-    shutil.which(name, path=_PLACES)
-    for name in ("promtool", "prometheus", "prometheus-alertmanager")
-)
 RULES = Path(appliance.incidents.__file__).parent / "monitoring" / "appliance.rules.yml"
 _CONFIG = """\
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
@@ -89,14 +83,13 @@ def told(got: list[bytes]) -> dict[tuple[str, str], Any]:
     return {(one["status"], one["labels"]["code"]): one for one in alerts}
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 def test_promtool_finds_the_rules_sound(tmp_path: Path) -> None:
-    assert PROMTOOL is not None
-    done = subprocess.run([PROMTOOL, "check", "rules", RULES], capture_output=True, text=True)
+    promtool = need_tool("promtool")
+    done = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     spoilt = tmp_path / "rules.yml"
     spoilt.write_text(RULES.read_text().replace("sum by (instance)", "sum by instance", 1))
-    done = subprocess.run([PROMTOOL, "check", "rules", spoilt], capture_output=True, text=True)
+    done = subprocess.run([promtool, "check", "rules", spoilt], capture_output=True, text=True)
     assert done.returncode != 0
 
 
@@ -139,19 +132,15 @@ def test_the_port_opens_to_the_token_and_to_the_certificate(site: tuple[Path, in
     status, text = status_of(port, data, token="s3cret")
     assert status == 200 and b"appliance_info{" in text
     assert status_of(port, data, certificate=True)[0] == 200
-    if PROMTOOL is not None:
-        done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True)
-        assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    promtool = need_tool("promtool")
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
 @pytest.mark.long
-@pytest.mark.skipif(
-    PROMETHEUS is None or ALERTMANAGER is None,
-    reason="prometheus and prometheus-alertmanager are not installed",
-)
 def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_path: Path) -> None:
     """First a real fault, then one of each code."""
-    assert PROMETHEUS is not None and ALERTMANAGER is not None
+    alertmanager, prometheus = need_tool("prometheus-alertmanager"), need_tool("prometheus")
     data, port = site
     with ExitStack() as stack:
         got: list[bytes] = []
@@ -159,7 +148,7 @@ def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_p
         (tmp_path / "alertmanager.yml").write_text(_ROUTE.format(duty=to))
         alerts = stack.enter_context(
             listening(
-                ALERTMANAGER,
+                alertmanager,
                 f"--config.file={tmp_path}/alertmanager.yml",
                 f"--storage.path={tmp_path}/alerts",
                 "--cluster.listen-address=",
@@ -170,7 +159,7 @@ def test_each_alarm_is_an_alert_and_ends_by_itself(site: tuple[Path, int], tmp_p
         )
         stack.enter_context(
             listening(
-                PROMETHEUS,
+                prometheus,
                 f"--config.file={tmp_path}/prometheus.yml",
                 f"--storage.tsdb.path={tmp_path}/series",
             )

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ from appliance.forwarding.cursors import TABLES, ForwardCursors
 from appliance.forwarding.forwarder import Forwarder
 from appliance.forwarding.receivers import open_receiver
 from tests.audit.logs import new_log, open_log
+from tests.conftest import need_tool
 from tests.forwarding.receiving import Heap
 from tests.forwarding.test_forwarder import Site, until
 from tests.ports import free_port
@@ -40,7 +40,7 @@ input(type="imtcp" port="{port}" address="127.0.0.1" ruleset="kept")
 ruleset(name="kept") {{ action(type="omfile" file="{at}/got" template="whole") }}
 """
 SYSLOG_NG = """\
-@version: 4.2
+@version: 3.35
 options {{ log-msg-size(65536); stats(freq(0)); }};
 source s {{ syslog(ip("127.0.0.1") port({port}) transport("tls") flags(store-raw-message)
   tls(key-file("{at}/tls/server.key") cert-file("{at}/tls/server.pem")
@@ -54,35 +54,33 @@ log {{ source(s); destination(d); }};
 class Daemon:
     program: str
     config: str
+    modules: str
     arguments: str
-
-    @property
-    def path(self) -> str | None:
-        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 
 DAEMONS = (
-    Daemon("rsyslogd", RSYSLOG, "-n -f {at}/conf -i NONE -M {modules}"),
+    Daemon("rsyslogd", RSYSLOG, "lib/*/rsyslog", "-n -f {at}/conf -i NONE -M {modules}"),
     Daemon(
         "syslog-ng",
         SYSLOG_NG,
-        "--foreground --no-caps --cfgfile={at}/conf --persist-file={at}/persist"
-        " --control={at}/control --pidfile={at}/pid",
+        "lib/syslog-ng/[0-9]*",
+        "--foreground --no-caps --module-path={modules} --cfgfile={at}/conf"
+        " --persist-file={at}/persist --control={at}/control --pidfile={at}/pid",
     ),
 )
 
 
 @contextmanager
 def running(daemon: Daemon, at: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    assert daemon.path is not None
     (at / "conf").write_text(daemon.config.format(at=at, port=port))
-    modules = next(Path(daemon.path).parents[1].glob("lib/*/rsyslog"), "")
-    command = [daemon.path, *daemon.arguments.format(at=at, modules=modules).split()]
-    if not modules:
-        command = [one for one in command if one != "-M"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    program = Path(need_tool(daemon.program))
+    (modules,) = program.parents[1].glob(daemon.modules)
+    command = [str(program), *daemon.arguments.format(at=at, modules=modules).split()]
+    libraries = {**os.environ, "LD_LIBRARY_PATH": str(modules.parent)}  # of a package unpacked
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=libraries) as process:
         try:
             until(lambda: _listens(port) or process.poll() is not None)
+            assert process.poll() is None, "it did not start"
             yield process
         finally:
             process.kill()
@@ -102,17 +100,7 @@ def read(at: Path) -> Heap:
     return heap
 
 
-@pytest.mark.parametrize(
-    "daemon",
-    [
-        pytest.param(
-            one,
-            id=one.program,
-            marks=pytest.mark.skipif(one.path is None, reason=f"{one.program} is not installed"),
-        )
-        for one in DAEMONS
-    ],
-)
+@pytest.mark.parametrize("daemon", DAEMONS, ids=lambda daemon: daemon.program)
 def test_kills_of_a_receiver_leave_no_gap(tmp_path: Path, daemon: Daemon) -> None:
     certificates.issue(tmp_path / "tls", ["localhost"], SystemClock())
     client(tmp_path / "mine", days=9)
