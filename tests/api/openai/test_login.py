@@ -12,21 +12,14 @@ from appliance.api.openai.sessions import LOGIN
 from appliance.app import Services
 from appliance.config import Config, OidcConfig, PeopleConfig
 from appliance.errors import ApplianceError, Unauthenticated
-from appliance.people.code_flow import BroughtCode, CodeFlow
 from appliance.people.end_users import EndUsers
 from appliance.types import EndUser
 from tests.api.conftest import Lan, keys_end_here
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
+from tests.people.login import Vouching
 
 LOGINS = {"corp": OidcConfig("i", "page", "k", authorize="https://login.example/auth")}
 BODY = {"login": "corp", "code": "c", "verifier": "v" * 43, "nonce": "n" * 22, "redirect": "r"}
-
-
-class _Vouching(CodeFlow):
-    """Gives whoever the code names a token that is the code."""
-
-    async def sign_in(self, brought: BroughtCode, key_id: str) -> tuple[EndUser, str]:
-        return await self._people.verified(brought.code, key_id), brought.code
 
 
 class _Knowing(EndUsers):
@@ -66,7 +59,7 @@ async def page(
     faked = with_fakes(real_services, FakeInference(real_services.audit), FakeSupervisor(["ready"]))
     services = replace(faked, config=config, end_users=known)
     app = create_lan_app(services)
-    app.state.code_flow = _Vouching({}, services.data, known)
+    app.state.code_flow = Vouching({}, services.data, known)
     transport = httpx.ASGITransport(app)
     with keys_end_here(services.keys):
         async with httpx.AsyncClient(transport=transport, base_url="http://lan") as client:
