@@ -13,8 +13,9 @@ _WHOLE: Final[Mapping[str, str]] = {
 }
 _BELOW_V1: Final = frozenset(
     {
-        "batches", "chat", "classify", "completions", "conversations", "embeddings", "files",
-        "messages", "models", "rerank", "responses",
+        "batches", "chat", "classify", "collections", "completions", "conversations", "embeddings",
+        "files", "labels", "messages", "models", "queue", "receipts", "requests", "rerank",
+        "responses", "search", "sessions", "usage",
     }
 )  # fmt: skip
 """First parts of addresses whose client was given a base URL without `/v1`."""

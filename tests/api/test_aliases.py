@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from appliance.api import app
 from appliance.api.aliases import meant
+from appliance.api.openai import login
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT
 
@@ -17,6 +20,7 @@ from tests.api.fake import CARD, TEXT
         ("/conversations/c/items", "/v1/conversations/c/items"),
         ("/rerank", "/v1/rerank"), ("/v2/rerank", "/v1/rerank"), ("/health", "/healthz"),
         ("/v1/health", "/healthz"), ("/v1/models", "/v1/models"), ("/tokenize", "/tokenize"),
+        ("/usage", "/v1/usage"), ("/queue/i/answer", "/v1/queue/i/answer"),
         ("/v1", "/v1"), ("/", "/"), ("/v1/v1", "/v1/v1"), ("/modelsx", "/modelsx"),
         ("/admin/status", "/admin/status"), ("/docs", "/docs"),
     ],
@@ -24,6 +28,13 @@ from tests.api.fake import CARD, TEXT
 def test_the_address_that_is_meant(path: str, wanted: str) -> None:
     assert meant(path) == wanted
     assert meant(wanted) == wanted
+
+
+def test_each_route_below_v1_has_its_short_address() -> None:
+    served = iter_route_contexts([*app._routes(True, True), *login.router.routes])
+    paths = {str(one.path) for one in served if str(one.path).startswith("/v1/")}
+    assert len(paths) > 30
+    assert {path for path in paths if meant(path.removeprefix("/v1")) != path} == set()
 
 
 async def test_base_urls_without_v1_work_and_the_log_knows_one_name(
