@@ -7,6 +7,7 @@ are text become one, joined by line breaks.
 Source: Anthropic API reference, messages.
 """
 
+import json
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -24,6 +25,7 @@ from appliance.wire.openai.constraints import Schema, schema_constraint
 from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, StopString, example
 from appliance.wire.openai.tools import (
+    MOST_ARGUMENTS,
     MOST_TOOLS,
     Function,
     FunctionName,
@@ -103,8 +105,13 @@ class TurnPart(BaseModel):
         for name in needed:
             if getattr(self, name) is None:
                 raise field_refused("invalid_value", name, "is missing")
-        if self.input is not None and half_pair(self.input) is not None:
-            raise field_refused("invalid_value", "input", "has half of a surrogate pair")
+        if self.input is not None:
+            size = len(json.dumps(self.input, ensure_ascii=False))
+            if size > MOST_ARGUMENTS:  # before they are looked through, which takes a while
+                why = f"has {size} characters; the limit is {MOST_ARGUMENTS}"
+                raise field_refused("invalid_value", "input", why)
+            if half_pair(self.input) is not None:
+                raise field_refused("invalid_value", "input", "has half of a surrogate pair")
         return self
 
 

@@ -7,10 +7,12 @@ from pydantic import ValidationError
 
 from appliance.types import Constraint
 from appliance.wire.anthropic.messages import CountRequest, MessagesRequest
+from appliance.wire.openai.tools import MOST_ARGUMENTS
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 WEATHER = {"name": "weather", "description": "How it is.", "input_schema": CITY}
 HI = {"role": "user", "content": "Hi"}
+LONG = {"a": "x" * MOST_ARGUMENTS}
 CALL = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "-3", "is_error": False}
 
@@ -156,6 +158,7 @@ def test_what_cannot_be_honoured_is_refused(fields: Any, code: str, place: str) 
         {"max_tokens": 0}, {"max_tokens": "9"}, {"messages": []}, {"temperature": 3},
         {"messages": [{"role": "user", "content": "a\ud800"}]},
         {"messages": [{"role": "assistant", "content": [{**CALL, "input": {"a": "\ud800"}}]}, HI]},
+        {"messages": [{"role": "assistant", "content": [{**CALL, "input": LONG}]}, HI]},
         {"stop_sequences": ["x"] * 17}, {"stop_sequences": [""]}, {"top_p": float("nan")},
     ],
 )  # fmt: skip
