@@ -2,16 +2,17 @@
 
 The load checks each of its answers, so that a refusal of an innocent key fails the test.
 `SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. Results go to the standard
-output (`-s`).
+output (`-s`), and with `SOAK_RESULTS=1` to `docs/soak-results.md`.
 """
 
 import asyncio
 import contextlib
 import itertools
 import os
+import statistics
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,12 @@ import httpx
 import pytest
 
 from tests.contract.conftest import EMBEDDER, Live
-from tests.system.attackers import ATTACKS, attacked, figures, small
+from tests.system.attackers import attacked, figures, small
+from tests.system.attacks import ATTACKS, unreached
 from tests.system.test_lan_soak import (
+    BESIDE,
     DATABASES,
+    RESULTS,
     Size,
     attackers,
     check_answers,
@@ -75,13 +79,49 @@ def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> N
                 asyncio.run(load.run(itertools.islice(numbers, each)))
             sizes.append(asyncio.run(rest(server, load)))
             say(f"alone {figures(alone)}, beside attackers {figures(beside)}; {sizes[-1]}")
-        say(f"attacks {dict(sorted(seen.items()))}")
+        report(sizes, alone, beside, seen)
         asyncio.run(load.batched())
         check_quotas(load)
         assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
         check_memory([size.kib for size in sizes])
-        assert {name for name, _ in seen} == set(ATTACKS)
+        assert unreached(seen) == [], seen
         check_answers(server)
+
+
+def report(
+    sizes: list[Size], alone: list[float], beside: list[float], seen: Counter[tuple[str, int]]
+) -> None:
+    """Print the results, and write them where they are wanted."""
+    names = list(sizes[0].kib)
+    statuses: defaultdict[str, list[str]] = defaultdict(list)
+    for (kind, status), number in sorted(seen.items()):
+        statuses[kind].append(f"{status}: {number}")
+    lines = [
+        f"{sizes[-1].requests} requests of honest apps in {sizes[-1].seconds} s, beside one",
+        f"attacker of each kind. Another app's small requests: alone {figures(alone)} ms, beside",
+        f"them {figures(beside)} ms, p95 {p95(beside) / p95(alone):.2f} times.",
+        "",
+        "| attacker | statuses |",
+        "|---|---|",
+        *(f"| {kind} | {', '.join(statuses[kind])} |" for kind in ATTACKS),
+        "",
+        f"| requests | {' | '.join(names)} | descriptors |",
+        f"|---|{'---|' * len(names)}---|",
+        *(
+            f"| {size.requests} | {' | '.join(str(size.kib[name]) for name in names)}"
+            f" | {size.descriptors} |"
+            for size in sizes
+        ),
+    ]
+    text = "\n".join(lines) + "\n"
+    say(text)
+    if os.environ.get("SOAK_RESULTS"):
+        head, _, _ = RESULTS.read_text("utf-8").partition(BESIDE)
+        RESULTS.write_text(f"{head}{BESIDE}\n{text}", "utf-8")
+
+
+def p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
 
 
 def check_memory(sizes: list[dict[str, int]]) -> None:
