@@ -49,6 +49,8 @@ CLIENTS = 8
 STALE_S = 5
 WHOLE = 20
 """Kills of the whole of it; with fewer a cable is pulled in one way only."""
+TOKENS = 150
+"""A minute, of a key with a limit."""
 CANARY = "the canary sings at seven"
 
 
@@ -277,6 +279,27 @@ def bad_line(lines: list[Cable], how: list[str], load: Load) -> dict[str, Any]:
     return {"answered": len(load.acknowledged) - before, "failed": lost}
 
 
+def limited(members: list[SiteServer]) -> dict[str, float]:
+    """Ask each with one key until its part of the limit is used up; the tokens that all gave."""
+    made = members[0].command("key", "new", "limited", "--any-model", "--tpm", str(TOKENS))
+    head = {"authorization": f"Bearer {made['secret']}"}
+    body = {"model": MODEL, "prompt": CANARY, "max_tokens": 10}
+    begun, used = time.monotonic(), dict.fromkeys((one.name for one in members), 0)
+
+    def spent(one: SiteServer) -> bool:
+        url, answers = f"{one.url}/v1/completions", used[one.name]
+        reply = httpx.post(url, json=body, headers=head, verify=one.trust, timeout=60)
+        if reply.status_code == 200:
+            used[one.name] += reply.json()["usage"]["total_tokens"]
+        return answers > 0 and reply.status_code == 429
+
+    for one in members:
+        until(lambda one=one: one.admits(made["secret"]))  # type: ignore[misc]
+        until(lambda one=one: spent(one))  # type: ignore[misc]
+    minutes = 1 + (time.monotonic() - begun) / 60  # a bucket is full at first, and fills again
+    return {"least": min(used.values()), "used": sum(used.values()), "minutes": minutes}
+
+
 def receipt(root: Path, members: list[SiteServer], load: Load) -> dict[str, Any]:
     """The newest receipt as the balancer gives it, and what the program of an auditor says."""
     request = list(load.acknowledged.values())[-1][0]
@@ -366,6 +389,7 @@ def main(root: Path, model: Path, count: int) -> dict[str, Any]:
             rate = RATE if count >= WHOLE else SHORT_RATE
             load = Load(url, made["secret"], a.trust, rate)
             found["kills"] = kills(members, load, count)
+            found["limited"] = limited(members)
             found["receipt"] = receipt(root, members, load)
             slow = Load(url, made["secret"], a.trust, 20, load.acknowledged, load.failed)
             slow.numbers = load.numbers

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CHECKOUT, need_tool
+from tests.peers.cables import TOKENS
 from tests.peers.site_servers import HAPROXY
 from tests.routing.upstreams.test_apart import PATH, alone
 
@@ -41,6 +42,9 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, narrow_path: Path) -> None
     assert found["canary"] == []
     assert found["receipt"] == {"mirrored": "yes", "problem": "", "site": None}
     assert len(found["kills"]) == KILLS
+    limited = found["limited"]
+    assert limited["least"] > 0
+    assert limited["used"] <= 1.1 * TOKENS * limited["minutes"]
     for told in found["pulled"].values():
         assert told["answered"] >= 20
         assert told["alarm"]
