@@ -77,7 +77,8 @@ from tests.forwarding.receiving import Heap, sink
 from tests.forwarding.test_forwarder import until as wait
 from tests.governance.test_agreement import put_back
 from tests.governance.test_trust_updates import later, update
-from tests.incidents.following import ENDED, TOLD, Night, followed
+from tests.incidents import alerts
+from tests.incidents.following import ENDED, SCRAPED, TOLD, Night, followed
 from tests.peers.appliances import Member, member, posting
 from tests.peers.site_members import made_site, opened
 from tests.people.login import Login
@@ -828,7 +829,7 @@ def followed_in(path: str, function: str) -> tuple[set[str], set[str]]:
     return begun, ended
 
 
-def test_each_rule_was_raised_by_a_fault() -> None:
+def test_each_rule_was_raised_by_a_fault_and_is_an_alert(tmp_path: Path) -> None:
     """Runs last; alone it has nothing to judge."""
     if not TOLD:
         pytest.skip("the faults of this module were not raised")
@@ -838,3 +839,6 @@ def test_each_rule_was_raised_by_a_fault() -> None:
     assert followed_in("tests/system/test_bad_night.py", "night") == (set(), set())  # the control
     assert set(BY_CODE) <= TOLD | set(ELSEWHERE)  # this process may have run those, too
     assert ENDED >= TOLD
+    assert set(SCRAPED) == TOLD
+    status, said = alerts.tried(tmp_path, SCRAPED)
+    assert status == 0, said
