@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from appliance.audit.content import LockedText, lock, unlock
 from appliance.clock import Clock
-from appliance.errors import NotFound
+from appliance.errors import BadRequest, NotFound
 
 TABLES: Final = """
 CREATE TABLE files (
@@ -51,6 +51,8 @@ CREATE INDEX file_parts_by_request ON file_parts (requests) WHERE requests != ''
 
 INPUT: Final = "batch"
 OUTPUT: Final = "batch_output"
+LEAST_BYTES: Final = 4 << 10
+"""What a smaller file counts, so that room also bounds the number of files."""
 ERASED: Final = (
     b'{"id":null,"custom_id":null,"response":null,'
     b'"error":{"code":"erased","message":"The line was erased."}}\n'
@@ -184,21 +186,32 @@ class KeptFiles:
         """A file of whatever key."""
         return self._file(_FILES.c.id == file)
 
-    def listed(self, key_id: str, purpose: str | None, *, newest_first: bool) -> list[KeptFile]:
-        """The files of a key that are whole and not over."""
+    def listed(
+        self, key_id: str, purpose: str | None, after: str | None, most: int, *, newest_first: bool
+    ) -> list[KeptFile]:
+        """A key's whole files that are not over, after one (`invalid_value`)."""
         mine = (_FILES.c.key_id == key_id) & (_FILES.c.whole == 1)
         mine &= _FILES.c.until_us > self._clock.wall_us()
         if purpose is not None:
             mine &= _FILES.c.purpose == purpose
         order = (_FILES.c.created_us, _FILES.c.id)
-        asked = sa.select(_FILES).where(mine)
-        asked = asked.order_by(*(sa.desc(c) if newest_first else c for c in order))
         with self._database.connect() as connection:
+            if after is not None:
+                known = sa.select(*order).where(mine & (_FILES.c.id == after))
+                place = connection.execute(known).first()
+                if place is None:
+                    what = "after: it is not in the list."
+                    raise BadRequest("invalid_value", what, param="after")
+                here, there = sa.tuple_(*order), sa.tuple_(*place)
+                mine &= here < there if newest_first else here > there
+            asked = sa.select(_FILES).where(mine).limit(most)
+            asked = asked.order_by(*(sa.desc(c) if newest_first else c for c in order))
             return [self._kept(connection, row) for row in connection.execute(asked).mappings()]
 
     def used(self, key_id: str) -> int:
-        """Bytes of all files of a key, unfinished ones included."""
-        asked = sa.select(sa.func.coalesce(sa.func.sum(_FILES.c.bytes), 0))
+        """Bytes of a key's files, unfinished ones too; each `LEAST_BYTES` or more."""
+        each = sa.func.max(_FILES.c.bytes, LEAST_BYTES)
+        asked = sa.select(sa.func.coalesce(sa.func.sum(each), 0))
         with self._database.connect() as connection:
             return int(connection.execute(asked.where(_FILES.c.key_id == key_id)).scalar_one())
 

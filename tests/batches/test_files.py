@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from appliance.batches.files import ERASED, INPUT, OUTPUT, KeptFiles, lines_of
+from appliance.batches.files import (
+    ERASED,
+    INPUT,
+    LEAST_BYTES,
+    OUTPUT,
+    KeptFile,
+    KeptFiles,
+    lines_of,
+)
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.errors import AuditRefused, NotFound
+from appliance.errors import AuditRefused, BadRequest, NotFound
 from appliance.wiring.schema import FILES
 
 KEK, DAY_US = b"k" * 32, 86_400_000_000
@@ -38,6 +46,12 @@ def made(files: KeptFiles, *parts: bytes, until_us: int = DAY_US) -> str:
         files.append(file, number, part, len(lines_of(part)))
         number += len(lines_of(part))
     return files.finish(file).id
+
+
+def listed(
+    files: KeptFiles, after: str | None = None, most: int = 9, *, newest_first: bool = True
+) -> list[KeptFile]:
+    return files.listed("app", None, after, most, newest_first=newest_first)
 
 
 def text(files: KeptFiles, file: str) -> bytes:
@@ -94,10 +108,26 @@ def test_what_is_over_goes_unless_something_needs_it(files: KeptFiles, clock: Fi
     with pytest.raises(NotFound):
         files.get("app", old)
     files.tidy([used])
-    assert files.used("app") == 4 and files.known(used).id == used
-    assert [one.id for one in files.listed("app", None, newest_first=True)] == [fresh]
+    assert files.used("app") == 2 * LEAST_BYTES and files.known(used).id == used
+    assert [one.id for one in listed(files)] == [fresh]
     with pytest.raises(NotFound):
         files.known(old)
+
+
+def test_pages_of_a_list_are_the_whole_list(files: KeptFiles, clock: FixedClock) -> None:
+    for _ in range(5):
+        made(files, b"x\n")
+        made(files, b"x\n")  # at the same time
+        clock.now_us += 1
+    for newest_first in (True, False):
+        found: list[str] = []
+        while page := listed(files, found[-1] if found else None, 3, newest_first=newest_first):
+            assert len(page) <= 3
+            found += [one.id for one in page]
+        assert found == [one.id for one in listed(files, None, 99, newest_first=newest_first)]
+        assert len(found) == 10
+    with pytest.raises(BadRequest):
+        listed(files, "file-0")
 
 
 def test_what_was_cut_off_goes_at_the_start(files: KeptFiles) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from appliance.batches.files import KeptFiles
+from appliance.batches.files import LEAST_BYTES, KeptFiles
 from appliance.batches.incoming import PART_BYTES, FileLimits, IncomingFile
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.errors import BadRequest, TooLarge
+from appliance.errors import BadRequest, Overloaded, TooLarge
 from appliance.wiring.schema import FILES
 
 MIB = 1 << 20
@@ -56,6 +56,16 @@ def test_a_line_of_four_mebibytes_passes_and_one_byte_more_does_not(files: KeptF
     assert caught.value.code == "batch_line_too_long"
     two.drop()
     assert files.used("app") == 4 * MIB + 3
+
+
+def test_the_smallest_files_fill_the_room_of_a_key(files: KeptFiles) -> None:
+    limits = FileLimits(MIB, 10 * LEAST_BYTES, 10, MIB)
+    for _ in range(10):
+        one = incoming(files, limits)
+        one.take(b"{}\n")
+        one.finish()
+    with pytest.raises(Overloaded):
+        incoming(files, limits)
 
 
 class _Looked(bytearray):

@@ -106,7 +106,7 @@ async def conversation_item(
 ) -> ShownItem:
     """One item."""
     found, _ = await _of(request, caller).find(name)
-    items = found.parsed()
+    items = await asyncio.to_thread(found.parsed)
     return items[_index(items, item_id)].listed(item_id)
 
 

@@ -98,14 +98,15 @@ async def files(
 ) -> FileObjects:
     """The files of the key."""
     kept, key_id = services_of(request).batches.files, caller.principal.key_id
-    listed = partial(kept.listed, key_id, purpose, newest_first=order == "desc")
+    newest_first = order == "desc"
+    listed = partial(kept.listed, key_id, purpose, after, limit + 1, newest_first=newest_first)
     found = await asyncio.to_thread(listed)
-    some, more = page(found, [one.id for one in found], after, limit)
+    some = found[:limit]
     return FileObjects(
         data=[shown(one) for one in some],
         first_id=some[0].id if some else None,
         last_id=some[-1].id if some else None,
-        has_more=more,
+        has_more=len(found) > limit,
     )
 
 
