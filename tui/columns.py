@@ -147,7 +147,7 @@ def _widths(
     for n in (*numbers, *fluid, *texts):
         wanted = min(needs[n], columns[n].most or needs[n]) - made[n]
         if rows and wanted > spare:  # a text beside it may have more than it needs
-            for other in texts:
+            for other in (*texts, *fluid):
                 air = max(0, min(made[other] - needs[other], wanted - spare))
                 made[other], spare = made[other] - air, spare + air
         given = max(0, min(spare, wanted))

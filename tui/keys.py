@@ -87,7 +87,7 @@ VERBS: Final = (
     Verb("escape", "escape", "Back", "one step back: filter, marks, then the place before", "esc"),
     Verb("space", "", "Mark", "marks a row; actions then take all marked rows"),
     Verb("a", "acts", "Actions", "what may be done here, or why not", page=True, shown=True),
-    Verb("g", "map", "Go", "the map of all places"),
+    Verb("g", "map", "Map", "all places", shown=True),
     Verb("slash", "filter", "Filter", "keeps rows that hold the words", "/", page=True, shown=True),
     Verb("s", "sort", "Sort", "by a column; again turns it round", page=True),
     Verb("y", "copy", "Copy", "an id, a digest or a command to the clipboard", page=True),
@@ -99,7 +99,7 @@ VERBS: Final = (
          "lines", "]", page=True),
     Verb("colon,ctrl+p", "palette", "Find", "places, actions, rows and colours by their letters",
          ":", shown=True),
-    Verb("question_mark,f1", "help", "Help", "this place on one page", "?"),
+    Verb("question_mark,f1", "help", "Help", "this place on one page", "?", shown=True),
     Verb("r", "refresh", "Refresh", "asks again now"),
     Verb("q", "leave", "Quit", "ends the program, never the server", shown=True),
 )  # fmt: skip

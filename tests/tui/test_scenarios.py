@@ -360,7 +360,7 @@ async def test_import_approve_and_serve_from_a_stick(
             await at.press("enter")
             await at.type("fit for use")
             await at.press("enter")
-        await expect(at, "Next: a l loads it.")
+        await expect(at, "a l loads it.")
         await at.press("a", "l")
         await expect(at, f"Load {name}", "y yes")
         await at.press("y")

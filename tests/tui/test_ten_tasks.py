@@ -25,7 +25,7 @@ SEEN = {
     "copy a digest": ("copied: f09b6672",),
     "from a route to its task and its last wrong items": ("WRONG ITEMS", "replace pump"),
     "who filled the queue in the last hour": ("by app, per hour", "line-3-assistant"),
-    "what expires in 30 days": ("1 of 4 end within 30 days", "metadata"),
+    "what expires in 30 days": ("1 of 4 ends within 30 days", "metadata"),
     "acknowledge the disk alarm": ("disk_low is acknowledged",),
     "which host answered a request": ("AUDIT ENTRY", ANSWERED, "gpu-1.example"),
     "answer the oldest deferred item": ("w0 is answered",),

@@ -58,7 +58,7 @@ class WholeScreen(Acting, ModalScreen[None]):
         self.draw()
 
     def draw(self) -> None:
-        self.shown.say(lines(self.said(max(20, self.app.size.width - 4))))
+        self.shown.say(lines(self.said(max(20, self.app.size.width - 3))))
 
     def said(self, width: int) -> Iterable[Cell]:
         """In lines of this many cells."""

@@ -25,8 +25,8 @@ from tui.widgets.part import Part
 from tui.widgets.rows import Rows
 
 T = TypeVar("T")
-_AROUND = 4
-"""Lines of a frame, a count and a filter."""
+_ABOVE = 2
+"""Lines of a border and a count."""
 BROAD = 140
 """Cells of a terminal from which on the list and what is known stand beside each other."""
 
@@ -69,7 +69,8 @@ class ListPage(Page, Generic[T]):
     def beside(self) -> int:
         """Cells in a line of what stands below the list, or beside it."""
         width = self.app.size.width
-        return max(20, (width * 9 // 22 if width >= BROAD else width) - 5)
+        edge = 5 if self.screen.has_class("-tall") else 3  # frame, padding, the scroll bar
+        return max(20, (width * 9 // 22 if width >= BROAD else width) - edge)
 
     def _most_lines(self) -> int:
         """All lines, or so many that the details keep their room."""
@@ -77,7 +78,8 @@ class ListPage(Page, Generic[T]):
         room = self.size.height or size.height - 5
         alone = not self.query(".detail, .whole-page")
         share = room if alone or size.width >= BROAD else room * 6 // 10
-        return max(2, share - _AROUND)
+        framed = self.screen.has_class("-tall")
+        return max(2, share - _ABOVE - framed - self.filter.display)
 
     def items(self) -> Sequence[T]:
         return ()

@@ -157,7 +157,7 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
     said += labelled(
         "looks", f"{count(result.looks)} taken, {count(result.looks_left)} left", width
     )
-    return said + labelled("certificate", result.certificate or "none", width)
+    return said + labelled("certified", result.certificate or "none", width)
 
 
 def errors(found: Errors, kept: int, width: int) -> list[Content]:

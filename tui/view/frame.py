@@ -17,8 +17,6 @@ from tui.rates import RatePoint
 from tui.text import GAP, QUIET, Cell, alarm, cell, line, quiet, spread, state
 from tui.view.units import iso, rate
 
-_HELP: Final = "g Map  ? Help"
-_CUT: Final = 4  # letters of a place's name where there is little room
 _TROUBLE: Final = 160  # characters; it is above every screen, and takes no room from it
 _HOST: Final = 20
 
@@ -123,23 +121,22 @@ def worst(status: Status | None, width: int) -> Content:
 
 def navigation(title: str, width: int) -> Content:
     """The lit level's places, `title` in brackets; other levels if they have room."""
-    help_ = cell(_HELP, QUIET) + " "
-    room = width - help_.cell_length - len(GAP) - 1
+    room = width - 1
     lit = next((place.level for place in PLACES if place.title == title), Level.SERVICE)
-    whole = Content("  | ").join([_level(level, title, 0, " ") for level in Level])
+    whole = Content("  | ").join([_level(level, title, " ") for level in Level])
     tries = [
         whole,
-        _level(lit, title, 0, GAP, head=True), _level(lit, title, 0, " ", head=True),
-        *(_level(lit, title, cut, " ") for cut in (0, _CUT)),
+        _level(lit, title, GAP, head=True),
+        _level(lit, title, " ", head=True),
+        _level(lit, title, " "),
         *_around(lit, title),
-    ]  # fmt: skip
+    ]
     shown = next((one for one in tries if one.cell_length <= room), tries[-1])
-    return spread(Content(" ") + shown, help_, width)
+    return (Content(" ") + shown).truncate(width, ellipsis=True)
 
 
-def _level(level: Level, title: str, cut: int, gap: str, *, head: bool = False) -> Content:
-    """Names of others are cut to `cut` letters."""
-    tabs = [_tab(place, title, cut) for place in PLACES if place.level is level]
+def _level(level: Level, title: str, gap: str, *, head: bool = False) -> Content:
+    tabs = [_tab(place, title) for place in PLACES if place.level is level]
     return Content(gap).join([*([cell(level.upper(), QUIET)] if head else []), *tabs])
 
 
@@ -149,12 +146,12 @@ def _around(level: Level, title: str) -> Iterator[Content]:
     at = next((n for n, place in enumerate(places) if place.title == title), 0)
     for count in range(len(places) - 1, 0, -1):
         first = max(0, min(at - count // 2, len(places) - count))
-        some = [_tab(place, title, 0) for place in places[first : first + count]]
+        some = [_tab(place, title) for place in places[first : first + count]]
         more = [cell("…", QUIET)]
         yield Content(" ").join([*more * (first > 0), *some, *more * (first + count < len(places))])
 
 
-def _tab(place: MapPlace, title: str, cut: int) -> Content:
+def _tab(place: MapPlace, title: str) -> Content:
     if place.title == title:
         return cell(f"[{place.key} {title}]", "bold $primary")
-    return cell(f"{place.key} {place.title[: cut or None]}", QUIET)
+    return cell(f"{place.key} {place.title}", QUIET)

@@ -22,7 +22,7 @@ COLUMNS: Final = (
     Column("MESSAGE", 0, least=12),
     listed(INCIDENT_TABLE, "BY", 12, drop=3),
 )
-_ROOM: Final = 14
+_ROOM: Final = 12
 
 
 def row(one: Incident, now: float) -> Sequence[Cell]:
@@ -41,7 +41,7 @@ def summary(found: Sequence[Incident], kept: int) -> Content:
 def detail(one: Incident, width: int) -> list[Content]:
     """The incident under the cursor."""
     said = labelled("message", alarm(one.message), width, _ROOM)
-    said += labelled("next", one.next, width, _ROOM)
+    said += labelled("what to do", one.next, width, _ROOM)
     began = f"{clock(one.since)}, {many(one.times, 'time')}"
     said += labelled("since", began, width, _ROOM)
     if one.ended is not None:

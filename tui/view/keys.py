@@ -20,8 +20,8 @@ COLUMNS: Final = (
     Column("TOKENS", 12, right=True),
     Column("SHARE", 12),
     Column("REQUESTS", 9, right=True, drop=1),
-    Column("RPM", 8, right=True, drop=3),
-    Column("TPM", 9, right=True, drop=3),
+    Column("REQ/MIN", 8, right=True, drop=3),
+    Column("TOKENS/MIN", 10, right=True, drop=3),
     Column("AT ONCE", 7, right=True, drop=4),
     listed(KEY_TABLE, "LAST USED", 19, drop=2),
     listed(KEY_TABLE, "ID", 18, drop=5),
@@ -40,8 +40,8 @@ def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
         "TOKENS": count(tokens(key)),
         "SHARE": cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
         "REQUESTS": count(key.usage.requests),
-        "RPM": count(limits.rpm) if limits.rpm else "no limit",
-        "TPM": count(limits.tpm) if limits.tpm else "no limit",
+        "REQ/MIN": count(limits.rpm) if limits.rpm else "no limit",
+        "TOKENS/MIN": count(limits.tpm) if limits.tpm else "no limit",
         "AT ONCE": count(limits.concurrency) if limits.concurrency else "any",
     }
     return cells(COLUMNS, key, own)

@@ -32,7 +32,7 @@ def detail(found: LogLine, width: int) -> list[Content]:
     """All of the line under the cursor."""
     said = labelled(found.level, found.message, width, limit=WHOLE)
     told = [f"{name} {value}" for name, value in sorted(found.fields.items())]
-    return said + labelled("from", line(found.logger, found.time, *map(quiet, told)), width)
+    return said + labelled("from", line(found.logger, clock(found.time), *map(quiet, told)), width)
 
 
 def source(file: str, level: str, words: str, *, following: bool, live: bool) -> Content:

@@ -32,11 +32,11 @@ COLUMNS: Final = (
     Column("ADDED", 19, drop=5),
 )
 _NEXT: Final = {
-    "verified": "Next: a a approves; enough different people must.",
-    "approved": "Next: a l loads it.",
-    "suspended": "Next: find out why; then a a approves it again.",
+    "verified": "a a approves; enough different people must.",
+    "approved": "a l loads it.",
+    "suspended": "Find out why; then a a approves it again.",
     "quarantined": "Its checks have not ended.",
-    "missing": "Next: 0 to import the artifact with this digest under this id; approvals stay.",
+    "missing": "0 imports the artifact with this digest under this id; its approvals stay.",
     "retired": "Out of use for good; its files stay as evidence.",
     "revoked": "It never loads again; import another version.",
 }
@@ -133,7 +133,7 @@ def _engine(worker: Worker) -> Content:
         f"{worker.queued} queued",
         f"KV {count(worker.kv_used)} of {count(worker.n_ctx)} tokens",
         size(worker.memory_mib << 20),
-        f"{worker.restarts} restarts",
+        many(worker.restarts, "restart"),
     )
 
 
@@ -152,7 +152,7 @@ def _facts(facts: ArtifactFacts) -> list[Cell]:
             told += [
                 facts.architecture,
                 size(facts.file_bytes),
-                f"{count(facts.n_ctx_train)} tokens context",
+                f"{many(facts.n_ctx_train, 'token')} of context",
                 f"{many(facts.n_layer, 'layer')}",
                 f"{many(facts.n_vocab, 'word')}",
                 "chat template" if facts.has_template else "no chat template",

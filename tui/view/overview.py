@@ -10,6 +10,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import age
 from appliance.wire.admin import marks
 from appliance.wire.admin.metering import UsageRow
 from appliance.wire.admin.models import Model, Status, Worker
@@ -20,7 +21,7 @@ from tui.rates import RatePoint
 from tui.ring import NOW, Ring, Span, newest
 from tui.text import Cell, alarm, cell, fitting_line, indented, line, quiet, spread, state
 from tui.view.expiry import Ending, soon
-from tui.view.units import age, count, duration, iso, many, rate, seconds, since, size, until
+from tui.view.units import clock, count, duration, iso, many, rate, seconds, since, size, until
 
 MODEL_COLUMNS: Final = (
     Column("MODEL", 0, least=16, most=44),
@@ -264,7 +265,7 @@ def audit(status: Status, width: int) -> list[Content]:
         line(state("refusing"), head.latched) if head.latched else line(state("ok"), "writable")
     )
     seen = f"{count(head.unwitnessed)} not witnessed" + (
-        f" since {head.witnessed}" if head.witnessed else ""
+        f" since {clock(head.witnessed)}" if head.witnessed else ""
     )
     said = [line(writable, f"{many(head.entries, 'entry')}"), line(seen)]
     if head.replayed:

@@ -14,11 +14,11 @@ from appliance.errors import ApplianceError
 from appliance.types import JsonValue
 from appliance.wire.admin.models import Entry
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
-from tui.view.units import count, many, seconds
+from tui.view.units import clock, count, many, seconds
 
 _TREE: Final = re.compile(rb"\n\n[^\n]+\n(\d{1,16})\n")
 """The size in the checkpoint of a proof (c2sp.org/tlog-proof)."""
-_LABEL: Final = 12
+_LABEL: Final = 11
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def whole(found: AnswerRecord, width: int) -> list[Content]:
     told: list[tuple[str, Cell]] = [
         ("answer", _verdict(asked, ended)),
         ("request", str(asked.get("request_id", "-"))),
-        ("asked", line(found.intent.time, quiet(f"entry {found.intent.seq}"))),
+        ("asked", line(clock(found.intent.time), quiet(f"entry {found.intent.seq}"))),
     ]
     if found.outcome is not None:
         told += [
-            ("answered", line(found.outcome.time, quiet(f"entry {found.outcome.seq}"))),
+            ("answered", line(clock(found.outcome.time), quiet(f"entry {found.outcome.seq}"))),
             ("took", _took(ended)),
         ]
     told += [

@@ -30,9 +30,9 @@ COLUMNS: Final = (
     Column("NEXT", 26, drop=1),
 )
 _NEXT: Final = {
-    "verified": "Next: a a approves; enough different people must.",
+    "verified": "a a approves; enough different people must.",
     "approved": "Apps name it in `model`; their keys may be limited to it.",
-    "suspended": "Next: find out why; then a a approves it again.",
+    "suspended": "Find out why; then a a approves it again.",
     "quarantined": "Its checks have not ended.",
     "retired": "Out of use for good; its files stay as evidence.",
     "revoked": "It never answers again; import another version.",

@@ -13,7 +13,8 @@ from tui.view.units import clock, count, many
 def summary(found: Sequence[Ending], now: float) -> Content:
     """Write the counts."""
     near = soon(found, now)
-    told = f"{count(len(near))} of {count(len(found))} end within 30 days"
+    verb = "ends" if len(near) == 1 else "end"
+    told = f"{count(len(near))} of {count(len(found))} {verb} within 30 days"
     return line(alarm(told) if near else quiet(told))
 
 

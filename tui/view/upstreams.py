@@ -27,7 +27,7 @@ COLUMNS: Final = (
     Column("LAST PROBE", 10, right=True, drop=2),
     listed(UPSTREAM_TABLE, "NEWEST PROBLEM", 0, name="WHY", least=12),
 )
-_ROOM: Final = 12
+_ROOM: Final = 11
 _USABLE: Final = ("ready", "busy", "suspect")
 
 
