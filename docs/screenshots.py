@@ -1,10 +1,10 @@
 """Draws docs/img/*.svg: the operator's screens of a made-up appliance.
 
 Rules: the program itself draws, at 100 columns and 30 lines, from made-up answers of a server;
-nothing is touched up. Run `.venv/bin/python docs/screenshots.py` after changing `tui/`; with
-`--png` pictures are made beside them as well, by rsvg-convert (Debian: librsvg2-bin). With
+nothing is touched up. Run `.venv/bin/python docs/screenshots.py` after changing `tui/`. With
 `--all DIR` every scene is drawn to a directory outside the tree, in three sizes and two palettes,
-to be looked at.
+to be looked at; with `--png` as PNG too, by rsvg-convert (Debian: librsvg2-bin, and
+fonts-freefont-otf, whose braille is as wide as its letters).
 """
 
 import asyncio
@@ -24,7 +24,6 @@ IMAGES = Path(__file__).parent / "img"
 SIZE: Final = (100, 30)
 SIZES: Final = ((80, 24), (120, 40), (200, 60))
 PALETTES: Final = ("dark", "light")
-PICTURES: Final = ("overview", "models", "import-plan", "keys")
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 _INDENTED = re.compile(
@@ -81,11 +80,8 @@ if __name__ == "__main__":
     if "--all" in sys.argv:
         place = Path(sys.argv[sys.argv.index("--all") + 1])
         asyncio.run(_draw_sizes(place))
-        images = sorted(place.glob("*.svg"))
+        for image in sorted(place.glob("*.svg")) if "--png" in sys.argv else ():
+            _picture(image)
     else:
         IMAGES.mkdir(exist_ok=True)
         asyncio.run(_draw_all())
-        images = [IMAGES / f"{name}.svg" for name in PICTURES]
-    if "--png" in sys.argv:
-        for image in images:
-            _picture(image)
