@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from appliance.wire.openai.files import ExpiresAfter
-from appliance.wire.openai.generation import example
+from appliance.wire.openai.generation import at_most, example
 
 MOST_HOURS = 720
 _Endpoint = Literal[
@@ -34,7 +34,7 @@ class BatchRequest(BaseModel):
     completion_window: str = Field(
         pattern="^[1-9][0-9]{0,2}h$", description=f"hours, `24h` in most; at most {MOST_HOURS}h"
     )
-    metadata: dict[_Name, _Value] | None = Field(default=None, max_length=16)
+    metadata: Annotated[dict[_Name, _Value] | None, at_most(16)] = None
     output_expires_after: ExpiresAfter | None = None
 
     @property

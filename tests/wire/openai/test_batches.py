@@ -23,6 +23,9 @@ def test_metadata_is_short_texts() -> None:
                      {str(n): "x" for n in range(17)}):  # fmt: skip
         with pytest.raises(ValidationError):
             BatchRequest.model_validate({**ASKED, "metadata": metadata})
+    with pytest.raises(ValidationError) as many:  # not a refusal for each
+        BatchRequest.model_validate({**ASKED, "metadata": {str(n): n for n in range(17)}})
+    assert many.value.error_count() == 1
 
 
 def test_the_sdk_reads_a_batch() -> None:
