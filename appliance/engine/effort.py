@@ -11,8 +11,8 @@ from typing import Final
 
 from appliance.errors import BadRequest
 
-MOST_S: Final = 2.0
-"""Seconds of a core."""
+MOST_S: Final = 1.5
+"""Seconds of a core; reading the body has the rest of two."""
 
 _thread = threading.local()
 
