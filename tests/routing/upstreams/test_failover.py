@@ -145,7 +145,8 @@ async def rounds(tmp_path: Path, kills: int, count: int, fronts: int = 1) -> lis
             before = sum(len(front.ended) for front in made)
             asks = (front.under_load(str(number), count) for front in made)
             await asyncio.gather(kill(before), *asks)
-            assert not any(host.usable for host in hosts)
+            if count == REQUESTS:  # of fewer, all of a front may have gone to the other engine
+                assert not any(host.usable for host in hosts)
             for front in made:
                 assert len(front.ended) == count * (number + 1)
                 lost = [
@@ -165,7 +166,7 @@ async def test_an_engine_is_killed_under_load(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize(("kills", "count", "fronts"), [(20, REQUESTS, 1), (500, 40, 2)])
+@pytest.mark.parametrize(("kills", "count", "fronts"), [(20, REQUESTS, 1), (500, 24, 2)])
 async def test_an_engine_is_killed_many_times(
     tmp_path: Path, kills: int, count: int, fronts: int
 ) -> None:
