@@ -201,6 +201,8 @@ class Forking:
         with self._lock:
             if self._ends and self._process is None:
                 self._process = self._started(self._ends[1].fileno())
+                # That end is the process's alone: where it dies, `run` is told so.
+                os.dup2(self._ends[0].fileno(), self._ends[1].fileno())
         return self.forks.run(*asked)
 
     def typed(self) -> Path:
