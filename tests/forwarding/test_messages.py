@@ -7,8 +7,12 @@ import pytest
 
 from appliance.audit.log import Draft
 from appliance.audit.reader import LogReader
+from appliance.config import ForwardConfig
 from appliance.forwarding.messages import BODIES, otlp_logs, outgoing, syslog_frames
+from appliance.forwarding.receivers import open_receiver
 from tests.audit.logs import ORIGIN, PROMPT, intent, new_log, open_log
+from tests.forwarding.test_receivers import collector
+from tests.oracle import Oracle, otlp_python
 
 
 @pytest.fixture
@@ -48,3 +52,29 @@ def test_otlp_names_the_log_and_each_place(reader: LogReader) -> None:
     assert [fact["audit.seq"] for fact in facts] == ["0", "1", "2"]
     assert [fact["audit.leaf"] for fact in facts] == [one.leaf.hex() for one in found]
     assert json.loads(scope["logRecords"][1]["body"]["stringValue"])["class_uid"] == 6003
+
+
+def test_opentelemetry_reads_the_logs_that_a_collector_gets(reader: LogReader) -> None:
+    found, got = reader.range(0, 10), list[bytes]()
+    with collector(200, got) as to:
+        receiver = open_receiver(ForwardConfig(to=to, format="ocsf"), 4711, Path(), reader)
+        receiver.send(outgoing(found, ORIGIN, "ocsf"))
+        receiver.close()
+    reader.close()
+    (body,) = got
+    oracle = Oracle("otlp.py", otlp_python())
+    try:
+        logs = oracle.ask(request=json.loads(body))["logs"]
+        unread = json.loads(body)
+        unread["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["timeUnixNanos"] = "1"
+        with pytest.raises(json.JSONDecodeError):  # the control: the program ends
+            oracle.ask(request=unread)
+    finally:
+        oracle.close()
+    assert [one["event"] for one in logs] == [f"appliance.audit.{one.kind}" for one in found]
+    assert [one["nanoseconds"] for one in logs] == [1_000 * one.time_us for one in found]
+    for one, entry in zip(logs, found, strict=True):
+        assert one["severity"] == 9 and one["resource"]["host.name"] == {"stringValue": ORIGIN}
+        assert one["attributes"]["audit.leaf"] == {"stringValue": entry.leaf.hex()}
+        assert one["attributes"]["audit.seq"] == {"stringValue": str(entry.seq)}
+    assert json.loads(logs[1]["body"]["stringValue"])["class_uid"] == 6003
