@@ -135,3 +135,14 @@ async def test_rows_are_marked_and_sorted_and_the_cursor_stays_on_its_own() -> N
         assert [row.split()[-2] for row in shown(app)[1:4]] == ["ccc", "bb", "a"]
         app.rows.show(["a", "bb"])  # a marked item went
         assert app.rows.chosen == ["a"] and app.rows.unmark() and app.rows.chosen == ["bb"]
+
+
+async def test_a_click_moves_the_cursor_and_a_second_one_chooses() -> None:
+    async with listing(["ada", "ben", "cleo"]) as (app, pilot):
+        line = next(n for n, text in enumerate(shown(app)) if "cleo" in text)
+        for chosen in ([], ["cleo"]):
+            await pilot.click(Rows, offset=(4, line - app.rows.region.y))
+            assert (app.rows.current, app.chosen) == ("cleo", chosen)
+        for nothing in (line - 3, line + 1):  # the head, and below the last row
+            await pilot.click(Rows, offset=(4, nothing - app.rows.region.y))
+        assert (app.rows.current, app.chosen) == ("cleo", ["cleo"])
