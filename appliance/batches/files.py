@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from appliance.audit.content import LockedText, lock, unlock
 from appliance.clock import Clock
+from appliance.db import reading
 from appliance.errors import BadRequest, NotFound
 
 TABLES: Final = """
@@ -195,7 +196,7 @@ class KeptFiles:
         if purpose is not None:
             mine &= _FILES.c.purpose == purpose
         order = (_FILES.c.created_us, _FILES.c.id)
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             if after is not None:
                 known = sa.select(*order).where(mine & (_FILES.c.id == after))
                 place = connection.execute(known).first()
@@ -212,7 +213,7 @@ class KeptFiles:
         """Bytes of a key's files, unfinished ones too; each `LEAST_BYTES` or more."""
         each = sa.func.max(_FILES.c.bytes, LEAST_BYTES)
         asked = sa.select(sa.func.coalesce(sa.func.sum(each), 0))
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             return int(connection.execute(asked.where(_FILES.c.key_id == key_id)).scalar_one())
 
     def remove(self, file: str) -> None:
@@ -224,7 +225,7 @@ class KeptFiles:
         begin = sa.select(sa.func.max(_PARTS.c.number)).where(
             (_PARTS.c.file == file) & (_PARTS.c.number.between(0, first))
         )
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             after = connection.execute(begin).scalar()
         after = -1 if after is None else int(after) - 1
         while page := self._page(file, after):
@@ -235,7 +236,7 @@ class KeptFiles:
         after = -1
         asked = sa.select(_PARTS.c.number).where(_PARTS.c.file == file)
         while True:
-            with self._database.connect() as connection:
+            with reading(self._database) as connection:
                 page = asked.where(_PARTS.c.number > after).order_by(_PARTS.c.number)
                 found = connection.execute(page.limit(10_000)).scalars().all()
             if not found:
@@ -263,7 +264,7 @@ class KeptFiles:
         """Parts that name one of these requests, by file and number."""
         found = []
         asked = sa.select(_PARTS.c.file, _PARTS.c.number)
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             for one in ids:
                 named = (_PARTS.c.requests != "") & _PARTS.c.requests.contains(one, autoescape=True)
                 found += [(row.file, row.number) for row in connection.execute(asked.where(named))]
@@ -311,7 +312,7 @@ class KeptFiles:
         """Parts of a mebibyte together, of one at least."""
         mine = (_PARTS.c.file == file) & (_PARTS.c.number > after)
         sizes = sa.select(_PARTS.c.number, _PARTS.c.bytes).where(mine)
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             last, total = after, 0
             page = sizes.order_by(_PARTS.c.number).limit(_PAGE)
             for number, size in connection.execute(page):
@@ -327,7 +328,7 @@ class KeptFiles:
         return unlock(self._kek(), f"{row.file}/{row.number}", _TEXT, locked)
 
     def _file(self, which: sa.ColumnElement[bool]) -> KeptFile:
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             row = connection.execute(sa.select(_FILES).where(which)).mappings().first()
             if row is None:
                 raise NotFound("file_not_found", "No such file of this key is kept.")

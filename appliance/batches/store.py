@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from appliance.batches.files import OUTPUT, KeptFiles
 from appliance.batches.lines import LineProblem, line_of, new_batch_id
 from appliance.clock import Clock
-from appliance.db import scrub
+from appliance.db import reading, scrub
 from appliance.errors import NotFound, Overloaded, StateRefused
 
 BATCHES: Final = """
@@ -304,7 +304,7 @@ class BatchStore:
         return found
 
     def _all(self, asked: "sa.Select[Any]") -> list[StoredBatch]:
-        with self._database.connect() as connection:
+        with reading(self._database) as connection:
             return [self._batch(row) for row in connection.execute(asked).mappings()]
 
     def _batch(self, row: sa.RowMapping) -> StoredBatch:

@@ -130,6 +130,14 @@ def test_pages_of_a_list_are_the_whole_list(files: KeptFiles, clock: FixedClock)
         listed(files, "file-0")
 
 
+def test_files_are_read_while_another_one_is_written(files: KeptFiles, database: Engine) -> None:
+    file = made(files, b"x\n")
+    with database.begin():  # it has the write lock
+        assert text(files, file) == b"x\n"
+        assert [one.id for one in listed(files)] == [file]
+        assert files.get("app", file).lines == 1 and files.used("app") == LEAST_BYTES
+
+
 def test_what_was_cut_off_goes_at_the_start(files: KeptFiles) -> None:
     half, writing = (files.begin("app", purpose, "x", DAY_US) for purpose in (INPUT, OUTPUT))
     files.append(half, 0, b"1\n", 1)
