@@ -22,6 +22,8 @@ CHAT, COMPLETIONS, TOKENIZE = "/v1/chat/completions", "/v1/completions", "/token
 MESSAGES, RESPONSES, FILES, BATCHES = "/v1/messages", "/v1/responses", "/v1/files", "/v1/batches"
 CONVERSATIONS, SESSIONS, MCP = "/v1/conversations", "/v1/sessions", "/mcp"
 _RPC: Final = {"jsonrpc": "2.0", "id": 1}
+CLOSED: Final = 0
+"""In place of a status: the connection was closed before the answer."""
 _HELD: Final = 8
 """Streams and batches that one attacker has at a time."""
 
@@ -36,7 +38,10 @@ class Attacker:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        reply = self.client.request(method, path, **request)
+        try:
+            reply = self.client.request(method, path, **request)
+        except httpx.TransportError:  # refused before its body was sent, or a kept one was closed
+            reply = httpx.Response(CLOSED)
         self.seen[self.kind, reply.status_code] += 1
         return reply
 
@@ -52,7 +57,8 @@ class Attacker:
         return str(reply.json()["id"]) if reply.status_code == 200 else None
 
     def remove_files(self) -> None:
-        for file in self.send("GET", FILES).json()["data"]:
+        reply = self.send("GET", FILES)
+        for file in reply.json()["data"] if reply.status_code == 200 else ():
             self.send("DELETE", f"{FILES}/{file['id']}")
 
 
@@ -191,8 +197,9 @@ def _full_conversation(attacker: Attacker) -> Rounds:
 def _sessions(attacker: Attacker) -> Rounds:
     while True:
         for _ in range(5):
-            token = attacker.send("POST", SESSIONS, json={}).json()["token"]
-            attacker.send("GET", "/v1/requests", headers=_bearer(token))
+            reply = attacker.send("POST", SESSIONS, json={})
+            if reply.status_code == 200:
+                attacker.send("GET", "/v1/requests", headers=_bearer(reply.json()["token"]))
         attacker.send("GET", "/people")
         attacker.send("GET", "/people/page.js")
         if next(attacker.numbers) % 10 == 0:
@@ -237,7 +244,9 @@ def _held_streams(attacker: Attacker) -> Rounds:
         with contextlib.ExitStack() as held:
             for _ in range(_HELD):
                 stream = attacker.client.stream("POST", CHAT, json=body)
-                status = held.enter_context(stream).status_code
+                status = CLOSED
+                with contextlib.suppress(httpx.TransportError):
+                    status = held.enter_context(stream).status_code
                 attacker.seen[attacker.kind, status] += 1
                 yield
 
