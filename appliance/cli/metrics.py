@@ -42,20 +42,15 @@ def metrics(output: Output, data: Path, seconds: float) -> None:
 
 def rates(point: RatePoint, load: CurrentLoad, seconds: float) -> Rates:
     """The rates, as `--json` prints them."""
-    return Rates(
+    return Rates.told_by(
+        load,
         seconds=seconds,
         tokens_per_second=round(point.tokens, 2),
-        running=point.running,
-        queued=point.queued,
         kv_use=round(point.kv, 4),
         ttft_p50=point.ttft_p50,
         ttft_p95=point.ttft_p95,
         own_cpu=round(point.own_cpu, 4),
         host_cpu=round(point.host_cpu, 4),
-        memory=load.memory,
-        memory_available=load.memory_available,
-        own_memory=load.own_memory,
-        gpus=load.gpus,
     )
 
 

@@ -94,18 +94,10 @@ def _shown(services: Services, name: str) -> wire.Shown:
     shelf = services.retrieval.library.get(name)
     settings = shelf.collection.settings
     documents = [
-        wire.Document(
-            **{k: v for k, v in vars(found).items() if k != "added_us"},
-            added=iso(found.added_us),
-        )
+        wire.Document.told_by(found, added=iso(found.added_us))
         for found in shelf.collection.documents(access.ADMIN)
     ]
-    return wire.Shown(
-        collection=_summary(shelf),
-        budget=settings.budget,
-        overlap=settings.overlap,
-        documents=documents,
-    )
+    return wire.Shown.told_by(settings, collection=_summary(shelf), documents=documents)
 
 
 @router.serves(wire.COLLECTION_ACCESS)
@@ -162,11 +154,7 @@ async def search(
     fields = {**entry.fields, "actor": person.actor, "as_key": wanted.key_id}
     opens = {commitments.TEXT: entry.contents[commitments.TEXT]}
     await append(services.audit, Draft("search", fields, opens))
-    return wire.Passages(
-        generation=found.generation,
-        ranking=found.ranking,
-        passages=list(found.passages),
-    )
+    return wire.Passages.told_by(found)
 
 
 @router.serves(wire.COLLECTION_VERIFY)

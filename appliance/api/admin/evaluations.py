@@ -46,16 +46,14 @@ def compare(services: ServicesDep, wanted: wire.CompareWanted) -> wire.Compared:
     first, second = ((side.evaluation, side.candidate) for side in (wanted.first, wanted.second))
     found, flips, items = compare_stored(services.data / DIRECTORY, first, second)
     texts, unread = inputs(services.data / DIRECTORY, first[0], _reader(services))
-    return wire.Compared(
-        first=found.first,
-        second=found.second,
+    return wire.Compared.told_by(
+        found,
         difference=found.difference.value,
         interval=(found.difference.interval.low, found.difference.interval.high),
         groups=found.difference.groups,
         items=items,
         gained=len(found.gained),
         lost=len(found.lost),
-        p_value=found.p_value,
         flips=[_flip(flip, found.first, texts) for flip in flips[:_MOST_FLIPS]],
         unread=unread,
     )

@@ -331,10 +331,8 @@ async def outcomes(
 
 
 def _outcomes(services: Services, job_id: int, look: ledgers.LedgerLook | None) -> Sequence[Lined]:
-    kek, directory = (
-        LogFiles(services.data / "audit").key_encryption_key(),
-        services.data / DIRECTORY,
-    )
+    kek = LogFiles(services.data / "audit").key_encryption_key()
+    directory = services.data / DIRECTORY
     if look is not None and (directory / str(job_id) / SEALED).exists():
         return route_outcomes.read(directory, look, kek)
     return gate_outcomes.read_pairs(directory, job_id, kek)

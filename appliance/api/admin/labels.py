@@ -138,14 +138,12 @@ def _check_over(services: Services, name: str, job: int) -> None:
 def _shown(queue: StoredLabelQueue) -> wire.LabelQueue:
     work = queue.labelling
     kappa = work.kappa() if work.compared and work.items else None
-    return wire.LabelQueue(
+    return wire.LabelQueue.told_by(
+        work,
         name=queue.name,
         data=queue.source,
         created=iso(queue.created_us),
         items=len(work.items),
-        labels=list(work.labels),
-        raters=list(work.raters),
-        done=work.done,
         aside=work.reasons,
         finished=work.compared,
         agreement=None if kappa is None else kappa.agreement,

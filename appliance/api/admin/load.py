@@ -21,7 +21,8 @@ async def show_load(services: ServicesDep) -> wire.CurrentLoad:
     used = usage([os.getpid(), *(worker.pid for worker in workers if worker.pid)])
     bounds, counts = buckets(found.ttft_seconds)
     gpus = await asyncio.to_thread(services.gpus.look)
-    return wire.CurrentLoad(
+    return wire.CurrentLoad.told_by(
+        used,
         at=time.monotonic(),
         server=f"{os.getpid()}.{services.started_us}",
         answers=total(found.generations),
@@ -34,10 +35,6 @@ async def show_load(services: ServicesDep) -> wire.CurrentLoad:
         kv_used=sum(worker.kv_used for worker in workers),
         kv_total=sum(worker.n_ctx for worker in workers),
         ttft=wire.Histogram(bounds=bounds, counts=counts),
-        host_busy=used.host_busy,
-        host_total=used.host_total,
-        own_cpu=used.own_cpu,
-        own_memory=used.own_memory,
         memory=hardware.total_memory(),
         memory_available=hardware.available_memory(),
         gpus=[wire.Gpu.told_by(gpu) for gpu in gpus],

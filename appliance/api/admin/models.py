@@ -26,20 +26,16 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
     model = services.pool.model(record.id)
     needs, idle, load = model.needs, model.idle_seconds, model.attempt
     served = model.served
-    allowed, why = actions(record.state, record.kind), None
+    why = {}
     if served is not None and served.state == "suspended":  # its files are as they were
-        why = f"{served.reason}; `appliance model unload`, then `load`, starts it again"
-    return wire.Model(
-        id=record.id,
-        state=record.state if why is None else "suspended",
-        digest=record.digest,
+        message = f"{served.reason}; `appliance model unload`, then `load`, starts it again"
+        hint = CODES["model_suspended"].hint
+        why = {"state": "suspended", "code": "model_suspended", "message": message, "hint": hint}
+    return wire.Model.told_by(
+        record,
         loaded=services.lifecycle.is_loaded(record.id),
-        kind=record.kind,
-        code=record.code if why is None else "model_suspended",
-        message=record.message if why is None else why,
-        hint=record.hint if why is None else CODES["model_suspended"].hint,
         created=iso(record.created_us),
-        actions=list(allowed),
+        actions=list(actions(record.state, record.kind)),
         activity=model.activity,
         pinned=model.settings.pinned,
         on_demand=model.settings.on_demand,
@@ -47,9 +43,8 @@ def model_of(services: Services, record: ModelRecord) -> wire.Model:
         waiting=model.waiting,
         last_used=None if idle is None else iso(services.clock.wall_us() - int(idle * 1e6)),
         unloaded=model.unloaded,
-        progress=None
-        if load is None
-        else wire.StepProgress(phase=load.phase, done=load.done, total=load.total),
+        progress=None if load is None else wire.StepProgress.told_by(load),
+        **why,
     )
 
 
@@ -182,12 +177,7 @@ def _signed(services: Services, model_id: str) -> dict[str, Any]:
         return {
             "publisher": signed.publisher.person,
             "approvals_needed": policy.approvals_needed(signed.rule),
-            "approvals": [
-                wire.Approval(name=a.name, meaning=a.meaning, time=a.time) for a in approvals
-            ],
-            "grammars": [
-                model_texts.Grammar(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256)
-                for g in signed.grammars
-            ],
+            "approvals": [wire.Approval.told_by(each) for each in approvals],
+            "grammars": [model_texts.Grammar.told_by(each) for each in signed.grammars],
         }
     return {}

@@ -36,11 +36,11 @@ def labels(person: PersonDep, services: ServicesDep, wanted: wire.QueueTask) -> 
             found.append(json.loads(item.item().line()))
         except DatasetRefused:
             left_out += 1
-    fields: dict[str, Json] = {"task": wanted.task, "items": len(found)}
-    body = {"action": "queue_labels", "actor": person.actor, **fields}
+    body: dict[str, Json] = {
+        "action": "queue_labels", "actor": person.actor, "task": wanted.task, "items": len(found),
+    }  # fmt: skip
     taken = {"items": json.dumps(found, sort_keys=True).encode()}
-    draft = Draft("admin", body, taken, "commit-only")
-    services.audit.append(draft).result()
+    services.audit.append(Draft("admin", body, taken, "commit-only")).result()
     return wire.QueueLabels(items=found, left_out=left_out)
 
 

@@ -12,15 +12,10 @@ def list_receivers(services: ServicesDep) -> wire.LogReceiverList:
     """Each receiver, and how far it is."""
     return wire.LogReceiverList(
         receivers=[
-            wire.LogReceiver(
-                name=one.name,
-                to=one.to,
-                next=one.next,
-                behind=one.behind,
+            wire.LogReceiver.told_by(
+                one,
                 oldest=None if one.oldest_us is None else iso(one.oldest_us),
-                problem=one.problem,
                 since=iso(one.since_us),
-                repeats=one.repeats,
             )
             for one in services.forwarding.standings
         ]

@@ -10,7 +10,6 @@ from fastapi import Path
 from appliance.api.admin.audit import entry_of
 from appliance.api.admin.deps import PersonDep, Routes, ServicesDep
 from appliance.clock import iso
-from appliance.trust.statements.approval import ValidApproval
 from appliance.wire.admin import models as wire
 from appliance.wire.admin import retention as schemas
 
@@ -22,9 +21,8 @@ Before = Annotated[int, Path(ge=1, lt=1 << 53)]
 def segments(services: ServicesDep) -> schemas.SegmentList:
     """The files of the log."""
     found = [
-        schemas.Segment(
-            first=one.first,
-            last=one.last,
+        schemas.Segment.told_by(
+            one,
             bytes=one.size,
             latest=None if one.latest_us is None else iso(one.latest_us),
             code=one.code or None,
@@ -41,11 +39,9 @@ def subject(services: ServicesDep, before: Before) -> schemas.PruneSubject:
     """Show the subject that approvers of a prune sign."""
     wanted = services.retention.subject(before)
     given = services.retention.approvals(wanted).values()
-    return schemas.PruneSubject(
-        origin=wanted.origin,
-        before=before,
-        root=wanted.root,
-        approvals=[_approval(one) for one in given],
+    return schemas.PruneSubject.told_by(
+        wanted,
+        approvals=[wire.Approval.told_by(one) for one in given],
         witnessed=services.reader.least_witnessed(),
     )
 
@@ -57,7 +53,7 @@ def approve(
     """Check and keep one approval of a prune."""
     services.check_heard()
     given = services.retention.approve(person.actor, before, upload.envelope.encode())
-    return _approval(given)
+    return wire.Approval.told_by(given)
 
 
 @router.serves(schemas.PRUNE)
@@ -71,7 +67,3 @@ def prune(person: PersonDep, services: ServicesDep, wanted: schemas.Prune) -> wi
         unsent=wanted.unsent,
     )
     return entry_of(services.reader.entry(receipt.seq))
-
-
-def _approval(given: ValidApproval) -> wire.Approval:
-    return wire.Approval(name=given.name, meaning=given.meaning, time=given.time)

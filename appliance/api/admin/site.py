@@ -10,7 +10,7 @@ from appliance.audit.entry import Draft
 from appliance.auth import certificates
 from appliance.clock import iso
 from appliance.errors import PolicyRefused, StateRefused
-from appliance.peers.documents import TravelLine, TravelRefusal
+from appliance.peers.documents import TravelLine
 from appliance.peers.ring import PeerStanding
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy import members, people
@@ -30,28 +30,23 @@ def list_peers(services: ServicesDep) -> wire.SitePeerList:
     if services.site is None:
         return told
     exchange = services.site.exchange
-    travels = exchange.travels
+    refused = [one for each in exchange.travels.values() for one in each.refused]
     mine = services.policy().site.members.get(exchange.hint)
     return told.model_copy(
         update={
             "member": mine.name if mine else "",
             "stale": exchange.standing.stale,
-            "refused": [_document(one) for each in travels.values() for one in each.refused],
-            "waiting": [_document(one) for one in exchange.travelling.waiting()],
+            "refused": [wire.SiteDocument.told_by(one) for one in refused],
+            "waiting": [wire.SiteDocument.told_by(one) for one in exchange.travelling.waiting()],
         }
     )
 
 
 def _peer(services: Services, one: PeerStanding) -> wire.SitePeer:
-    told = wire.SitePeer(
-        name=one.name,
-        url=one.url,
-        cosigned=one.cosigned,
+    told = wire.SitePeer.told_by(
+        one,
         cosigned_at=iso(one.cosigned_us) if one.cosigned_us else None,
-        seen=one.seen,
         seen_at=iso(one.seen_us) if one.seen_us else None,
-        problem=one.problem,
-        differs=one.differs,
         behind=max(0, services.audit.size - one.cosigned),
     )
     if services.site is None:
@@ -81,17 +76,13 @@ def import_documents(services: ServicesDep, wanted: wire.SiteDocuments) -> wire.
     """Take documents from a stick, each verified by itself; what they change is in the log."""
     lines = (TravelLine(line.kind, line.envelope) for line in wanted.documents)
     new, refused = _site(services).exchange.travelling.take_all(lines)
-    return wire.SiteTaken(new=new, refused=[_document(one) for one in refused])
+    return wire.SiteTaken(new=new, refused=[wire.SiteDocument.told_by(one) for one in refused])
 
 
 def _site(services: Services) -> "SiteRoom":
     if services.site is None:
         raise StateRefused("site_alone", "appliance.toml has no [peers].")
     return services.site
-
-
-def _document(found: TravelRefusal) -> wire.SiteDocument:
-    return wire.SiteDocument(kind=found.kind, code=found.code, message=found.message)
 
 
 @router.serves(wire.SITE_KEYS)

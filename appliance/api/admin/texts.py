@@ -70,7 +70,4 @@ def _used(signed: SignedArtifact, facts: Vetted) -> str:
 
 
 def _grammars(signed: SignedArtifact) -> list[wire.GrammarText]:
-    return [
-        wire.GrammarText(name=g.name, kind=g.kind, file=g.file, sha256=g.sha256, text=g.text)
-        for g in signed.grammars
-    ]
+    return [wire.GrammarText.told_by(each) for each in signed.grammars]

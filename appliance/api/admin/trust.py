@@ -81,11 +81,8 @@ def metadata_of(services: Services) -> wire.TrustMetadata:
 
 def trust_of(policy: TrustPolicy) -> wire.Trust:
     """A policy as the admin socket reports it."""
-    return wire.Trust(
-        version=policy.version,
-        profile=policy.profile,
-        org=policy.org,
-        issued=policy.issued,
+    return wire.Trust.told_by(
+        policy,
         roles={
             name: wire.TrustRole(
                 threshold=role.threshold,

@@ -89,10 +89,7 @@ def _host(services: Services, host: UpstreamPeer) -> wire.UpstreamHost:
         host.health,
         url=host.url,
         state=host.state,
-        approvals=[
-            Approval(name=one.name, meaning=one.meaning, time=one.time)
-            for one in services.upstreams.approvals(host)
-        ],
+        approvals=[Approval.told_by(one) for one in services.upstreams.approvals(host)],
         record=None if host.record is None else host.record.document(),
         outstanding=host.health.running,
         breaker=host.health.reach,
