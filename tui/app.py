@@ -342,7 +342,9 @@ class OperatorApp(Typing):
     def action_help(self) -> None:
         page = self.page
         acts = [act for act in page.ACTS if page.offers(act)]
-        verbs = [verb for verb in VERBS if not verb.page or page.check_action(_action(verb), ())]
+        verbs = [
+            verb for verb in VERBS if not verb.page or page.check_action(_named(verb.action), ())
+        ]
         self.push_screen(HelpScreen(page.TITLE, acts, verbs))
 
     def action_palette(self) -> None:
@@ -358,8 +360,8 @@ class OperatorApp(Typing):
         for one in PLACES:
             yield Choice(one.title, one.key, f"go {one.name}", one.finds)
         for verb in VERBS:
-            if verb.action and _action(verb) != "palette":
-                has = not verb.page or page.check_action(_action(verb), ())
+            if verb.action and _named(verb.action) != "palette":
+                has = not verb.page or page.check_action(_named(verb.action), ())
                 why_not = "" if has else "not on this screen"
                 yield Choice(verb.words, _display(verb), f"verb {verb.action}", verb.does, why_not)
         for name in theme.PALETTES:
@@ -381,7 +383,7 @@ class OperatorApp(Typing):
             case "go":
                 self.call_later(self.action_go, name)
             case "verb":
-                node = page if _action_name(name) in OF_SCREENS else self
+                node = page if _named(name) in OF_SCREENS else self
                 self.call_later(self.run_action, name, node)
             case "colours":
                 self.theme = theme.PALETTES[name].name
@@ -444,11 +446,7 @@ class OperatorApp(Typing):
         self.draw()
 
 
-def _action(verb: Verb) -> str:
-    return _action_name(verb.action)
-
-
-def _action_name(action: str) -> str:
+def _named(action: str) -> str:
     return action.partition("(")[0]
 
 

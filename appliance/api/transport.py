@@ -159,7 +159,8 @@ class BodyGate:
             most, kind = form, _FORM
         refused = self._refusal(Headers(scope=scope), most, kind)
         if refused is not None and (
-            refused.code != "unsupported_media_type" or self._takes(scope["method"], scope["path"])
+            refused.code != "unsupported_media_type"
+            or (scope["method"] in _WITH_BODY and self.there(scope["method"], scope["path"]))
         ):
             await error_response(refused)(scope, receive, send)
             return
@@ -175,9 +176,6 @@ class BodyGate:
             return message
 
         await self.app(scope, limited, send)
-
-    def _takes(self, method: str, path: str) -> bool:
-        return method in _WITH_BODY and self.there(method, path)
 
     def _refusal(self, headers: Headers, most: int, expected: str) -> RequestRefused | None:
         length = headers.get("content-length", "0")

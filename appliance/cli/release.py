@@ -40,7 +40,7 @@ from appliance.trust.statements.pointer import TaskVersion
 from appliance.trust.statements.specification import Specification
 from appliance.wire.admin.gates import CERTIFICATES, GATE_PLAN, LEDGER, PlanWanted
 from appliance.wire.admin.jobs import JOBS, Job
-from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelDetail, ModelImport
+from appliance.wire.admin.models import MODEL, MODEL_IMPORT, ModelImport
 from appliance.wire.admin.pointers import TASK_NAMES, TASK_TARGET
 from appliance.wire.admin.results import EvaluationResult, GateResult
 from appliance.wire.admin.trust import TRUST
@@ -178,7 +178,8 @@ class Release:
         """Add those of the people here; None once they are enough, else who is missing."""
         held = self.client.call(MODEL, model_id=model_id)
         for person in self.people:
-            if held.state != "approved" and APPROVER in person.roles - _gave(held, person.name):
+            has = any(given.name == person.name for given in held.approvals)
+            if held.state != "approved" and APPROVER in person.roles and not has:
                 said = self._said(person.name, model_id)
                 approved_by(self.output, self.client, model_id, person.name, person.private, said)
                 held = self.client.call(MODEL, model_id=model_id)
@@ -416,11 +417,6 @@ def _holder(client: AdminClient, name: str, private: ecdsa.SigningKey) -> KeyHol
 def _looks_at(job: Job) -> tuple[str, str, str, str]:
     terms = Specification.open(str(job.params["specification"]).encode()).said
     return terms.task, terms.task_digest, terms.dataset, terms.split
-
-
-def _gave(held: ModelDetail, person: str) -> frozenset[str]:
-    """Roles that a person has used up, by an approval that counts."""
-    return frozenset({APPROVER}) if person in {a.name for a in held.approvals} else frozenset()
 
 
 def _root(path: Path) -> str | None:

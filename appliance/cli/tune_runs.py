@@ -15,7 +15,7 @@ from appliance.errors import Refused
 from appliance.text import many, points, within, within_points
 from appliance.wire.admin import tunings as wire
 from appliance.wire.admin.jobs import JOBS, Job, far
-from appliance.wire.admin.tunings import MOST, Losses, Paired, Tuned, TuningsCompared
+from appliance.wire.admin.tunings import MOST, Losses, Paired, TuningsCompared
 
 _ID: Final = click.IntRange(1, (1 << 53) - 1)
 _SHOWN: Final = 8
@@ -98,7 +98,8 @@ def _plan(job: Job) -> bool:
 def _compared(found: TuningsCompared) -> Iterator[str]:
     rows = [
         (str(t.id), f"{t.value:.3f}", within(t.interval), safe(t.best), f"{t.best_value:.3f}",
-         f"{t.dev_nats:.4f}", f"{t.seconds:.0f} s", f"{t.peak_mib} MiB", _joules(t), safe(t.title))
+         f"{t.dev_nats:.4f}", f"{t.seconds:.0f} s", f"{t.peak_mib} MiB",
+         "-" if t.joules is None else f"{t.joules:.0f} J", safe(t.title))
         for t in found.tunings
     ]  # fmt: skip
     head = ("ID", "TUNED", "INTERVAL", "BEST", "ON DEV", "NATS", "TOOK", "PEAK", "ENERGY", "WHAT")
@@ -135,7 +136,3 @@ def _paired(found: Paired) -> Iterator[str]:
         for one in found.differences
     ]  # fmt: skip
     yield from table(("WHAT", "POINTS", "95 %", "P", "ONLY ONE RIGHT"), rows)
-
-
-def _joules(tuned: Tuned) -> str:
-    return "-" if tuned.joules is None else f"{tuned.joules:.0f} J"

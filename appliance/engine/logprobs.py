@@ -54,11 +54,9 @@ class Logprobs:
         if logits is None:
             return TokenLogprob(self._label(token), None, (), offset)
         row, total = normaliser(logits)
-        top = tuple((self._label(int(i)), _value(row[i], total)) for i in self._likeliest(row))
+        best = largest(row, self._count) if self._count else ()
+        top = tuple((self._label(int(i)), _value(row[i], total)) for i in best)
         return TokenLogprob(self._label(token), _value(row[token], total), top, offset)
-
-    def _likeliest(self, row: NDArray[np.float32]) -> NDArray[np.int64]:
-        return largest(row, self._count) if self._count else np.empty(0, np.int64)
 
 
 class Echo:

@@ -84,8 +84,10 @@ class ModelWorker:
     def serve(self) -> None:
         threading.Thread(target=self._decode_forever, name="decode", daemon=True).start()
         usual = threading.stack_size(_PREPARING_STACK)
-        for name, prepare in (("small", self._prepare_small), ("large", self._prepare_large)):
-            threading.Thread(target=prepare, name=name, daemon=True).start()
+        for name, requests in (("small", self._small), ("large", self._large)):
+            threading.Thread(
+                target=self._prepare_forever, args=(requests,), name=name, daemon=True
+            ).start()
         threading.stack_size(usual)
         while (message := self._channel.receive()) is not None:
             match message:
@@ -107,16 +109,10 @@ class ModelWorker:
                 case _:
                     assert_never(message)
 
-    def _prepare_small(self) -> None:
-        self._prepare_forever(self._small)
-
-    def _prepare_large(self) -> None:
-        """Prepare with the lower priority: a large request may compute for seconds."""
-        with contextlib.suppress(PermissionError):  # the process has a lower one already
-            os.setpriority(os.PRIO_PROCESS, 0, confine.LOW_PRIORITY)  # of this thread alone
-        self._prepare_forever(self._large)
-
     def _prepare_forever(self, requests: "queue.SimpleQueue[Preparable]") -> None:
+        if requests is self._large:  # one may compute for seconds
+            with contextlib.suppress(PermissionError):  # the process has a lower one already
+                os.setpriority(os.PRIO_PROCESS, 0, confine.LOW_PRIORITY)  # of this thread alone
         try:
             while True:
                 message = requests.get()

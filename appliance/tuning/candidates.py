@@ -7,6 +7,7 @@ numbers chose, so they promise nothing: the gate does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, Literal
 
 from appliance.datasets.items import Item
@@ -130,11 +131,6 @@ def candidates(
     )
 
 
-def best_label(output: LabelForm, shares: Sequence[float]) -> str:
-    """The likeliest label, the first of equals."""
-    return output.labels[max(range(len(shares)), key=lambda n: (shares[n], -n))]
-
-
 def outcome(
     task: Task, item: Item, answer: str | None, shares: Sequence[tuple[str, float]] = ()
 ) -> Outcome:
@@ -148,8 +144,8 @@ def labelled_outcomes(
     """The outcomes of the likeliest labels."""
     named = [list(zip(output.labels, one, strict=True)) for one in shares]
     return tuple(
-        outcome(task, item, best_label(output, one), each)
-        for item, one, each in zip(items, shares, named, strict=True)
+        outcome(task, item, max(each, key=itemgetter(1))[0], each)  # the first of equals
+        for item, each in zip(items, named, strict=True)
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.datasets.job import Checking
-from appliance.datasets.job import CheckParts as CheckParts
+from appliance.datasets.job import Checking, CheckParts
 from appliance.datasets.label_queues import LabelQueues
 from appliance.datasets.ledger import LedgerLook, LookLedger
 from appliance.datasets.marks import SplitMarks
@@ -22,7 +21,7 @@ from appliance.trust.bytes import ecdsa
 from appliance.tuning import exporting, quantizing, teaching
 from appliance.tuning.job import TuningJob
 from appliance.tuning.quantizing import Quantizing
-from appliance.tuning.services import TuningParts as TuningParts
+from appliance.tuning.services import TuningParts
 from appliance.tuning.teaching import Teaching
 from appliance.wiring.log import LogRoom
 from appliance.wiring.pool import PoolRoom

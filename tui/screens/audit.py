@@ -59,15 +59,12 @@ class AuditPage(ListPage[Entry]):
     def compose_above(self) -> ComposeResult:
         yield self._place
 
-    def _topic(self) -> str:
-        return f"audit {self._words} {self._befores[-1]}"
-
     def question(self) -> Question | None:
         wanted = view.query(self._words, PAGE)
         before = self._befores[-1]
         if before is not None:
             wanted = wanted.model_copy(update={"before": before})
-        return Question(self._topic(), partial(_page, query=wanted))
+        return Question(f"audit {self._words} {before}", partial(_page, query=wanted))
 
     def take(self, topic: str, answer: Any) -> None:
         self._error = answer if isinstance(answer, ApplianceError) else None

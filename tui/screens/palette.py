@@ -27,7 +27,7 @@ class Palette(ModalScreen[Choice | None]):
     """Ends with the chosen command, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("escape", "leave", "Back"),
+        ("escape", "dismiss", "Back"),
         Binding("down", "move(1)", "Down", show=False, priority=True),
         Binding("up", "move(-1)", "Up", show=False, priority=True),
     ]
@@ -83,6 +83,3 @@ class Palette(ModalScreen[Choice | None]):
 
     def action_move(self, step: int) -> None:
         self._rows.action_move(step)
-
-    def action_leave(self) -> None:
-        self.dismiss(None)

@@ -49,7 +49,7 @@ def enforceable(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         _check_references(node)
     if not _Ends(schema).all_of(schema):
         raise refused("only a document without an end could satisfy it")
-    changed: dict[str, JsonValue] = _mapped(schema, _with_patterns)
+    changed: dict[str, JsonValue] = _mapped(schema, lambda n: _without_dots(_without_formats(n)))
     return changed
 
 
@@ -89,10 +89,6 @@ def _check_references(node: dict[str, JsonValue]) -> None:
         target = node.get(keyword)
         if isinstance(target, str) and not target.startswith("#"):
             raise refused(f"{keyword} leads to another document: {target[:_SHOWN]!r}")
-
-
-def _with_patterns(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return _without_dots(_without_formats(node))
 
 
 def _without_dots(node: dict[str, JsonValue]) -> dict[str, JsonValue]:

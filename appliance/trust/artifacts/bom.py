@@ -62,7 +62,7 @@ def make(
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=f"model:{signed.manifest.root}",
         version=str(signed.description.version or signed.manifest.root[:16]),
-        description=_own_name(facts) or None,
+        description=(facts.lora if isinstance(facts, VettedAdapter) else facts).name or None,
         hashes=_hashes(digests.get(signed.model_file)),
         properties=listed,
         pedigree=_pedigree(record.id, facts),
@@ -108,10 +108,6 @@ def _numbers(facts: ModelFile) -> dict[str, str]:
         "context": str(facts.n_ctx_train),
         "vocabulary": str(facts.n_vocab),
     }
-
-
-def _own_name(facts: ModelFile) -> str:
-    return facts.lora.name if isinstance(facts, VettedAdapter) else facts.name
 
 
 def _architecture(facts: ModelFile) -> str:

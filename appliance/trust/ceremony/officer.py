@@ -134,8 +134,3 @@ def _signatures(root: Root, role: str, data: bytes) -> VerificationResult:
 
 def _names(keys: Mapping[str, Key]) -> list[str]:
     return sorted(holder_of(key) or keyid for keyid, key in keys.items())
-
-
-def may_sign(root: Root, role: str, signer: Signer) -> bool:
-    """True if a key has a role under a root."""
-    return signer.public_key.keyid in root.roles[role].keyids
