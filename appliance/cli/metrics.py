@@ -46,6 +46,8 @@ def rates(point: RatePoint, load: CurrentLoad, seconds: float) -> Rates:
         load,
         seconds=seconds,
         tokens_per_second=round(point.tokens, 2),
+        running=point.running,
+        queued=point.queued,
         kv_use=round(point.kv, 4),
         ttft_p50=point.ttft_p50,
         ttft_p95=point.ttft_p95,
