@@ -1,10 +1,13 @@
-"""The `openai` package of this environment: a recursive model, and a call that is demanded."""
+"""The `openai` package of this environment: forms, calls, kept responses, files and batches."""
 
+import json
 from typing import Any
 
 import pytest
-from openai import NotFoundError, OpenAI
+from openai import ConflictError, NotFoundError, OpenAI
 from pydantic import BaseModel
+
+RUNS = ("validating", "in_progress", "finalizing")
 
 
 class Part(BaseModel):
@@ -98,3 +101,52 @@ def test_a_conversation_is_kept_and_continued(server: Any) -> None:
         client.conversations.delete(talk.id)
         with pytest.raises(NotFoundError):
             client.conversations.retrieve(talk.id)
+
+
+def test_files(server: Any) -> None:
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        text = b'{"custom_id": "a"}\n'
+        made = client.files.create(file=("lines.jsonl", text), purpose="batch")
+        assert (made.filename, made.bytes) == ("lines.jsonl", len(text))
+        assert made.id in [file.id for file in client.files.list(purpose="batch")]
+        assert client.files.retrieve(made.id) == made
+        assert client.files.content(made.id).read() == text
+        assert client.files.delete(made.id).deleted
+        with pytest.raises(NotFoundError):
+            client.files.retrieve(made.id)
+
+
+def test_a_batch(server: Any) -> None:
+    body = {
+        "model": server.model, "max_tokens": 4,
+        "messages": [{"role": "user", "content": "Say hello."}],
+    }  # fmt: skip
+    line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    lines = [json.dumps({"custom_id": f"line {n}", **line}) for n in range(3)]
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        file = client.files.create(file="\n".join(lines).encode(), purpose="batch")
+        begun = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        while (batch := client.batches.retrieve(begun.id)).status in RUNS:
+            pass
+        assert batch.status == "completed" and batch.output_file_id and batch.request_counts
+        assert (batch.request_counts.total, batch.request_counts.failed) == (3, 0)
+        told = client.files.content(batch.output_file_id).text.splitlines()
+        answers = [json.loads(answer) for answer in told]
+        assert [answer["custom_id"] for answer in answers] == [f"line {n}" for n in range(3)]
+        assert all(answer["response"]["status_code"] == 200 for answer in answers)
+        assert begun.id in [one.id for one in client.batches.list()]
+        with pytest.raises(ConflictError):
+            client.batches.cancel(begun.id)
+
+
+def test_a_wrong_batch_fails(server: Any) -> None:
+    with OpenAI(base_url=server.base_url, api_key=server.api_key) as client:
+        file = client.files.create(file=b'{"custom_id": "a"}\n', purpose="batch")
+        begun = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        while (batch := client.batches.retrieve(begun.id)).status in RUNS:
+            pass
+        assert batch.status == "failed" and batch.errors and batch.errors.data
