@@ -90,6 +90,9 @@ class LogRoom:
         self.notifier = Notifier(held.config.notify, held.data, self.reader.origin)
         held.closing.callback(self.notifier.stop)
 
+    def ask_the_site(self, agree: Callable[[LedgerLook, SplitMarks], Sequence[LedgerLook]]) -> None:
+        self.agree = agree
+
     async def record(self, kind: str, fields: Mapping[str, Json]) -> None:
         """Returns when it is durable."""
         await append(self.audit, Draft(kind, fields))

@@ -118,7 +118,7 @@ class SiteRoom:
         with contextlib.suppress(PolicyRefused):  # a site may have no policy yet
             standing.take(policy().site, hint)
         held.closing.callback(self.exchange.stop)
-        log.agree = self.exchange.agree
+        log.ask_the_site(self.exchange.agree)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to ask the peers; `loop` is the server's."""
