@@ -28,10 +28,9 @@
     │       └── UpstreamLost   an engine on another host gave no whole answer
     └── ServerUnreachable      a command needs the server and none answers      (exit 3)
 
-Rules: every error carries a code from `CODES`; the message says what happened with the
-values that matter, the hint (kept here, one per code) says what to do next. HTTP statuses
-are mapped in `api/errors.py` only, exit statuses in `cli/main.py` only. `docs/errors.md`
-is generated from this file, which is long because it is one table: a code has one home.
+Rules: each error has a code of `CODES`, a message with the values that matter, and the code's
+hint, the next step. `api/errors.py` maps codes to HTTP statuses, `cli/main.py` to exit statuses.
+`docs/errors.md` is made of this file.
 """
 
 import re

@@ -70,6 +70,13 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class PartLimits(Limits):
+    """One appliance's part of the `whole` limits of a site."""
+
+    whole: Limits = Limits()
+
+
+@dataclass(frozen=True)
 class KeyUsage:
     """Use of a key since it was made."""
 

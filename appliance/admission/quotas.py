@@ -3,19 +3,36 @@ of any steady clock.
 
 Rules:
 - A bucket holds one minute's worth and fills evenly.
-- Tokens are reserved as prompt plus the most that may be answered, before anything is recorded
-  or computed, and settled when the answer has ended. An answer whose length was not stated may
-  exceed what was reserved: then the bucket owes, and the next request waits.
+- Tokens are reserved before anything is recorded: the prompt and the most that may be answered. The
+  end settles them. An answer of unstated length may exceed them: then the bucket owes, and the next
+  request waits.
 - A refusal takes nothing and has the seconds after which the request would pass.
+- At a site a bucket has this appliance's part of the limit, and units that others lend. Units move,
+  none is made: a lost answer loses them.
 """
 
 import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from appliance.errors import BadRequest, Overloaded
-from appliance.types import PERSON, Limits
+from appliance.types import PERSON, Limits, PartLimits
 
 _MINUTE_S = 60.0
+_ASKED_S = 2
+"""Seconds within which the other appliances of a site have been asked."""
+_POOR_S = 10.0
+
+
+class QuotaUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Units of one bucket: tokens, or else requests."""
+
+    account: str
+    tokens: bool
+    units: int
 
 
 @dataclass
@@ -23,27 +40,27 @@ class Bucket:
     """A key's remaining allowance.
 
     Attributes:
-        level: units left; negative when more was used than was left.
+        level: units left; negative when more was used, above the part with lent units.
         at: when the level was computed.
     """
 
     level: float
     at: float
 
-    def take(self, units: int, per_minute: int, now: float) -> float:
-        """Take units, or return the seconds after which they can be taken; 0 means taken."""
-        self.fill(per_minute, now)
-        if not per_minute:  # this appliance's part of a small limit
-            return _MINUTE_S
+    def take(self, units: int, per_minute: int) -> float:
+        """Take units of a filled bucket, or return the seconds to wait; 0 means taken."""
         if self.level >= units:
             self.level -= units
             return 0.0
+        if not per_minute:  # this appliance's part of a small limit
+            return _MINUTE_S
         return (units - self.level) * _MINUTE_S / per_minute
 
-    def fill(self, per_minute: int, now: float) -> None:
-        """Let time pass. A clock that stands still or steps back adds nothing."""
+    def fill(self, per_minute: int, most: int, now: float) -> None:
+        """Let time pass; a clock that steps back adds nothing. `most` bounds lent units, too."""
         gained = max(0.0, now - self.at) * per_minute / _MINUTE_S
-        self.level, self.at = min(float(per_minute), self.level + gained), now
+        filled = max(self.level, min(float(per_minute), self.level + gained))
+        self.level, self.at = min(filled, float(most)), now
 
 
 @dataclass(frozen=True)
@@ -62,24 +79,23 @@ class QuotaLeft:
 
 
 class Quotas:
-    """The buckets of all keys. A key without a limit has none."""
+    """The buckets of all keys. A key without a limit has none. Callable from any thread."""
 
     def __init__(self) -> None:
-        self._requests: dict[str, Bucket] = {}
-        self._tokens: dict[str, Bucket] = {}
+        self._buckets: dict[tuple[str, bool], Bucket] = {}
+        self._lacking: dict[tuple[str, bool], int] = {}
+        self._poor: dict[tuple[str, bool], float] = {}
+        self._lock = threading.RLock()
 
     def admit(self, key: str, limits: Limits, now: float) -> None:
         """Count one request. Raises Overloaded (`rate_limit_exceeded`) with seconds to wait."""
-        if limits.rpm is not None:
-            bucket = self._requests.setdefault(key, Bucket(limits.rpm, now))
-            wait = bucket.take(1, limits.rpm, now)
-            if wait:
-                raise _refusal(key, f"{limits.rpm} requests per minute", wait)
+        self._take(key, limits, False, 1, now)
 
     def give_back(self, key: str, limits: Limits) -> None:
         """Count one request less: another quota refused it."""
         if limits.rpm is not None:
-            self._requests[key].level += 1
+            with self._lock:
+                self._buckets[key, False].level += 1
 
     def reserve(self, key: str, limits: Limits, tokens: int, now: float) -> None:
         """Reserve tokens.
@@ -88,41 +104,100 @@ class Quotas:
             BadRequest: `request_exceeds_quota` when no waiting helps.
             Overloaded: `rate_limit_exceeded`, with the seconds to wait.
         """
-        if limits.tpm is None:
-            return
-        if tokens > limits.tpm:
+        whole = _whole(limits).tpm
+        if whole is not None and tokens > whole:
             message = f"The request may take {tokens} tokens;"
-            message += f" the {_whose(key)} has {limits.tpm} per minute."
+            message += f" the {_whose(key)} has {whole} per minute."
             raise BadRequest("request_exceeds_quota", message, param="max_tokens")
-        bucket = self._tokens.setdefault(key, Bucket(limits.tpm, now))
-        wait = bucket.take(tokens, limits.tpm, now)
-        if wait:
-            raise _refusal(key, f"{limits.tpm} tokens per minute", wait)
+        self._take(key, limits, True, tokens, now)
 
     def settle(self, key: str, limits: Limits, reserved: int, used: int, now: float) -> None:
-        bucket = self._tokens.get(key)
-        if limits.tpm is not None and bucket is not None:
-            bucket.fill(limits.tpm, now)
-            bucket.level = min(float(limits.tpm), bucket.level + reserved - used)
+        with self._lock:
+            whole = _whole(limits).tpm
+            if whole is not None and (key, True) in self._buckets:
+                bucket = self._bucket(key, limits, True, now)
+                bucket.level = min(float(whole), bucket.level + reserved - used)
 
     def left(
         self, key: str, limits: Limits, now: float
     ) -> tuple[QuotaLeft | None, QuotaLeft | None]:
         """The rest of a key's requests and of its tokens; None without a limit."""
-        return (
-            _left(self._requests.get(key), limits.rpm, now),
-            _left(self._tokens.get(key), limits.tpm, now),
-        )
+        with self._lock:
+            rest = [
+                None if limit is None else _left(self._bucket(key, limits, tokens, now), limit)
+                for tokens, limit in ((False, limits.rpm), (True, limits.tpm))
+            ]
+        return rest[0], rest[1]
+
+    def lacking(self) -> list[QuotaUnits]:
+        """Units that requests lacked here since the last call."""
+        with self._lock:
+            found, self._lacking = self._lacking, {}
+        return [QuotaUnits(account, tokens, units) for (account, tokens), units in found.items()]
+
+    def lend(
+        self, wanted: Iterable[QuotaUnits], limits_of: Callable[[str], Limits | None], now: float
+    ) -> list[int]:
+        """Take units for another appliance: up to half of these, none of those that lack here."""
+        lent = []
+        with self._lock:
+            for one in wanted:
+                limits, units = limits_of(one.account), 0
+                lacks = (one.account, one.tokens) in self._lacking
+                if limits is not None and _of(limits, one.tokens) is not None and not lacks:
+                    bucket = self._bucket(one.account, limits, one.tokens, now)
+                    units = max(0, min(one.units, math.floor((bucket.level + 1) / 2)))
+                    bucket.level -= units
+                lent.append(units)
+        return lent
+
+    def borrowed(self, found: Mapping[QuotaUnits, int], now: float) -> None:
+        """Add what the others lent, by what was lacking."""
+        with self._lock:
+            for wanted, units in found.items():
+                name = wanted.account, wanted.tokens
+                self._buckets[name].level += units
+                if units:
+                    self._poor.pop(name, None)
+                else:
+                    self._poor[name] = now
+
+    def _take(self, key: str, limits: Limits, tokens: bool, units: int, now: float) -> None:
+        limit, name = _of(limits, tokens), (key, tokens)
+        if limit is None:
+            return
+        with self._lock:
+            bucket = self._bucket(key, limits, tokens, now)
+            wait = bucket.take(units, limit)
+            if wait and isinstance(limits, PartLimits):
+                missing = math.ceil(units - bucket.level)
+                self._lacking[name] = max(missing, self._lacking.get(name, 0))
+                if now - self._poor.get(name, -math.inf) > _POOR_S:
+                    wait = min(wait, _ASKED_S)
+        if wait:
+            unit = "tokens" if tokens else "requests"
+            raise _refusal(key, f"{_of(_whole(limits), tokens)} {unit} per minute", wait)
+
+    def _bucket(self, key: str, limits: Limits, tokens: bool, now: float) -> Bucket:
+        """One that has a limit, filled; a new one is full."""
+        limit, most = _of(limits, tokens) or 0, _of(_whole(limits), tokens) or 0
+        bucket = self._buckets.setdefault((key, tokens), Bucket(limit, now))
+        bucket.fill(limit, most, now)
+        return bucket
 
 
-def _left(bucket: Bucket | None, per_minute: int | None, now: float) -> QuotaLeft | None:
-    if per_minute is None:
-        return None
-    if bucket is None or not per_minute:
-        return QuotaLeft(per_minute, per_minute, 0.0)
-    bucket.fill(per_minute, now)
-    missing = (per_minute - bucket.level) * _MINUTE_S / per_minute
-    return QuotaLeft(per_minute, max(0, math.floor(bucket.level)), missing)
+def _of(limits: Limits, tokens: bool) -> int | None:
+    return limits.tpm if tokens else limits.rpm
+
+
+def _whole(limits: Limits) -> Limits:
+    return limits.whole if isinstance(limits, PartLimits) else limits
+
+
+def _left(bucket: Bucket, per_minute: int) -> QuotaLeft:
+    level = min(float(per_minute), bucket.level)
+    missing = (per_minute - level) * _MINUTE_S / per_minute if per_minute else 0.0
+    return QuotaLeft(per_minute, max(0, math.floor(level)), missing)
 
 
 def _whose(key: str) -> str:

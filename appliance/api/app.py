@@ -58,7 +58,7 @@ from appliance.api.quota_headers import QuotaTelling
 from appliance.api.refusals import PacedRefusals
 from appliance.api.transport import NO_TELEMETRY, BodyGate, KeyGate, RequestContext
 from appliance.auth.sessions import PersonSessions
-from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, PATH, RECEIPTS
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, PATH, QUOTAS, RECEIPTS
 
 if TYPE_CHECKING:
     from appliance.app import Services
@@ -184,7 +184,7 @@ def _public(services: "Services") -> frozenset[str]:
 
         shown |= people_page.PATHS
         shown |= {session_routes.LOGIN} if config.people.page_key else set()
-    return shown | {PATH, DOCUMENTS, ENTRIES, LOOKS, RECEIPTS} if config.peers else shown
+    return shown | {PATH, DOCUMENTS, ENTRIES, LOOKS, QUOTAS, RECEIPTS} if config.peers else shown
 
 
 class _Routes:

@@ -1,6 +1,7 @@
-"""Requests of the other appliances of a site: for documents, and for receipts of their apps.
+"""Requests of the other appliances of a site: for documents, receipts of their apps and quotas.
 
-Rule: instead of a key, a request has the signature of an appliance that the trust policy lists.
+Rules: instead of a key, a request has the signature of an appliance that the trust policy lists. A
+refusal is a line that says why.
 """
 
 import asyncio
@@ -12,21 +13,21 @@ from appliance.api.deps import in_header, services_of
 from appliance.api.openai.receipts import evidence_of
 from appliance.errors import NotFound, Refused
 from appliance.peers.exchange import SIGNED
-from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, RECEIPTS
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, QUOTAS, RECEIPTS
 
 router = APIRouter(tags=["site"])
 
 
 @router.post(DOCUMENTS, response_class=Response)
 async def documents(request: Request) -> Response:
-    """The next documents, or a line that says why there are none."""
+    """The next documents."""
     site = services_of(request).site
     return await _answered(request, site.exchange.answer) if site else Response(status_code=404)
 
 
 @router.post(RECEIPTS, response_class=Response)
 async def receipts(request: Request) -> Response:
-    """The receipt of an app's request, or a line that says why there is none."""
+    """The receipt of an app's request."""
     services = services_of(request)
     if (site := services.site) is None:
         return Response(status_code=404)
@@ -40,16 +41,23 @@ async def receipts(request: Request) -> Response:
 
 @router.post(LOOKS, response_class=Response)
 async def looks(request: Request) -> Response:
-    """The looks that this appliance knows, or a line that says why it tells none."""
+    """The looks that this appliance knows."""
     site = services_of(request).site
     return await _answered(request, site.exchange.vote) if site else Response(status_code=404)
 
 
 @router.post(ENTRIES, response_class=Response)
 async def entries(request: Request) -> Response:
-    """The cosignature of a log whose entries were kept, or a line that says why there is none."""
+    """The cosignature of a log whose entries were kept."""
     site = services_of(request).site
     return await _answered(request, site.exchange.keep) if site else Response(status_code=404)
+
+
+@router.post(QUOTAS, response_class=Response)
+async def quotas(request: Request) -> Response:
+    """The units of quotas that are lent."""
+    site = services_of(request).site
+    return await _answered(request, site.exchange.lend) if site else Response(status_code=404)
 
 
 async def _answered(request: Request, answer: Callable[[bytes, bytes], bytes]) -> Response:

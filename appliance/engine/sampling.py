@@ -168,8 +168,8 @@ def largest(values: Row, count: int) -> NDArray[np.int64]:
 def _sorted_head(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np.int64]:
     """All tokens that top-p and min-p can keep, most likely first.
 
-    Tokens that each have less than (1 - top_p) / n of the mass have less than 1 - top_p together:
-    they are outside the nucleus, and need no sorting.
+    Tokens that each have less than (1 - top_p) / n of the mass are outside the nucleus, and need no
+    sorting.
     """
     floor = (1 - sampling.top_p) * weights.sum() / len(weights)
     # Half of it: the sums of many small numbers are not exact.

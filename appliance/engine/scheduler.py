@@ -1,8 +1,7 @@
 """Tokens of the next step. Pure: it knows counts, never the model.
 
 Rules:
-- Running answers first: the pending token of a sequence gets into the step, or up to `FORCED` of
-  them where a grammar forced several.
+- Running answers first: the pending token of each, or up to `FORCED` that a grammar forced.
 - Prompts fill what the budget leaves, in chunks: half for the oldest, the rest for those done
   soonest. New requests join once an id and room for their prompt are free.
 - A request whose prompt begins like one that is being computed waits for it and takes it over.

@@ -9,13 +9,14 @@ import contextlib
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.admission.quotas import QuotaUnits
 from appliance.audit.anchors import LogBatch
 from appliance.audit.checkpoint import VerifierKey
 from appliance.audit.pruning import SignedPrune
@@ -31,7 +32,7 @@ from appliance.peers.look_votes import (
     VoteAsked,
 )
 from appliance.peers.mirror import MirrorAsked, MirroredLogs, MirrorTold
-from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, RECEIPTS, Rounds
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, QUOTAS, RECEIPTS, Rounds
 from appliance.peers.standing import SiteStanding
 from appliance.peers.travelling import Place, Travelling, TravelPage
 from appliance.trust.bytes import ecdsa, strict_json
@@ -88,7 +89,15 @@ class LooksAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vote: VoteAsked | None
 
 
-A = TypeVar("A", DocumentsAsked, ReceiptAsked, LooksAsked, MirrorAsked)
+class UnitsAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request for units of quotas."""
+
+    member: str
+    to: str
+    wanted: tuple[QuotaUnits, ...]
+
+
+A = TypeVar("A", DocumentsAsked, ReceiptAsked, LooksAsked, MirrorAsked, UnitsAsked)
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,7 @@ class SiteExchange(Rounds):
     Args:
         origin: name of the own log.
         key: the own evidence key.
+        lend: as `Quotas.lend`.
     """
 
     def __init__(
@@ -179,9 +189,10 @@ class SiteExchange(Rounds):
         policy: Callable[[], TrustPolicy],
         voter: LookVoter,
         mirrored: MirroredLogs,
+        lend: Callable[[Sequence[QuotaUnits]], list[int]],
         addresses: list[PeerAddress],
     ) -> None:
-        self._mirrored = mirrored
+        self._mirrored, self._lend = mirrored, lend
         self._voter, self._voting = voter, threading.Lock()
         self._origin, self._key, self._policy = origin, key, policy
         self.hint = ecdsa.hint(key.public_key())
@@ -257,6 +268,21 @@ class SiteExchange(Rounds):
         told = self._post(ENTRIES, address, member, asked)
         return strict_json.decode(told, MirrorTold, _malformed)
 
+    def lend(self, body: bytes, signature: bytes) -> bytes:
+        asked = self._asked(body, signature, UnitsAsked)
+        return msgspec.json.encode(self._lend(asked.wanted))
+
+    def borrow(self, address: PeerAddress, wanted: Sequence[QuotaUnits]) -> list[int]:
+        """The units of each that a peer lends; raises as `ask`."""
+        member = self._listed(address)
+        asked = UnitsAsked(self.hint, member.log, tuple(wanted))
+        lent = strict_json.decode(self._post(QUOTAS, address, member, asked), list[int], _malformed)
+        if len(lent) != len(wanted) or any(
+            not 0 <= got <= one.units for got, one in zip(lent, wanted, strict=False)
+        ):
+            raise _malformed("other units than were asked for")
+        return lent
+
     def hear_looks(self, address: PeerAddress) -> None:
         """Take all looks that a peer knows, unless that was done since the start."""
         member = self._listed(address)
@@ -329,7 +355,7 @@ class SiteExchange(Rounds):
         path: str,
         address: PeerAddress,
         member: SiteMember,
-        asked: DocumentsAsked | ReceiptAsked | LooksAsked | MirrorAsked,
+        asked: DocumentsAsked | ReceiptAsked | LooksAsked | MirrorAsked | UnitsAsked,
     ) -> bytes:
         body = msgspec.json.encode(asked)
         signature = base64.b64encode(ecdsa.sign(self._key, _STATEMENT + body)).decode()

@@ -36,6 +36,7 @@ DOCUMENTS: Final = "/site/documents"
 RECEIPTS: Final = "/site/receipts"
 LOOKS: Final = "/site/looks"
 ENTRIES: Final = "/site/entries"
+QUOTAS: Final = "/site/quotas"
 """The addresses of `peers.exchange`, which not every appliance loads."""
 EVERY_S: Final = 60.0
 _RECORD_US: Final = 3_600_000_000

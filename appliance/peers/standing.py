@@ -8,12 +8,11 @@ one answer of a key at least.
 import functools
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from appliance.errors import Unavailable
 from appliance.trust.policy.members import SiteRule
-from appliance.types import Limits
+from appliance.types import Limits, PartLimits
 
 _RETRY_S: Final = 5
 
@@ -79,16 +78,18 @@ class SiteStanding:
 
 
 @functools.lru_cache(maxsize=4096)
-def part(limits: Limits, place: int, members: int) -> Limits:
+def part(limits: Limits, place: int, members: int) -> PartLimits:
     """One of the parts."""
 
     def of(limit: int | None) -> int | None:
         return None if limit is None else limit // members + (place < limit % members)
 
     runs = of(limits.concurrency)
-    return replace(
-        limits,
+    return PartLimits(
         rpm=of(limits.rpm),
         tpm=of(limits.tpm),
         concurrency=None if runs is None else max(1, runs),
+        weight=limits.weight,
+        priority=limits.priority,
+        whole=limits,
     )

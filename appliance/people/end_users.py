@@ -10,7 +10,7 @@ Rules:
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -51,9 +51,21 @@ class _KnownToken:
 
 
 class EndUsers:
-    """The people of one appliance."""
+    """The people of one appliance.
 
-    def __init__(self, config: Config, data: Path, aliases: Aliases, clock: Clock) -> None:
+    Args:
+        share: this appliance's part of the limits.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        data: Path,
+        aliases: Aliases,
+        clock: Clock,
+        share: Callable[[Limits], Limits] = lambda limits: limits,
+    ) -> None:
+        self._share = share
         self.aliases = aliases
         self._required = frozenset(config.people.required)
         self._clock = clock
@@ -70,6 +82,11 @@ class EndUsers:
         self._known: OrderedDict[bytes, _KnownToken] = OrderedDict()
         self._directories: dict[str, PeopleDirectory] = {}
         self._cards: dict[str, PersonCertificates] = {}
+
+    @property
+    def limits(self) -> Limits:
+        """Of each person, here."""
+        return self._share(self._limits)
 
     def claimed(self, text: str) -> EndUser | None:
         name = cleaned(text)
@@ -132,7 +149,7 @@ class EndUsers:
         if self._given and person.verified:
             granted = frozenset[str]().union(*(self._given.get(g, ()) for g in person.groups))
             granted = None if EVERYTHING in granted else granted
-        limits = self._limits if person.verified else Limits()
+        limits = self.limits if person.verified else Limits()
         return replace(principal, person=person, granted=granted, person_limits=limits)
 
     def check(self, principal: Principal, name: str) -> None:

@@ -3,8 +3,8 @@
 Rules:
 - The models in memory never take more than the budget together; a model that is being loaded or
   ended counts in full.
-- A model that is busy, pinned or in change is never evicted. The others are evicted in the order of
-  their last use, and no more of them than are needed.
+- A busy, pinned or changing model is never evicted; of the others only as many as are needed, in
+  the order of their last use.
 - Models that wait for memory are served in the order of their first request. When one waits for
   models that are always busy, these admit no new requests once they have served for its patience:
   their running answers end, then they are evicted.

@@ -3,7 +3,6 @@
 Rules:
 - This is the one door to memory: people, requests, trust updates and the re-check load and unload
   through it.
-- `eviction.decide` decides; this module carries it out.
 - A request that needs a model that is not in memory takes part in one load of it. It is inside the
   model from the instant at which the model can answer, so that nothing is evicted between its load
   and its use; it leaves with its place (`admission.places`).

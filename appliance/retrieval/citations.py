@@ -7,8 +7,8 @@ Rules:
 - Only passages that were found for this caller are compared.
 - A quotation that does not verify, or is too short to prove anything, is removed, with its mark,
   and counted. So is a mark without a quotation.
-- The work is linear in the lengths of answer and passages, whatever a model writes. Patterns are
-  single signs, and a passage is read once.
+- The work is linear in the lengths of answer and passages: patterns are single signs, a passage is
+  read once.
 """
 
 import hashlib

@@ -551,12 +551,7 @@ def _unshown(
     terms: CertificationTerms,
     origins: tuple[Origin, ...],
 ) -> SealedVerdict:
-    """Nothing is certified: errors, or too few groups.
-
-    Args:
-        seen: open and sealed items, drawn; the sealed ones alone were unlucky.
-        size: how many of them are sealed.
-    """
+    """Nothing is certified: errors, or too few groups; `size` of those seen are sealed."""
     needed = _needed(plan.start, plan.function, seen, terms)
     limit = found.steps[0].limit if found.steps else 1.0
     reason: Reason = "too many errors" if found.steps and needed is None else "underpowered"

@@ -8,7 +8,7 @@ from appliance.auth.keys import KeyStore
 from appliance.errors import StateRefused
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
-from appliance.types import Json
+from appliance.types import PERSON, Json, Limits
 from appliance.wiring.log import LogRoom
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class AccessRoom:
             held.clock,
             lambda change: log.decided(change.fields()),
             agreement.held("api_keys"),
-            self.standing.share if self.standing else lambda limits: limits,
+            self._share,
         )
         agreement.when_mended(self.keys.read)
         held.closing.callback(self.keys.close)
@@ -38,6 +38,7 @@ class AccessRoom:
             held.data,
             Aliases(lambda: log.secret(b"people"), held.config.people.record == "pseudonym"),
             held.clock,
+            self._share,
         )
         engine = held.config.engine
         self.shares = Shares(engine.max_queued, engine.max_queued_per_key)
@@ -45,6 +46,18 @@ class AccessRoom:
     def heard(self) -> dict[str, Json]:
         """The words of an entry about the site: {} while another appliance is heard."""
         return {"site": "stale"} if self.standing is not None and self.standing.stale else {}
+
+    def limits_of(self, account: str) -> Limits | None:
+        """This appliance's part, for a key or person; None for an unknown one."""
+        if account.startswith(PERSON):
+            return self.end_users.limits
+        try:
+            return self._share(self.keys.get(account).limits)
+        except StateRefused:
+            return None
+
+    def _share(self, limits: Limits) -> Limits:
+        return self.standing.share(limits) if self.standing else limits
 
     def agreed(self, key_id: str) -> bool:
         """The owners of a key agreed to examples."""

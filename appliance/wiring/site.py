@@ -17,6 +17,7 @@ from appliance.forwarding.receivers import HttpAnswer, KeptConnection, tls_of
 from appliance.peers.documents import TravelStore
 from appliance.peers.exchange import MOST_BYTES, PeerAddress, SiteExchange
 from appliance.peers.kept_looks import KeptLooks
+from appliance.peers.lending import QuotaBorrowing
 from appliance.peers.look_votes import LookVoter
 from appliance.peers.mirror import MirroredLogs
 from appliance.peers.mirroring import LINKS, Mirroring, MirrorLink
@@ -107,9 +108,12 @@ class SiteRoom:
         mirrored = MirroredLogs(held.data, log.ring.witness, held.clock)
         held.closing.callback(mirrored.close)
         addresses = [_address(held, name, peer) for name, peer in held.config.peers.items()]
+        shares = access.shares
         self.exchange = SiteExchange(
-            log.reader.origin, evidence(), travelling, standing, policy, voter, mirrored, addresses
-        )
+            log.reader.origin, evidence(), travelling, standing, policy, voter, mirrored,
+            lambda wanted: shares.quotas.lend(wanted, access.limits_of, shares.now()), addresses,
+        )  # fmt: skip
+        self._borrowing = QuotaBorrowing(shares, self.exchange)
         self.mirroring: Mirroring | None = None
         if held.config.audit.receipt == "mirrored":
             self.mirroring = self._mirroring(log, addresses)
@@ -118,12 +122,14 @@ class SiteRoom:
         with contextlib.suppress(PolicyRefused):  # a site may have no policy yet
             standing.take(policy().site, hint)
         held.closing.callback(self.exchange.stop)
+        held.closing.callback(self._borrowing.stop)
         log.ask_the_site(self.exchange.agree)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to ask the peers; `loop` is the server's."""
         self._loop = loop
         self.exchange.start()
+        self._borrowing.start()
         if self.mirroring is not None:
             self.mirroring.start()
 

@@ -54,9 +54,8 @@ class Child:
         )
 
     def _watch(self) -> None:
-        """Wait for the end in a thread: the event loop's own subprocesses hand the child
-        descriptors that the confinement would have to trust, and a full error pipe would hold
-        the child up.
+        """Wait in a thread: the event loop's own subprocesses hand the child descriptors, and a
+        full error pipe would hold it up.
         """
         tail = b""
         if self.process.stderr is not None:

@@ -21,7 +21,7 @@ from appliance.config import PeerConfig
 from appliance.errors import Refused
 from appliance.forwarding.receivers import HttpAnswer
 from appliance.peers.exchange import SIGNED, PulledPeer, SiteExchange
-from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS
+from appliance.peers.ring import DOCUMENTS, ENTRIES, LOOKS, QUOTAS
 from appliance.peers.witness import PURPOSE
 from appliance.trust.bytes import ecdsa, evidence
 from appliance.trust.policy import metadata, trusted_file
@@ -60,7 +60,10 @@ class OneOf:
             if name not in self.others:
                 raise ConnectionRefusedError("nobody listens")
             exchange = self.others[name].exchange
-            answers = {DOCUMENTS: exchange.answer, LOOKS: exchange.vote, ENTRIES: exchange.keep}
+            answers = {
+                DOCUMENTS: exchange.answer, LOOKS: exchange.vote, ENTRIES: exchange.keep,
+                QUOTAS: exchange.lend,
+            }  # fmt: skip
             try:
                 answer = answers[path](body, base64.b64decode(head[SIGNED]))
             except Refused as error:

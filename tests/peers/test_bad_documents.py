@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import PolicyRefused, StateRefused
 from appliance.peers.documents import TravelLine
-from appliance.peers.exchange import DocumentsAsked, LooksAsked, ReceiptAsked
+from appliance.peers.exchange import DocumentsAsked, LooksAsked, ReceiptAsked, UnitsAsked
 from appliance.peers.look_votes import RegisteredLook, VoteAsked
 from appliance.peers.mirror import MirrorAsked
 from appliance.peers.travelling_statements import RouteSuspension, SignedHost
@@ -222,6 +222,7 @@ REQUESTS: Final[Mapping[str, Callable[[str, str], msgspec.Struct]]] = {
     "vote": lambda hint, to: LooksAsked(hint, to, None),
     "receipt_asked": lambda hint, to: ReceiptAsked(hint, to, "k", "r"),
     "keep": lambda hint, to: MirrorAsked.of(hint, to, None),
+    "lend": lambda hint, to: UnitsAsked(hint, to, ()),
 }
 
 

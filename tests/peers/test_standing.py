@@ -36,7 +36,7 @@ def test_a_member_is_stale_until_it_hears_another_and_again_after_a_minute() -> 
         assert caught.value.code == "site_stale" and caught.value.retry_after
         made.hear()
         now[0] += 60
-        assert made.share(Limits(rpm=7)) == Limits(rpm=4)
+        assert made.share(Limits(rpm=7)).rpm == 4
         now[0] += 1
 
 
@@ -62,7 +62,7 @@ def test_silence_is_told_once_it_is_as_long_as_the_policy_says() -> None:
 
 def test_a_policy_may_let_it_answer_all_the_same() -> None:
     made, _ = standing(rule(refuse=False))
-    assert made.stale and made.share(Limits(rpm=7)) == Limits(rpm=4)
+    assert made.stale and made.share(Limits(rpm=7)).rpm == 4
 
 
 def test_whom_the_policy_does_not_list_is_alone() -> None:
@@ -78,4 +78,5 @@ def test_the_parts_of_a_limit_add_up_to_it(limit: int, members: int) -> None:
     parts = [part(limits, place, members) for place in range(members)]
     assert sum(one.rpm or 0 for one in parts) == sum(one.tpm or 0 for one in parts) == limit
     assert all((one.concurrency or 0) >= 1 for one in parts)
-    assert part(Limits(), 0, members) == Limits()
+    whole = part(Limits(), 0, members)
+    assert (whole.rpm, whole.tpm, whole.concurrency) == (None, None, None)

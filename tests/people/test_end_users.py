@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from appliance.clock import FixedClock
 from appliance.config import Config, PeopleConfig
 from appliance.errors import ApplianceError, Unauthenticated
+from appliance.peers.standing import part
 from appliance.people import end_users
 from appliance.people.end_users import EndUsers
 from appliance.people.names import Aliases
@@ -36,6 +38,17 @@ def login(tmp_path: Path) -> Login:
 
 def people(config: Config, clock: FixedClock | None = None) -> EndUsers:
     return EndUsers(config, Path("/"), Aliases(lambda: b"s"), clock or FixedClock())
+
+
+async def test_appliances_of_a_site_divide_a_persons_limits(login: Login) -> None:
+    config = login.site(PeopleConfig(rpm=10, tpm=100))
+    aliases, token = Aliases(lambda: b"s"), login.token()
+    shares = []
+    for place in range(3):
+        share = partial(part, place=place, members=3)
+        made = EndUsers(config, Path("/"), aliases, FixedClock(), share)
+        shares.append(made.limited(APP, await made.verified(token, "k1")).person_limits)
+    assert [(one.rpm, one.tpm) for one in shares] == [(4, 34), (3, 33), (3, 33)]
 
 
 async def test_a_token_under_a_key_that_is_gone_is_forgotten(

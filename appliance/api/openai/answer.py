@@ -1,13 +1,13 @@
 """One answer to one client, streamed or whole, for as long as the client is there.
 
 Rules:
-- When the client leaves the generation is cancelled, also before its first token and when nothing
-  is streamed. An intent on its way into the log is waited for, so that it gets its outcome.
+- A client that leaves cancels the generation, also before its first token. An intent on its way
+  into the log is waited for, so that it gets its outcome.
 - The status line waits for the first delta: an earlier failure has a true status, and the SDKs
   retry. A later failure ends the stream with an error event, and so does an input that waits for a
   person at any time.
-- While a stream waits for its turn or its first text, a comment now and then keeps proxies from
-  cutting it off. After the first one its status is 200.
+- While a stream waits, a comment now and then keeps proxies from cutting it off; then its status is
+  200.
 """
 
 import asyncio

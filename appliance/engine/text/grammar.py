@@ -141,9 +141,8 @@ class Guide:
 class Within:
     """Keeps one document within the tokens that it may take, as far as its schema allows.
 
-    The distance of the end is looked up again when it could have become short: a token with
-    structure adds at most what the schema can demand at once, any other a few. Where no way is
-    found (a string in the middle of a long expression), the search is repeated a little later.
+    The distance of the end is looked up when it could have become short, and where no way is found
+    (a string in the middle of a long expression), again a little later.
 
     Args:
         phrases: tokens that may end a string.
