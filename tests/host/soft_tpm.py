@@ -74,6 +74,7 @@ class SoftTpm:
                 yield
             finally:
                 process.terminate()
+                process.wait()  # it removes its sockets
                 shutil.rmtree(self.socket.parent)
 
     def typed(self, lines: str, **variables: object) -> None:

@@ -352,7 +352,9 @@ HEADERS: Final = (
     "if-none-match", "anthropic-version", "mcp-protocol-version", "user-agent", "x-unknown",
 )  # fmt: skip
 """Headers of a completion; a wrong key is answered late on purpose, and is not among them."""
-SIGNED: Final = (ring.PATH, ring.DOCUMENTS, ring.RECEIPTS, ring.LOOKS, ring.ENTRIES)
+SIGNED: Final = (
+    ring.PATH, ring.DOCUMENTS, ring.RECEIPTS, ring.LOOKS, ring.ENTRIES, ring.QUOTAS,
+)  # fmt: skip
 """Addresses of other appliances, which send bytes."""
 _ADDRESS: Final = (6 << 10,)
 _KNOWN: Final = {"queue": "notices", "item_id": "none", "collection": "manuals"}
