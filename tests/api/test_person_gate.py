@@ -127,7 +127,7 @@ async def site(opened: Opened) -> AsyncIterator[Site]:
     ("body", "headers", "name"),
     [
         ({"user": "ann"}, {}, "ann"),
-        ({"safety_identifier": "bea", "user": "old"}, {}, "bea"),
+        ({"safety_identifier": "lynn", "user": "old"}, {}, "lynn"),
         ({"user": "ann"}, {"x-end-user": "  d\u00e9d\u00e9\u202e ".encode()}, "d\u00e9d\u00e9"),
     ],
 )
