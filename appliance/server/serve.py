@@ -27,7 +27,6 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from appliance import decoders
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
@@ -150,7 +149,6 @@ def serve(
         log_lines.configured(services.config.server.log),
         log_file.kept(data, services.config.server.log_file_mib, services.log_file),
     ):
-        decoders.prepare()
         address = host or services.config.server.host
         _check_address(services, address)
         context = _tls_context(services)
