@@ -24,6 +24,7 @@ from appliance.errors import (
     Unavailable,
 )
 from appliance.registry.audit_entries import SYSTEM
+from appliance.serving import inference
 from appliance.types import Caller, Limits
 from tests.answers import collect
 from tests.several import NAMES, SETTINGS, ask, config, make_models
@@ -393,8 +394,9 @@ async def test_without_a_record_nothing_is_loaded_or_evicted(three: Path, each_m
 
 
 async def test_the_limits_of_a_key_hold_while_it_waits_and_it_is_looked_at_again(
-    three: Path,
+    three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inference, "LOOK_AT_KEYS_S", 0)  # the load may take less
     async with opened(three, config()) as services:
         who = app(services)
         waiting = asyncio.create_task(answered(services, "one", who))
