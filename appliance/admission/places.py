@@ -43,7 +43,7 @@ class Place:
         self._when_left: Callable[[], None] = lambda: None
 
     def enter(self, left: Callable[[], None] = lambda: None) -> None:
-        """Mark the model as in use: it must not be unloaded before `leave`, which calls `left`."""
+        """Keep the model loaded until `leave`, which calls `left`."""
         self._inside, self._when_left = True, left
         self._queue.inside += 1
 
@@ -78,7 +78,7 @@ class Place:
             self._turn.set_result(taken)
 
     def leave(self, prompt: int, answer: int) -> None:
-        """Give the place back, with the tokens read and written; only the first call counts."""
+        """Give the place back, once, with the tokens read and written."""
         if self._left:
             return
         self._left = True
@@ -94,7 +94,7 @@ class Place:
 
 
 class ModelQueue:
-    """The places at one model; if `apart`, those of batch requests that the engine holds back."""
+    """The places at one model; if `apart`, of held-back batch requests."""
 
     def __init__(self, slots: int, *, apart: bool) -> None:
         self.apart = apart
@@ -199,7 +199,7 @@ class Shares:
             taken.pop_all()
 
     def left(self, principal: Principal) -> tuple[QuotaLeft | None, QuotaLeft | None]:
-        """The rest of a key's requests and of its tokens; None without a limit."""
+        """As `Quotas.left`."""
         return self.quotas.left(principal.key_id, principal.limits, self.now())
 
     def inside(self, model: str) -> int:
@@ -216,7 +216,7 @@ class Shares:
         return [queue for (name, _), queue in self._queues.items() if name == model]
 
     def _may_run(self, apart: bool, key: str) -> bool:
-        """True if a key may have one more running; batch work that is held back counts apart."""
+        """True if a key may run one more; held-back batch work counts apart."""
         limit = self._concurrency.get(key)
         counted = [q for q in self._queues.values() if apart or not q.apart]
         return limit is None or sum(q.fair.running[key] for q in counted) < limit

@@ -6,9 +6,10 @@ Rules:
 - Tokens are reserved before anything is recorded: the prompt and the most that may be answered. The
   end settles them. An answer of unstated length may exceed them: then the bucket owes, and the next
   request waits.
-- A refusal takes nothing and has the seconds after which the request would pass.
+- A refusal takes nothing and says when the request would pass.
 - At a site a bucket has this appliance's part of the limit, and units that others lend. Units move,
   none is made: a lost answer loses them.
+- A full bucket that is unused for a minute is forgotten.
 """
 
 import math
@@ -25,6 +26,9 @@ _MINUTE_S = 60.0
 _ASKED_S = 2
 """Seconds within which the other appliances of a site have been asked."""
 _POOR_S = 10.0
+_MOST = 10_000
+"""Buckets beyond which unknown accounts are lent nothing."""
+_LONGEST = 1_024
 
 
 class QuotaUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,30 +41,58 @@ class QuotaUnits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass
 class Bucket:
-    """A key's remaining allowance.
+    """An account's allowance.
 
     Attributes:
         level: units left; negative when more was used, above the part with lent units.
         at: when the level was computed.
+        per_minute: units that it fills by.
+        wanted: of the largest request that waits, until `until`.
     """
 
     level: float
     at: float
+    per_minute: int = 0
+    wanted: int = 0
+    until: float = -math.inf
 
     def take(self, units: int, per_minute: int) -> float:
         """Take units of a filled bucket, or return the seconds to wait; 0 means taken."""
         if self.level >= units:
             self.level -= units
+            self.wanted = self.wanted if units < self.wanted else 0
             return 0.0
         if not per_minute:  # this appliance's part of a small limit
             return _MINUTE_S
         return (units - self.level) * _MINUTE_S / per_minute
 
     def fill(self, per_minute: int, most: int, now: float) -> None:
-        """Let time pass; a clock that steps back adds nothing. `most` bounds lent units, too."""
-        gained = max(0.0, now - self.at) * per_minute / _MINUTE_S
-        filled = max(self.level, min(float(per_minute), self.level + gained))
-        self.level, self.at = min(filled, float(most)), now
+        """Let time pass. `most` bounds lent units, too."""
+        filled = max(self.level, min(float(per_minute), self._grown(per_minute, now)))
+        self.level, self.at, self.per_minute = min(filled, float(most)), now, per_minute
+
+    def waits(self, units: int, seconds: float) -> None:
+        """Keep units for a refused request."""
+        self.wanted = max(units, self.wanted if self.at < self.until else 0)
+        self.until = self.at + seconds + _ASKED_S
+
+    def lend(self, units: int, *, before: bool) -> int:
+        """Take up to half of what no request waits for, or of all if it lacks more."""
+        spare, missing = self.level, math.ceil(self.wanted - self.level)
+        if self.at < self.until:
+            fits = self.wanted <= self.per_minute
+            if fits or missing < units or (missing == units and not before):
+                spare -= self.wanted
+        lent = max(0, min(units, math.floor((spare + 1) / 2)))
+        self.level -= lent
+        return lent
+
+    def forgettable(self, now: float) -> bool:
+        unused = now - self.at >= _MINUTE_S
+        return unused and self._grown(self.per_minute, now) >= self.per_minute
+
+    def _grown(self, per_minute: int, now: float) -> float:
+        return self.level + max(0.0, now - self.at) * per_minute / _MINUTE_S
 
 
 @dataclass(frozen=True)
@@ -69,8 +101,8 @@ class QuotaLeft:
 
     Attributes:
         limit: units per minute.
-        left: whole units that may be used now.
-        full_in_s: seconds until all of the limit may be used again.
+        left: whole units now.
+        full_in_s: seconds until the bucket is full.
     """
 
     limit: int
@@ -85,6 +117,7 @@ class Quotas:
         self._buckets: dict[tuple[str, bool], Bucket] = {}
         self._lacking: dict[tuple[str, bool], int] = {}
         self._poor: dict[tuple[str, bool], float] = {}
+        self._forgot = -math.inf
         self._lock = threading.RLock()
 
     def admit(self, key: str, limits: Limits, now: float) -> None:
@@ -114,7 +147,7 @@ class Quotas:
     def settle(self, key: str, limits: Limits, reserved: int, used: int, now: float) -> None:
         with self._lock:
             whole = _whole(limits).tpm
-            if whole is not None and (key, True) in self._buckets:
+            if whole is not None and (reserved or used):
                 bucket = self._bucket(key, limits, True, now)
                 bucket.level = min(float(whole), bucket.level + reserved - used)
 
@@ -136,18 +169,24 @@ class Quotas:
         return [QuotaUnits(account, tokens, units) for (account, tokens), units in found.items()]
 
     def lend(
-        self, wanted: Iterable[QuotaUnits], limits_of: Callable[[str], Limits | None], now: float
+        self,
+        wanted: Iterable[QuotaUnits],
+        limits_of: Callable[[str], Limits | None],
+        now: float,
+        *,
+        before: bool,
     ) -> list[int]:
-        """Take units for another appliance: up to half of these, none of those that lack here."""
+        """Take units for another appliance; `before`: also where both lack equally many."""
         lent = []
         with self._lock:
+            self._forget(now)
             for one in wanted:
                 limits, units = limits_of(one.account), 0
-                lacks = (one.account, one.tokens) in self._lacking
-                if limits is not None and _of(limits, one.tokens) is not None and not lacks:
+                known = (one.account, one.tokens) in self._buckets
+                known |= len(self._buckets) < _MOST and len(one.account) <= _LONGEST
+                if known and limits is not None and _of(limits, one.tokens) is not None:
                     bucket = self._bucket(one.account, limits, one.tokens, now)
-                    units = max(0, min(one.units, math.floor((bucket.level + 1) / 2)))
-                    bucket.level -= units
+                    units = bucket.lend(one.units, before=before)
                 lent.append(units)
         return lent
 
@@ -156,7 +195,8 @@ class Quotas:
         with self._lock:
             for wanted, units in found.items():
                 name = wanted.account, wanted.tokens
-                self._buckets[name].level += units
+                if name in self._buckets:  # or it was forgotten meanwhile
+                    self._buckets[name].level += units
                 if units:
                     self._poor.pop(name, None)
                 else:
@@ -172,14 +212,24 @@ class Quotas:
             if wait and isinstance(limits, PartLimits):
                 missing = math.ceil(units - bucket.level)
                 self._lacking[name] = max(missing, self._lacking.get(name, 0))
-                if now - self._poor.get(name, -math.inf) > _POOR_S:
+                if units > limit or now - self._poor.get(name, -math.inf) > _POOR_S:
                     wait = min(wait, _ASKED_S)
+                bucket.waits(units, wait)
         if wait:
             unit = "tokens" if tokens else "requests"
             raise _refusal(key, f"{_of(_whole(limits), tokens)} {unit} per minute", wait)
 
+    def _forget(self, now: float) -> None:
+        if now - self._forgot < _MINUTE_S:
+            return
+        self._forgot = now
+        kept = self._buckets.items()
+        self._buckets = {name: one for name, one in kept if not one.forgettable(now)}
+        self._poor = {name: at for name, at in self._poor.items() if now - at <= _POOR_S}
+
     def _bucket(self, key: str, limits: Limits, tokens: bool, now: float) -> Bucket:
-        """One that has a limit, filled; a new one is full."""
+        """A filled one; a new one is full."""
+        self._forget(now)
         limit, most = _of(limits, tokens) or 0, _of(_whole(limits), tokens) or 0
         bucket = self._buckets.setdefault((key, tokens), Bucket(limit, now))
         bucket.fill(limit, most, now)

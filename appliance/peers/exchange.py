@@ -177,7 +177,7 @@ class SiteExchange(Rounds):
     Args:
         origin: name of the own log.
         key: the own evidence key.
-        lend: as `Quotas.lend`.
+        lend: as `Quotas.lend`, with `before`.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class SiteExchange(Rounds):
         policy: Callable[[], TrustPolicy],
         voter: LookVoter,
         mirrored: MirroredLogs,
-        lend: Callable[[Sequence[QuotaUnits]], list[int]],
+        lend: Callable[[Sequence[QuotaUnits], bool], list[int]],
         addresses: list[PeerAddress],
     ) -> None:
         self._mirrored, self._lend = mirrored, lend
@@ -270,7 +270,7 @@ class SiteExchange(Rounds):
 
     def lend(self, body: bytes, signature: bytes) -> bytes:
         asked = self._asked(body, signature, UnitsAsked)
-        return msgspec.json.encode(self._lend(asked.wanted))
+        return msgspec.json.encode(self._lend(asked.wanted, asked.member < self.hint))
 
     def borrow(self, address: PeerAddress, wanted: Sequence[QuotaUnits]) -> list[int]:
         """The units of each that a peer lends; raises as `ask`."""

@@ -111,7 +111,10 @@ class SiteRoom:
         shares = access.shares
         self.exchange = SiteExchange(
             log.reader.origin, evidence(), travelling, standing, policy, voter, mirrored,
-            lambda wanted: shares.quotas.lend(wanted, access.limits_of, shares.now()), addresses,
+            lambda wanted, before: shares.quotas.lend(
+                wanted, access.limits_of, shares.now(), before=before
+            ),
+            addresses,
         )  # fmt: skip
         self._borrowing = QuotaBorrowing(shares, self.exchange)
         self.mirroring: Mirroring | None = None
