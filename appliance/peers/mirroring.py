@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.audit.anchors import LogBatch
@@ -112,7 +113,7 @@ class MirrorLink:
         if self._place == batch.size == self.size:
             self.rest()
             return
-        told = self._ask(batch, self._reader.pruned() if keeps < batch.oldest else None)
+        told = self._told(batch, self._reader.pruned() if keeps < batch.oldest else None)
         if told.refused != self.refused and told.refused:
             _log.warning("mirror %s keeps what was pruned: %s", self.name, told.refused)
         self.refused = told.refused
@@ -124,6 +125,15 @@ class MirrorLink:
             note = batch.note + told.line.encode()
             head, _ = verify_cosigned(note, self._reader.origin, self._witness)
             self.first, self.size = told.first, head.size
+
+    def _told(self, batch: LogBatch, pruned: SignedPrune | None) -> MirrorTold:
+        """An older release takes no approvals."""
+        try:
+            return self._ask(batch, pruned)
+        except ConnectionError as error:
+            if pruned is None:
+                raise
+            return replace(self._ask(batch, None), refused=str(error))
 
 
 class Mirroring:

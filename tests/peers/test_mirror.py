@@ -195,6 +195,37 @@ def test_a_mirror_that_lacks_what_was_pruned_goes_on(tmp_path: Path, clock: Fixe
         mirror.close()
 
 
+def test_a_mirror_of_an_older_release_keeps_what_was_pruned_and_goes_on(
+    tmp_path: Path, clock: FixedClock
+) -> None:
+    with mirrored(tmp_path, clock) as (a, _, mirror, line):
+        begun, newer = line.size, line._ask
+
+        def older(batch: anchors.LogBatch | None, pruned: SignedPrune | None) -> MirrorTold:
+            if pruned is not None:  # a field that it does not know
+                raise ConnectionError("it answered 403: travelling_malformed")
+            return newer(batch, None)
+
+        def sends() -> None:
+            while line.size < a.reader.size:
+                line.send()
+                assert line.problem == ""
+
+        line._ask = older
+        fill(a.log, ROWS + 10)
+        sends()
+        prune(a.log, a.directory, ROWS, *OFFICERS, envelope=signing(going(a, ROWS)))
+        sends()
+        assert line.refused == "it answered 403: travelling_malformed"
+        kept = mirror.entries(a.keys.log)
+        assert len(kept) == a.reader.size - begun
+        line._ask = newer  # it was upgraded
+        a.write("more")
+        sends()
+        assert line.refused == "" and mirror.entries(a.keys.log) == bodies(a, ROWS)
+        mirror.close()
+
+
 def test_a_stolen_log_key_makes_no_mirror_forget(tmp_path: Path, clock: FixedClock) -> None:
     with mirrored(tmp_path, clock) as (a, b, mirror, line):
         begun = line.size
