@@ -31,7 +31,7 @@ from appliance.people.names import LONGEST
 
 MOST_KNOWN: Final = 10_000
 LONGEST_LIST: Final = 64 << 20
-LOOKED_S: Final = 10.0
+LOOKED_S: Final = 4.0
 """Interval between two looks at the files."""
 _AHEAD: Final = timedelta(seconds=30)
 _UPN: Final = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")

@@ -1,22 +1,33 @@
-"""HAProxy of Debian before three real appliances: one key, two approvals, one of them killed, and
-all of them upgraded in turn.
+"""HAProxy of Debian before three real appliances: one key, two approvals, one of them killed, all
+of them upgraded in turn, and a person's certificate that is revoked.
 """
 
 import functools
 import shutil
 import signal
+import ssl
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
 
 from appliance.app import Services
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes import ecdsa
 from tests.peers.cables import load_approved, ready
-from tests.peers.site_servers import HAPROXY, SiteServer, balanced, servers, until
+from tests.peers.site_servers import (
+    HAPROXY,
+    SiteServer,
+    balanced,
+    of_connections,
+    servers,
+    until,
+)
+from tests.people.cards import Cards
 from tests.site import MODEL, approve
 from tests.smol import quiet
 from tests.trust import policies
@@ -88,6 +99,58 @@ def test_three_appliances_behind_a_balancer(tmp_path: Path, narrow_path: Path) -
             c.command("key", "revoke", made["id"])
             until(lambda: not any(one.admits(made["secret"]) for one in found.values()))
             assert {ask().status_code for _ in range(6)} == {401}
+
+
+def test_a_revoked_person_is_refused_by_each(tmp_path: Path) -> None:
+    cards = Cards(tmp_path / "cards", now=datetime.now(UTC))
+    table = '[certificates.card]\nca = "tls/card-ca.pem"\ncrls = ["tls/card.crl"]'
+
+    def give_list(data: Path) -> None:
+        shutil.copyfile(cards.at / "crl", data / "tls" / "new")
+        (data / "tls" / "new").rename(data / "tls" / "card.crl")
+
+    def prepare(name: str, services: Services) -> None:
+        shutil.copyfile(cards.at / "ca.pem", services.data / "tls" / "card-ca.pem")
+        give_list(services.data)
+
+    with servers(tmp_path, "abc", prepare, audit=table) as found:
+        members = list(found.values())
+        made = members[0].command("key", "new", "crm", "--any-model", "--person")
+        until(lambda: all(one.admits(made["secret"]) for one in members))
+
+        def shows(card: x509.Certificate | None) -> ssl.SSLContext:
+            shown = ssl.create_default_context()
+            for one in members:
+                shown.load_verify_locations(one.ca)
+            if card is not None:
+                shown.load_cert_chain(*cards.keep(card))
+            return shown
+
+        head = {"authorization": f"Bearer {made['secret']}"}
+        body = {"model": "none", "prompt": "a"}
+
+        def code(url: str, verify: ssl.SSLContext) -> str:
+            with httpx.Client(headers=head, verify=verify, timeout=60) as client:
+                return told(client, url)
+
+        def told(client: httpx.Client, url: str) -> str:
+            return str(client.post(f"{url}/v1/completions", json=body).json()["error"]["code"])
+
+        with balanced(members, tmp_path, of_connections) as url:
+            urls = [url] * 6 + [one.url for one in members]
+            gone = cards.card()
+            ann, nobody, bea = shows(gone), shows(None), shows(cards.card())
+            assert {code(each, nobody) for each in urls} == {"person_required"}
+            assert {code(each, ann) for each in urls} == {"model_not_found"}
+            with httpx.Client(headers=head, verify=ann, timeout=60) as kept:
+                assert told(kept, url) == "model_not_found"
+                cards.revoke(gone.serial_number)
+                for one in members:
+                    give_list(one.data)
+                revoked = "person_certificate_revoked"
+                until(lambda: all(code(one.url, ann) == revoked for one in members))
+                assert {code(each, ann) for each in urls} == {told(kept, url)} == {revoked}
+            assert {code(each, bea) for each in urls} == {"model_not_found"}
 
 
 def under_requests(

@@ -230,12 +230,24 @@ def configured(members: list[SiteServer], port: int, at: Path) -> str:
     return text + "".join(lines)
 
 
+def of_connections(members: list[SiteServer], port: int, at: Path) -> str:
+    """A balancer that passes TLS on, with the certificates of clients."""
+    times = "timeout connect 1m\ntimeout client 1m\ntimeout server 1m\n"
+    lines = (f"server {one.name} {one.where.host}:{one.port}\n" for one in members)
+    begin = f"listen apps\nmode tcp\nbind 127.0.0.1:{port}\nbalance roundrobin\n"
+    return begin + times + "".join(lines)
+
+
 @contextlib.contextmanager
-def balanced(members: list[SiteServer], at: Path) -> Iterator[str]:
+def balanced(
+    members: list[SiteServer],
+    at: Path,
+    file: Callable[[list[SiteServer], int, Path], str] = configured,
+) -> Iterator[str]:
     """HAProxy before them; its address."""
     assert HAPROXY is not None
     port = free_port()
-    (at / "haproxy.cfg").write_text(configured(members, port, at))
+    (at / "haproxy.cfg").write_text(file(members, port, at))
     checked = subprocess.run(
         [HAPROXY, "-c", "-f", at / "haproxy.cfg"], capture_output=True, text=True, check=False
     )

@@ -85,7 +85,7 @@ async def test_a_bad_list_over_a_good_one_frees_nobody(cards: Cards, name: str) 
     assert await site.refusal(der(card)) == "person_certificate_revoked"
 
 
-async def test_the_next_list_holds_ten_seconds_after_it_is_there(cards: Cards) -> None:
+async def test_the_next_list_holds_seconds_after_it_is_there(cards: Cards) -> None:
     card, site = cards.card(), Site(cards)
     assert await site.subject(der(card)) == "ann"
     cards.revoke(card.serial_number, form=Encoding.PEM)

@@ -187,7 +187,7 @@ async def certificate(site: Site) -> None:
     assert isinstance(known, EndUser)
     assert (known.source, known.groups_from) == ("certificate:card", "ldap:ad")
     site.cards.revoke(site.card.serial_number)
-    await site.ends(site.shown, 10, "person_certificate_revoked")
+    await site.ends(site.shown, 4, "person_certificate_revoked")
 
 
 async def certificate_away(site: Site) -> None:
