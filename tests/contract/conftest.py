@@ -7,12 +7,14 @@
 import hashlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,6 +33,7 @@ from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
 from tests.datasets import examples
 from tests.evals import orders
+from tests.ports import free_port
 from tests.routing import world
 
 # They run in an environment of their own: test_clients.py.
@@ -102,17 +105,68 @@ def scripted(contract_services: Services) -> Iterator[Scripted]:
 
 @dataclass
 class Live:
-    base_url: str
+    """A server process. `program` is what Python runs, `models` are those that it serves."""
+
     api_key: str
+    other_key: str
     model: str
     run: Callable[..., Done]
-    process: "subprocess.Popen[str]"
     data: Path
+    program: tuple[str, ...]
+    models: frozenset[str]
+    _port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[str]" = field(init=False)
+    base_url: str = field(init=False)
+    _reader: threading.Thread = field(init=False)
 
     @property
     def running(self) -> int:
         (worker,) = self.run("status", "--json").document["workers"]
         return int(worker["running"]) + int(worker["queued"])
+
+    def start(self) -> None:
+        """Start it; all its models serve when this returns."""
+        command = [sys.executable, *self.program, "serve", "--port", str(self._port)]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(self.data)], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            self.base_url = f"{_address(self.process, set(self.models))}/v1"
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self._reader = threading.Thread(target=_read_on, args=[self.process], daemon=True)
+        self._reader.start()  # else a pipe full of log lines would stop the server
+
+    def end(self, number: int) -> None:
+        self.process.send_signal(number)
+        self.process.wait(180)  # it lets answers end first
+        self._reader.join(60)
+
+    @contextmanager
+    def restarting(self) -> Iterator[str]:
+        """A URL that kills the server, and answers when it serves again at the same address."""
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                server.end(signal.SIGKILL)
+                server.start()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with HTTPServer(("127.0.0.1", 0), Handler) as http:
+            thread = threading.Thread(target=http.serve_forever)
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{http.server_port}"
+            finally:
+                http.shutdown()
+                thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -191,19 +245,15 @@ def live(
             run("model", "approve", model, "--as", name, "--key", key, "--meaning", "fit")
     if method:
         add_method(lab, run)
-    secret = run("key", "create", "contract", "--json").document["secret"]
-    command = [sys.executable, *program, "serve", "--port", "0", "--data", str(lab.data)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        reader = threading.Thread(target=_read_on, args=[process])
-        try:
-            address = _address(process, {"smol", *others})
-            reader.start()  # else a pipe full of log lines would stop the server
-            yield Live(f"{address}/v1", secret, "smol", run, process, lab.data)
-        finally:
-            process.terminate()
-            process.wait(180)  # it lets answers end first
-            if reader.ident is not None:
-                reader.join(60)
+    secret, other = (
+        run("key", "create", name, "--json").document["secret"] for name in ("contract", "other")
+    )
+    server = Live(secret, other, "smol", run, lab.data, program, frozenset({"smol", *others}))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.end(signal.SIGTERM)
 
 
 def add_method(lab: LabData, run: Callable[..., Done]) -> None:
@@ -238,8 +288,9 @@ def add_method(lab: LabData, run: Callable[..., Done]) -> None:
 
 def _read_on(process: "subprocess.Popen[str]") -> None:
     assert process.stderr is not None
-    for _ in process.stderr:
-        pass
+    with process.stderr as lines:
+        for _ in lines:
+            pass
 
 
 def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:

@@ -46,6 +46,7 @@ def run(python: Path, server: Live, directory: Path, name: str, *, record: bool)
         "CONTRACT_LABELS": LABELS,
         "CONTRACT_OUT": str(directory / "out.json"),
         "CONTRACT_SEEN": str(directory / "seen.json"),
+        "CONTRACT_OTHER_KEY": server.other_key,
         "OPENAI_API_KEY": server.api_key,
         **OFFLINE,
     }
@@ -53,10 +54,12 @@ def run(python: Path, server: Live, directory: Path, name: str, *, record: bool)
         python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull,
         "--rootdir", CLIENTS, "--confcutdir", CLIENTS, "--timeout", "300", CLIENTS / name,
     ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=directory, env=environment, timeout=FAR,
-        check=False,
-    )  # fmt: skip
+    with server.restarting() as restart:
+        environment["CONTRACT_RESTART"] = restart
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=directory, env=environment, timeout=FAR,
+            check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
     seen = msgspec.json.decode((directory / "seen.json").read_bytes(), type=SeenClients)
     assert seen.clients and seen.passed

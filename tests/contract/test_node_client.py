@@ -21,7 +21,7 @@ from tests.contract.seen import of_node, write
     ("name", "count"),
     [
         ("client.test.mjs", 9),
-        ("ai-sdk.test.mjs", 15),
+        ("ai-sdk.test.mjs", 17),
         ("langchain.test.mjs", 11),
         ("anthropic.test.mjs", 5),
         ("mcp.test.mjs", 4),
@@ -33,19 +33,22 @@ def test_the_packages_of_npm(
     node = need_tool("node")
     shutil.copyfile(NODE / name, tmp_path / name)
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
-    done = subprocess.run(
-        [node, "--test", "--test-reporter", "tap", name],
-        cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False,
-        env={
-            "PATH": os.defpath,
-            "OPENAI_BASE_URL": three_models.base_url,
-            "OPENAI_API_KEY": three_models.api_key,
-            "CONTRACT_MODEL": three_models.model,
-            "CONTRACT_EMBEDDER": EMBEDDER,
-            "CONTRACT_TASK": TASK,
-            "CONTRACT_COLLECTION": COLLECTION,
-        },
-    )  # fmt: skip
+    environment = {
+        "PATH": os.defpath,
+        "OPENAI_BASE_URL": three_models.base_url,
+        "OPENAI_API_KEY": three_models.api_key,
+        "CONTRACT_OTHER_KEY": three_models.other_key,
+        "CONTRACT_MODEL": three_models.model,
+        "CONTRACT_EMBEDDER": EMBEDDER,
+        "CONTRACT_TASK": TASK,
+        "CONTRACT_COLLECTION": COLLECTION,
+    }
+    with three_models.restarting() as restart:
+        done = subprocess.run(
+            [node, "--test", "--test-reporter", "tap", name],
+            cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False,
+            env={**environment, "CONTRACT_RESTART": restart},
+        )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
     assert f"# pass {count}" in done.stdout and "# fail 0" in done.stdout
     seen = of_node((NODE / name).read_text("utf-8"), done.stdout)

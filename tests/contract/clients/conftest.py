@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -24,10 +25,15 @@ _BESIDE = {"httpx", "httpx2", "pydantic", "pytest", "requests"}
 class Server:
     base_url: str
     api_key: str
+    other_key: str
     model: str
     embedder: str
     reranker: str
     task: str
+
+    def restart(self) -> None:
+        """Kill it; it serves again when this returns."""
+        urlopen(os.environ["CONTRACT_RESTART"], data=b"", timeout=300).close()
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,7 @@ def server() -> Server:
     return Server(
         os.environ["CONTRACT_URL"],
         os.environ["OPENAI_API_KEY"],
+        os.environ["CONTRACT_OTHER_KEY"],
         os.environ["CONTRACT_MODEL"],
         os.environ["CONTRACT_EMBEDDER"],
         os.environ["CONTRACT_RERANKER"],

@@ -15,7 +15,7 @@ from agents import (
     set_tracing_disabled,
 )
 from agents.exceptions import MaxTurnsExceeded, ModelBehaviorError
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 from pydantic import BaseModel
 
 set_tracing_disabled(True)  # it would send to OpenAI
@@ -91,35 +91,57 @@ def test_functions_beside_an_output_type_are_taken(server: Any, kind: Any) -> No
     assert isinstance(done.final_output, Valve)
 
 
-def test_ten_turns_by_the_id_of_the_response_before(server: Any) -> None:
-    agent = Agent(
+@pytest.fixture
+def host(server: Any) -> Agent:
+    return Agent(
         name="host", model=model(server, OpenAIResponsesModel),
         model_settings=ModelSettings(temperature=0, max_tokens=4),
     )  # fmt: skip
+
+
+@pytest.fixture
+def stranger(server: Any) -> AsyncOpenAI:
+    """With another key."""
+    return AsyncOpenAI(base_url=server.base_url, api_key=server.other_key, max_retries=0)
+
+
+def test_ten_turns_across_a_restart_by_response(
+    server: Any, host: Agent, stranger: AsyncOpenAI
+) -> None:
     previous, seen = None, []
     for turn in range(10):
-        done = Runner.run_sync(agent, f"Turn {turn}.", previous_response_id=previous)
+        if turn == 5:
+            server.restart()
+        done = Runner.run_sync(host, f"Turn {turn}.", previous_response_id=previous)
         previous = done.last_response_id
         seen.append(done.context_wrapper.usage.input_tokens)
     assert previous and seen == sorted(seen) and len(set(seen)) == 10  # each reads all before
+    other = host.clone(model=OpenAIResponsesModel(server.model, stranger))
+    with pytest.raises(NotFoundError):
+        Runner.run_sync(other, "And I?", previous_response_id=previous)
 
 
-def test_a_session_of_kept_conversations(server: Any) -> None:
+def test_a_session_of_ten_turns_across_a_restart(
+    server: Any, host: Agent, stranger: AsyncOpenAI
+) -> None:
     client = AsyncOpenAI(base_url=server.base_url, api_key=server.api_key, max_retries=0)
     session = OpenAIConversationsSession(openai_client=client)
-    agent = Agent(
-        name="host", model=model(server, OpenAIResponsesModel),
-        model_settings=ModelSettings(temperature=0, max_tokens=4),
-    )  # fmt: skip
 
     async def talk() -> list[int]:
         seen = []
-        for turn in range(3):
-            await Runner.run(agent, f"Turn {turn}.", session=session)
+        for turn in range(10):
+            if turn == 5:
+                server.restart()
+            await Runner.run(host, f"Turn {turn}.", session=session)
             seen.append(len(await session.get_items()))
+        other = OpenAIConversationsSession(
+            conversation_id=session.session_id, openai_client=stranger
+        )
+        with pytest.raises(NotFoundError):
+            await Runner.run(host, "And I?", session=other)
         assert await session.pop_item()
         seen.append(len(await session.get_items()))
         await session.clear_session()
         return seen
 
-    assert asyncio.run(talk()) == [2, 4, 6, 5]
+    assert asyncio.run(talk()) == [*range(2, 22, 2), 19]

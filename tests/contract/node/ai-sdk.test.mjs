@@ -8,10 +8,12 @@ import { z } from "zod";
 
 const { CONTRACT_MODEL: name, CONTRACT_EMBEDDER: embedder } = process.env;
 const { OPENAI_BASE_URL: baseURL, OPENAI_API_KEY: apiKey } = process.env;
+const { CONTRACT_OTHER_KEY: otherKey, CONTRACT_RESTART: restart } = process.env;
 const compatible = createOpenAICompatible({
   name: "appliance", baseURL, apiKey, supportsStructuredOutputs: true, includeUsage: true,
 });
 const openai = createOpenAI({ baseURL, apiKey });
+const stranger = createOpenAI({ baseURL, apiKey: otherKey });
 const models = {
   compatible: compatible(name), chat: openai.chat(name), responses: openai.responses(name),
 };
@@ -20,6 +22,7 @@ const common = {
   temperature: 0, maxOutputTokens: 80, maxRetries: 0,
   providerOptions: { openai: { store: false } },
 };
+const short = { temperature: 0, maxOutputTokens: 4, maxRetries: 0 };
 const valve = z.object({ name: z.string().max(20), open: z.boolean() });
 
 for (const [route, model] of Object.entries(models)) {
@@ -89,17 +92,50 @@ test("a refusal is an error with its code", async () => {
     && error.responseBody.includes("context_length_exceeded") && error.isRetryable === false);
 });
 
-test("responses: ten turns, with earlier items by their ids", async () => {
-  const messages = [];
-  let read = 0;
+/** Ten turns, each of which reads all before it; `asked` tells what to send after an answer. */
+async function tenTurns(asked) {
+  let done, read = 0;
   for (let turn = 0; turn < 10; turn++) {
-    messages.push({ role: "user", content: `Turn ${turn}.` });
-    const done = await generateText({
-      model: models.responses, messages, temperature: 0, maxOutputTokens: 4, maxRetries: 0,
+    if (turn === 5) assert.ok((await fetch(restart, { method: "POST" })).ok);
+    done = await generateText({
+      ...short, model: models.responses, ...asked({ role: "user", content: `Turn ${turn}.` }, done),
     });
-    assert.ok(done.usage.inputTokens > read, "each turn reads all before it");
+    assert.ok(done.usage.inputTokens > read);
     read = done.usage.inputTokens;
-    messages.push(...done.response.messages);
   }
+  return done.providerMetadata.openai.responseId;
+}
+
+async function strangerFindsNone(named) {
+  const asked = generateText({
+    ...short, model: stranger.responses(name), prompt: "And I?", providerOptions: { openai: named },
+  });
+  await assert.rejects(asked, (error) => error.statusCode === 404);
+}
+
+test("items by id: ten turns across a restart", async () => {
+  const messages = [];
+  await tenTurns((said, done) => {
+    messages.push(...(done?.response.messages ?? []), said);
+    return { messages };
+  });
   assert.match(JSON.stringify(messages), /"itemId":"msg_[0-9a-f]{32}_0"/);
+});
+
+test("response: ten turns across a restart", async () => {
+  const previousResponseId = await tenTurns((said, done) => ({
+    messages: [said],
+    providerOptions: { openai: { previousResponseId: done?.providerMetadata.openai.responseId } },
+  }));
+  await strangerFindsNone({ previousResponseId });
+});
+
+test("conversation: ten turns across a restart", async () => {
+  const begun = await fetch(`${baseURL}/conversations`, {
+    method: "POST", body: "{}",
+    headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+  });
+  const { id: conversation } = await begun.json();
+  await tenTurns((said) => ({ messages: [said], providerOptions: { openai: { conversation } } }));
+  await strangerFindsNone({ conversation });
 });
