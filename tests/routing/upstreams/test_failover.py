@@ -81,16 +81,17 @@ class Front:
     services: Services
     ended: dict[str, str] = field(default_factory=dict)
 
-    async def under_load(self, label: str, count: int) -> None:
+    async def under_load(self, label: str, count: int, words: str | None, **more: Any) -> None:
+        """Ask; a whole answer is `words`, or any that says why it ends."""
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(number: int) -> None:
             who = replace(caller(), request_id=f"req-{self.name}-{label}-{number}")
             async with gate:
                 try:
-                    pieces = await answer(self.services, who, chat(f"question {number}"))
-                    whole = "".join(piece.text for piece in pieces) == "".join(WORDS)
-                    self.ended[who.request_id] = "" if whole else "cut"
+                    pieces = await answer(self.services, who, chat(f"question {number}", **more))
+                    whole = words in (None, "".join(piece.text for piece in pieces))
+                    self.ended[who.request_id] = "" if whole and pieces[-1].finish_reason else "cut"
                 except ApplianceError as error:
                     self.ended[who.request_id] = error.code
 
@@ -98,29 +99,45 @@ class Front:
 
     def check(self, one: Process, two: Process) -> list[int]:
         """Returns, for each request that a second host took, the microseconds between the tries."""
-        lasted, ended = [], self.ended
+        lasted, tries = [], self.tries({"upstream_lost"})
         executed = Counter(request for process in (one, two) for request in process.received())
         assert max(executed.values()) <= 2
-        lost = {request for request, code in ended.items() if code}
-        assert {ended[request] for request in lost} <= {"upstream_lost"}
-        mine: dict[str, list[dict[str, Any]]] = {request: [] for request in ended}
-        for hop in all_hops(self.services):
-            mine.get(hop["request_id"], []).append(hop)
-        for request, hops in mine.items():
-            sent = [hop["host"] for hop in hops if hop["event"] == "sent"]
-            ends = [hop["event"] for hop in hops if hop["event"] != "sent"]
-            assert len(sent) == len(ends) == len(set(sent))
-            assert ends[:-1] in ([], ["refused"], ["failed"])  # the latter: not a piece had come
+        for request, (sent, ends) in tries.items():
             assert executed[request] <= len(sent) - ends.count("refused")
-            assert ends[-1] == ("failed" if request in lost else "answered")
-            if request in lost:
-                assert sent[-1] == one.url
-            tries = [int(hop["mono_us"]) for hop in hops if hop["event"] == "sent"]
-            lasted += [tries[1] - tries[0]] if len(tries) > 1 else []
+            if self.ended[request]:
+                assert sent[-1]["host"] == one.url
+            if len(sent) > 1:
+                lasted.append(int(sent[1]["mono_us"]) - int(sent[0]["mono_us"]))
+        return lasted
+
+    def tries(self, codes: set[str]) -> dict[str, tuple[list[dict[str, Any]], list[str]]]:
+        """The hops that were sent for each request, and how they ended.
+
+        None is answered twice or without an outcome. A second one, of a request that was refused or
+        of which no piece had come, says that it is.
+
+        Args:
+            codes: how requests may fail.
+        """
+        found: dict[str, tuple[list[dict[str, Any]], list[str]]]
+        found = {request: ([], []) for request in self.ended}
+        for hop in all_hops(self.services):
+            sent, ends = found.get(hop["request_id"], ([], []))
+            if hop["event"] == "sent":
+                sent.append(hop)
+            else:
+                ends.append(hop["event"])
+        for request, (sent, ends) in found.items():
+            code = self.ended[request]
+            assert not code or code in codes
+            assert len(sent) == len(ends) == len({hop["host"] for hop in sent})
+            assert [hop["hop"] for hop in sent] in ([1], [1, 2])
+            assert ends[:-1] in ([], ["refused"], ["failed"])  # the latter: not a piece had come
+            assert (ends[-1] == "answered") is not bool(code) and ends[-1] != "cancelled"
         for kind in ("intent", "outcome"):
             made = Counter(entry["request_id"] for entry in entries(self.services, kind))
-            assert all(made[request] == 1 for request in ended)
-        return lasted
+            assert all(made[request] == 1 for request in found)
+        return found
 
 
 async def rounds(tmp_path: Path, kills: int, count: int, fronts: int = 1) -> list[int]:
@@ -143,7 +160,8 @@ async def rounds(tmp_path: Path, kills: int, count: int, fronts: int = 1) -> lis
 
         for number in range(kills):
             before = sum(len(front.ended) for front in made)
-            asks = (front.under_load(str(number), count) for front in made)
+            words = "".join(WORDS)
+            asks = (front.under_load(str(number), count, words) for front in made)
             await asyncio.gather(kill(before), *asks)
             if count == REQUESTS:  # of fewer, all of a front may have gone to the other engine
                 assert not any(host.usable for host in hosts)
