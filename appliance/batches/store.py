@@ -7,13 +7,14 @@ ends, so that a restart finishes it. The client's metadata is encrypted like lin
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final, Literal
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from appliance.batches.files import OUTPUT, KeptFiles
+from appliance.batches.files import ERASED, OUTPUT, KeptFiles
 from appliance.batches.lines import LineProblem, line_of, new_batch_id
 from appliance.clock import Clock
 from appliance.db import reading, scrub
@@ -128,6 +129,7 @@ class BatchStore:
 
     def __init__(self, database: Engine, clock: Clock, files: KeptFiles) -> None:
         self._database, self._clock, self._files = database, clock, files
+        self._erasing, self._erased = Lock(), set[tuple[str, int]]()
 
     def create(self, wanted: WantedBatch) -> StoredBatch:
         """Make a batch of a file, to be checked (`file_not_found`, `too_many_batches`)."""
@@ -223,7 +225,9 @@ class BatchStore:
         """Keep the answer to a line; durable when this returns. Raises SQLAlchemyError."""
         file, count = (batch.output, "completed") if ok else (batch.errors, "failed")
         moved = {count: _ROWS.c[count] + 1, "moved_us": self._clock.wall_us()}
-        with self._database.begin() as connection:
+        with self._erasing, self._database.begin() as connection:
+            if (file, line) in self._erased:  # while it was being answered
+                text = ERASED
             self._files.write(connection, file, line, text, requests=requests)
             connection.execute(sa.update(_ROWS).where(_ROWS.c.id == batch.id).values(moved))
 
@@ -287,8 +291,11 @@ class BatchStore:
         return {"": found} if found else {}
 
     def erase(self, ids: Collection[str]) -> None:
-        for file, line in self._lines(ids):
-            self._files.erase(file, line)
+        with self._erasing:
+            lines = self._lines(ids)
+            self._erased |= lines
+            for file, line in lines:
+                self._files.erase(file, line)
         scrub(self._database, anew=False)  # the file has always overwritten what was deleted
 
     def _lines(self, ids: Collection[str]) -> set[tuple[str, int]]:

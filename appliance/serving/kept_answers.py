@@ -48,6 +48,7 @@ _COLUMNS: Final = (
     "place", "key_id", "requests", "asked", "wrapped", "nonce", "sealed", "until_us",
 )  # fmt: skip
 _ROWS: Final = sa.table("kept_answers", *map(sa.column, _COLUMNS))
+_GONE: Final = {"wrapped": None, "nonce": None, "sealed": None, "asked": ""}
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class KeptAnswers:
     kek: Callable[[], bytes]
     secret: Callable[[bytes], bytes]
     content: ContentMode
-    _changing: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _changing: threading.RLock = field(init=False, default_factory=threading.RLock)
+    _erased: set[str] = field(init=False, default_factory=set)
 
     def keeps(self, principal: Principal) -> bool:
         """True if texts of this key are kept at all."""
@@ -136,7 +138,9 @@ class KeptAnswers:
             **vars(lock(self.kek(), place, _TEXT, answer.text)),
             "until_us": self.clock.wall_us() + seconds * 1_000_000,
         }
-        with self.database.begin() as connection:
+        with self._changing, self.database.begin() as connection:
+            if not self._erased.isdisjoint(answer.requests):  # while this one was being made
+                row |= _GONE
             over = _ROWS.c.until_us <= self.clock.wall_us()
             connection.execute(sa.delete(_ROWS).where(over))
             there = (_ROWS.c.place == place) & (_ROWS.c.sealed.is_not(None) if replacing else True)
@@ -168,12 +172,11 @@ class KeptAnswers:
 
     def erase(self, ids: Collection[str]) -> None:
         """Destroy answers; their places stay until they are over."""
-        gone = {"wrapped": None, "nonce": None, "sealed": None, "asked": ""}
-        places = self._of(ids)
-        with self.database.begin() as connection:
-            connection.execute(
-                sa.update(_ROWS).where(_ROWS.c.place.in_(places)).values(**gone)
-            )  # fmt: skip
+        with self._changing:
+            self._erased.update(ids)
+            of_them = sa.update(_ROWS).where(_ROWS.c.place.in_(self._of(ids)))
+            with self.database.begin() as connection:
+                connection.execute(of_them.values(**_GONE))
 
     def _of(self, ids: Collection[str]) -> list[str]:
         kept = sa.select(_ROWS.c.place, _ROWS.c.requests).where(_ROWS.c.sealed.is_not(None))

@@ -140,3 +140,13 @@ def test_lines_are_found_by_their_requests_and_by_those_that_they_name(kept: Kep
     kept.store.erase([other])
     assert kept.store.holds([request]) == {}
     assert b"secret" not in b"".join(path.read_bytes() for path in kept.directory.iterdir())
+
+
+def test_the_answer_to_a_line_that_is_erased_while_it_runs_is_not_kept(kept: Kept) -> None:
+    batch = kept.begun()
+    kept.store.erase([request_of(batch.id, 1, 0)])
+    for line in (0, 1):
+        kept.store.keep(batch, line, json.dumps({"n": line}).encode() + b"\n", (), ok=True)
+    assert kept.store.holds([request_of(batch.id, 1, 0)]) == {}
+    assert kept.store.holds([request_of(batch.id, 0, 0)]) == {"": 2}  # the control
+    assert kept.store.get(batch.id).completed == 2

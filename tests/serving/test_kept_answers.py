@@ -74,6 +74,17 @@ def test_erasing_leaves_the_place_and_nothing_of_the_answer(
     assert kept.find("p") is None
 
 
+def test_an_answer_of_a_request_that_was_erased_while_it_ran_is_not_kept(
+    kept: KeptAnswers,
+) -> None:
+    kept.erase({"req-2"})
+    kept.keep("p", "key", ANSWER, 60)
+    with pytest.raises(StateRefused, match="erased"):
+        kept.find("p")
+    kept.keep("other", "key", KeptAnswer(("req-1",), "x", b"y"), 60)
+    assert kept.find("other") is not None  # the control
+
+
 def test_a_key_has_so_many_and_no_more(kept: KeptAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_answers, "MOST_OF_A_KEY", 2)
     for place in ("p", "q"):

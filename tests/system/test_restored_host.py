@@ -7,18 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from appliance.api.app import create_lan_app
-from appliance.app import open_services
+from appliance.app import Services, initialise, open_services
 from appliance.host import host_key
 from appliance.wiring import protection
 from installer.host import answers, backup
 from tests import replayed
-from tests.api.fake import FakeInference, with_fakes
+from tests.api.fake import CARD, FakeInference, with_fakes
 from tests.batches import site as batches
 from tests.batches.site import site
 from tests.cli.conftest import run_command
@@ -130,6 +132,45 @@ async def test_a_batch_that_ran_ends_on_the_restored_host(tmp_path: Path, words:
         lines = b"".join(part.text for part in services.batches.files.parts(found.output))
         assert lines.count(b"\n") == 20
         await services.jobs.close()
+    host_key.lock(data)
+
+
+@asynccontextmanager
+async def asked(data: Path, secret: str = "") -> AsyncIterator[tuple[Services, httpx.AsyncClient]]:
+    with open_services(data) as real:
+        services = with_fakes(real, FakeInference(real.audit))
+        headers = {"x-api-key": secret or services.keys.create("app")[1]}
+        transport = httpx.ASGITransport(create_lan_app(services))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://lan/v1", headers=headers
+        ) as client:
+            yield services, client
+
+
+async def test_responses_and_conversations_go_on_and_are_erased_on_the_restored_host(
+    tmp_path: Path, words: str
+) -> None:
+    body = {"model": CARD.id, "input": "Hi"}
+    initialise(tmp_path / "data", "lab")
+    async with asked(tmp_path / "data") as (_, client):
+        secret = client.headers["x-api-key"]
+        talk = (await client.post("/conversations", json={})).json()["id"]
+        names = [
+            (await client.post("/responses", json={**body, **more})).json()["id"]
+            for more in ({}, {}, {"conversation": talk})
+        ]
+    protection.protect(tmp_path / "data", words)
+    protection.renew_kek(tmp_path / "data")
+    data = moved(tmp_path, tmp_path / "data", words)
+    async with asked(data, secret) as (services, client):
+        for more in ({"previous_response_id": names[0]}, {"conversation": talk}):
+            gone_on = await client.post("/responses", json={**body, **more})
+            assert gone_on.status_code == 200, gone_on.text
+        for name in (names[0], names[2]):
+            services.erasure.erase(name.replace("resp_", "req-"), "uid:0", "asked for")
+        gone = [*(f"/responses/{name}" for name in (names[0], names[2])), f"/conversations/{talk}"]
+        told = [(await client.get(path)).status_code for path in (*gone, f"/responses/{names[1]}")]
+        assert told == [409, 409, 409, 200]
     host_key.lock(data)
 
 

@@ -105,8 +105,7 @@ class KeptConversations:
             raise _absent()
 
     def _place(self, name: str) -> str:
-        key_id = self._principal.key_id.encode()
-        return self._kept.digest(b"conversation", key_id, name.encode())
+        return self._kept.digest(b"conversation", *self._principal.owner, name.encode())
 
 
 def spelled(items: Iterable[Item]) -> list[bytes]:

@@ -1,12 +1,14 @@
 """Conversations in their store: room, changes one after another, requests that belong to them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from appliance.api.openai import kept_conversations
 from appliance.api.openai.kept_conversations import KeptConversation, KeptConversations, spelled
 from appliance.errors import ApplianceError, BadRequest, NotFound, StateRefused
+from appliance.types import EndUser
 from appliance.wire.openai.responses_request import Item
 from tests.api.conftest import Lan
 
@@ -39,6 +41,19 @@ async def test_erasing_one_of_its_requests_erases_it(lan: Lan) -> None:
         with pytest.raises(StateRefused, match="erased"):
             await act
     assert (await kept.find(other.id))[0].items  # the control
+
+
+async def test_people_of_one_key_find_their_own_alone(lan: Lan) -> None:
+    key = lan.services.keys.authenticate(lan.secret)
+    anna, ben = (
+        KeptConversations(lan.services, replace(key, person=EndUser(name, "oidc:house", name)))
+        for name in ("anna", "ben")
+    )
+    made = await anna.create([SAID], {})
+    assert (await anna.find(made.id))[0].items
+    for other in (ben, of(lan)):
+        with pytest.raises(NotFound):
+            await other.find(made.id)
 
 
 async def test_it_has_an_end(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:

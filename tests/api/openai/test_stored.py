@@ -1,5 +1,6 @@
 """Responses that are kept: read, gone on with, removed, erased; for their own key, for a while."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,32 @@ async def test_erasing_one_request_erases_every_response_that_repeats_it(lan: La
         went = await lan.client.post(ROUTE, json=body(previous_response_id=gone))
         assert code(went) == (409, "erased")
     assert (await lan.client.get(f"{ROUTE}/{other}")).status_code == 200
+
+
+async def test_an_answer_to_what_is_erased_meanwhile_is_erased(lan: Lan) -> None:
+    first = await lan.client.post(ROUTE, json=body("a secret"))
+    hold = asyncio.Event()
+    lan.inference.script = (hold, *lan.inference.script)
+    asked = body("b", previous_response_id=first.json()["id"])
+    under_way = asyncio.create_task(lan.client.post(ROUTE, json=asked))
+    while len(lan.inference.requests) < 2:
+        await asyncio.sleep(0)
+    lan.services.erasure.erase(first.headers["x-request-id"], "uid:7", "asked for")
+    hold.set()
+    name = (await under_way).json()["id"]
+    assert code(await lan.client.get(f"{ROUTE}/{name}")) == (409, "erased")
+
+
+async def test_a_new_secret_of_the_key_goes_on_with_what_is_kept(lan: Lan) -> None:
+    name = (await lan.client.post(ROUTE, json=body())).json()["id"]
+    talk = (await lan.client.post("/v1/conversations", json={})).json()["id"]
+    key = lan.services.keys.authenticate(lan.secret)
+    _, secret = lan.services.keys.rotate(key.key_id, 0)
+    assert (await lan.client.get(f"{ROUTE}/{name}")).status_code == 401
+    async with lan.anonymous(**{"x-api-key": secret}) as client:
+        for field in ({"previous_response_id": name}, {"conversation": talk}):
+            assert (await client.post(ROUTE, json=body(**field))).status_code == 200
+        assert (await client.delete(f"{ROUTE}/{name}")).status_code == 200
 
 
 async def test_what_is_not_to_be_kept_is_not(lan: Lan) -> None:
