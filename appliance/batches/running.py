@@ -2,8 +2,8 @@
 
 Rules:
 - A line takes the way of any request, at batch priority, whatever its key has.
-- A refusal that time mends, such as a quota or a model that is loaded, is waited for. Any other
-  is the line's answer.
+- A refusal that time mends, such as a quota or a model that is loaded, is waited for, and once an
+  engine that died before the line began. Any other is the line's answer.
 - After a restart a line without a kept answer is begun again under another id where the log shows
   that it was begun. Its answer names the earlier requests.
 - An answer that cannot be kept now, as on a full disk, is held until it can; few others begin.
@@ -46,11 +46,12 @@ _LOOK_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 60.0
 _FULL_S: Final = 5.0
 _MENDS: Final = frozenset({429, 503})
+_LOST: Final = "worker_lost"
 _FINAL: Final = frozenset(
     {
         "answer_unkept", "kept_answers_full", "people_queue_full", "request_cancelled",
         "upstream_denied", "upstream_incomplete", "upstream_invalid", "upstream_lost",
-        "upstream_redirect", "upstream_timeout", "worker_lost",
+        "upstream_redirect", "upstream_timeout", _LOST,
     }
 )  # fmt: skip
 """Codes with a status of `_MENDS` of which another try would cost the same again."""
@@ -200,7 +201,7 @@ class BatchRunning:
         parts, batch = self._parts, self._batch
         if parts.ask is None:
             raise Unavailable("shutting_down", "No routes are there to be asked.")
-        maybe_begun = not self._fresh_run
+        maybe_begun, again = not self._fresh_run, False
         while True:
             request, before = request_of(batch.id, line.number, 0), list[str]()
             if maybe_begun:
@@ -211,13 +212,15 @@ class BatchRunning:
             lowest = replace(who, limits=replace(who.limits, priority=Priority.BATCH))
             call = LineCall(lowest, request, batch.endpoint, bytes(found.body), batch.id)
             reply = await parts.ask(call)
-            if reply.status not in _MENDS or code_of(reply) in _FINAL:
-                break
+            code = code_of(reply) if reply.status in _MENDS else ""
+            if reply.status not in _MENDS or code in _FINAL:
+                receipt, requests = await self._job.in_thread(self._recorded, request, reply)
+                if code != _LOST or again or receipt is not None:
+                    text = written(request, found.custom_id, reply, receipt, before)
+                    return await self._keep(line, text, [*requests, *before], ok=reply.ok)
+                again = True  # once: the line may be what the engine died of
             maybe_begun = True
             await parts.sleep(min(int(reply.headers.get("retry-after", 1)), _LONGEST_WAIT_S))
-        receipt, requests = await self._job.in_thread(self._recorded, request, reply)
-        text = written(request, found.custom_id, reply, receipt, before)
-        await self._keep(line, text, [*requests, *before], ok=reply.ok)
 
     def _fresh(self, line: int) -> tuple[str, list[str]]:
         before: list[str] = []

@@ -199,6 +199,22 @@ async def test_a_quota_is_waited_for(lan: Lan, monkeypatch: pytest.MonkeyPatch) 
     assert found["request_counts"]["completed"] == 1 and waits == [9, 9, 9]
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+async def test_a_line_whose_engine_died_before_it_began_is_asked_once_more(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    lan.inference.refusal = worker_lost()
+
+    async def sleep(_: float) -> None:
+        if len(lan.inference.requests) == deaths:
+            lan.inference.refusal = None
+
+    monkeypatch.setattr(lan.services.batches._parts, "sleep", sleep)
+    found = await ended(lan, (await made(lan, jsonl([line(0)])))["id"])
+    assert found["request_counts"]["failed"] == deaths - 1
+    assert len(lan.inference.requests) == 2
+
+
 async def test_to_another_key_nothing_is_there(lan: Lan) -> None:
     found = await ended(lan, (await made(lan, jsonl([line(0)])))["id"])
     _, secret = lan.services.keys.create("stranger")
