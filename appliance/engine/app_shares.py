@@ -3,9 +3,9 @@
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
 several while it is computed (`size`). The app that has least is protected: it continues as if it
 were alone, and the others make a step at most `_DEARER` times as long as its own tokens take,
-though each gets its fair part in any case. Its prompts come first in most of a step's budget for
-prompts, and have half of a step's time beside the answers of others. Source of max-min fairness:
-Bertsekas and Gallager, Data Networks, 6.5.2.
+though each gets its fair part in any case; where all have as much, so does every prompt. Its
+prompts come first in most of a step's budget for prompts, and have half of a step's time beside the
+answers of others. Source of max-min fairness: Bertsekas and Gallager, Data Networks, 6.5.2.
 """
 
 from collections import Counter
@@ -49,20 +49,23 @@ class AppShares:
         self._protected = {app for app in found if found[app] <= self._least}
         self._alike = len(self._protected) == len(found)
         self._own = 0
-        if not self._alike:
+        if len(found) > 1:
             self._own = sum(s.generating and s.scope in self._protected for s in running)
 
     def _limit(self, dearer: float, prompt_tokens: int = 0) -> int | None:
         """Tokens of a step `dearer` times as long as the protected apps' own; None for any."""
         own = self._own + prompt_tokens
-        if self._pace is None or not own or self._alike:
+        if self._pace is None or not own:
             return None
-        return self._pace.within(dearer * self._pace.cost(own))
+        seconds = dearer * self._pace.cost(own)
+        if self._alike:
+            seconds = max(seconds, len(self._weights) * self._pace.cost(1))
+        return self._pace.within(seconds)
 
     def answers(self, generating: list[Sequence]) -> list[Sequence]:
         """The answers that the step continues, in the order given."""
         limit = self._limit(_DEARER)
-        if limit is None:
+        if limit is None or self._alike:
             return generating
         fair, rest = set[Sequence](), list[Sequence]()
         taken = Counter[str]()
@@ -86,7 +89,7 @@ class AppShares:
         limit = self._limit(_DEARER, first)
         if limit is None:
             return set(), 0
-        rest = {s for s in prompts if s.scope not in self._protected}
+        rest = {s for s in prompts if self._alike or s.scope not in self._protected}
         return rest, max(1, limit - planned - first)
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:

@@ -79,12 +79,21 @@ def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
     assert shares.limited(flood, 1, 10) == (set(flood), 12)  # 2 (3 + 11 * 3) = 3 + 23 * 3
 
 
+def test_a_prompt_leaves_half_of_a_step_to_the_answer_of_another_app_that_has_as_much() -> None:
+    prompt, answer = sequences("one", 1, generating=False), sequences("two", 1)
+    shares = AppShares(prompt + answer, pace())
+    assert shares.limited(prompt, 1) == (set(prompt), 2)  # 2 (3 + 3) = 3 + 3 * 3
+    assert shares.answers(answer) == answer
+    own = [*prompt, *sequences("one", 1)]
+    assert AppShares(own, pace()).limited(prompt, 1) == (set(), 0)  # one app: the gap alone counts
+
+
 def test_a_long_prompt_counts_as_many_requests() -> None:
     (long,), quiet = sequences("long", 1, generating=False), sequences("quiet", 1)
-    assert AppShares([long, *quiet], pace()).limited([long], 1) == (set(), 0)  # both have one
+    assert AppShares([long, *quiet], pace()).first([long, *quiet], 16) == ([], 0)  # both have one
     long.tokens = [1] * (3 * LONG)
     assert size(long) == 3
-    assert AppShares([long, *quiet], pace()).limited([long], 1) == ({long}, 2)
+    assert AppShares([long, *quiet], pace()).first([long, *quiet], 16) == (quiet, 14)
     long.computed = 2 * LONG + 1  # what is done of it does not count
     assert size(long) == 1
     long.weight = 3

@@ -5,6 +5,8 @@ tokens were measured on two cores. Requests are those of `benchmarks/checks/fair
 """
 
 import itertools
+import statistics
+from collections.abc import Sequence as ReadOnly
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.long
 
 SLOTS, PROMPT, FLOOD, CELLS = 8, 140, 64, 16_384
 TARGET = 2.5
+BEGINNINGS = range(50, 57)  # answers of the others before the first small request
 COSTS = [  # seconds of a step of one token; otherwise a fixed part and each token's
     (0.006, 0.003, 0.0029),  # two cores
     (0.010, 0.013, 0.0032),  # two cores with a full cache: one token alone is cheaper than the line
@@ -126,17 +129,26 @@ ATTACKS = {  # prompts that fill most of the cache
 }
 
 
-def among_others(*prompts: tuple[str, int]) -> tuple[float, float]:
-    """Small requests among those of other apps; and the tokens of long prompts computed in a
-    second.
+def among_others(
+    *prompts: tuple[str, int], beginnings: range = BEGINNINGS[:1]
+) -> tuple[float, float]:
+    """Small requests among those of other apps, the median of several beginnings; and the tokens of
+    long prompts computed in a second.
+
+    Few of them wait long, and where those begin decides about the 95th percentile.
     """
+    found = [_among_others(prompts, beginning) for beginning in beginnings]
+    return statistics.median(b for b, _ in found), statistics.mean(tokens for _, tokens in found)
+
+
+def _among_others(prompts: ReadOnly[tuple[str, int]], beginning: int) -> tuple[float, float]:
     host = Host(0.008, 0.0075, 0.001, slots=16, cells=2048)
     for app, clients, answer in (("one", 7, 3), ("batch", 4, 12), ("serial", 3, 20)):
         for _ in range(clients):
             host.ask(app, answer, 45)
     for app, prompt in prompts:
         host.ask(app, 1, prompt)
-    while len(host.ended) < 50:
+    while len(host.ended) < beginning:
         host.step()
     host.ask("B", 8, 31)
     while sum(app == "B" for app, _ in host.ended) < 110:
@@ -148,7 +160,7 @@ def among_others(*prompts: tuple[str, int]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_prompts_that_fill_the_cache_make_small_requests_little_later(attack: str) -> None:
-    beside, computed = among_others(*ATTACKS[attack])
+    beside, computed = among_others(*ATTACKS[attack], beginnings=BEGINNINGS)
     assert beside <= TARGET * among_others()[0]
     assert computed > 100  # they end, too: a tenth of what the engine could do for them alone
 
