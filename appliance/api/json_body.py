@@ -3,8 +3,8 @@
 Rules:
 - UTF-8; no key twice in an object; no half of a surrogate pair anywhere, which neither the log nor
   a model can take. The refusal names the place.
-- An endpoint of a request, its body and its caller that gives a response is called without the
-  framework's costly search for parameters. `KEYS` describes the router and does nothing.
+- An endpoint that takes request, body and caller alone is called without the framework's costly
+  search for parameters.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from appliance.api.deps import caller_of, services_of
 from appliance.api.errors import place_name
 from appliance.api.idempotency import HEADER, Handler, once
-from appliance.api.large_bodies import SMALL, check_messages
+from appliance.api.large_bodies import SMALL, check_messages, check_values
 from appliance.errors import BadRequest
 from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
@@ -81,7 +81,9 @@ def _direct(route: APIRoute) -> Handler | None:
 
     async def handle(request: Request) -> Response:
         try:
-            body = model.model_validate(await request.json())
+            value, validate = await request.json(), model.model_validate
+            large = len(await request.body()) > SMALL
+            body = await asyncio.to_thread(validate, value) if large else validate(value)
         except ValidationError as error:
             told = [
                 {**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)
@@ -106,6 +108,7 @@ class _JsonRequest(Request):
             value = parsed(body)
             self._note(value)
             return value
+        check_values(body)
         value = await asyncio.to_thread(parsed_at_once, body)  # the loop serves others meanwhile
         self._note(value)
         check_messages(value, services_of(self).pool, principal)
@@ -159,7 +162,7 @@ def parsed_at_once(body: bytes) -> Any:
 class _Collector:
     """Python's garbage collector, kept away from large bodies.
 
-    It would scan new lists for ten times as long as reading takes. After reading they count as old.
+    To scan new lists would take ten times as long as reading. Once read, they are old.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
-"""When large bodies are read, so that they do not hold up everybody else.
+"""When large bodies are read: they hold up no other request.
 
 Rules: one at a time, and after each the server rests in proportion to its size; apps take turns.
-A conversation with more messages than its model's context has room for is refused unread.
+Lists and objects are bounded. A conversation with more messages than its model's context has room
+for is refused unread.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 from typing import Any, Final, Protocol
 
 from appliance.engine.limits import check_count
-from appliance.errors import NotFound, Unavailable
+from appliance.errors import BadRequest, NotFound, Unavailable
 from appliance.types import ModelCard, Principal
 from appliance.workers.lanes import Lane
 
@@ -17,6 +18,9 @@ SMALL: Final = 64 << 10
 """Most bytes of a small body."""
 _REST_S: Final = 0.4e-6
 """Seconds from one large body to the next, for each byte: reading one takes at most a third."""
+MOST_VALUES: Final = 150_000
+"""Most opening brackets of a body, those of its texts included: nothing else runs while lists
+are made or dropped, some 30 ms then."""
 
 
 class Cards(Protocol):
@@ -36,6 +40,13 @@ class LargeBodies:
         if size > SMALL:
             await self._lane.turn(key)
             asyncio.get_running_loop().call_later(size * _REST_S, self._lane.leave)
+
+
+def check_values(body: bytes) -> None:
+    """Refuse too many values (`request_too_large`)."""
+    if body.count(b"[") + body.count(b"{") > MOST_VALUES:
+        what = f"The body has more than {MOST_VALUES} lists and objects."
+        raise BadRequest("request_too_large", what)
 
 
 def check_messages(body: Any, cards: Cards, principal: Principal) -> None:

@@ -4,17 +4,20 @@ import copy
 import gc
 import json
 import platform
+import threading
 import weakref
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from appliance.api import large_bodies
 from appliance.api.errors import place_name
 from appliance.api.json_body import parsed, parsed_at_once
 from appliance.api.large_bodies import SMALL
 from appliance.errors import BadRequest
 from appliance.wire.openai.characters import JsonPath, half_pair
+from appliance.wire.openai.chat import ChatRequest
 from tests.api.conftest import Lan
 from tests.wire.test_any_json import BODIES, places
 
@@ -173,6 +176,35 @@ async def test_a_large_body_is_read_like_a_small_one(lan: Lan, chat_body: dict[s
     assert len(json.dumps(chat_body)) > SMALL
     cut = json.dumps(chat_body)[: 2 * SMALL]
     assert (await error_of(lan, "/v1/chat/completions", cut))["code"] == "invalid_json"
+
+
+async def test_a_large_body_is_checked_outside_of_the_loop(
+    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    check = ChatRequest.model_validate
+
+    def noted(value: Any) -> ChatRequest:
+        threads.append(threading.current_thread())
+        return check(value)
+
+    monkeypatch.setattr(ChatRequest, "model_validate", noted)
+    for size in (1, 2 * SMALL):
+        chat_body["messages"] = [{"role": "user", "content": "x" * size}]
+        reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+        assert reply.status_code == 200, reply.text
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
+
+
+async def test_a_large_body_of_very_many_values_is_refused_unread(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_bodies, "MOST_VALUES", 1_000)
+    cut = b'{"model": "m", "messages": [' + b"{}," * 999 + b" " * SMALL
+    reply = await lan.client.post("/v1/chat/completions", content=cut, headers=JSON)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (413, "request_too_large")
+    fewer = cut.replace(b"{},", b"", 1)  # the control: it is read
+    assert (await error_of(lan, "/v1/chat/completions", fewer))["code"] == "invalid_json"
 
 
 async def test_a_fault_of_ours_in_reading_is_not_called_the_bodys(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from appliance.api.large_bodies import SMALL, LargeBodies, check_messages
+from appliance.api.large_bodies import MOST_VALUES, SMALL, LargeBodies, check_messages, check_values
 from appliance.errors import BadRequest, NotFound
 from appliance.types import ModelCard, Principal
 
@@ -52,6 +52,15 @@ def test_more_messages_than_fit_are_refused_whatever_they_are() -> None:
 
 def test_nothing_is_told_of_a_model_that_the_key_may_not_use() -> None:
     check({"model": "m", "messages": TALK * 1000}, who("other"))
+
+
+@pytest.mark.parametrize("each", [b"[],", b"{},", b'["{"],'])
+def test_very_many_lists_and_objects_are_refused_unread(each: bytes) -> None:
+    one = each.count(b"[") + each.count(b"{")
+    check_values(each * (MOST_VALUES // one))
+    with pytest.raises(BadRequest) as caught:
+        check_values(each * (MOST_VALUES // one + 1))
+    assert caught.value.code == "request_too_large"
 
 
 async def test_the_next_large_body_waits_for_the_rest_and_a_small_one_does_not(
