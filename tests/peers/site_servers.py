@@ -62,11 +62,13 @@ class Where:
 
     Attributes:
         inside: the command that runs another one there.
+        line: the port at which the others reach it; 0 for its own.
     """
 
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     inside: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass
@@ -188,8 +190,9 @@ def servers(
                 log, witness = keys[other.name]
                 host = other.url.removeprefix("https://").rpartition(":")[0]
                 text += PEER.format(
-                    name=other.name, host=host, port=other.port, log=log, witness=witness
-                )
+                    name=other.name, host=host, port=other.where.line or other.port, log=log,
+                    witness=witness,
+                )  # fmt: skip
                 shutil.copyfile(other.ca, one.data / "tls" / f"{other.name}.pem")
         (one.data / "appliance.toml").write_text(text)
     try:
