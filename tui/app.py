@@ -192,6 +192,8 @@ class OperatorApp(Typing):
         self.post_message(Polled(link))  # may be called from any thread
 
     def on_polled(self, message: Polled) -> None:
+        if not self._top.is_attached:
+            return  # the program ends
         link = message.link
         self._desk.link = link
         snapshot = link.snapshot
@@ -240,7 +242,7 @@ class OperatorApp(Typing):
     def _read(self, snapshot: Snapshot | None, topic: str) -> None:
         self._reading = False
         desk = self._desk
-        if desk.state is LinkState.DOWN:
+        if desk.state is LinkState.DOWN and self._top.is_attached:
             self._read_topic = topic
             desk.files = Files(snapshot, desk.clock())
             asked = self._question.topic if self._question is not None else None

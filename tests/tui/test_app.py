@@ -15,7 +15,7 @@ from appliance.wire.admin.keys import KEYS
 from appliance.wire.admin.models import MODEL_UNLOAD, STATUS
 from tests.api.admin.lab import LabData, make_lab
 from tests.tui.scripted import DATA, DOWN, NEVER, Script, Told, model, status, terminal
-from tui.app import OperatorApp
+from tui.app import OperatorApp, Polled
 from tui.desk import Desk
 from tui.keys import PLACES
 
@@ -83,6 +83,14 @@ async def test_it_polls_without_being_asked() -> None:
     async with terminal(Script(), period=0.1) as opened:
         for _ in range(3):
             await asyncio.wait_for(opened.app.polled.get(), 30)
+
+
+async def test_an_answer_that_comes_while_it_ends_is_let_go() -> None:
+    async with terminal(Script()) as opened:
+        app, link = opened.app, opened.desk.link
+        await app.screen.remove_children()
+        assert link.snapshot is not None and link.snapshot.topic == "overview"
+        OperatorApp.on_polled(app, Polled(link))
 
 
 async def test_q_quits_while_the_server_hangs() -> None:
