@@ -72,6 +72,17 @@ def many(number: int, noun: str) -> str:
     return f"{number:,} {noun[:-1]}ies" if noun.endswith("ry") else f"{number:,} {noun}s"
 
 
+def percent(value: float) -> str:
+    """A share as a person reads it: `87.5 %`, and no decimal where it is 0."""
+    text = f"{value * 100:.1f}".removesuffix(".0")
+    return f"{text} %"
+
+
+def between(low: float, high: float) -> str:
+    """Of an interval."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def within(ends: tuple[float, float]) -> str:
     """An interval: `0.812 to 0.934`."""
     return f"{ends[0]:.3f} to {ends[1]:.3f}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.text import many, visible
+from appliance.text import between, many, percent, visible
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 HOSTILE = [
@@ -69,3 +69,8 @@ def test_line_ends_stay_only_where_they_are_wanted() -> None:
 )
 def test_a_count_agrees_with_its_noun(number: int, noun: str, words: str) -> None:
     assert many(number, noun) == words
+
+
+def test_shares_read_well() -> None:
+    assert [percent(v) for v in (0.5, 0.875, 0, 0.9996)] == ["50 %", "87.5 %", "0 %", "100 %"]
+    assert between(0.81, 0.934) == "81 % to 93.4 %"

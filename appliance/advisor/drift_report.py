@@ -6,9 +6,10 @@ from typing import Final
 from appliance.advisor.blocks import WeekBlock, named, table
 from appliance.advisor.drift import BLIND, PROMISE, Doubled, Watch, WindowFinding, doubled
 from appliance.reports import charts
-from appliance.reports.axes import percent, plain
+from appliance.reports.axes import plain
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
+from appliance.text import percent
 
 _LOOKS: Final = 8
 """Weeks whose looks are listed."""

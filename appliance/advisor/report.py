@@ -14,9 +14,10 @@ from appliance.advisor.questions import SOURCE, Questions, Range
 from appliance.advisor.verdict import NAMES, Option, Recommendation, parts
 from appliance.evals.evidence_reader import Quality
 from appliance.reports import charts
-from appliance.reports.axes import between, percent, plain
+from appliance.reports.axes import plain
 from appliance.reports.charts import ChartEstimate
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
+from appliance.text import between, percent
 from appliance.wire.admin.advice import FlipTold
 
 WORDS: Final = {

@@ -25,6 +25,7 @@ from appliance.advisor.options import (
 from appliance.advisor.questions import SOURCE, Price, Questions, Range, exactly
 from appliance.evals.evidence_reader import Quality
 from appliance.statistics import power, verdict
+from appliance.text import between, percent
 from appliance.wire.admin.advice import (
     AdviceDocument,
     CostTold,
@@ -313,7 +314,9 @@ def _judge(
         return "unmeasured", "not measured on these data", None
     bound = questions.regulation.bound
     if bound is not None and candidate.bound is not None and candidate.bound > bound:
-        why = f"its certificate shows at most {candidate.bound:.1%} errors, not {bound:.1%}"
+        why = (
+            f"its certificate shows at most {percent(candidate.bound)} errors, not {percent(bound)}"
+        )
         return "below", why, None
     if bound is not None and candidate.option != "cascade":
         certify = _certify(questions, candidate)
@@ -327,10 +330,10 @@ def _judge(
         return "shown", "no quality was asked for", None
     outcome = verdict.at_least(quality.low, quality.high, quality.groups, wanted)
     if outcome == "pass":
-        return "shown", f"at least {quality.low:.1%} of {wanted:.1%}", None
+        return "shown", f"at least {percent(quality.low)} of {percent(wanted)}", None
     if outcome == "fail":
-        return "below", f"at most {quality.high:.1%} of {wanted:.1%}", None
-    held = f"{quality.low:.1%} to {quality.high:.1%} holds {wanted:.1%}"
+        return "below", f"at most {percent(quality.high)} of {percent(wanted)}", None
+    held = f"{between(quality.low, quality.high)} holds {percent(wanted)}"
     return "open", held, _more(quality, wanted)
 
 
@@ -447,7 +450,7 @@ def _none_shown(
     agree = agreement(questions, facts)
     people = "The agreement of people is not known: answer data.agreement, or label items twice."
     if agree is not None:
-        people = f"People agree in {agree:.1%}, and count as right as often."
+        people = f"People agree in {percent(agree)}, and count as right as often."
     return Recommendation(
         "people",
         "Leave it to people: nothing that was measured is shown to be good enough, and more data "
@@ -565,8 +568,8 @@ def _of_chosen(chosen: Option | None) -> list[str]:
     if candidate.bound is not None and candidate.coverage is not None:
         rest = "people" if candidate.rest == "people" else "the larger stage"
         found.append(
-            f"Its first stage answers {candidate.coverage:.0%} with at most {candidate.bound:.1%} "
-            f"errors ({candidate.source}); the rest goes to {rest}."
+            f"Its first stage answers {percent(candidate.coverage)} with at most "
+            f"{percent(candidate.bound)} errors ({candidate.source}); the rest goes to {rest}."
         )
     if candidate.joules is None:
         found.append(
@@ -589,7 +592,7 @@ def _holds_for(questions: Questions, advice: Recommendation) -> list[str]:
     return [
         "By the labels of the dataset, each group counting once, for the population that its "
         "groups were drawn from: the lower limits of what was measured on open items hold together "
-        f"with {1 - questions.regulation.delta:.0%} confidence.{alone}"
+        f"with {percent(1 - questions.regulation.delta)} confidence.{alone}"
     ]
 
 
@@ -608,7 +611,7 @@ def _notes(questions: Questions, facts: MeasuredFacts, advice: Recommendation) -
     chosen = advice.chosen
     if chosen is not None and questions.regulation.bound is not None and chosen.certify:
         found.append(
-            f"A certificate of at most {questions.regulation.bound:.1%} errors takes "
+            f"A certificate of at most {percent(questions.regulation.bound)} errors takes "
             f"{chosen.certify} independent groups with labels."
         )
     found += _of_chosen(chosen)
@@ -622,8 +625,8 @@ def _notes(questions: Questions, facts: MeasuredFacts, advice: Recommendation) -
     agree = agreement(questions, facts)
     if agree is not None and (questions.domain.quality or 0) > agree:
         found.append(
-            f"People agree with each other on {agree:.1%} of items: "
-            f"{questions.domain.quality:.1%} cannot be measured with these labels."
+            f"People agree with each other on {percent(agree)} of items: "
+            f"{percent(questions.domain.quality)} cannot be measured with these labels."
         )
     volume = costs.requests_day(questions, facts)
     if (

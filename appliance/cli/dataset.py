@@ -41,7 +41,7 @@ from appliance.datasets.reading import Columns
 from appliance.datasets.splits import LABELLED, SHARES, SPLITS, UNLABELLED, SplitRule, split
 from appliance.errors import DatasetRefused, Refused
 from appliance.facts import table_of
-from appliance.text import many
+from appliance.text import many, percent
 from appliance.types import JsonValue
 from appliance.wire.admin.datasets import CAPTURE, SEEN, Capture, SeenBy, SeenWanted
 from appliance.wire.admin.gates import SEALING_KEY, SPLIT_KNOWN, Marks
@@ -502,8 +502,8 @@ def _report(report: checks.CheckReport) -> Iterator[str]:
             name,
             str(each.items),
             str(each.groups),
-            f"{each.smallest_effect:.1%}",
-            "-" if (bound := each.certifies_without_error) is None else f"{bound:.0%}",
+            percent(each.smallest_effect),
+            "-" if (bound := each.certifies_without_error) is None else percent(bound),
         )
         for name, each in facts.splits.items()
     ]
@@ -514,7 +514,8 @@ def _report(report: checks.CheckReport) -> Iterator[str]:
     if labels.repeated_texts:
         yield (
             f"labels: more than once: {many(labels.repeated_texts, 'text')}, of which two labels "
-            f"agree {labels.agreement:.1%} of the time, best score there {labels.ceiling:.1%}"
+            f"agree {percent(labels.agreement)} of the time, best score there "
+            f"{percent(labels.ceiling)}"
         )
     counts = facts.personal_data
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none found"

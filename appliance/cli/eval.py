@@ -17,8 +17,7 @@ from appliance.cli.job import finished, run_job, wait_option
 from appliance.cli.output import Output, directory_option, page_option, prints, safe, table
 from appliance.client import AdminClient
 from appliance.errors import Refused
-from appliance.reports.axes import percent
-from appliance.text import many, points, within, within_points
+from appliance.text import many, percent, points, within, within_points
 from appliance.wire.admin import evaluations as wire
 from appliance.wire.admin.evaluations import Compared, CompareWanted, Errors, ErrorsWanted, Side
 from appliance.wire.admin.jobs import JOB, JOBS, Job

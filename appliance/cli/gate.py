@@ -35,7 +35,7 @@ from appliance.evals.gate_report import called
 from appliance.evals.gate_subject import check_floor
 from appliance.routing import certifying
 from appliance.routing.route_findings import check_outcomes
-from appliance.text import many
+from appliance.text import many, percent
 from appliance.trust.bytes import ecdsa
 from appliance.trust.policy.policy import PolicyKey
 from appliance.trust.statements import evaluation, route, specification
@@ -166,17 +166,19 @@ def declared(plan: Plan, person: str) -> Specification:
 
 def _terms(wanted: Specification, plan: Plan) -> list[str]:
     floors = ", ".join(
-        f"{safe(name) or 'the whole'} {floor / MILLION:.1%}"
+        f"{safe(name) or 'the whole'} {percent(floor / MILLION)}"
         for name, floor in wanted.floors.items()
     )
     shares = f" as {' + '.join(f'{s / MILLION:g}' for s in wanted.schedule)}" * bool(
         wanted.schedule
     )
-    packs = ", ".join(f"{safe(name)} {floor / MILLION:.1%}" for name, floor in wanted.packs.items())
+    packs = ", ".join(
+        f"{safe(name)} {percent(floor / MILLION)}" for name, floor in wanted.packs.items()
+    )
     return [
         f"{safe(wanted.name)} specifies: {safe(wanted.task)} {wanted.task_digest[:16]} is not "
-        f"worse than {safe(called(wanted.incumbent))} by {wanted.margin_micros / MILLION:.1%} of "
-        f"{wanted.metric}",
+        f"worse than {safe(called(wanted.incumbent))} by "
+        f"{percent(wanted.margin_micros / MILLION)} of {wanted.metric}",
         f"  on {safe(wanted.dataset)}, {wanted.split}: {many(plan.groups, 'group')}, "
         f"{many(plan.items, 'item')}",
         f"  alpha {wanted.alpha_micros / MILLION:g} over {many(wanted.looks, 'look')}{shares}, "
@@ -207,7 +209,7 @@ def tell(output: Output, found: Job) -> None:
     advice = result.advice
     lines = [
         safe(result.answer),
-        f"logistic regression reaches {advice:.0%} on these items (advice)"
+        f"logistic regression reaches {percent(advice)} on these items (advice)"
         if advice is not None
         else "no classifier is compared",
         f"difference {result.difference * 100:+.0f} points, {low * 100:+.0f} to "
@@ -478,12 +480,14 @@ def carried_lines(result: CertificateCarried | None, flipped: str) -> list[str]:
         lines = [
             f"{result.items} open items in {many(result.groups, 'group')} answered as before; "
             f"carried over to {result.engine}",
-            f"the engine changes at most {result.change:.1%} of the answers; the limit bears it",
+            f"the engine changes at most {percent(result.change)} of the answers; "
+            "the limit bears it",
         ]
         before, now = result.coverage_before, result.coverage
         if before is not None and now is not None and now < before:
             lines.append(
-                f"to bear it the threshold rose: {now:.0%} are answered, where {before:.0%} were"
+                f"to bear it the threshold rose: {percent(now)} are answered, "
+                f"where {percent(before)} were"
             )
         return lines
     if result is not None and result.flips:

@@ -20,7 +20,7 @@ from appliance.errors import DatasetRefused
 from appliance.facts import table_of
 from appliance.tasks.definition import LabelForm
 from appliance.tasks.loaded import load
-from appliance.text import many
+from appliance.text import many, percent
 from appliance.trust.bytes.directory import open_artifact
 from appliance.types import JsonValue
 from appliance.wire.admin import labels as wire
@@ -179,7 +179,7 @@ def finish(output: Output, data: Path, queue: str, path: Path, share: float) -> 
     lines = [
         f"{many(len(taken.answers), 'item')} labelled, {told['unsettled']} not settled",
         f"kappa {told['kappa']:.2f} (standard error {told['kappa_error']:.2f}), "
-        f"agreement {told['agreement']:.1%}: {path / REPORT}",
+        f"agreement {percent(told['agreement'])}: {path / REPORT}",
         "not signed: run `appliance dataset sign`",
     ]
     document = {"path": str(path), **table_of(changed.facts()), "report": dict(told)}
@@ -219,7 +219,7 @@ def _lines(queue: LabelQueue) -> Iterator[str]:
     yield f"{queue.name}: {many(queue.items, 'item')}, {_people(queue)}"
     if queue.kappa is not None:
         yield (
-            f"  kappa {queue.kappa:.2f}, agreement {queue.agreement or 0:.1%}, "
+            f"  kappa {queue.kappa:.2f}, agreement {percent(queue.agreement or 0)}, "
             f"{queue.unsettled} not settled"
         )
     if queue.aside:

@@ -11,6 +11,7 @@ import click
 
 from appliance.cli.connect import admin_client
 from appliance.cli.output import Output, prints, safe, size
+from appliance.text import percent
 from appliance.wire.admin.usage import LOAD, CurrentLoad, Rates
 from tui.rates import History, RatePoint
 
@@ -60,12 +61,12 @@ def lines(found: Rates) -> Iterator[str]:
     """The same for a person."""
     yield f"tokens       {found.tokens_per_second:.1f} a second"
     yield f"requests     {found.running} running, {found.queued} waiting"
-    yield f"KV use       {found.kv_use:.0%}"
+    yield f"KV use       {percent(found.kv_use)}"
     yield f"first token  p50 {_latency(found.ttft_p50)}, p95 {_latency(found.ttft_p95)}"
-    yield f"CPU          own {found.own_cpu:.0%}, host {found.host_cpu:.0%}"
+    yield f"CPU          own {percent(found.own_cpu)}, host {percent(found.host_cpu)}"
     yield f"memory       {size(found.memory_available)} of {size(found.memory)} free"
     for gpu in found.gpus:
-        busy = "" if gpu.busy_percent is None else f", {gpu.busy_percent}% busy"
+        busy = "" if gpu.busy_percent is None else f", {gpu.busy_percent} % busy"
         yield f"GPU          {safe(gpu.name)}: {size(gpu.memory_used)} of {size(gpu.memory)}{busy}"
 
 

@@ -34,7 +34,7 @@ from appliance.clock import SystemClock, iso
 from appliance.errors import PolicyRefused, Refused
 from appliance.facts import table_of
 from appliance.routing import catalogue
-from appliance.text import many
+from appliance.text import between, many, percent
 from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.directory import open_artifact
 from appliance.trust.statements.route import RouteSpecification
@@ -180,9 +180,9 @@ def what_if(output: Output, client: AdminClient, name: str) -> None:
     rows = [
         (
             f"{p['threshold']:.4f}",
-            f"{p['coverage']:.0%}",
-            f"{p['error']:.1%}",
-            f"{p['low']:.1%} to {p['high']:.1%}",
+            percent(p["coverage"]),
+            percent(p["error"]),
+            between(p["low"], p["high"]),
         )
         for p in points[step - 1 :: step]
     ]
@@ -314,8 +314,8 @@ def _terms(wanted: RouteSpecification, plan: RoutePlan) -> list[str]:
     shares = " + ".join(f"{share / MILLION:g}" for share in wanted.schedule)
     return [
         f"{safe(wanted.name)} specifies: of the answers of {safe(wanted.small)} that "
-        f"{safe(wanted.route)} accepts, at most {wanted.error_micros / MILLION:.1%} are wrong",
-        f"  and the whole is not worse than {larger} by {wanted.margin_micros / MILLION:.1%}",
+        f"{safe(wanted.route)} accepts, at most {percent(wanted.error_micros / MILLION)} are wrong",
+        f"  and the whole is not worse than {larger} by {percent(wanted.margin_micros / MILLION)}",
         f"  on {safe(wanted.dataset)}, {wanted.split}: {many(plan.groups, 'group')}, "
         f"{many(plan.items, 'item')};"
         f" {wanted.weight} count alike",
@@ -341,7 +341,7 @@ def _told(result: CalibrationResult) -> Iterator[str]:
         yield f"route minus {larger}: {low * 100:+.0f} to {high * 100:+.0f} points"
     if result.avoided:
         value, low, high = result.avoided
-        yield f"seconds of {larger} avoided: {value:.0%} ({low:.0%} to {high:.0%})"
+        yield f"seconds of {larger} avoided: {percent(value)} ({between(low, high)})"
     if result.doubtful == "people":
         yield "the larger stage is not better where the first is in doubt: people answer these"
     yield f"looks taken {result.looks}, left {result.looks_left}"
@@ -360,7 +360,7 @@ def _watched(found: Route) -> str:
     )
     if seen.missing:
         shares = (seen.missing_doubtful, seen.missing_sure)
-        doubtful, sure = ("-" if share is None else f"{share:.0%}" for share in shares)
+        doubtful, sure = ("-" if share is None else percent(share) for share in shares)
         told += (
             f"; {many(seen.missing, 'label')} missing ({doubtful} of the doubtful half, "
             f"{sure} of the sure)"
@@ -370,9 +370,9 @@ def _watched(found: Route) -> str:
     if seen.traffic is not None:
         told += (
             f"; answers to {many(seen.traffic.groups, 'group')}, which weigh as"
-            f" {seen.traffic.effective:.0f} of one size: {seen.traffic.unknown:.0%} of them to"
-            f" groups that the certificate has not seen, the rest {seen.traffic.apart:.0%} apart"
-            f" from its weights; with theirs at most {seen.traffic.error:.1%} are wrong"
+            f" {seen.traffic.effective:.0f} of one size: {percent(seen.traffic.unknown)} of them to"
+            f" groups that the certificate has not seen, the rest {percent(seen.traffic.apart)}"
+            f" apart from its weights; with theirs at most {percent(seen.traffic.error)} are wrong"
         )
     return told + (f"; not watched since {seen.unwatched}" if seen.unwatched else "")
 
@@ -383,7 +383,7 @@ def _certificate(each: CalibrationCertificate) -> str:
         why = f"not certifiable, {safe(each.reason)}"
         return f"certificate {each.id[:16]}: {why}; {many(each.groups, 'group')}"
     return (
-        f"certificate {each.id[:16]}: error at most {each.alpha:.1%} at confidence "
-        f"{each.threshold:.3f}, {each.coverage:.0%} of the {each.weight} accepted, {each.groups} "
-        f"groups, {each.identity}, {stands}"
+        f"certificate {each.id[:16]}: error at most {percent(each.alpha)} at confidence "
+        f"{each.threshold:.3f}, {percent(each.coverage)} of the {each.weight} accepted, "
+        f"{each.groups} groups, {each.identity}, {stands}"
     )

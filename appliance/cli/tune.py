@@ -27,7 +27,7 @@ from appliance.cli.tune_offer import KIND, offer, tuning_of
 from appliance.cli.tune_runs import compare, list_, losses, report
 from appliance.cli.tune_teach import teach
 from appliance.client import AdminClient
-from appliance.text import many, within
+from appliance.text import many, percent, within
 from appliance.trust.bytes import ecdsa
 from appliance.tuning.forgetting import MOST
 from appliance.tuning.report import next_commands
@@ -215,7 +215,7 @@ def _trained(result: AdapterTuned) -> list[str]:
         f"{safe(dev.metric)} on dev as it serves: {dev.value:.3f} ({within(dev.interval)}), "
         f"{many(dev.groups, 'group')}",
         f"served as trained: {checks.nll_served:.4f} nats a token against "
-        f"{checks.nll_trained:.4f}; {checks.stop_token:.1%} of answers end by themselves",
+        f"{checks.nll_trained:.4f}; {percent(checks.stop_token)} of answers end by themselves",
         f"{result.seconds:.0f} s, {result.peak_mib} MiB at the peak",
     ]
     head = ("SEED", "STEP", "LOSS", "DEV")
@@ -228,7 +228,7 @@ def _trained(result: AdapterTuned) -> list[str]:
     lines += table(head, measured[-_SHOWN:])
     if result.curve:
         points = [
-            (f"{p.share:.0%}", str(p.rows), f"{p.metric:.3f}", within(p.interval))
+            (percent(p.share), str(p.rows), f"{p.metric:.3f}", within(p.interval))
             for p in result.curve
         ]
         lines += table(("SHARE", "ROWS", "METRIC", "INTERVAL"), points)

@@ -12,7 +12,7 @@ from appliance.cli.connect import connected
 from appliance.cli.job import result_of, run_job
 from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe
 from appliance.client import AdminClient
-from appliance.text import many, within
+from appliance.text import many, percent, within
 from appliance.wire.admin.results import DatasetTaught
 
 KIND: Final = "teach"
@@ -78,7 +78,7 @@ def told(result: DatasetTaught) -> list[str]:
         f"({within(agreed.interval)}) of {many(agreed.items, 'item')} in "
         f"{many(agreed.groups, 'group')}",
         f"{result.taken} of {many(result.asked, 'answer')} are taken into train; "
-        f"{result.share_dropped:.1%} dropped" + (f": {lost}" if lost else ""),
+        f"{percent(result.share_dropped)} dropped" + (f": {lost}" if lost else ""),
         f"terms: {safe(result.licence)}",
         f"dataset: {safe(result.dataset)}",
     ]

@@ -23,6 +23,7 @@ from appliance.facts import DatasetFacts
 from appliance.statistics.agreement import repeated_labels
 from appliance.statistics.power import groups_without_error, smallest_effect
 from appliance.statistics.verdict import FEWEST
+from appliance.text import percent
 from appliance.types import JsonValue
 
 EXAMPLES: Final = 20
@@ -338,8 +339,9 @@ def _labels(items: Sequence[Item], texts: Sequence[str]) -> tuple[list[DataProbl
             DataProblem(
                 "label_conflict", "warning", len(torn),
                 f"Texts have different labels. Two labels of the same text agree "
-                f"{repeats.agreement:.1%} of the time, and no answerer that sees only the text "
-                f"scores above {repeats.ceiling:.1%} on these texts.", tuple(torn[:EXAMPLES]),
+                f"{percent(repeats.agreement)} of the time, and no answerer that sees only the "
+                f"text scores above {percent(repeats.ceiling)} on these texts.",
+                tuple(torn[:EXAMPLES]),
             )
         )  # fmt: skip
     trained = Counter(item.label for item in items if isinstance(item.expected, str))

@@ -9,11 +9,11 @@ from appliance.evals.evidence import Retrieval
 from appliance.evals.outcomes import Outcome
 from appliance.evals.summary import Comparison, Summary
 from appliance.reports import charts
-from appliance.reports.axes import between, percent, plain
+from appliance.reports.axes import plain
 from appliance.reports.charts import ChartEstimate, Placed, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import groups, verdict
-from appliance.text import many, points, within_points
+from appliance.text import between, many, percent, points, within_points
 from appliance.wire.admin.results import PacksMeasured
 
 _MOST_FLIPS: Final = 25

@@ -51,17 +51,6 @@ def spanning(values: list[float], start: float, end: float, *, log: bool = False
     return Axis(math.floor(low / step) * step, math.ceil(high / step) * step, start, end)
 
 
-def percent(value: float) -> str:
-    """A share as a person reads it: `87.5 %`, and no decimal where it is 0."""
-    text = f"{value * 100:.1f}".removesuffix(".0")
-    return f"{text} %"
-
-
-def between(low: float, high: float) -> str:
-    """Of an interval."""
-    return f"{percent(low)} to {percent(high)}"
-
-
 def plain(value: float) -> str:
     """A number of three significant digits without an exponent."""
     if value == 0 or abs(value) >= 100:

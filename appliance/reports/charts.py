@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from appliance.reports import svg
-from appliance.reports.axes import Axis, Format, percent, plain, spanning
+from appliance.reports.axes import Axis, Format, plain, spanning
+from appliance.text import percent
 
 _WIDTH = 920.0  # of the page
 _LINE = 15.0  # from one line of a label to the next

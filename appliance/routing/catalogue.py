@@ -20,6 +20,7 @@ from appliance.routing import confidence, definition
 from appliance.routing.confidence import MILLION, Confidence
 from appliance.routing.definition import RouteDefinition, Terms
 from appliance.tasks.catalogue import Tasks
+from appliance.text import percent
 from appliance.trust.artifacts.artifact import VettedWhole
 from appliance.trust.artifacts.records import ArtifactRecord, ModelState
 from appliance.trust.artifacts.store import ModelStore
@@ -246,8 +247,8 @@ def describe(certificate: RouteCertificate) -> str:
     if not found.certified:
         return f"not certifiable: {found.reason}"
     return (
-        f"certified: at most {certificate.wanted.error_micros / MILLION:.1%} of accepted answers "
-        f"are wrong, {found.coverage_micros / MILLION:.0%} of the "
+        f"certified: at most {percent(certificate.wanted.error_micros / MILLION)} of accepted "
+        f"answers are wrong, {percent(found.coverage_micros / MILLION)} of the "
         f"{certificate.wanted.weight or 'groups'} accepted, {found.groups} groups, "
         f"until {until}"
     )

@@ -39,6 +39,7 @@ from appliance.statistics.power import (
 from appliance.statistics.proportions import lower_limit
 from appliance.statistics.risk import Certified, ThresholdStep, certify
 from appliance.statistics.verdict import FEWEST
+from appliance.text import percent
 from appliance.trust.bytes import strict_json
 from appliance.types import Json
 
@@ -252,7 +253,9 @@ def plan(
         message = f"{open_groups} groups in dev are fewer than {FEWEST}, so that nothing can be set"
         return _refused("underpowered", message)
     if noise > terms.error:
-        message = f"repeated texts have labels of which {noise:.1%} contradict the commonest one"
+        message = (
+            f"repeated texts have labels of which {percent(noise)} contradict the commonest one"
+        )
         return _refused("labels disagree", message)
     choice = _fitted(dev, company=terms.company)
     if choice is None:
@@ -267,7 +270,9 @@ def plan(
     if grid.start is None:
         best = min(errors.values(), default=1.0)
         room = ", with room for other requests in the batch" if terms.company else ""
-        message = f"on dev no threshold has fewer than {best:.1%} errors among accepted answers"
+        message = (
+            f"on dev no threshold has fewer than {percent(best)} errors among accepted answers"
+        )
         return _refused("too many errors", message + room)
     start = grid.start
     needed = _needed(start, choice.function, drawn(dev, "needed", terms.weight), terms)
@@ -287,7 +292,7 @@ def plan(
     rate = (errors[kept[0]] * accepted + 0.5) / (accepted + 1)
     chance = chance_for_bound(terms.error, rate, int(coverage[kept[0]] * groups), terms.delta)
     if chance < _HOPELESS:
-        message = f"by dev a look has a chance of {chance:.0%}"
+        message = f"by dev a look has a chance of {percent(chance)}"
         return _refused("underpowered", message, needed)
     doubtful = [o for o, score in zip(dev, scores, strict=True) if score < grid.least]
     error = 1 - sum(o.small for o in dev) / len(dev)

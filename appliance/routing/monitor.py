@@ -37,7 +37,7 @@ from appliance.routing.confidence import MILLION
 from appliance.routing.weighing import Basis, bet, compared
 from appliance.statistics import betting
 from appliance.statistics.betting import Monitor
-from appliance.text import many
+from appliance.text import many, percent
 from appliance.wire.admin.routes import Traffic, Watched
 
 TABLES: Final = """
@@ -363,7 +363,7 @@ class Monitors:
             for certificate, route in known:
                 since = _monitor(connection, certificate, 0.5)[1]
                 if since:
-                    message = f"more than {MOST_MISSING:.0%} of its labels are missing"
+                    message = f"more than {percent(MOST_MISSING)} of its labels are missing"
                     found.append(
                         Notice(route, "route_unwatched", f"{message} since {iso(since)[:10]}")
                     )
@@ -373,7 +373,7 @@ class Monitors:
             if weighed.beyond:
                 message = (
                     f"its answers to {weighed.groups} groups weigh as {weighed.effective:.0f} of "
-                    f"one size; with these weights at most {weighed.error:.0%} are wrong"
+                    f"one size; with these weights at most {percent(weighed.error)} are wrong"
                 )
                 found.append(Notice(route, "route_weights", message))
         return found
@@ -572,12 +572,11 @@ def _alarms(connection: Connection, patience_us: int) -> list[tuple[str, str, st
         if monitor.alarm(row.delta_micros / MILLION):
             reason = (
                 f"labels of {many(monitor.groups, 'day')} are evidence against an "
-                "accepted error of "
-                f"{monitor.bound:.1%}"
+                f"accepted error of {percent(monitor.bound)}"
             )
         elif unwatched and unwatched <= patience_us:
             reason = (
-                f"not watched: more than {MOST_MISSING:.0%} of its labels are missing since "
+                f"not watched: more than {percent(MOST_MISSING)} of its labels are missing since "
                 f"{iso(unwatched)[:10]}"
             )
         else:

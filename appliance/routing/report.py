@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.reports import charts
-from appliance.reports.axes import percent
 from appliance.reports.charts import Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section
 from appliance.routing.certifying import Origin, SealedVerdict
 from appliance.routing.confidence import COMPANY, TOKENS
-from appliance.text import many
+from appliance.text import between, many, percent
 from appliance.trust.statements.route import RouteSpecification
 from appliance.wire.admin.results import CalibrationResult
 
@@ -51,7 +50,7 @@ def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
     """A verdict's figures, as a clause."""
     if verdict.certified:
         return (
-            f"{verdict.coverage:.0%} of the {weight} are accepted at confidence "
+            f"{percent(verdict.coverage)} of the {weight} are accepted at confidence "
             f"{(verdict.threshold or 0) / 1e6:.3f}"
         )
     if verdict.reason == "unstable over time":
@@ -59,7 +58,7 @@ def figures(verdict: SealedVerdict, weight: str = "groups") -> str:
     if verdict.difference is not None and verdict.reason == "worse than the larger stage":
         value, low, _ = verdict.difference
         return f"the route is {100 * value:+.0f} points, at the least {100 * low:+.0f}"
-    return f"the upper limit of the accepted error is {verdict.limit:.0%} at its most cautious"
+    return f"the upper limit of the accepted error is {percent(verdict.limit)} at its most cautious"
 
 
 def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0.0) -> str:
@@ -70,7 +69,7 @@ def sentence(reason: str, figures: str, groups: int, more: str, error: float = 0
         error: certified largest share of wrong answers among the accepted ones.
     """
     if not reason:
-        bound = f"at most {error:.1%} of accepted answers are wrong"
+        bound = f"at most {percent(error)} of accepted answers are wrong"
         return f"Certified: {bound}; {figures}; {many(groups, 'group')}."
     return f"Not certifiable, {reason}: {figures}; {many(groups, 'group')}. {more}".rstrip()
 
@@ -88,19 +87,19 @@ def page(told: RoutePageFacts) -> ReportPage:
             Fact("verdict", "certified" if certified else "not certifiable", result.reason),
             Fact(
                 "accepted",
-                f"{result.coverage:.0%}",
+                percent(result.coverage),
                 f"of the {result.weight}, by the first stage",
             ),
             Fact(
                 "certified error" if certified else "allowed error",
-                f"at most {result.alpha:.1%}",
-                f"with {1 - result.delta:.0%} confidence",
+                f"at most {percent(result.alpha)}",
+                f"with {percent(1 - result.delta)} confidence",
             ),
             Fact("groups", str(result.groups), "one item of each was drawn and counts"),
             Fact(
                 "seconds avoided",
-                f"{avoided[0]:.0%}" if avoided else "-",
-                f"{avoided[1]:.0%} to {avoided[2]:.0%}" if avoided else "no larger stage is asked",
+                percent(avoided[0]) if avoided else "-",
+                between(avoided[1], avoided[2]) if avoided else "no larger stage is asked",
             ),
             Fact("certificate", (result.certificate or "none")[:16]),
         ),
@@ -167,8 +166,8 @@ def _promise(result: CalibrationResult) -> Section | None:
         whom = "groups like the sealed ones, of sizes like theirs,"
     said = [
         f"By the labels of this dataset, and for {whom} as far as they reach the first stage, at "
-        f"most {result.alpha:.1%} of the answers that it gives are wrong: with "
-        f"{1 - result.delta:.0%} confidence.",
+        f"most {percent(result.alpha)} of the answers that it gives are wrong: with "
+        f"{percent(1 - result.delta)} confidence.",
         _weights(result),
         "The past was tested and nothing forecasts: the monitor and drift watch what comes. Not "
         "replayed: requests that the stage's time limit or its share of requests at once sends "
@@ -209,8 +208,8 @@ def _time(origins: Sequence[Origin]) -> Section | None:
             str(o.until),
             str(o.groups),
             "none" if o.threshold is None else f"{o.threshold / 1e6:.3f}",
-            "-" if o.share is None else f"{o.share:.1%}",
-            f"{o.limit:.1%}",
+            "-" if o.share is None else percent(o.share),
+            percent(o.limit),
             f"{o.wrong} of {o.accepted}" if o.accepted else "-",
         )
         for o in origins
@@ -246,11 +245,11 @@ def _terms(told: RoutePageFacts) -> Section:
         ("margin to the second stage", f"{wanted.margin_micros / 1e6:g}"),
         ("what counts alike", result.weight),
         ("items", f"at most one of each group, seed {wanted.seed}"),
-        ("contradicting labels of repeated texts", f"{result.noise:.1%}"),
+        ("contradicting labels of repeated texts", percent(result.noise)),
         ("doubtful items go to", str(result.doubtful or "-")),
     ]
     if result.reach is not None:
-        rows.append(("groups that the rules leave to the first stage", f"{result.reach:.0%}"))
+        rows.append(("groups that the rules leave to the first stage", percent(result.reach)))
     if difference:
         low, high = (f"{100 * value:+.0f}" for value in difference[1:])
         rows.append(("route minus second stage, points", f"{low} to {high}, by Tango's interval"))
@@ -273,10 +272,10 @@ def _shares(wanted: RouteSpecification) -> str:
 
 def _origin(origin: Origin) -> str:
     if origin.threshold is None:
-        share = "too few answers" if origin.share is None else f"{origin.share:.1%} errors"
+        share = "too few answers" if origin.share is None else f"{percent(origin.share)} errors"
         return (
             f"until {origin.until} nothing could be certified ({share} at the most cautious, "
-            f"upper limit {origin.limit:.1%})"
+            f"upper limit {percent(origin.limit)})"
         )
     return (
         f"certified until {origin.until}, then {origin.wrong} of {origin.accepted} "

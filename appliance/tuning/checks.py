@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from appliance.errors import TuningRefused
+from appliance.text import percent
 from appliance.tuning.rows import TokenRow, digest
 
 GAP_SHARE: Final = 0.005
@@ -151,7 +152,7 @@ def check_stops(ends: Sequence[tuple[str, bool]]) -> float:
         late = [item for item, ended in ends if not ended]
         raise TuningRefused(
             "tuning_not_stopping",
-            f"{share:.1%} of {len(ends)} answers end by themselves, and {STOPPED:.0%} must; "
-            f"{', '.join(late[:5])} do not.",
+            f"{percent(share)} of {len(ends)} answers end by themselves, and "
+            f"{percent(STOPPED)} must; {', '.join(late[:5])} do not.",
         )
     return share

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.reports import charts
-from appliance.reports.axes import between, percent, plain
+from appliance.reports.axes import plain
 from appliance.reports.charts import ChartEstimate, Series
 from appliance.reports.page import Fact, Figure, ReportPage, ReportTable, Section, Tone
 from appliance.statistics import verdict
-from appliance.text import many, points, within_points
+from appliance.text import between, many, percent, points, within_points
 from appliance.tuning.candidates import UNTUNED
 from appliance.tuning.checks import GAP_NATS, GAP_SHARE, LEAD_NATS, STOPPED
 from appliance.tuning.comparing import PairedTunings
@@ -266,10 +266,12 @@ def _curve(facts: TrainingRecord) -> Section | None:
     points = facts.curve
     if not points:
         return None
-    rows = [ChartEstimate(f"{p.share:.0%}, {p.rows:,} rows", p.metric, *p.interval) for p in points]
+    rows = [
+        ChartEstimate(f"{percent(p.share)}, {p.rows:,} rows", p.metric, *p.interval) for p in points
+    ]
     drawn = charts.intervals("Quality by rows", rows, axis_name=facts.dev.metric)
     table = tuple(
-        (f"{p.share:.0%}", f"{p.rows:,}", percent(p.metric), between(*p.interval)) for p in points
+        (percent(p.share), f"{p.rows:,}", percent(p.metric), between(*p.interval)) for p in points
     )
     said = [_HELPS[facts.more_data_helps]]
     found = facts.doubling

@@ -41,7 +41,7 @@ from appliance.statistics.groups import GroupMean
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.tasks.loaded import LoadedTask
-from appliance.text import many
+from appliance.text import between, many, percent
 from appliance.trust.bytes import durable
 from appliance.trust.bytes.encrypting import encrypt
 from appliance.tuning.candidates import outcome
@@ -141,8 +141,9 @@ class Teaching(JobKind[TeachWanted, DatasetTaught]):
             low, high = agreement.interval
             raise TuningRefused(
                 "teacher_disagrees",
-                f"{wanted.teacher} agrees with people on {agreement.value:.1%} ({low:.1%} to "
-                f"{high:.1%}) of {len(said)} items, and {wanted.least:.1%} were asked for.",
+                f"{wanted.teacher} agrees with people on {percent(agreement.value)} "
+                f"({between(low, high)}) of {len(said)} items, and {percent(wanted.least)} were "
+                "asked for.",
             )
         answers = await self._answered(job, files, _UNLABELLED, one, one.unlabelled)
         found = taught(one.loaded, data, {a.item: a for a in answers}, digest)

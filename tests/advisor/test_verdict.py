@@ -226,7 +226,7 @@ def test_15_a_certified_cascade_rests_on_its_certificate() -> None:
     # A quarter of 12,000 x half a minute is 25 h x 45 = 1,125.00. At each retraining 300 items and
     # the 400 groups of the certificate are labelled: 700 x 1.50 / 12 = 87.50.
     assert cost(found, "cascade") == 1515.66 == round(FIXED + 0.02 + 87.50 + 1125.00, 2)
-    assert any("answers 75% with at most 4.0% errors" in note for note in found.notes)
+    assert any("answers 75 % with at most 4 % errors" in note for note in found.notes)
     stricter = said(asked(extra, agree, "[regulation]\nbound = 0.03\n"), known)
     assert stricter.verdict != "cascade"
 
@@ -245,7 +245,7 @@ def test_15_people_are_not_assumed_to_be_always_right() -> None:
     poor = said(asked(extra, PEOPLE), replace(known, agreement=0.5))  # 0.72 + 0.125
     assert poor.verdict != "cascade"
     nothing = said(asked(MACHINE), replace(facts(measured("tuned", 0.7)), agreement=0.81))
-    assert nothing.verdict == "people" and "People agree in 81.0%" in nothing.answer
+    assert nothing.verdict == "people" and "People agree in 81 %" in nothing.answer
 
 
 def test_the_best_of_many_is_judged_by_limits_that_hold_for_all() -> None:
@@ -361,7 +361,7 @@ def test_notes_on_the_learning_curve_and_on_labels_that_disagree() -> None:
     )  # fmt: skip
     notes = " ".join(said(asked(MACHINE), known).notes)
     assert "twice as many examples bring +5.0 points" in notes and "is worth" in notes
-    assert "People agree with each other on 81.0%" in notes
+    assert "People agree with each other on 81 %" in notes
 
 
 def test_memory_that_is_not_there_excludes_and_the_sealed_word_is_plain_json() -> None:

@@ -82,7 +82,7 @@ def test_a_gate_shows_its_terms_and_says_why_it_ended(
     done = command(lab, *asked, "--key", lab.key("publisher"), "--json")
     assert done.status == 1
     assert (
-        "publisher specifies: orders" in done.err and "4 left; floors: the whole 50.0%" in done.err
+        "publisher specifies: orders" in done.err and "4 left; floors: the whole 50 %" in done.err
     )
     assert done.document["code"] == "candidate_fails"  # no model is loaded here
     shown = command(lab, "eval", "ledger", data)
@@ -300,7 +300,7 @@ def test_a_threshold_that_rose_is_told() -> None:
     given = {"route": "r", "engine": "e", "items": 9, "flips": [], "certificate": "ab" * 32,
              "groups": 8, "change": 0.015, "coverage": 0.53, "coverage_before": 0.63}  # fmt: skip
     told = gate.carried_lines(CertificateCarried.model_validate(given), "{} differ")
-    assert told[-1] == "to bear it the threshold rose: 53% are answered, where 63% were"
+    assert told[-1] == "to bear it the threshold rose: 53 % are answered, where 63 % were"
     same = CertificateCarried.model_validate({**given, "coverage": 0.63})
     assert gate.carried_lines(same, "") == told[:2]
     bad = CertificateCarried.model_validate({**given, "certificate": None, "flips": ["i7"]})

@@ -41,7 +41,7 @@ def test_from_zero_to_a_dataset(run: Run, source: Path, monkeypatch: pytest.Monk
         assert "has labelled 4 of 4 items" in run("label", "next", "orders").out
         assert f"{rater} has" in run("label", "next", "orders").out
     compared = run("label", "show", "orders").out
-    assert "agreement 75.0%, 1 not settled" in compared and "ANNA" in compared
+    assert "agreement 75 %, 1 not settled" in compared and "ANNA" in compared
     (differs,) = run("label", "show", "orders", "--json").document["differences"]
     settled = run("label", "set", "orders", differs["item"], "pump", "--together")
     assert settled.status == 0 and "0 not settled" in settled.out

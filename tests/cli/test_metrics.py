@@ -33,8 +33,8 @@ def test_every_chart_of_the_screens_is_there() -> None:
     load = CurrentLoad(at=1, server="s", memory=32 << 30, memory_available=21 << 30, gpus=[gpu])
     said = "\n".join(lines(rates(point, load, 2)))
     for words in (
-        "70.1 a second", "3 running, 2 waiting", "KV use       31%", "p50 100 ms, p95 400 ms",
-        "own 25%, host 50%", "7% busy",
+        "70.1 a second", "3 running, 2 waiting", "KV use       31 %", "p50 100 ms, p95 400 ms",
+        "own 25 %, host 50 %", "7 % busy",
     ):  # fmt: skip
         assert words in said, words
     assert "\x1b" not in said

@@ -68,14 +68,14 @@ def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path)
     assert milder.code == (1, "specification_other")
     done = command(lab, *asked, "--key", lab.key("publisher"), "--json")
     assert done.status == 0, done.err
-    assert "at most 10.0% are wrong" in done.err and "4 left" in done.err
+    assert "at most 10 % are wrong" in done.err and "4 left" in done.err
     found = done.document
     wanted = {"verdict", "alpha", "delta", "groups", "groups_needed", "threshold", "coverage"}
     assert wanted | {"certificate"} <= set(found)
     assert (found["verdict"], found["alpha"], found["looks_left"]) == ("certified", 0.1, 3)
     shown = command(lab, "route", "show", ROUTE_ID, "--json").document
     assert shown["certified"] and shown["certificates"][0]["id"] == found["certificate"]
-    assert "error at most 10.0%" in command(lab, "route", "show", ROUTE_ID).out
+    assert "error at most 10 %" in command(lab, "route", "show", ROUTE_ID).out
     curve = command(lab, "route", "what-if", ROUTE_ID, "--json").document
     assert curve["points"][-1]["coverage"] == 1 and curve["threshold"] == found["threshold"]
     assert "ANSWERED" in command(lab, "route", "what-if", ROUTE_ID).out
@@ -90,8 +90,8 @@ def test_a_route_is_calibrated_shown_and_suspended(lab: LabData, tmp_path: Path)
         ),
     )  # fmt: skip
     told = _watched(Route.model_validate({**shown, "watched": seen.model_dump()}))
-    assert "80 groups, which weigh as 8 of one size: 50% of them to" in told
-    assert "25% apart" in told and "at most 100.0% are wrong" in told
+    assert "80 groups, which weigh as 8 of one size: 50 % of them to" in told
+    assert "25 % apart" in told and "at most 100 % are wrong" in told
     taken = command(
         lab, "route", "suspend", ROUTE_ID, "--reason", "a customer complained", "--json"
     )

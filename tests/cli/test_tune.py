@@ -76,7 +76,7 @@ def test_a_result_is_told_in_words() -> None:
         result
     )
     assert quality == "exact_match on dev as it serves: 0.900 (0.850 to 0.930), 150 groups"
-    assert served.startswith("served as trained: 0.1111 nats a token against 0.1122; 100.0%")
+    assert served.startswith("served as trained: 0.1111 nats a token against 0.1122; 100 %")
     assert took == "361 s, 2048 MiB at the peak"
     assert head.split() == ["SEED", "STEP", "LOSS", "DEV"]
     assert row.split() == ["0", "2", "1.500", "1.2500"] and where.endswith("/adapter")
@@ -86,7 +86,7 @@ def test_a_result_is_told_in_words() -> None:
     assert blend.startswith("blend, weight 0.45") and blend.endswith("best")
     points = [{"share": 0.5, "rows": 500, "metric": 0.6, "interval": [0.5, 0.7]}]
     lines = tune._trained(result.having(curve=points, more_data_helps="yes"))
-    assert "more data would help: yes" in lines and any(line.startswith("50%") for line in lines)
+    assert "more data would help: yes" in lines and any(line.startswith("50 %") for line in lines)
     part = {"field": "part", "value": 0.8, "interval": [0.7, 0.9], "untuned": 0.1, "stated": 40,
             "stated_value": 0.6, "stated_interval": [0.5, 0.7]}  # fmt: skip
     whole = {"field": "the whole answer", "value": 0.5, "interval": [0.4, 0.6]}

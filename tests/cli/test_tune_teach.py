@@ -21,6 +21,6 @@ RESULT: Final = DatasetTaught.model_validate({
 def test_agreement_and_what_is_dropped_stand_beside_what_is_taken() -> None:
     agreed, taken, terms, where = told(RESULT)
     assert agreed == "large agrees with people on 0.840 (0.700 to 0.920) of 50 items in 41 groups"
-    assert taken == ("190 of 200 answers are taken into train; 5.0% dropped: 7 form, 3 timeout")
+    assert taken == ("190 of 200 answers are taken into train; 5 % dropped: 7 form, 3 timeout")
     assert terms == "terms: Apache-2.0" and where.endswith("/dataset")
-    assert told(RESULT.having(dropped={}, share_dropped=0.0))[1].endswith("0.0% dropped")
+    assert told(RESULT.having(dropped={}, share_dropped=0.0))[1].endswith("0 % dropped")

@@ -110,7 +110,7 @@ def test_label_agreement_of_the_excavators(excavators_path: Path) -> None:
     assert report.facts.labels.ceiling == pytest.approx(0.960, abs=5e-4)
     conflict = problem(report, "label_conflict")
     assert conflict is not None
-    assert "80.7%" in conflict.message
+    assert "80.7 %" in conflict.message
     assert report.ok
     assert problem(report, "leak_exact") is None  # the recipe drops them
     test = report.facts.splits["test"]

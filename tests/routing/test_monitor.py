@@ -125,7 +125,7 @@ async def test_wrong_answers_take_the_certificate_away_once(world: World) -> Non
     ((taken, route, reason),) = world.alarms
     assert world.standing.certificate is not None
     assert (taken, route) == (world.standing.certificate.id, "licences")
-    assert "evidence" in reason and "5.0%" in reason
+    assert "evidence" in reason and "error of 5 %" in reason
     world.alarms.clear()
     world.monitors.settle()
     assert len(world.alarms) == 1  # told until it is done: the first time it may have failed

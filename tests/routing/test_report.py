@@ -35,13 +35,13 @@ def test_a_certificate_has_its_figures_and_its_curve() -> None:
     html = page()
     for shown in (
         "Certified: all of it.",
-        "69%",
-        "68%",
-        "64% to 72%",
+        "69 %",
+        "68 %",
+        "64 % to 72 %",
         "<svg",
         "top alone",
-        "31%",
-        "at most 5.0%",
+        "31 %",
+        "at most 5 %",
         "desk",
     ):
         assert shown in html
@@ -68,7 +68,7 @@ def test_what_is_unstable_shows_the_times_and_what_helps() -> None:
         origins=(origin,),
     )  # fmt: skip
     assert 'class="answer no"' in html and "certified: confidence" not in html
-    for shown in ("2008-12-05", "9.3%", "16.8%", "Remedy", "Fit the first stage again"):
+    for shown in ("2008-12-05", "9.3 %", "16.8 %", "Remedy", "Fit the first stage again"):
         assert shown in html
 
 
@@ -83,7 +83,7 @@ def test_a_refusal_without_a_look_is_a_page_without_a_curve() -> None:
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        (SealedVerdict("", 900_000, 0.69, 660, 0.049), "69% of the groups are accepted"),
+        (SealedVerdict("", 900_000, 0.69, 660, 0.049), "69 % of the groups are accepted"),
         (SealedVerdict("too many errors", None, 0.0, 660, 0.09), "upper limit"),
         (
             SealedVerdict(
@@ -110,4 +110,4 @@ def test_a_verdict_is_told_with_its_figures(verdict: SealedVerdict, said: str) -
 def test_missing_groups_are_told() -> None:
     assert "40 to 90 more" in report.sentence("underpowered", "x", 660, "40 to 90 more")
     assert report.sentence("too many errors", "x", 660, "").endswith("660 groups.")
-    assert "at most 5.0% of accepted answers" in report.sentence("", "x", 660, "", 0.05)
+    assert "at most 5 % of accepted answers" in report.sentence("", "x", 660, "", 0.05)

@@ -9,7 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.text import points, within, within_points
+from appliance.text import percent, points, within, within_points
 from appliance.wire.admin.evaluations import Compared, Errors
 from appliance.wire.admin.gates import Ledger
 from appliance.wire.admin.jobs import Job
@@ -150,7 +150,7 @@ def _verdict(result: GateResult, width: int) -> list[Content]:
         right = f"{count(pack.right)} of {count(pack.items)} right"
         said += labelled("pack", line(name, state(pack.verdict), right), width)
     if result.advice is not None:
-        reached = f"reaches {result.advice:.0%} on these items (advice)"
+        reached = f"reaches {percent(result.advice)} on these items (advice)"
         said += labelled("regression", reached, width)
     if result.agreed:
         said += labelled("labels", f"none where both agree: {many(result.agreed, 'item')}", width)
@@ -240,7 +240,7 @@ def _facts(result: EvaluationResult) -> list[Cell]:
         quiet(f"n = {many(groups, 'group')}"),
     ]
     if result.label_agreement is not None:
-        told.append(quiet(f"labels agree {result.label_agreement:.1%}"))
+        told.append(quiet(f"labels agree {percent(result.label_agreement)}"))
     return told
 
 

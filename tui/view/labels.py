@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import percent
 from appliance.types import JsonValue
 from appliance.wire.admin.labels import LabelDifference, LabelQueue
 from tui.columns import Column
@@ -61,7 +62,7 @@ def detail(queue: LabelQueue, width: int) -> list[Content]:
     else:
         told = f"Next: `appliance label finish {queue.name} DATASET_DIR`."
     if queue.kappa is not None:
-        agreed = f"kappa {queue.kappa:.2f}, {queue.agreement or 0:.1%} of the labels agree"
+        agreed = f"kappa {queue.kappa:.2f}, {percent(queue.agreement or 0)} of the labels agree"
         said += labelled("agreement", agreed, width)
     return [*said, *labelled("what to do", told, width)]
 

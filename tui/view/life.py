@@ -10,7 +10,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.text import within
+from appliance.text import percent, within
 from appliance.wire.admin.drift import Drift
 from appliance.wire.admin.gates import Certificate, Ledger, LookTold
 from appliance.wire.admin.jobs import Job
@@ -170,7 +170,7 @@ def _route(task: Model, known: Lives) -> LifeStep:
         return LifeStep("route", state("unapproved"), f"{route.id} {value}".strip(),
                     at=newest.issued if newest else "", next="look at the route: o")  # fmt: skip
     best = good[-1]
-    value = f"{route.id} {best.coverage:.0%}, error at most {best.limit:.1%}"
+    value = f"{route.id} {percent(best.coverage)}, error at most {percent(best.limit)}"
     return LifeStep("route", state("approved"), value, at=best.issued)
 
 

@@ -70,7 +70,7 @@ def row(model: Model, engines: Mapping[str, Worker]) -> Sequence[Cell]:
 
 def _at_work(model: Model, worker: Worker | None) -> Cell:
     if model.activity == "loading" and model.progress is not None and model.progress.total:
-        return state("loading") + f" {100 * model.progress.done // model.progress.total}%"
+        return state("loading") + f" {100 * model.progress.done // model.progress.total} %"
     if worker is not None:
         return state(worker.state)
     return state(model.activity) if model.activity in ("loading", "waiting") else "-"

@@ -10,7 +10,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.text import age
+from appliance.text import age, percent
 from appliance.wire.admin import marks
 from appliance.wire.admin.metering import UsageRow
 from appliance.wire.admin.models import Model, Status, Worker
@@ -61,7 +61,7 @@ CHARTS: Final = (
     ChartedField("tokens", "written", lambda v: f"{v:.0f} tok/s", 10.0),
     ChartedField("ttft_p95", "first token, p95", seconds, 0.1),
     ChartedField("queued", "waiting for a turn", lambda v: f"{v:.3g}", 4.0),
-    ChartedField("host_cpu", "processors", lambda v: f"{v:.0%}", 1.0),
+    ChartedField("host_cpu", "processors", percent, 1.0),
 )
 
 
@@ -98,7 +98,7 @@ def serving(
     now = points[-1] if points else RatePoint()
     first = f"first token {seconds(now.ttft_p50)} p50, {seconds(now.ttft_p95)} p95"
     works = f"{now.running} running, {now.queued} waiting"
-    use = f"KV {now.kv:.0%}"
+    use = f"KV {percent(round(now.kv, 2))}"
     speed = rate(now.tokens) if points else "-"
     if height >= _TALL and not ascii_only:
         big = [cell(row, "bold $primary") for row in chart.large(speed)]
@@ -224,7 +224,7 @@ def _model_row(model: Model, worker: Worker | None) -> Sequence[Cell]:
         state(model.state),
         f"{worker.running}/{worker.slots}",
         str(worker.queued),
-        f"{used}% of {count(worker.n_ctx)}",
+        f"{used} % of {count(worker.n_ctx)}",
         size(worker.memory_mib << 20),
         str(worker.restarts),
         worker.variant,
@@ -314,14 +314,14 @@ def _used(name: str, share: float, told: str) -> tuple[str, float, str]:
 
 def _steps(share: float) -> str:
     """In steps of five percent, so that a host at rest does not redraw the screen."""
-    return f"{round(share * 20) * 5}%"
+    return f"{round(share * 20) * 5} %"
 
 
 def _gpu(
     name: str, used: int, whole: int, busy: int | None, room: int, ascii_only: bool
 ) -> Content:  # fmt: skip
     drawn = chart.bar(used, whole, room, ascii_only=ascii_only)
-    told = "" if busy is None else f"{busy}% busy"
+    told = "" if busy is None else f"{busy} % busy"
     memory = f"{size(used)} of {size(whole)}"
     return line(quiet("gpu").pad_right(3), cell(drawn, "$primary"), memory, told, cell(name))
 

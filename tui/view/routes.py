@@ -9,6 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
+from appliance.text import between, percent
 from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import ROUTE_TABLE, CalibrationCertificate, Route
 from tui.chart import bar
@@ -52,7 +53,7 @@ def row(route: Route) -> Sequence[Cell]:
     asked = answers + route.deferred
     own: dict[str, Cell] = {
         "FIRST STAGE": "may answer" if route.certified else alarm(route.why or "defers"),
-        "MAY BE WRONG": f"{newest.alpha:.1%}" if newest and route.certified else "-",
+        "MAY BE WRONG": percent(newest.alpha) if newest and route.certified else "-",
         "ANSWERS": count(answers),
         "BY IT": _share(route.stages[0].answers, asked) if route.stages else "-",
         "DEFERRED": count(route.deferred),
@@ -100,13 +101,14 @@ def _certificate(found: CalibrationCertificate, width: int) -> list[Content]:
         told = line(state("not certifiable"), f"{found.reason}{needed}")
         return labelled("calibration", told, width, 12)
     promise = (
-        f"at most {found.alpha:.1%} of its answers are wrong, with {1 - found.delta:.0%} confidence"
+        f"at most {percent(found.alpha)} of its answers are wrong, "
+        f"with {percent(1 - found.delta)} confidence"
     )
     said = labelled("certificate", promise, width, 12)
     if found.suspended:
         said += labelled("suspended", alarm(found.suspended), width, 12)
     facts = line(
-        f"{found.coverage:.0%} of {found.weight}",
+        f"{percent(found.coverage)} of {found.weight}",
         quiet(f"n = {many(found.groups, 'group')}"),
         quiet(f"until {found.valid_until[:10]}"),
         quiet(f"by {found.person}"),
@@ -124,10 +126,10 @@ def _curve(result: CalibrationResult | None, width: int, *, ascii_only: bool) ->
     rows = [
         (
             f"{threshold / 1_000_000:.3f}",
-            f"{coverage:.0%}",
+            percent(coverage),
             bar(coverage, 1.0, _DRAWN, ascii_only=ascii_only),
-            f"{error:.1%}",
-            f"{low:.1%} to {high:.1%}",
+            percent(error),
+            between(low, high),
         )
         for threshold, coverage, error, low, high in points[::step]
     ]
@@ -136,4 +138,4 @@ def _curve(result: CalibrationResult | None, width: int, *, ascii_only: bool) ->
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "-"
+    return percent(part / whole) if whole else "-"

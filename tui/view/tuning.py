@@ -9,7 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.text import points, within, within_points
+from appliance.text import percent, points, within, within_points
 from appliance.types import JsonValue
 from appliance.wire.admin.jobs import Job
 from appliance.wire.admin.results import (
@@ -267,7 +267,7 @@ def _facts(result: AdapterTuned, width: int) -> list[Content]:
     proof = (
         f"{checks.nll_served:.4f} nats a token against {checks.nll_trained:.4f} in the trainer; "
         f"{count(checks.greedy_places)} best tokens the same; "
-        f"{checks.stop_token:.1%} of answers end by themselves"
+        f"{percent(checks.stop_token)} of answers end by themselves"
     )
     energy = "energy not known" if joules is None else f"{joules / 1000:.1f} kJ"
     took = f"{duration(result.seconds)}, {count(result.peak_mib)} MiB at the peak, {energy}"
@@ -300,7 +300,7 @@ def _stated(one: FieldRight) -> str:
 def _shares(result: AdapterTuned, width: int, *, ascii_only: bool) -> list[Content]:
     rows = [
         (
-            f"{point.share:.0%}, {many(point.rows, 'row')}",
+            f"{percent(point.share)}, {many(point.rows, 'row')}",
             *measured(point.metric, point.interval, ascii_only=ascii_only),
         )
         for point in result.curve

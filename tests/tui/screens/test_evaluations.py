@@ -42,7 +42,7 @@ async def test_opening_one_shows_everything_and_ends_with_escape() -> None:
         await opened.refresh()
         shown = await opened.press("enter")
         for words in ("EVALUATION", "AGAINST THE BASELINE", "-56.9", "-62.0 to -51.0", "dataset",
-                      "cd" * 32, "labels agree 80.7%", "failed".upper()):  # fmt: skip
+                      "cd" * 32, "labels agree 80.7 %", "failed".upper()):  # fmt: skip
             assert words in shown, (words, shown)
         assert "EVALUATION\n" not in await opened.press("escape")
 

@@ -21,7 +21,7 @@ async def test_queues_and_their_people(size: tuple[int, int]) -> None:
             assert words in shown, (words, shown)
         assert "kappa" not in shown  # of the one under the cursor nothing is compared yet
         shown = await opened.press("down")
-        assert "kappa 0.79, 85.0% of the labels agree" in shown and "6 differences" in shown
+        assert "kappa 0.79, 85 % of the labels agree" in shown and "6 differences" in shown
 
 
 async def test_differences_are_there_when_both_have_finished() -> None:

@@ -33,7 +33,7 @@ async def test_everything_is_on_the_screen_or_below(size: tuple[int, int]) -> No
 async def test_eighty_columns_hold_every_fact() -> None:
     async with terminal(Script(BUSY)) as opened:
         shown = opened.text + await opened.press("end")
-    for words in ("25% of 4 096", "2/8", "MEMORY", "disk free"):
+    for words in ("25 % of 4 096", "2/8", "MEMORY", "disk free"):
         assert words in shown, words
 
 

@@ -17,9 +17,9 @@ async def test_who_answers_and_what_the_certificate_promises(size: tuple[int, in
     async with terminal(script(), size=size) as opened:
         await opened.press("o")
         shown = await opened.wait("licences-small")
-        for words in ("2 routes, 1 certified", "> licences", "may answer", "87%", "a person"):
+        for words in ("2 routes, 1 certified", "> licences", "may answer", "87 %", "a person"):
             assert words in shown, (words, shown)
-        assert "at most 5.0% of its answers are wrong, with 95% confidence" in shown
+        assert "at most 5 % of its answers are wrong, with 95 % confidence" in shown
         await opened.press("down")
         shown = await opened.wait("unstable over time")
         assert "route_not_certified" in shown and "about 419 more groups" in shown
@@ -38,7 +38,7 @@ async def test_what_thresholds_do_is_asked_for_once() -> None:
     async with terminal(made, size=(120, 50)) as opened:
         await opened.press("o")
         shown = await opened.wait("What if: on open items, which promise nothing")
-        assert "0.900" in shown and "30%" in shown
+        assert "0.900" in shown and "30 %" in shown
         for _ in range(3):
             await opened.refresh()
         assert asked == [31]

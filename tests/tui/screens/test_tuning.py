@@ -93,7 +93,7 @@ async def test_opening_one_shows_everything_and_its_page_is_written_to_a_new_fil
         await opened.press("down")
         await opened.wait("The blend reaches 86 %")
         shown = await opened.press("enter")
-        for words in ("TUNING", "25%, 246 rows", "rank 16", "cd" * 32):
+        for words in ("TUNING", "25 %, 246 rows", "rank 16", "cd" * 32):
             assert words in shown, (words, shown)
         shown = await opened.press("w")
         assert "GET /admin/tunings/7/report" in shown and "tuning-7.html" in shown

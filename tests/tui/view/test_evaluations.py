@@ -41,7 +41,7 @@ def test_candidates_stand_by_score_with_interval_groups_and_speed() -> None:
     assert names == [
         "logistic regression", "logistic regression, n=100", "majority", "smollm2-135m",
     ]  # fmt: skip
-    for words in ("n = 317 groups", "548 items", "exact match on dev", "labels agree 80.7%",
+    for words in ("n = 317 groups", "548 items", "exact match on dev", "labels agree 80.7 %",
                   "0.641 to 0.737", "-O-", "0.122", "2.18"):  # fmt: skip
         assert words in said, words
     assert rows[-1].split()[-1] == "3"  # its timeouts are counted
@@ -103,7 +103,7 @@ def test_a_gate_has_its_verdict_its_coarse_interval_and_the_looks_left() -> None
         ),
     ):
         for words in ("Fail: the floor of pack general", "+1.0 points, -3.0 to +4.0", "margin 5",
-                      "455 groups", "1 taken, 3 left", "20 of 80 right", "the whole", "73%",
+                      "455 groups", "1 taken, 3 left", "20 of 80 right", "the whole", "73 %",
                       "none"):  # fmt: skip
             assert words in said, (words, said)
     assert shown(kind="gate", result={"verdict": 3, "packs": {"general": 1}, "floors": []})

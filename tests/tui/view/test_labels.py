@@ -22,7 +22,7 @@ def test_a_queue_says_what_comes_next() -> None:
     assert "anna 17, ben 3" in begun and "when both have labelled" in begun
     assert "agreement" not in begun
     compared = lines(view.detail(DONE, 100)).plain
-    assert "kappa 0.79, 85.0%" in compared and "6 differences" in compared
+    assert "kappa 0.79, 85 %" in compared and "6 differences" in compared
     settled = lines(view.detail(DONE.model_copy(update={"unsettled": 0}), 100)).plain
     assert "appliance label finish notes" in settled
     of_gate = lines(view.detail(DONE.model_copy(update={"unsettled": 0, "job": 7}), 100)).plain

@@ -65,6 +65,6 @@ def test_a_route_says_its_coverage_and_its_bound_or_why_not() -> None:
     small = TASK.model_copy(update={"id": "licences-small"})
     known = Lives(routes=tuple(ROUTES))
     step = steps(small, known)[3]
-    assert step.verdict.plain == "+ approved" and step.value == "licences 87%, error at most 4.6%"
+    assert step.verdict.plain == "+ approved" and step.value == "licences 87 %, error at most 4.6 %"
     other = steps(TASK.model_copy(update={"id": "excavator-2"}), known)[3]
     assert other.verdict.plain == "! unapproved" and "unstable over time" in other.value

@@ -67,6 +67,6 @@ def test_a_model_on_its_way_says_how_far() -> None:
         {"id": "m", "state": "approved", "digest": None, "activity": "loading",
          "progress": {"phase": "sealing", "done": 1, "total": 4}}
     )  # fmt: skip
-    assert view.row(loading, {})[3].plain == "~ loading 25%"  # type: ignore[union-attr]
+    assert view.row(loading, {})[3].plain == "~ loading 25 %"  # type: ignore[union-attr]
     waits = loading.model_copy(update={"activity": "waiting", "progress": None})
     assert view.row(waits, {})[3].plain == "~ waiting"  # type: ignore[union-attr]

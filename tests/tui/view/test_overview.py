@@ -24,11 +24,11 @@ def test_an_engine_has_units_and_one_that_is_not_there_yet_has_none() -> None:
     shown = "\n".join(
         row.plain for row in overview.models(status(models=pump, workers=[WORKER]), 160)
     )
-    for words in ("25% of 4 096", "2/8", "250 MiB", "4711", "haswell"):
+    for words in ("25 % of 4 096", "2/8", "250 MiB", "4711", "haswell"):
         assert words in shown
     starting = {**WORKER, "pid": None, "n_ctx": 0}
     found = overview.models(status(models=pump, workers=[starting]), 160)
-    assert "0% of 0" in found[1].plain
+    assert "0 % of 0" in found[1].plain
 
 
 def test_a_refused_model_says_why_and_what_to_do() -> None:
@@ -72,7 +72,7 @@ def test_each_gpu_is_shown_with_its_memory() -> None:
     gpu = Gpu(name="H100", memory=80 << 30, memory_used=8 << 30, busy_percent=40)
     load = CurrentLoad(at=1, server="s", gpus=[gpu])
     shown = "\n".join(row.plain for row in overview.host(status(), load, [], 80, ascii_only=True))
-    assert "8.0 GiB of 80.0 GiB" in shown and "40% busy" in shown and "H100" in shown
+    assert "8.0 GiB of 80.0 GiB" in shown and "40 % busy" in shown and "H100" in shown
 
 
 def test_what_waits_for_a_person_has_the_key_that_leads_there() -> None:

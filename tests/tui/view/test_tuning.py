@@ -39,7 +39,7 @@ def test_candidates_stand_with_intervals_and_differences() -> None:
     said = shown()
     for words in ("blend, weight 0.62", "0.860", "0.810 to 0.898", "+10.2", "+4.9 to +15.4", "-O-",
                   "n = 237 groups", "984 rows", "0.1264 nats a token against 0.1243",
-                  "412 best tokens", "100.0% of answers", "38 min, 2 458 MiB", "energy not known",
+                  "412 best tokens", "100 % of answers", "38 min, 2 458 MiB", "energy not known",
                   "would help: yes"):  # fmt: skip
         assert words in said, words
     assert "81.5 kJ" in shown(result=example.result(joules=81_500.0))
@@ -69,7 +69,7 @@ def test_the_losses_are_drawn_while_it_trains_and_dev_is_marked() -> None:
 
 def test_the_whole_has_the_curve_the_seeds_the_settings_and_the_digests() -> None:
     said = whole()
-    for words in ("tuning 7", "The blend reaches 86 %", "25%, 246 rows", "0.644 to 0.756",
+    for words in ("tuning 7", "The blend reaches 86 %", "25 %, 246 rows", "0.644 to 0.756",
                   "0, kept", "0.1243", "rank 16", "cd" * 32, "2.9.1+cpu",
                   "/srv/appliance/tuning/7/adapter"):  # fmt: skip
         assert words in said, words
