@@ -73,7 +73,7 @@ def many(number: int, noun: str) -> str:
 
 
 def percent(value: float) -> str:
-    """A share as a person reads it: `87.5 %`, and no decimal where it is 0."""
+    """`87.5 %`; no decimal where it is 0."""
     text = f"{value * 100:.1f}".removesuffix(".0")
     return f"{text} %"
 

@@ -63,6 +63,8 @@ async def _draw_sizes(place: Path) -> None:
         async with staged(scene, SIZES[-1]) as opened:
             for width, height in SIZES:
                 await opened.pilot.resize_terminal(width, height)
+                while opened.app.screen.size != (width, height):
+                    await opened.pilot.pause()
                 for palette in PALETTES:
                     opened.app.theme = theme.PALETTES[palette].name
                     await opened.refresh()

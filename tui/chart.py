@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
+from textual.content import Content
+
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII: Final = " .:|"
 _BRAILLE: Final = ((0x02, 0x47), (0x10, 0xB8))
@@ -31,14 +33,14 @@ def chart(
     ]
 
 
-def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> str:
+def bar(part: float, whole: float, width: int, *, ascii_only: bool) -> Content:
     """Draw the used share of something."""
     full, empty = "#." if ascii_only else "█░"
     share = 0.0 if whole <= 0 else max(0.0, min(1.0, part / whole))
     cells = round(share * width)
     if part > 0 and cells == 0:
         cells = 1  # something is more than nothing
-    return full * cells + empty * (width - cells)
+    return Content.styled(full * cells + empty * (width - cells), "$primary")
 
 
 def scale(values: Sequence[float], least: float, *, finer: bool = False) -> float:

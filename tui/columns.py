@@ -146,8 +146,8 @@ def _widths(
     texts = [n for n in fixed if n not in numbers]
     for n in (*numbers, *fluid, *texts):
         wanted = min(needs[n], columns[n].most or needs[n]) - made[n]
-        if rows and wanted > spare:  # a text beside it may have more than it needs
-            for other in (*texts, *fluid):
+        if rows and wanted > spare:  # a column beside it may have more than it needs
+            for other in (*texts, *numbers, *fluid):
                 air = max(0, min(made[other] - needs[other], wanted - spare))
                 made[other], spare = made[other] - air, spare + air
         given = max(0, min(spare, wanted))

@@ -1,7 +1,7 @@
 """The look: one theme of ours in four palettes, and the terminal's own colours for basic screens.
 
-Rules: colour says state and where you are, nothing else: red, somebody must act; yellow, soon;
-green, proved good; the accent, where you are. Monochrome says all of it in weight and marks.
+Rules: colour says a state, where you are or how much: red, somebody must act; yellow, soon; green,
+proved good; the accent, the lit place, charts and bars. Monochrome has weight and marks.
 """
 
 from typing import Final

@@ -622,11 +622,11 @@ def _notes(questions: Questions, facts: MeasuredFacts, advice: Recommendation) -
             f"By the learning curve, twice as many examples bring {100 * gain:+.1f} points: more "
             f"data {worth}."
         )
-    agree = agreement(questions, facts)
-    if agree is not None and (questions.domain.quality or 0) > agree:
+    agree, quality = agreement(questions, facts), questions.domain.quality
+    if agree is not None and quality is not None and quality > agree:
         found.append(
             f"People agree with each other on {percent(agree)} of items: "
-            f"{percent(questions.domain.quality)} cannot be measured with these labels."
+            f"{percent(quality)} cannot be measured with these labels."
         )
     volume = costs.requests_day(questions, facts)
     if (

@@ -511,7 +511,7 @@ def _report(report: checks.CheckReport) -> Iterator[str]:
     if tokens := facts.tokens:
         yield f"tokens: median {tokens.median}, p90 {tokens.p90}, most {tokens.max}"
     labels = facts.labels
-    if labels.repeated_texts:
+    if labels.agreement is not None and labels.ceiling is not None:
         yield (
             f"labels: more than once: {many(labels.repeated_texts, 'text')}, of which two labels "
             f"agree {percent(labels.agreement)} of the time, best score there "

@@ -11,7 +11,7 @@ from appliance.cli.connect import connected
 from appliance.cli.job import result_of, run_job
 from appliance.cli.output import READ_THERE, Output, dataset_option, directory_option, safe, table
 from appliance.client import AdminClient
-from appliance.text import many, percent
+from appliance.text import many
 from appliance.wire.admin.results import MatrixMade, ModelQuantized, TypeMeasured
 
 KIND: Final = "quantize"
@@ -69,7 +69,7 @@ def told(result: ModelQuantized) -> list[str]:
         rows.append((
             safe(row.type), f"{row.mib:.1f}", f"{row.tokens_s:.0f}",
             f"{row.kld:.4f}" if row.rank else "noise", _without(row),
-            percent(row.same_top), percent(row.flips), f"{row.metric:.3f}",
+            f"{100 * row.same_top:.1f} %", f"{100 * row.flips:.1f} %", f"{row.metric:.3f}",
             f"{row.difference:+.3f} ({low:+.3f} to {high:+.3f})", row.verdict,
         ))  # fmt: skip
     lines = [*table(head, rows), _matrix(result.importance_matrix)]

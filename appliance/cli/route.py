@@ -180,9 +180,9 @@ def what_if(output: Output, client: AdminClient, name: str) -> None:
     rows = [
         (
             f"{p['threshold']:.4f}",
-            percent(p["coverage"]),
-            percent(p["error"]),
-            between(p["low"], p["high"]),
+            f"{100 * p['coverage']:.0f} %",
+            f"{100 * p['error']:.1f} %",
+            f"{100 * p['low']:.1f} to {100 * p['high']:.1f} %",
         )
         for p in points[step - 1 :: step]
     ]
@@ -385,5 +385,5 @@ def _certificate(each: CalibrationCertificate) -> str:
     return (
         f"certificate {each.id[:16]}: error at most {percent(each.alpha)} at confidence "
         f"{each.threshold:.3f}, {percent(each.coverage)} of the {each.weight} accepted, "
-        f"{each.groups} groups, {each.identity}, {stands}"
+        f"{many(each.groups, 'group')}, {each.identity}, {stands}"
     )

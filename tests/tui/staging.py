@@ -340,8 +340,8 @@ def load(second: int) -> CurrentLoad:
     written = sum(40 + round(30 * math.sin(n / 9) + 12 * math.sin(n / 2.3)) for n in range(second))
     return CurrentLoad(
         at=1_000.0 + second, server="made-up", completion_tokens=written,
-        queued=max(0, round(3 * math.sin(second / 11))), running=3,
-        kv_used=2_000 + round(1_400 * math.sin(second / 17)), kv_total=8_192,
+        queued=max(0, round(3 * math.sin((second + 26) / 11))), running=3,
+        kv_used=2_000 + round(1_400 * math.sin((second - 6) / 17)), kv_total=8_192,
         ttft=Histogram(bounds=_BOUNDS, counts=[0, 4 * second, 3 * second, second, second // 9, 0]),
         host_busy=second * 4.2 + 1.6 * math.sin(second / 6), host_total=second * 8.0,
         own_cpu=second * 3.1 + 1.2 * math.sin(second / 6), own_memory=800 << 20,

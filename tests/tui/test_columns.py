@@ -69,7 +69,14 @@ def test_no_text_is_cut_while_another_column_has_more_than_it_needs() -> None:
     columns = [Column("CODE", 22), Column("MESSAGE", 0, least=6), Column("N", 4, right=True)]
     _, row = table(columns, [("disk_low", "912 MiB of disk are free.", "3")], 44)
     assert row.plain == "disk_low     912 MiB of disk are free.     3"
-    head, row = table(columns, [("disk_low", "short", "3")], 44)  # else each has its own width
+    columns = [Column("APP", 0, least=6), Column("TOKENS", 9, right=True)]
+    _, row = table(columns, [("line-3-assistant", "143 276")], 25)
+    assert row.plain == "line-3-assistant  143 276"
+
+
+def test_a_column_has_its_own_width_where_none_lacks_it() -> None:
+    columns = [Column("CODE", 22), Column("MESSAGE", 0, least=6), Column("N", 4, right=True)]
+    head, row = table(columns, [("disk_low", "short", "3")], 44)
     assert head.plain.index("MESSAGE") == row.plain.index("short") == 24
 
 

@@ -35,6 +35,10 @@ ROOMY: Final = 110
 """Cells of a terminal from which on two panels stand beside each other."""
 TALL: Final = 34
 """Lines from which on panels have frames."""
+_LOFTY: Final = 50
+"""Lines from which on the charts take the whole width, and what waits stands below them."""
+_AHEAD: Final = 11
+"""Lines of troubles and endings beside what waits."""
 _PAIRS: Final = (("serving", "needs"), ("models", "apps"), ("log", "host"))
 
 
@@ -116,6 +120,8 @@ class OverviewPage(Page):
             return
         width, height = self.app.size.width, self.app.size.height
         pairs = width >= ROOMY
+        lofty = pairs and height >= _LOFTY
+        self.set_class(lofty, "lofty")
         left = (width * 3 // 5 if pairs else width) - 5  # frame, padding, the scroll bar
         right = (width - width * 3 // 5 if pairs else width) - 5
         ascii_only, points = desk.basic, desk.history.points
@@ -129,17 +135,21 @@ class OverviewPage(Page):
         }
         below = [max(len(said[a]), len(said[b])) for a, b in (("models", "apps"), ("log", "host"))]
         frames = 6 if height >= TALL else 3
-        rest = height - 4 - len(alarms) - frames - sum(below)
-        tall = max(len(said["needs"]) if pairs else 0, rest if pairs else 0, 7)
-        if pairs:
-            room = tall - len(said["needs"])
+        rest = (self.size.height or height - 3) - len(alarms) - frames - sum(below)
+        if lofty:
+            ahead = view.ahead(status, self._waits, desk.wall(), right, _AHEAD)[1:]
+            said["needs"] = view.beside(said["needs"], ahead, left)
+            tall = max(rest - 2 - len(said["needs"]), 7)
+        else:
+            tall = max(len(said["needs"]), rest, 7) if pairs else 7
+            room = tall - len(said["needs"]) if pairs else 0
             said["needs"] += view.ahead(status, self._waits, desk.wall(), right, room)
-        span = SPANS[self._span]
+        span, across = SPANS[self._span], width - 5 if lofty else left
         said["serving"] = view.serving(
-            points, desk.ring, span, desk.wall(), left, tall, ascii_only=ascii_only
+            points, desk.ring, span, desk.wall(), across, tall, ascii_only=ascii_only
         )
         self._alarms.say(lines(alarms))
-        for (a, b), need in zip(_PAIRS, (tall, *below), strict=True):
+        for (a, b), need in zip(_PAIRS, (0 if lofty else tall, *below), strict=True):
             for name in (a, b):
                 fill = need - len(said[name]) if pairs else 0
                 blank = [Content(" ")] * max(0, fill)

@@ -67,7 +67,7 @@ class VerifyScreen(WholeScreen):
                 bar = chart.bar(done, total, max(10, width - 40), ascii_only=self.desk.basic)
                 return [
                     cell(f"~ {phase}", "$text-warning"),
-                    line(cell(bar, "$primary"), f"{count(done)} of {count(total)}"),
+                    line(bar, f"{count(done)} of {count(total)}"),
                 ]
             case Verification() as found:
                 return view.verification(found, width)

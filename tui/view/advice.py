@@ -13,7 +13,7 @@ from appliance.wire.admin.advice import Advice, AdviceDocument, OptionTold
 from appliance.wire.admin.results import UnknownResult
 from tui.columns import Column, table
 from tui.text import QUIET, Cell, cell, line, quiet
-from tui.view.units import age, count, since
+from tui.view.units import age, count, seconds, since, spaced
 
 COLUMNS: Final = (
     Column("TASK", 0, least=14, most=36),
@@ -89,7 +89,7 @@ def verdict(advice: Advice) -> str:
 
 
 def _option(found: OptionTold) -> Sequence[Cell]:
-    ends, cost, seconds = found.interval, found.cost_month, found.seconds_p95
+    ends, cost = found.interval, found.cost_month
     return (
         found.name,
         found.title,
@@ -97,15 +97,15 @@ def _option(found: OptionTold) -> Sequence[Cell]:
         "-" if ends is None else within(ends),
         "-" if cost is None else _money(cost.p50),
         "-" if cost is None else f"{_money(cost.p10)} to {_money(cost.p90)}",
-        "-" if seconds is None else f"{seconds:.3g} s",
+        seconds(found.seconds_p95),
     )
 
 
 def _money(amount: float) -> str:
-    return f"{amount:,.2f}"
+    return spaced(amount, ",.2f")
 
 
 def _said(value: float) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.5g}"
+    return spaced(value, ",.5g")

@@ -50,13 +50,10 @@ def summary(body: Mapping[str, JsonValue]) -> str:
 
 def detail(entry: Entry, width: int) -> list[Content]:
     """One entry whole."""
-    said = labelled(
-        "entry", line(f"{entry.seq}", cell(entry.kind, "bold"), clock(entry.time)), width
-    )
-    said += labelled("leaf hash", entry.leaf, width)
-    said += labelled("prev hash", entry.prev, width)
-    said.append(Content(""))
-    room = max(map(len, entry.body), default=0)
+    room = max(map(len, (*entry.body, "leaf hash")))
+    told = line(f"{entry.seq}", cell(entry.kind, "bold"), clock(entry.time))
+    said = labelled("entry", told, width, room)
+    said += [*labelled("leaf hash", entry.leaf, width, room), Content("")]
     for name in sorted(entry.body):
         said += labelled(name, _value(entry.body[name]), width, room, limit=WHOLE)
     for name, text in (entry.content or {}).items():

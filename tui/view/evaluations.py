@@ -23,13 +23,10 @@ from tui.view.units import clock, count, many, seconds
 COLUMNS: Final = (
     Column("ID", 5, right=True),
     Column("KIND", 10, drop=4),
-    Column("STATE", 13, drop=5),
     Column("VERDICT", 15),
     Column("WHAT", 0, least=16),
     Column("VALUE", 22, drop=2),
     Column("AGE", 6, right=True, drop=1),
-    Column("PROGRESS", 18, drop=6),
-    Column("LEFT", 9, right=True, drop=7),
     Column("BY", 10, drop=3),
 )
 _CANDIDATES: Final = (
@@ -67,25 +64,22 @@ _COMPARED: Final = (
 
 def row(job: Job, verdict: str, now: float, *, ascii_only: bool) -> Sequence[Cell]:
     """One evaluation or gate, with its result if known; `verdict` is the ledger's, or ""."""
-    number, kind, at, progress, left, aged, what, by = jobs.row(job, now, ascii_only=ascii_only)
+    number, kind, _, progress, left, aged, what, by = jobs.row(job, now, ascii_only=ascii_only)
     result = job.result
-    said, value = cell("-"), "-"
+    said, value = state(job.state), cell("-")
     if isinstance(result, GateResult):
-        verdict, value = (
-            result.verdict,
-            f"{points(result.difference)} ({within_points(result.interval)})",
-        )
+        verdict = result.verdict
+        value = cell(f"{points(result.difference)} ({within_points(result.interval)})")
     elif isinstance(result, EvaluationResult):
         best = max(result.candidates, key=lambda one: one.quality)
-        value = f"{best.quality:.3f} ({within(best.interval)})"
+        value = cell(f"{best.quality:.3f} ({within(best.interval)})")
         said = cell(f"best: {best.name}")
     if verdict:
         said = state(verdict)
     elif job.state != "done":
-        live = job.state in jobs.LIVE
-        said = cell(f"{left} left" if left != "-" else job.progress.phase if live else "-")
-        value = str(progress) if live else "-"
-    return number, kind, at, said, what, value, aged, progress, left, by
+        said = cell(f"{left} left") if left != "-" else said
+        value = cell(progress)
+    return number, kind, said, what, value, aged, by
 
 
 def summary(found: Sequence[Job], kept: int) -> Content:

@@ -8,7 +8,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.wire.admin.incidents import INCIDENT_TABLE, Incident
+from appliance.wire.admin.incidents import INCIDENT_TABLE, Incident, state_of
 from tui.columns import Column, cells, listed
 from tui.text import Cell, alarm, labelled, line, quiet
 from tui.view.units import age, clock, count, many, since
@@ -40,7 +40,8 @@ def summary(found: Sequence[Incident], kept: int) -> Content:
 
 def detail(one: Incident, width: int) -> list[Content]:
     """The incident under the cursor."""
-    said = labelled("message", alarm(one.message), width, _ROOM)
+    acts = state_of(one) == "critical"
+    said = labelled("message", alarm(one.message) if acts else one.message, width, _ROOM)
     said += labelled("what to do", one.next, width, _ROOM)
     began = f"{clock(one.since)}, {many(one.times, 'time')}"
     said += labelled("since", began, width, _ROOM)

@@ -90,13 +90,13 @@ def amount(told: JobProgress) -> str:
     return f"{told.phase}, {known}{pace}"
 
 
-def bar_of(job: Job, *, ascii_only: bool) -> str:
+def bar_of(job: Job, *, ascii_only: bool) -> Cell:
     """Draw a job's progress where a total is known."""
     told = job.progress
     if job.state == "done" or not told.total:
         return "-" if job.state != "running" else told.phase
     percent = 100 * told.done // told.total
-    return f"{bar(told.done, told.total, _BAR, ascii_only=ascii_only)} {percent:3} %"
+    return bar(told.done, told.total, _BAR, ascii_only=ascii_only) + f" {percent:3} %"
 
 
 def left(job: Job) -> str:

@@ -38,7 +38,7 @@ def row(key: Key, most: int, *, ascii_only: bool) -> Sequence[Cell]:
     limits = key.limits
     own: dict[str, Cell] = {
         "TOKENS": count(tokens(key)),
-        "SHARE": cell(chart.bar(tokens(key), most, 12, ascii_only=ascii_only), "$primary"),
+        "SHARE": chart.bar(tokens(key), most, 12, ascii_only=ascii_only),
         "REQUESTS": count(key.usage.requests),
         "REQ/MIN": count(limits.rpm) if limits.rpm else "no limit",
         "TOKENS/MIN": count(limits.tpm) if limits.tpm else "no limit",
@@ -64,7 +64,7 @@ def detail(key: Key, minute: tuple[int, int], width: int, *, ascii_only: bool) -
     ):
         drawn = chart.bar(used, most or 0, 24, ascii_only=ascii_only)
         of = f"{count(used)} of {count(most)}" if most else f"{count(used)}, no limit"
-        said += labelled(label, line(cell(drawn, "$primary"), of), width)
+        said += labelled(label, line(drawn, of), width)
     share = f"weight {limits.weight}, {limits.priority}, at once {count(limits.concurrency)}"
     said += labelled("share", share, width)
     whole = key.usage

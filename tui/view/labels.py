@@ -14,7 +14,7 @@ from appliance.types import JsonValue
 from appliance.wire.admin.labels import LabelDifference, LabelQueue
 from tui.columns import Column
 from tui.text import WHOLE, Cell, cell, labelled, line, quiet, state
-from tui.view.units import age, count, since
+from tui.view.units import age, count, many, since
 
 COLUMNS: Final = (
     Column("QUEUE", 0, least=14, most=40),
@@ -54,8 +54,8 @@ def detail(queue: LabelQueue, width: int) -> list[Content]:
         told = "Enter labels. The raters are compared when both have labelled every item."
     elif queue.unsettled:
         told = (
-            f"{count(queue.unsettled)} differences: a third person labels them, or the two settle "
-            "them together."
+            f"{many(queue.unsettled, 'difference')}: a third person labels, or the two settle "
+            "together."
         )
     elif queue.job:
         told = f"Next: `appliance job resume {queue.job}`; the gate takes the labels."
@@ -93,7 +93,11 @@ def item(given: Mapping[str, JsonValue], width: int) -> list[Content]:
 
 def place(rater: str, done: int, total: int) -> Content:
     """Write the rater and their progress."""
-    return line(cell(rater, "bold"), quiet(f"{count(done)} of {count(total)} done"))
+    return line(
+        cell(rater, "bold"),
+        quiet(f"{count(done)} of {count(total)} done"),
+        quiet("enter labels it"),
+    )
 
 
 def said(pair: LabelDifference, raters: Sequence[str]) -> Content:

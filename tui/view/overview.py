@@ -6,6 +6,7 @@ what exists.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from textual.content import Content
@@ -194,6 +195,12 @@ def ahead(status: Status, waits: PeopleWanted, now: float, width: int, room: int
     return said
 
 
+def beside(first: Sequence[Content], second: Sequence[Content], width: int) -> list[Content]:
+    """The first in `width` cells."""
+    rows = zip_longest(first, second, fillvalue=Content(""))
+    return [a.pad_right(max(0, width - a.cell_length)) + Content(" " * 5) + b for a, b in rows]
+
+
 def _ending(one: Ending, now: float) -> Cell:
     left = until(one.ends, now)
     said = f"{one.kind} {one.name} " + (f"expires in {duration(left)}" if left else "expired")
@@ -255,7 +262,7 @@ def _app_row(one: UsageRow, most: int, *, ascii_only: bool) -> Sequence[Cell]:
     drawn = chart.bar(one.requests, most, 12, ascii_only=ascii_only)
     tokens = count(one.prompt_tokens + one.completion_tokens)
     failed = alarm(count(one.failed)) if one.failed else cell("0")
-    return one.name or "-", count(one.requests), failed, tokens, cell(drawn, "$primary")
+    return one.name or "-", count(one.requests), failed, tokens, drawn
 
 
 def audit(status: Status, width: int) -> list[Content]:
@@ -289,7 +296,7 @@ def host(
     bars = [
         line(
             quiet(name).pad_right(6 - len(name)),
-            cell(chart.bar(share, 1.0, room, ascii_only=ascii_only), "$primary"),
+            chart.bar(share, 1.0, room, ascii_only=ascii_only),
             _steps(share),
             told,
         )
@@ -323,7 +330,7 @@ def _gpu(
     drawn = chart.bar(used, whole, room, ascii_only=ascii_only)
     told = "" if busy is None else f"{busy} % busy"
     memory = f"{size(used)} of {size(whole)}"
-    return line(quiet("gpu").pad_right(3), cell(drawn, "$primary"), memory, told, cell(name))
+    return line(quiet("gpu").pad_right(3), drawn, memory, told, cell(name))
 
 
 def alarms(status: Status) -> list[Content]:

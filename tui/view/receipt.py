@@ -88,7 +88,7 @@ def _took(ended: Mapping[str, JsonValue]) -> Content:
     ]  # fmt: skip
     told += [
         f"{count(value)} {words}"
-        for name, words in (("prompt_tokens", "tokens in"), ("completion_tokens", "out"))
+        for name, words in (("prompt_tokens", "tokens read"), ("completion_tokens", "written"))
         if isinstance(value := ended.get(name), int)
     ]
     return line(*told) if told else cell("-")

@@ -14,7 +14,7 @@ from tui.text import Cell, labelled, line, quiet
 from tui.view.units import age, clock, count, many, rate, since
 
 COLUMNS: Final = (
-    Column("APP", 0, least=14, most=40),
+    Column("APP", 0, least=14, most=48),
     listed(REQUEST_TABLE, "STATE", 10),
     listed(REQUEST_TABLE, "MODEL", 18, drop=1),
     listed(REQUEST_TABLE, "READ", 7),

@@ -9,7 +9,7 @@ from typing import Final
 
 from textual.content import Content
 
-from appliance.text import between, percent
+from appliance.text import percent
 from appliance.wire.admin.results import CalibrationResult
 from appliance.wire.admin.routes import ROUTE_TABLE, CalibrationCertificate, Route
 from tui.chart import bar
@@ -53,7 +53,7 @@ def row(route: Route) -> Sequence[Cell]:
     asked = answers + route.deferred
     own: dict[str, Cell] = {
         "FIRST STAGE": "may answer" if route.certified else alarm(route.why or "defers"),
-        "MAY BE WRONG": percent(newest.alpha) if newest and route.certified else "-",
+        "MAY BE WRONG": f"{100 * newest.alpha:.1f} %" if newest and route.certified else "-",
         "ANSWERS": count(answers),
         "BY IT": _share(route.stages[0].answers, asked) if route.stages else "-",
         "DEFERRED": count(route.deferred),
@@ -126,10 +126,10 @@ def _curve(result: CalibrationResult | None, width: int, *, ascii_only: bool) ->
     rows = [
         (
             f"{threshold / 1_000_000:.3f}",
-            percent(coverage),
+            f"{100 * coverage:.0f} %",
             bar(coverage, 1.0, _DRAWN, ascii_only=ascii_only),
-            percent(error),
-            between(low, high),
+            f"{100 * error:.1f} %",
+            f"{100 * low:.1f} to {100 * high:.1f} %",
         )
         for threshold, coverage, error, low, high in points[::step]
     ]
@@ -138,4 +138,4 @@ def _curve(result: CalibrationResult | None, width: int, *, ascii_only: bool) ->
 
 
 def _share(part: int, whole: int) -> str:
-    return percent(part / whole) if whole else "-"
+    return f"{100 * part / whole:.0f} %" if whole else "-"

@@ -19,7 +19,6 @@ COLUMNS: Final = (
     listed(PEER_TABLE, "SEEN AT", 19, drop=3),
     listed(PEER_TABLE, "PROBLEM", 0, name="WHY", least=12),
 )
-_ROOM: Final = 12
 _MOST: Final = 6
 
 
@@ -57,9 +56,9 @@ def detail(one: SitePeer, width: int) -> list[Content]:
     said: list[Content] = []
     for name, words in told.items():
         if words:
-            said += labelled(name, cell(words), width, _ROOM)
+            said += labelled(name, cell(words), width)
     if reason := why(one):
-        said += labelled("why", alarm(reason), width, _ROOM)
+        said += labelled("why", alarm(reason), width)
     return said
 
 
@@ -69,7 +68,7 @@ def documents(found: SitePeerList, width: int) -> list[Content]:
     for name, some in (("refused", found.refused), ("waits", found.waiting)):
         for each in some[:_MOST]:
             words = f"{each.kind}: {each.code}: {each.message}"
-            said += labelled(name, cell(words), width, _ROOM)
+            said += labelled(name, cell(words), width)
         if len(some) > _MOST:
-            said += labelled(name, f"and {count(len(some) - _MOST)} more", width, _ROOM)
+            said += labelled(name, f"and {count(len(some) - _MOST)} more", width)
     return said

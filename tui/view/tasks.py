@@ -87,10 +87,7 @@ def detail(task: ModelDetail, evidence: Lives, width: int) -> list[Content]:
     if len(task.approvals) < task.approvals_needed:
         said += labelled("approved" if not task.approvals else "", quiet(of), width)
     said += _evaluated(task, evidence.certificates, width)
-    said += _named(task.id, evidence.names, width)
-    allowed = ", ".join(action for action in task.actions if action in ALLOWED)
-    said += labelled("allows", allowed or "nothing", width)
-    return said
+    return said + _named(task.id, evidence.names, width)
 
 
 def _evaluated(task: ModelDetail, certificates: Sequence[Certificate], width: int) -> list[Content]:
@@ -127,10 +124,6 @@ def _named(task: str, names: Sequence[Name], width: int) -> list[Content]:
                 )
             said += labelled("name", line(name.name, state(role), quiet(told)), width)
     return said
-
-
-ALLOWED: Final = ("approve", "suspend", "retire", "revoke")
-"""Actions on a task; it is never loaded by itself."""
 
 
 _UNKNOWN: Final = TaskFacts(

@@ -15,7 +15,7 @@ def summary(found: Sequence[Ending], now: float) -> Content:
     near = soon(found, now)
     verb = "ends" if len(near) == 1 else "end"
     told = f"{count(len(near))} of {count(len(found))} {verb} within 30 days"
-    return line(alarm(told) if near else quiet(told))
+    return cell(f"! {told}", "$text-warning") if near else quiet(told)
 
 
 def policy(found: Trust, width: int) -> list[Content]:
@@ -31,9 +31,11 @@ def policy(found: Trust, width: int) -> list[Content]:
     for name, role in found.roles.items():
         need = quiet(f"{role.threshold} of {len(role.holders)} sign")
         said += [Content(""), line(cell(name, "bold"), need)]
+        wide = max((len(holder.person) for holder in role.holders), default=0)
         for holder in role.holders:
             revoked = state("revoked") if holder.revoked else ""
-            said.append(Content("  ") + line(holder.person, quiet(holder.key[:16]), revoked))
+            named = holder.person.ljust(wide)
+            said.append(Content("  ") + line(named, quiet(holder.key[:16]), revoked))
     gone = {
         "key": found.revoked_keys, "artifact": found.revoked_digests,
         "certificate": found.revoked_serials, "engine": found.revoked_engines,

@@ -24,7 +24,7 @@ from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, indented, labelled, line, quiet, state
 from tui.view import jobs
 from tui.view.intervals import drawn_column, interval_cell, measured
-from tui.view.units import clock, count, duration, many
+from tui.view.units import clock, count, duration, many, spaced
 
 COLUMNS: Final = (
     Column("ID", 5, right=True),
@@ -84,8 +84,8 @@ _TUNED: Final = (
     Column("BEST", 10, drop=5),
     Column("VALUE", 6, right=True, drop=5),
     Column("TOOK", 8, right=True, drop=1),
-    Column("MIB", 7, right=True, drop=2),
-    Column("KJ", 7, right=True, drop=3),
+    Column("MiB", 7, right=True, drop=2),
+    Column("kJ", 7, right=True, drop=3),
     Column("TASK AND DATA", 0, least=14, most=40),
 )
 
@@ -174,7 +174,7 @@ def compared(found: TuningsCompared, width: int, *, ascii_only: bool) -> list[Co
     said.append(Content(""))
     if not found.differing:
         return [*said, quiet("All settings are the same.")]
-    each = max(8, (width - 22) // len(found.tunings) - 2)
+    each = max(8, min(40, (width - 22) // len(found.tunings) - 2))
     columns = (
         Column("DIFFERS", 0, least=12, most=20),
         *(Column(str(one.id), each) for one in found.tunings),
@@ -206,7 +206,7 @@ def _tuned(found: Tuned, *, ascii_only: bool) -> Sequence[Cell]:
         interval_cell(low, found.value, high, ascii_only=ascii_only),
         found.best,
         f"{found.best_value:.3f}",
-        f"{found.seconds:,.0f} s".replace(",", " "),
+        f"{spaced(found.seconds, ',.0f')} s",
         count(found.peak_mib),
         "-" if found.joules is None else f"{found.joules / 1000:.1f}",
         found.title,

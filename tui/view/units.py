@@ -36,7 +36,12 @@ def seconds(value: float | None) -> str:
 
 def count(value: int | None) -> str:
     """A number with thin thousands, as many digits as it has."""
-    return "-" if value is None else f"{value:,}".replace(",", " ")
+    return "-" if value is None else spaced(value)
+
+
+def spaced(value: float, form: str = ",") -> str:
+    """Spaces between thousands."""
+    return format(value, form).replace(",", " ")
 
 
 def many(number: int, noun: str) -> str:

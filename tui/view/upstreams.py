@@ -27,7 +27,6 @@ COLUMNS: Final = (
     Column("LAST PROBE", 10, right=True, drop=2),
     listed(UPSTREAM_TABLE, "NEWEST PROBLEM", 0, name="WHY", least=12),
 )
-_ROOM: Final = 11
 _USABLE: Final = ("ready", "busy", "suspect")
 
 
@@ -53,16 +52,16 @@ def summary(found: Sequence[Upstream], shown: int) -> Content:
 def detail(one: HostOf, width: int) -> list[Content]:
     """The host under the cursor."""
     upstream, host = one.upstream, one.host
-    said = labelled("engine", f"{upstream.kind}, model {upstream.model} there", width, _ROOM)
+    said = labelled("engine", f"{upstream.kind}, model {upstream.model} there", width)
     if one.why:
-        said += labelled("why", alarm(one.why), width, _ROOM)
+        said += labelled("why", alarm(one.why), width)
     if host is None:
         return said
-    said += labelled("host", host.url, width, _ROOM)
-    said += labelled("last probe", ago(host.probed_seconds), width, _ROOM)
+    said += labelled("host", host.url, width)
+    said += labelled("last probe", ago(host.probed_seconds), width)
     people = ", ".join(given.name for given in host.approvals)
-    said += labelled("approved by", people or "nobody", width, _ROOM)
+    said += labelled("approved", people or "nobody", width)
     if host.record is not None:
         digest = str(host.record.get("digest", "-"))
-        said += labelled("record", cell(digest), width, _ROOM)
+        said += labelled("record", cell(digest), width)
     return said

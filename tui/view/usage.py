@@ -8,14 +8,14 @@ from textual.content import Content
 from appliance.wire.admin.metering import USAGE_TABLE, UsageRow
 from tui.chart import bar
 from tui.columns import Column, cells, listed
-from tui.text import Cell, cell, line, quiet
-from tui.view.units import clock, count, many
+from tui.text import Cell, alarm, cell, line, quiet
+from tui.view.units import clock, count, many, spaced
 
 COLUMNS: Final = (
     Column("PERIOD", 16),
     listed(USAGE_TABLE, "NAME", 0, least=12, most=40),
     listed(USAGE_TABLE, "REQUESTS", 9),
-    listed(USAGE_TABLE, "FAILED", 7),
+    Column("FAILED", 7, right=True),
     listed(USAGE_TABLE, "READ", 9, drop=2),
     listed(USAGE_TABLE, "WRITTEN", 9, drop=1),
     Column("SECONDS", 10, right=True, drop=3),
@@ -31,8 +31,12 @@ def name_of(one: UsageRow) -> str:
 
 def row(one: UsageRow) -> Sequence[Cell]:
     """One sum."""
-    seconds = f"{one.seconds:,.1f}".replace(",", " ")
-    return cells(COLUMNS, one, {"PERIOD": clock(one.period)[:16], "SECONDS": seconds})
+    own: dict[str, Cell] = {
+        "PERIOD": clock(one.period)[:16],
+        "SECONDS": spaced(one.seconds, ",.1f"),
+    }
+    own["FAILED"] = alarm(count(one.failed)) if one.failed else "0"
+    return cells(COLUMNS, one, own)
 
 
 def summary(found: Sequence[UsageRow], by: str, per: str, left: int = 0) -> Content:
@@ -54,5 +58,5 @@ def over_time(
         drawn = bar(one.requests, most, room, ascii_only=ascii_only)
         told = cell(count(one.requests))
         value = told.pad_left(max(0, 9 - told.cell_length))
-        said.append(line(clock(one.period)[:16], value, cell(drawn, "$primary")))
+        said.append(line(clock(one.period)[:16], value, drawn))
     return said

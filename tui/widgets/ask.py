@@ -53,8 +53,8 @@ class Ask(ModalScreen[dict[str, str] | None]):
         said: list[Content] = [cell(change.title, "bold"), Content("")]
         for part in change.explain:
             said += cell(part).wrap(width)
-        said += labelled("sends", change.request, width, 8)
-        said += labelled("records", change.record, width, 8)
+        said += labelled("sends", change.request, width)
+        said += labelled("records", change.record, width)
         if change.lasting:
             said.append(alarm("This cannot be undone."))
         with VerticalScroll(id="ask") as box:

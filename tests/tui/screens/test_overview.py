@@ -3,6 +3,7 @@
 import pytest
 
 from appliance.errors import Forbidden, Unavailable
+from appliance.wire.admin.incidents import Incident
 from appliance.wire.admin.usage import CurrentLoad
 from tests.tui.scripted import DOWN, WORKER, Script, Told, model, status, terminal
 
@@ -43,6 +44,22 @@ async def test_the_room_of_a_large_terminal_is_used() -> None:
     assert "haswell" in shown and "4711" in shown and "disk free" in shown
     first = next(row for row in shown.split("\n") if "written" in row)
     assert "first token, p95" in first  # charts stand beside each other
+
+
+@pytest.mark.parametrize(("lines", "below"), [(60, True), (48, False)])
+async def test_what_waits_is_below_the_charts_where_there_are_many_lines(
+    lines: int, below: bool
+) -> None:
+    wrong = {"code": "disk_low", "level": "warning", "message": "m", "since": "2026-11-18",
+             "next": "n"}  # fmt: skip
+    found = BUSY.model_copy(update={"incidents": [Incident.model_validate(wrong)]})
+    async with terminal(Script(found), size=(200, lines)) as opened:
+        rows = opened.text.split("\n")
+    waits = next(row for row in rows if "NEEDS A PERSON" in row)
+    assert ("SERVING" not in waits) is below
+    waits = next(row for row in rows if "unusable: valve" in row)
+    assert ("wrong now" in waits) is below
+    assert any("! disk_low" in row for row in rows)
 
 
 async def test_charts_move_with_the_load() -> None:

@@ -16,7 +16,7 @@ def test_a_row_has_a_cell_for_each_column() -> None:
 def test_the_answer_its_options_and_what_would_change_it() -> None:
     shown = lines(view.detail(advice("orders"), 140)).plain
     for words in (
-        "Don't use a language model", "220.64 to 580.64", "0.710 to 0.770", "0.0109 s",
+        "Don't use a language model", "220.64 to 580.64", "0.710 to 0.770", "11 ms",
         "domain.quality", "not enough data", "+2.7 points",
     ):  # fmt: skip
         assert words in shown, words

@@ -30,4 +30,7 @@ def test_the_summary_counts_those_without_a_person() -> None:
 
 def test_the_details_have_the_next_step() -> None:
     said = "\n".join(part.plain for part in view.detail(TAKEN, 80))
+    assert "! " not in said  # red is for what nobody takes care of
+    worst = OPEN.model_copy(update={"level": "critical"})
+    assert "! 900 MiB" in view.detail(worst, 80)[0].plain
     assert "Free some." in said and "ada: ordered" in said and "2 times" in said

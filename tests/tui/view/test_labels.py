@@ -46,6 +46,6 @@ def test_labels_have_the_keys_1_to_9() -> None:
 
 
 def test_who_labels_and_what_two_said() -> None:
-    assert view.place("anna", 3, 40).plain == "anna  3 of 40 done"
+    assert view.place("anna", 3, 40).plain == "anna  3 of 40 done  enter labels it"
     pair = LabelDifference(item="i", input={}, said=["a", "b"])
     assert "anna: a  ben: b" in view.said(pair, ["anna", "ben"]).plain

@@ -22,7 +22,7 @@ def said(intent: Entry, outcome: Entry | None, proof: bytes | Refused = PROOF) -
 def test_both_entries_and_the_proof() -> None:
     shown = said(INTENT, OUTCOME)
     for words in (
-        "! error  worker_lost  to a  by m", "entry 4", "entry 9", "1 200 tokens in",
+        "! error  worker_lost  to a  by m", "entry 4", "entry 9", "1 200 tokens read",
         f"9 {OUTCOME.leaf}", "+ verified  under a signed head of 18 204 entries", "llama.cpp",
         "the same tokens must come out",
     ):  # fmt: skip

@@ -13,7 +13,7 @@ def plain(parts: object) -> str:
 
 def test_a_row_says_whether_the_first_stage_may_answer() -> None:
     certified, other = (" ".join(cell(part).plain for part in view.row(one)) for one in ROUTES)
-    assert "may answer" in certified and " 5 %" in certified and "87 %" in certified
+    assert "may answer" in certified and " 5.0 %" in certified and "87 %" in certified
     assert "route_not_certified" in other and "4.6 %" not in other
 
 
@@ -37,7 +37,7 @@ def test_a_curve_is_of_open_items_and_a_damaged_one_is_left_out() -> None:
     said = plain(
         view.detail(ROUTES[0], CalibrationResult.model_validate(CURVE), 100, ascii_only=False)
     )
-    assert "which promise nothing" in said and "0 % to 3 %" in said
+    assert "which promise nothing" in said and "0.0 to 3.0 %" in said
     broken = job(31, kind="route", result={**CURVE, "curve": [[1, 2], "x"]})
     found = broken.came_to(CalibrationResult)
     assert found is None

@@ -27,6 +27,7 @@ def test_sizes_rates_latencies_and_counts_have_units() -> None:
         "-", "42 ms", "1.0 s", "2.0 s",
     ]  # fmt: skip
     assert (units.count(1_234_567), units.count(None)) == ("1 234 567", "-")
+    assert units.spaced(1_234.5, ",.2f") == "1 234.50"
 
 
 @pytest.mark.parametrize("text", ["", "never", "2026-13-45T00:00:00Z", "2999-01-01T00:00:00Z"])
