@@ -43,6 +43,7 @@ from tests.datasets.examples import dataset, orders
 from tests.routing import world
 from tests.smol import APPROVERS, SMALL, key
 
+pytestmark = pytest.mark.xdist_group("routes")
 NAME: Final = "orders-now"
 RATER: Final = pwd.getpwuid(os.getuid()).pw_name
 
@@ -69,17 +70,16 @@ def point(services: Services, task: str, previous: str) -> str:
     return TaskPointer.verify(envelope, load_policy(services.data / "trust")).id
 
 
-def fill(root: Path) -> Lab:
+def fill(certified: world.Certified, root: Path) -> Lab:
     """Make one, by people's actions only."""
-    data = world.make_lab(root)
+    data = certified.copy(root)
     lab, secrets = LabData(data), {}
     source = root / "unlabelled"
     items = orders(66)
     write(source, dataset([*items[:60], *(replace(i, expected=None) for i in items[60:])]))
 
     async def use(services: Services) -> None:
-        result = await world.calibrate(services, world.terms(services))
-        assert result["certificate"]
+        assert certified.result["certificate"]
         again = await world.calibrate(services, world.terms(services))
         services.audit.append(
             Draft(
@@ -137,8 +137,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return fill(tmp_path_factory.mktemp("agreement"))
+def filled(certified: world.Certified, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return fill(certified, tmp_path_factory.mktemp("agreement"))
 
 
 @pytest.fixture
