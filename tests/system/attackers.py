@@ -1,15 +1,19 @@
 """Apps that send what costs most, and the times of another app's small requests beside them.
 
 usage: python -m tests.system.attackers [--requests N] [--kind KIND]
+       python -m tests.system.attackers --kind KIND --at URL < SECRET
 
 Prints p50 and p95 of the small requests alone, and beside one attacker of each kind or as many of
-one kind, in milliseconds.
+one kind, in milliseconds. With --at it is one attacker until its input ends, and prints its
+statuses.
 """
 
 import argparse
 import contextlib
 import itertools
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -88,6 +92,34 @@ def attacked(
 
 
 @contextlib.contextmanager
+def apart(base_url: str, secret: str, seen: Counter[tuple[str, int]], kind: str) -> Iterator[None]:
+    """An attacker as `attacked`, in a process of its own: it holds up nobody who measures here."""
+    command = [sys.executable, "-m", "tests.system.attackers", "--kind", kind, "--at", base_url]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(f"{secret}\n")
+        process.stdin.flush()
+        assert process.stdout.readline(), "the attacker did not begin"
+        try:
+            yield
+        finally:
+            told, _ = process.communicate()
+    assert process.returncode == 0
+    for status, number in json.loads(told).items():
+        seen[kind, int(status)] += number
+
+
+def attack_until_told(base_url: str, kind: str) -> None:
+    seen: Counter[tuple[str, int]] = Counter()
+    with attacked(base_url, [sys.stdin.readline().strip()], seen, [kind]):
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+    sys.stdout.write(json.dumps({status: number for (_, status), number in seen.items()}))
+
+
+@contextlib.contextmanager
 def scene(directory: Path, model: Path) -> Iterator[tuple[Server, list[str]]]:
     secrets: list[str] = []
 
@@ -113,7 +145,11 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--kind", choices=ATTACKS)
+    parser.add_argument("--at")
     options = parser.parse_args()
+    if options.at:
+        attack_until_told(options.at, options.kind)
+        return 0
     kinds = [options.kind] * len(ATTACKS) if options.kind else list(ATTACKS)
     model = obtain(cache_root() / "models", default_model())
     seen: Counter[tuple[str, int]] = Counter()

@@ -8,7 +8,7 @@ import contextlib
 import json
 import random
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -89,6 +89,7 @@ class Load:
     Attributes:
         seen: requests by kind and result: a status, or `left`.
         closed: requests that were sent again, since a kept connection had been closed meanwhile.
+        times: milliseconds of the requests of each kind, in order.
         passed: requests and tokens that passed the quota of each.
     """
 
@@ -96,6 +97,7 @@ class Load:
     secrets: dict[str, str]
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     closed: int = 0
+    times: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     passed: Counter[str] = field(default_factory=Counter)
     begun: float = field(default_factory=time.monotonic)
     answered: deque[str] = field(default_factory=lambda: deque(maxlen=64))
@@ -140,12 +142,14 @@ class Load:
         """One request, sent again when its kept connection had been closed meanwhile."""
         kind = DECK[number % len(DECK)]
         ask: Callable[..., Awaitable[str]] = getattr(self, f"_{kind.replace(' ', '_').lower()}")
+        begun = time.perf_counter()
         try:
             became = await ask(client, Body(self.server.model, number))
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             self.closed += 1
             became = await ask(client, Body(self.server.model, number))
         self.seen[kind, became] += 1
+        self.times[kind].append(1000 * (time.perf_counter() - begun))
 
     def key(self, app: str) -> dict[str, str]:
         return {"authorization": f"Bearer {self.secrets[app]}"}

@@ -1,27 +1,35 @@
-"""A long mixed load beside one attacker of each kind: no innocent key is refused, memory is flat.
+"""A long mixed load beside attackers, one kind after the other: no innocent key is refused, memory
+is flat, and the times of the others are compared with those alone.
 
-The load checks each of its answers, so that a refusal of an innocent key fails the test.
-`SOAK_REQUESTS` sets the length; a short one is in `test_lan_soak.py`. Results go to the standard
-output (`-s`), and with `SOAK_RESULTS=1` to `docs/soak-results.md`.
+Next to each window with one attacker, who has a key as any app, there is one as long without, so
+that the machine's own changes meet both. Each kind comes twice, in another order. The load checks
+each of its answers, so that a refusal of an innocent key fails the test. `SOAK_REQUESTS` sets the
+number of requests beside attackers; a short load is in `test_lan_soak.py`. Results go to the
+standard output (`-s`), and with `SOAK_RESULTS=1` to `docs/soak-results.md`; no time is asserted.
 """
 
 import asyncio
 import contextlib
 import itertools
+import math
 import os
+import random
 import statistics
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeAlias
 
 import httpx
 import pytest
 
 from tests.contract.conftest import EMBEDDER, Live
-from tests.system.attackers import attacked, figures, small
+from tests.system.attackers import apart, small
 from tests.system.attacks import ATTACKS, unreached
+from tests.system.lan_load import KINDS, Load
 from tests.system.test_lan_soak import (
     BESIDE,
     DATABASES,
@@ -34,8 +42,33 @@ from tests.system.test_lan_soak import (
     scene,
 )
 
-PAUSE_S = 0.1
-ALONE = 6  # a round without attackers has so many times fewer requests
+PAUSE_S: Final = 0.1
+PASSES: Final = 2
+WANTED: Final = 2.0
+SMALL: Final = "one small request at a time"
+CLASSES: Final = {
+    SMALL: (),
+    "answers": (
+        "chat", "stream", "completion", "response", "schema", "tool", "message", "state",
+        "conversation", "receipt",
+    ),
+    "embeddings": ("embedding",),
+    "refusals": (
+        "refused", "many requests", "many tokens", "other model", "bad key", "not HTTP", "not JSON",
+    ),
+    "reads, files, MCP": ("tokens", "poll", "file", "batch", "mcp"),
+}  # fmt: skip
+"""The kinds of requests whose times are told together. A client that leaves sets its own time."""
+Times: TypeAlias = dict[str, list[float]]
+"""Milliseconds of the requests of each class."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Part of a run; `kind` is the attacker's, "" without one."""
+
+    kind: str
+    times: Times
 
 
 @contextlib.contextmanager
@@ -62,24 +95,41 @@ def probed(server: Live, times: list[float]) -> Iterator[None]:
     assert not failed, failed
 
 
-def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> None:
-    each = count // rounds
+def measured(server: Live, load: Load, numbers: Iterable[int], kind: str = "") -> Window:
+    load.times.clear()
+    probes: list[float] = []
+    with probed(server, probes):
+        asyncio.run(load.run(numbers))
+    times = {name: [ms for k in kinds for ms in load.times[k]] for name, kinds in CLASSES.items()}
+    return Window(kind, times | {SMALL: probes})
+
+
+def order() -> list[str]:
+    """The kinds, as often as each comes."""
+    kinds = list(ATTACKS)
+    return [kind for n in range(PASSES) for kind in random.Random(n).sample(kinds, len(kinds))]
+
+
+def soak(directory: Path, models: dict[str, Path], count: int) -> None:
+    kinds = order()
+    each = -(-count // len(kinds))
     sizes: list[Size] = []
-    alone: list[float] = []
-    beside: list[float] = []
     with scene(directory, models) as (server, load):
-        secrets = attackers(server)
+        secrets = dict(zip(ATTACKS, attackers(server), strict=True))
         seen: Counter[tuple[str, int]] = Counter()
         numbers = itertools.count()
-        asyncio.run(load.run(range(-count // 20, 0)))
-        for _ in range(rounds):
-            with probed(server, alone):
-                asyncio.run(load.run(range(-each // ALONE, 0)))
-            with attacked(server.base_url, secrets, seen), probed(server, beside):
-                asyncio.run(load.run(itertools.islice(numbers, each)))
-            sizes.append(asyncio.run(rest(server, load)))
-            say(f"alone {figures(alone)}, beside attackers {figures(beside)}; {sizes[-1]}")
-        report(sizes, alone, beside, seen)
+        asyncio.run(load.run(itertools.islice(numbers, max(24, each))))
+        windows = [measured(server, load, itertools.islice(numbers, each))]
+        for pair in zip(kinds[::2], kinds[1::2], strict=True):
+            for kind in pair:
+                with apart(server.base_url, secrets[kind], seen, kind):
+                    windows.append(measured(server, load, itertools.islice(numbers, each), kind))
+                sizes.append(asyncio.run(rest(server, load)))
+            windows.append(measured(server, load, itertools.islice(numbers, each)))
+            for kind in pair:
+                say(f"{kind}: {told(windows[-4:], kind)}")
+            say(f"{sizes[-1]}")
+        report(windows, sizes, seen)
         asyncio.run(load.batched())
         check_quotas(load)
         assert sizes[-1].descriptors <= sizes[0].descriptors + DATABASES, sizes
@@ -88,40 +138,88 @@ def soak(directory: Path, models: dict[str, Path], count: int, rounds: int) -> N
         check_answers(server)
 
 
-def report(
-    sizes: list[Size], alone: list[float], beside: list[float], seen: Counter[tuple[str, int]]
-) -> None:
-    """Print the results, and write them where they are wanted."""
-    names = list(sizes[0].kib)
-    statuses: defaultdict[str, list[str]] = defaultdict(list)
-    for (kind, status), number in sorted(seen.items()):
-        statuses[kind].append(f"{status}: {number}")
-    lines = [
-        f"{sizes[-1].requests} requests of honest apps in {sizes[-1].seconds} s, beside one",
-        f"attacker of each kind. Another app's small requests: alone {figures(alone)} ms, beside",
-        f"them {figures(beside)} ms, p95 {p95(beside) / p95(alone):.2f} times.",
-        "",
-        "| attacker | statuses |",
-        "|---|---|",
-        *(f"| {kind} | {', '.join(statuses[kind])} |" for kind in ATTACKS),
-        "",
-        f"| requests | {' | '.join(names)} | descriptors |",
-        f"|---|{'---|' * len(names)}---|",
-        *(
-            f"| {size.requests} | {' | '.join(str(size.kib[name]) for name in names)}"
-            f" | {size.descriptors} |"
-            for size in sizes
-        ),
-    ]
-    text = "\n".join(lines) + "\n"
-    say(text)
+def pooled(windows: list[Window]) -> Times:
+    return {name: [ms for w in windows for ms in w.times[name]] for name in CLASSES}
+
+
+def beside_kind(windows: list[Window], kind: str) -> tuple[Times, Times]:
+    """The times beside a kind, and those of the windows next to it without one."""
+    places = [n for n, window in enumerate(windows) if window.kind == kind]
+    around = [windows[n + by] for n in places for by in (-1, 1)]
+    return pooled([windows[n] for n in places]), pooled([w for w in around if not w.kind])
+
+
+def ratio(beside: list[float], alone: list[float]) -> str:
+    return f"{p95(beside) / p95(alone):.2f}"
+
+
+def told(windows: list[Window], kind: str) -> str:
+    beside, alone = beside_kind(windows, kind)
+    return ", ".join(f"{name} {ratio(beside[name], alone[name])}" for name in CLASSES)
+
+
+def report(windows: list[Window], sizes: list[Size], seen: Counter[tuple[str, int]]) -> None:
+    """Print the results, and write the first part of them where that is wanted."""
+    text = "\n".join(results(windows, sizes)) + "\n"
+    say("\n".join([text, *by_attacker(windows, seen)]))
     if os.environ.get("SOAK_RESULTS"):
         head, _, _ = RESULTS.read_text("utf-8").partition(BESIDE)
         RESULTS.write_text(f"{head}{BESIDE}\n{text}", "utf-8")
 
 
+def results(windows: list[Window], sizes: list[Size]) -> Iterator[str]:
+    alone = pooled([w for w in windows if not w.kind])
+    beside = pooled([w for w in windows if w.kind])
+    number = sum(len(times) for times in beside.values())
+    yield f"`test_attacked_soak.py`: {number} requests beside one of {len(ATTACKS)} attackers at a"
+    yield "time, next to windows without; milliseconds, and p95 beside over p95 alone."
+    yield ""
+    yield "| requests | alone p50, p95 | beside p50, p95 | times |"
+    yield "|---|---|---|---|"
+    for name in CLASSES:
+        figures = " | ".join(f"{p50(t):.0f}, {p95(t):.0f}" for t in (alone[name], beside[name]))
+        yield f"| {name} | {figures} | {ratio(beside[name], alone[name])} |"
+    yield ""
+    yield f"More than {WANTED} times: {'; '.join(above(windows)) or 'none'}."
+    yield ""
+    names = list(sizes[0].kib)
+    yield f"| requests | {', '.join(names)} (KiB) |"
+    yield "|---|---|"
+    for size in sizes[:: max(1, len(sizes) // 4)]:
+        yield f"| {size.requests} | {', '.join(str(size.kib[name]) for name in names)} |"
+
+
+def above(windows: list[Window]) -> Iterator[str]:
+    """The kinds beside which a class took too long."""
+    for kind in ATTACKS:
+        beside, alone = beside_kind(windows, kind)
+        late = [n for n in CLASSES if beside[n] and p95(beside[n]) > WANTED * p95(alone[n])]
+        if late:
+            factors = ", ".join(f"{name} {ratio(beside[name], alone[name])}" for name in late)
+            yield f"{kind} ({factors})"
+
+
+def by_attacker(windows: list[Window], seen: Counter[tuple[str, int]]) -> Iterator[str]:
+    yield f"| attacker | statuses | {' | '.join(CLASSES)} |"
+    yield f"|---|---|{'---|' * len(CLASSES)}"
+    statuses: defaultdict[str, list[str]] = defaultdict(list)
+    for (kind, status), number in sorted(seen.items()):
+        statuses[kind].append(f"{status}: {number}")
+    for kind in ATTACKS:
+        beside, alone = beside_kind(windows, kind)
+        times = " | ".join(
+            f"{p50(beside[n]):.0f}, {p95(beside[n]):.0f}: {ratio(beside[n], alone[n])}"
+            for n in CLASSES
+        )
+        yield f"| {kind} | {', '.join(statuses[kind])} | {times} |"
+
+
+def p50(times: list[float]) -> float:
+    return statistics.median(times) if times else math.nan
+
+
 def p95(times: list[float]) -> float:
-    return statistics.quantiles(times, n=20)[-1]
+    return statistics.quantiles(times, n=20)[-1] if len(times) > 1 else p50(times)
 
 
 def check_memory(sizes: list[dict[str, int]]) -> None:
@@ -141,6 +239,28 @@ def test_growth_is_noticed_and_a_peak_is_none() -> None:
         check_memory([{"server": kib << 10} for kib in (200, 210, 220, 240, 250, 260)])
 
 
+def test_each_kind_is_compared_with_the_windows_around_it() -> None:
+    kinds = order()
+    assert Counter(kinds) == dict.fromkeys(ATTACKS, PASSES)
+    assert {k for classed in CLASSES.values() for k in classed} == KINDS.keys() - {"leave"}
+    pairs = zip(kinds[::2], kinds[1::2], strict=True)
+    windows = [
+        Window(kind, {name: [20.0 + number] * 4 for name in CLASSES})
+        for number, kind in enumerate(["", *(kind for pair in pairs for kind in (*pair, ""))])
+    ]
+    last = max(n for n, window in enumerate(windows) if window.kind == "messages")
+    around = next(n for n in (last + 1, last - 1) if not windows[n].kind)
+    found = f", {20 + last}: {(20 + last) / (20 + around):.2f} |"
+    seen = Counter({("messages", 400): 3})
+    (line,) = [line for line in by_attacker(windows, seen) if line.startswith("| messages |")]
+    assert line.startswith("| messages | 400: 3 | ") and line.count(found) == len(CLASSES)
+    assert not list(above(windows))
+    windows[last].times[SMALL][:] = [1000.0] * 4
+    assert [kind.partition(" (")[0] for kind in above(windows)] == ["messages"]
+    text = "\n".join(results(windows, [Size(7, 8, {"server": 9}, 1, 1)]))
+    assert "More than 2.0 times: messages (one small request at a time" in text
+
+
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -153,5 +273,5 @@ def models(default_model_path: Path, embedder_path: Path) -> dict[str, Path]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_five_thousand_requests_beside_attackers(tmp_path: Path, models: dict[str, Path]) -> None:
-    soak(tmp_path, models, int(os.environ.get("SOAK_REQUESTS", "5000")), 6)
+def test_twenty_thousand_requests_beside_attackers(tmp_path: Path, models: dict[str, Path]) -> None:
+    soak(tmp_path, models, int(os.environ.get("SOAK_REQUESTS", "20000")))
