@@ -154,9 +154,6 @@ def check_quotas(load: Load) -> None:
 def write(load: Load, sizes: list[Size]) -> None:
     if not os.environ.get("SOAK_RESULTS"):
         return
-    by_status: Counter[str] = Counter()
-    for (_, became), number in load.seen.items():
-        by_status[became] += number
     names = list(sizes[0].kib)
     kinds = sorted(load.seen.items())
     lines = [
@@ -168,10 +165,6 @@ def write(load: Load, sizes: list[Size]) -> None:
         "",
         f"{sum(load.seen.values())} requests in {sizes[-1].seconds} s; {load.closed} of them were",
         "sent again, because a kept connection had been closed meanwhile.",
-        "",
-        "| became | requests |",
-        "|---|---|",
-        *(f"| {status} | {number} |" for status, number in sorted(by_status.items())),
         "",
         "| kind | became | requests |",
         "|---|---|---|",
@@ -185,7 +178,7 @@ def write(load: Load, sizes: list[Size]) -> None:
         *(
             f"| {s.requests} | {s.seconds} | {' | '.join(str(s.kib[name]) for name in names)}"
             f" | {s.descriptors} | {s.entries} |"
-            for s in sizes
+            for s in sizes[::2]
         ),
     ]  # fmt: skip
     _, heading, beside = RESULTS.read_text("utf-8").partition(BESIDE)
