@@ -45,6 +45,11 @@ def _drawn(opened: Terminal, scene: Scene) -> str:
     return _INDENTED.sub(_moved, svg)
 
 
+def _as_wide(svg: str) -> str:
+    """Letters as wide as their cells: not every program that draws SVG spreads them."""
+    return svg.replace("font-size: 20px", "font-size: 20.265px")
+
+
 def _moved(found: "re.Match[str]") -> str:
     """Leading blanks as a place: not every program that draws SVG keeps them."""
     blanks = found["blanks"].count(";")
@@ -70,7 +75,7 @@ async def _draw_sizes(place: Path) -> None:
                     await opened.refresh()
                     await opened.pilot.pause()
                     name = f"{scene.name}-{width}x{height}-{palette}.svg"
-                    (place / name).write_text(_drawn(opened, scene), encoding="utf-8")
+                    (place / name).write_text(_as_wide(_drawn(opened, scene)), encoding="utf-8")
 
 
 def _picture(image: Path) -> None:

@@ -44,6 +44,7 @@ class MediaPage(ListPage[view.Found]):
         empty = "No artifacts. Plug in a stick, or press enter to name a directory."
         rows = Rows("artifacts", view.COLUMNS, lambda item: item.path, view.row, empty)
         super().__init__(desk, rows)
+        self.add_class("alone")
         self._steps, self._places = Part("steps"), Part("places")
         self._shown = Part("plan", "PLAN")
         self._document: dict[str, JsonValue] = {}
@@ -80,15 +81,10 @@ class MediaPage(ListPage[view.Found]):
     def words(self, item: view.Found) -> str:
         return f"{item.name} {item.path}"
 
-    @property
-    def beside(self) -> int:
-        return max(20, self.app.size.width - 6) if self.has_class("alone") else super().beside
-
     def draw(self) -> None:
         super().draw()
         choosing = self._plan is None and self._model is None
         self.rows.display = choosing
-        self.set_class(not choosing, "alone")
         note = ""
         if self._model is not None and self.step == "approve":
             note = f"({len(self._model.approvals)} of {self._needed})"

@@ -6,7 +6,7 @@ from typing import Final
 from textual.content import Content
 
 from appliance.facts import DatasetFacts
-from appliance.wire.admin.gates import Ledger
+from appliance.wire.admin.gates import Ledger, LedgerSplit
 from appliance.wire.admin.models import Model, ModelDetail
 from tui.columns import Column, table
 from tui.text import Cell, alarm, cell, labelled, line, quiet, state
@@ -27,7 +27,7 @@ _SPLITS: Final = (
     Column("SPLIT", 0, least=10, most=20),
     Column("ITEMS", 8, right=True),
     Column("GROUPS", 8, right=True),
-    Column("", 10),
+    Column("", 30),
 )
 
 
@@ -59,14 +59,17 @@ def detail(one: ModelDetail, ledger: Ledger | None, width: int) -> list[Content]
     facts = one.facts
     if not isinstance(facts, DatasetFacts):
         return said
+    splits = {split.split: split for split in ledger.splits} if ledger else {}
     rows: list[Sequence[Cell]] = [
         (name, count(items), count(facts.groups.get(name)),
-         quiet("sealed") if name in facts.sealed else "")
+         line(*[quiet("sealed")] * (name in facts.sealed), *_looks(splits.get(name))))
         for name, items in facts.items.items()
     ]  # fmt: skip
-    said += [Content(""), *table(_SPLITS, rows, width)]
-    for split in ledger.splits if ledger else ():
-        spent = f"{many(len(split.looks), 'look')} spent"
-        left = cell(f"{count(split.left)} left") if split.left else alarm("none left")
-        said += labelled(split.split, line(spent, left), width)
-    return said
+    return [*said, Content(""), *table(_SPLITS, rows, width)]
+
+
+def _looks(split: LedgerSplit | None) -> Sequence[Cell]:
+    if split is None:
+        return ()
+    left = cell(f"{count(split.left)} left") if split.left else alarm("none left")
+    return f"{many(len(split.looks), 'look')} spent", left

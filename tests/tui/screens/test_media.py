@@ -110,3 +110,11 @@ async def test_who_may_not_is_not_offered(role: str, readonly: bool) -> None:
         await opened.wait("Model Team")
         await opened.press("a", "i")
         assert "records" not in opened.text
+
+
+async def test_the_artifacts_have_the_whole_width() -> None:
+    async with terminal(Script(), commands=commands(), size=(200, 60)) as opened:
+        await opened.press("0")
+        shown = await opened.wait("> triage-notes-v3")
+    frame = next(row for row in shown.splitlines() if "[1 choose]" in row)
+    assert len(frame.rstrip()) > 190  # its right edge

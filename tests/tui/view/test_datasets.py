@@ -19,5 +19,5 @@ def test_items_groups_seals_and_looks_and_what_is_not_read_is_no_guess() -> None
     assert line(*row).plain.startswith("orders  + approved  4 022  1 880  test  7  aa71")
     assert list(datasets.row(listed, None, None))[2:6] == ["-", "-", "-", "-"]
     shown = "\n".join(part.plain for part in datasets.detail(known, _LEDGERS[0], 90))
-    assert "3 120" in shown and "1 look spent  3 left" in shown
+    assert "3 120" in shown and "sealed  1 look spent  3 left" in shown
     assert datasets.summary([listed], 0).plain == "1 dataset  0 shown"
