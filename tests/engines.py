@@ -117,10 +117,10 @@ def serving(root: Path, model: Path, server: str, *names: str) -> tuple[Path, st
     return data, secret
 
 
-def wait_for(running: Running, path: str, ca: Path | None) -> None:
+def wait_for(running: Running, path: str, ca: Path | None, seconds: float = _START_S) -> None:
     """Raises RuntimeError where the engine does not answer at the path."""
     verify = ssl.create_default_context(cafile=str(ca)) if ca else False
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + seconds
     with httpx.Client(verify=verify, trust_env=False) as client:
         while time.monotonic() < end:
             if running.process.poll() is not None:

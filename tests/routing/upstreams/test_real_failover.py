@@ -26,6 +26,8 @@ from tests.routing.upstreams.test_failover import Front
 from tests.smol import ID
 
 KILLS, REQUESTS = int(os.environ.get("ENGINE_KILLS", "20")), 12
+BOOT_S = 1_200.0
+"""vLLM takes minutes."""
 VLLM = os.environ.get("VLLM", "")
 _VLLM = [
     VLLM, "-m", "vllm.entrypoints.openai.api_server", "--model", os.environ.get("VLLM_MODEL", ""),
@@ -80,7 +82,7 @@ def engines(root: Path, model: Path) -> Iterator[tuple[Config, list[Engine]]]:
             )  # fmt: skip
             running = Session(url, process)
             stack.callback(running.kill)
-            wait_for(running, path, ca)
+            wait_for(running, path, ca, BOOT_S)
             return running
 
         def stock(port: int) -> Running:
@@ -146,7 +148,8 @@ async def test_real_engines_are_killed(tmp_path: Path, default_model_path: Path)
             await until(due)
             victim.running.kill()
             await asyncio.gather(*asks)
-            await asyncio.to_thread(victim.start)
+            if number + 1 < KILLS:
+                await asyncio.to_thread(victim.start)
         for task in probing:
             task.cancel()
         again, codes = 0, Counter[str]()
