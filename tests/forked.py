@@ -390,6 +390,7 @@ def main(number: int) -> None:
     Args:
         number: of the descriptor that brings the orders; below 0 there are none.
     """
+    gc.disable()
     for module in pkgutil.iter_modules(cli.__path__):
         importlib.import_module(f"appliance.cli.{module.name}")
     for name in (*_CONFINED, "appliance.server.serve"):
@@ -397,6 +398,7 @@ def main(number: int) -> None:
     cpu_variants.find_variant(cpu_variants.library_directory())
     gc.collect()
     gc.freeze()
+    gc.enable()
     if number < 0:
         return
     order, descriptors = _next(socket.socket(fileno=number))
