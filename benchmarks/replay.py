@@ -73,7 +73,7 @@ async def _all(place: Path, model: Path, given: argparse.Namespace) -> None:
 def _say(where: str, told: AnswersReplayed) -> None:
     say(f"{where}: {told.same} same, {told.differs} differ, {told.cannot} cannot {told.reasons}")
     for one in told.answers:
-        if one.verdict != "same":
+        if one.verdict == "differs":
             say(f"  {one.document}")
 
 
