@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 import pytest
 import uvicorn
@@ -31,6 +32,8 @@ from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
+from tests.contract.seen import SeenClients
+from tests.contract.seen import write as write_seen
 from tests.datasets import examples
 from tests.evals import orders
 from tests.ports import free_port
@@ -44,6 +47,7 @@ CITING, SMALL, ROUTE = "manual-answers", "part-name-small", "part-route"
 COLLECTION = "manuals"  # as in the document's example
 LABELS = "notices"
 ORIGIN = "https://intranet.example"  # of a page that may read answers
+Record: TypeAlias = Callable[[str, SeenClients], None]
 NODE = Path(__file__).parent / "node"
 NODE_LOCK = NODE / "package-lock.json"
 
@@ -177,10 +181,21 @@ def live_server(
         yield server
 
 
+@pytest.fixture(
+    scope="session",
+    params=["default_model_path", pytest.param("small_qwen_path", marks=pytest.mark.slow)],
+    ids=["SmolLM2", "Qwen"],
+)
+def generating_path(request: pytest.FixtureRequest) -> Path:
+    """The model that most clients ask."""
+    found: Path = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(scope="session")
 def three_models(
     tmp_path_factory: pytest.TempPathFactory,
-    default_model_path: Path,
+    generating_path: Path,
     embedder_path: Path,
     reranker_path: Path,
 ) -> Iterator[Live]:
@@ -189,7 +204,7 @@ def three_models(
     others = {EMBEDDER: embedder_path, RERANKER: reranker_path}
     directory = tmp_path_factory.mktemp("three")
     listener = f'cors_origins = ["{ORIGIN}"]\nmcp = true\n'
-    with live(directory, default_model_path, config, others, listener, method=True) as server:
+    with live(directory, generating_path, config, others, listener, method=True) as server:
         manual = directory / "manual.md"
         manual.write_text("# Pumps\n\nThe relief valve opens at 12 bar.", "utf-8")
         server.run("collection", "new", COLLECTION)
@@ -307,9 +322,17 @@ def _address(process: "subprocess.Popen[str]", models: set[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def record(request: pytest.FixtureRequest) -> bool:
-    """Whether to write down which clients were seen: `--seen`."""
-    return bool(request.config.getoption("--seen"))
+def record(
+    request: pytest.FixtureRequest, generating_path: Path, default_model_path: Path
+) -> Record:
+    """Write down a client as it was seen, if `--seen`."""
+    also = [] if generating_path == default_model_path else [generating_path.stem]
+
+    def written(name: str, seen: SeenClients) -> None:
+        if request.config.getoption("--seen"):
+            write_seen(name, SeenClients(seen.clients, seen.passed, also))
+
+    return written
 
 
 @pytest.fixture(scope="session")

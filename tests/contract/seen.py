@@ -19,11 +19,12 @@ _IMPORTED: Final = re.compile(r'from "(@[^"/]+/[^"/]+|[^"@/.:][^"/:]*)')
 _PASSED: Final = re.compile(r"^ok \d+ - (.+)$", re.MULTILINE)
 
 
-class SeenClients(msgspec.Struct):
-    """One file of tests, in words."""
+class SeenClients(msgspec.Struct, omit_defaults=True):
+    """One file of tests, in words, and the models besides the default one with which it passed."""
 
     clients: dict[str, str]
     passed: list[str]
+    also: list[str] = []
 
     @property
     def works(self) -> list[str]:
@@ -39,7 +40,12 @@ def recorded() -> dict[str, SeenClients]:
 
 
 def write(name: str, seen: SeenClients) -> None:
-    found = {**(recorded() if RECORD.is_file() else {}), name: seen}
+    """A run of the same tests with another model is added to the record."""
+    found = recorded() if RECORD.is_file() else {}
+    before = found.get(name, seen)
+    if (before.clients, before.passed) == (seen.clients, seen.passed):
+        seen.also = sorted({*before.also, *seen.also})
+    found[name] = seen
     whole = {key: msgspec.to_builtins(found[key]) for key in sorted(found)}
     text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
     RECORD.write_text(text + "\n", encoding="utf-8")
@@ -58,12 +64,18 @@ def _direct() -> set[str]:
 
 
 def table() -> Iterable[tuple[str, str, str]]:
-    """The rows of docs/interop.md: clients, what works, what is refused."""
+    """The rows of docs/interop.md: clients, † if `also`, what works, what is refused."""
     for _, one in sorted(recorded().items()):
         clients = ", ".join(f"{name} {version}" for name, version in sorted(one.clients.items()))
         if " (npm)" in clients:
             clients = "npm: " + clients.replace(" (npm)", "")
+        clients += " †" if one.also else ""
         yield clients, "; ".join(_gathered(one.works)), "; ".join(_gathered(one.refused))
+
+
+def models() -> list[str]:
+    """Those with which some were seen besides the default one."""
+    return sorted({model for one in recorded().values() for model in one.also})
 
 
 def _gathered(tests: list[str]) -> Iterable[str]:

@@ -12,8 +12,17 @@ from appliance.engine.generator import Generator
 from appliance.engine.protocol import Load
 from appliance.engine.runner import Library, ModelRunner, RunnerConfig
 from appliance.workers.cpu_variants import best_variant, library_directory
-from tests.contract.conftest import CITING, COLLECTION, EMBEDDER, LABELS, RERANKER, TASK, Live
-from tests.contract.seen import SeenClients, write
+from tests.contract.conftest import (
+    CITING,
+    COLLECTION,
+    EMBEDDER,
+    LABELS,
+    RERANKER,
+    TASK,
+    Live,
+    Record,
+)
+from tests.contract.seen import SeenClients
 from tests.prepare import prepare
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -32,7 +41,7 @@ FRAMEWORKS = {
 FAR = 1800  # seconds
 
 
-def run(python: Path, server: Live, directory: Path, name: str, *, record: bool) -> None:
+def run(python: Path, server: Live, directory: Path, name: str, record: Record) -> None:
     environment = {
         "PATH": os.defpath,
         "HOME": str(directory),
@@ -63,8 +72,7 @@ def run(python: Path, server: Live, directory: Path, name: str, *, record: bool)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
     seen = msgspec.json.decode((directory / "seen.json").read_bytes(), type=SeenClients)
     assert seen.clients and seen.passed
-    if record:
-        write(name, seen)
+    record(name, seen)
 
 
 @pytest.mark.slow
@@ -73,34 +81,36 @@ def run(python: Path, server: Live, directory: Path, name: str, *, record: bool)
     "name",
     sorted({path.name for path in CLIENTS.glob("test_*.py")} - {LM, INSPECT} - FRAMEWORKS),
 )
-def test_client(python: Path, three_models: Live, tmp_path: Path, name: str, record: bool) -> None:
-    run(python, three_models, tmp_path, name, record=record)
+def test_client(
+    python: Path, three_models: Live, tmp_path: Path, name: str, record: Record
+) -> None:
+    run(python, three_models, tmp_path, name, record)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
-def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path, record: bool) -> None:
-    run(inspect_python, three_models, tmp_path, INSPECT, record=record)
+def test_inspect(inspect_python: Path, three_models: Live, tmp_path: Path, record: Record) -> None:
+    run(inspect_python, three_models, tmp_path, INSPECT, record)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
 @pytest.mark.parametrize("name", sorted(FRAMEWORKS))
 def test_framework(
-    frameworks_python: Path, three_models: Live, tmp_path: Path, name: str, record: bool
+    frameworks_python: Path, three_models: Live, tmp_path: Path, name: str, record: Record
 ) -> None:
-    run(frameworks_python, three_models, tmp_path, name, record=record)
+    run(frameworks_python, three_models, tmp_path, name, record)
 
 
 @pytest.fixture(scope="module")
-def generator(default_model_path: Path) -> Generator:
+def generator(generating_path: Path) -> Generator:
     """The engine in this process, as the server's worker has it."""
     load = Load(
         variant=str(best_variant(library_directory())), n_ctx=512, slots=1, threads=1,
         prefill_budget=512, reproducible=True, memory_bytes=0, max_prepare_bytes=1 << 20,
     )  # fmt: skip
     config = RunnerConfig(n_ctx=512, slots=1, threads=1, n_batch=600, reproducible=True)
-    fd = os.open(default_model_path, os.O_RDONLY)
+    fd = os.open(generating_path, os.O_RDONLY)
     return Generator(ModelRunner(Library(Path(load.variant)), fd, config), load)
 
 
@@ -123,9 +133,9 @@ def log_likelihood(generator: Generator, number: int, context: str, continuation
 @pytest.mark.slow
 @pytest.mark.timeout(FAR + 1300)
 def test_lm_eval_scores_what_the_engine_scores(
-    python: Path, three_models: Live, generator: Generator, tmp_path: Path, record: bool
+    python: Path, three_models: Live, generator: Generator, tmp_path: Path, record: Record
 ) -> None:
-    run(python, three_models, tmp_path, LM, record=record)
+    run(python, three_models, tmp_path, LM, record)
     scored = json.loads((tmp_path / "out.json").read_text())
     assert len(scored) == 18
     for number, (context, continuation, told, _) in enumerate(scored):

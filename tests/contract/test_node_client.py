@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import need_tool
-from tests.contract.conftest import COLLECTION, EMBEDDER, NODE, NODE_LOCK, TASK, Live
-from tests.contract.seen import of_node, write
+from tests.contract.conftest import (
+    COLLECTION,
+    EMBEDDER,
+    NODE,
+    NODE_LOCK,
+    TASK,
+    Live,
+    Record,
+)
+from tests.contract.seen import of_node
 
 
 @pytest.mark.slow
@@ -28,7 +36,7 @@ from tests.contract.seen import of_node, write
     ],
 )
 def test_the_packages_of_npm(
-    packages: Path, three_models: Live, tmp_path: Path, name: str, count: int, record: bool
+    packages: Path, three_models: Live, tmp_path: Path, name: str, count: int, record: Record
 ) -> None:
     node = need_tool("node")
     shutil.copyfile(NODE / name, tmp_path / name)
@@ -53,8 +61,7 @@ def test_the_packages_of_npm(
     assert f"# pass {count}" in done.stdout and "# fail 0" in done.stdout
     seen = of_node((NODE / name).read_text("utf-8"), done.stdout)
     assert seen.clients and len(seen.passed) == count
-    if record:
-        write(name, seen)
+    record(name, seen)
 
 
 def test_every_package_of_the_lock_has_a_digest() -> None:

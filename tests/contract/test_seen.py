@@ -48,6 +48,17 @@ def test_a_run_is_written_over_an_earlier_one_of_the_same_file(
     ]
 
 
+def test_another_model_is_added_until_the_tests_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "RECORD", tmp_path / "seen.json")
+    write("a.py", SeenClients({"a": "1"}, ["a chat"], ["q"]))
+    write("a.py", SeenClients({"a": "1"}, ["a chat"]))
+    assert (seen.models(), list(table())) == (["q"], [("a 1 †", "a chat", "")])
+    write("a.py", SeenClients({"a": "2"}, ["a chat"]))
+    assert (seen.models(), list(table())) == ([], [("a 2", "a chat", "")])
+
+
 def test_a_test_of_several_parts_of_a_package_is_named_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
