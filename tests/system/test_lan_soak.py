@@ -178,7 +178,7 @@ def write(load: Load, sizes: list[Size]) -> None:
         *(
             f"| {s.requests} | {s.seconds} | {' | '.join(str(s.kib[name]) for name in names)}"
             f" | {s.descriptors} | {s.entries} |"
-            for s in sizes[::2]
+            for s in sizes[::5]
         ),
     ]  # fmt: skip
     _, heading, beside = RESULTS.read_text("utf-8").partition(BESIDE)
