@@ -865,6 +865,8 @@ rate_limit_exceeded: the key used up its requests or tokens of this minute
     Try again after Retry-After; an admin can raise the limit.
 request_exceeds_quota: the request may exceed the key's tokens per minute
     Lower max_tokens or shorten the prompt; an admin can raise the limit.
+request_running: the request is still being answered
+    Wait, or end it: `appliance request cancel ID`.
 request_cancelled: an operator or the stopping server ended the answer
     Try again.
 

@@ -22,7 +22,7 @@ from appliance.audit.log import AuditLog
 from appliance.audit.reader import LogReader
 from appliance.audit.search import Query
 from appliance.db import scrub
-from appliance.errors import NotFound, Unavailable
+from appliance.errors import NotFound, StateRefused, Unavailable
 from appliance.governance import backups
 from appliance.governance.backups import StoredBackup
 from appliance.types import Json
@@ -104,9 +104,11 @@ class Erasing:
     def erase(self, request_id: str, actor: str, reason: str) -> ErasedTexts:
         """Erase all prompts and answers under an id.
 
-        `not_found` when nothing keeps a text of it; `erasure_unfinished`.
+        `not_found` when nothing keeps a text of it; `request_running`; `erasure_unfinished`.
         """
         meant = self._meant(request_id)
+        if self._answering(meant.requests):
+            raise StateRefused("request_running", f"{request_id} is still being answered.")
         held = {name: holder.holds(meant.ids) for name, holder in self.holders.items()}
         entries: list[Json] = [
             e.seq for request in meant.requests for e in texts_of(self.reader, request)
@@ -168,6 +170,17 @@ class Erasing:
             if isinstance(retrieved, dict) and isinstance(search := retrieved.get("search"), str):
                 requests.append(search)
         return _Meant(tuple(requests), frozenset(ids), since)
+
+    def _answering(self, requests: Collection[str]) -> bool:
+        """True if the texts of an answer are yet to come."""
+        begun, ended = set[Json](), set[Json]()
+        for request in requests:
+            for entry in self._entries(Query(request_id=request, limit=_PAGE)):
+                if entry.kind == "intent":
+                    begun.add(entry.seq)
+                elif entry.kind == "outcome":
+                    ended.add(entry.body["intent"])
+        return bool(begun - ended)
 
     def _lists(self, names: Collection[str], meant: _Meant) -> Iterator[LogEntry]:
         if not names:

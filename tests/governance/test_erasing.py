@@ -17,7 +17,7 @@ from appliance.audit.log import Draft
 from appliance.audit.verification.verify import verify_log
 from appliance.datasets.items import Item
 from appliance.datasets.labelling import Given
-from appliance.errors import AuditRefused, NotFound, Unavailable
+from appliance.errors import AuditRefused, NotFound, StateRefused, Unavailable
 from appliance.evals.outcomes import Outcome
 from appliance.evals.store import OutcomeFiles
 from appliance.governance import erasing
@@ -287,6 +287,26 @@ def test_what_nothing_keeps_cannot_be_erased(data: Path) -> None:
         with pytest.raises(NotFound):
             services.erasure.erase("req-none", "uid:0", "asked for")
         assert services.reader.size == size
+
+
+@pytest.mark.parametrize("request_id", [REQUEST, f"{REQUEST}{erasing.SHADOW}"])
+def test_what_is_still_being_answered_is_erased_after_its_answer(
+    data: Path, request_id: str
+) -> None:
+    """The text of an answer that came after the erasure would stay."""
+    with open_services(data) as services:
+        logged(services, REQUEST, "log")
+        fields: dict[str, Json] = {"request_id": request_id, "key_id": "k1", "model": "m"}
+        (begun,) = services.audit.append(Draft("intent", fields)).result()
+        before = services.audit.size
+        with pytest.raises(StateRefused) as refused:
+            services.erasure.erase(REQUEST, "uid:0", "asked for")
+        assert refused.value.code == "request_running" and services.audit.size == before
+        ended: dict[str, Json] = {"intent": begun.seq, "request_id": request_id, "status": "ok"}
+        last = canary("last")
+        services.audit.append(Draft("outcome", ended, {"completion": last.encode()})).result()
+        services.erasure.erase(REQUEST, "uid:0", "asked for")
+    assert where(data, [last]) == {last: set()}
 
 
 def test_commitments_to_lists_of_answers_go_with_an_answer(data: Path, tmp_path: Path) -> None:
