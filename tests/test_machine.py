@@ -18,12 +18,12 @@ HERE = Path(__file__)
 
 # What a person gives a test by name: `make test-upstream KIND=…`, a longer run, a mirror.
 GIVEN = {
-    "DEBIAN_MIRROR", "FROZEN_COMMIT", "FROZEN_ROWS", "INSTALL_RESULTS", "SITE_DIRECTORY",
-    "SITE_KILLS", "SOAK_REQUESTS", "SOAK_RESULTS", "SWEEP_CASES", "WRITE_INTEROP",
+    "DEBIAN_MIRROR", "ENGINE_KILLS", "FROZEN_COMMIT", "FROZEN_ROWS", "INSTALL_RESULTS",
+    "SITE_DIRECTORY", "SITE_KILLS", "SOAK_REQUESTS", "SOAK_RESULTS", "SWEEP_CASES", "WRITE_INTEROP",
 }  # fmt: skip
 # What a test sets for its own child, which reads it.
 HANDED = re.compile(
-    "CONTRACT_[A-Z]+|OPENAI_API_KEY|PYTEST_XDIST_WORKER|SOFTHSM2_CONF|UPSTREAM_[A-Z]*|A"
+    "CONTRACT_[A-Z_]+|OPENAI_API_KEY|PYTEST_XDIST_WORKER|SOFTHSM2_CONF|UPSTREAM_[A-Z]*|A"
 )
 
 

@@ -14,7 +14,7 @@ from appliance.audit.proof import check_proof
 from appliance.audit.search import Query
 from appliance.client import AdminClient
 from appliance.errors import ApplianceError, Forbidden
-from appliance.types import Role
+from appliance.types import Json, Role
 from appliance.wire.admin import models as wire
 from appliance.wire.admin.keys import KEY_CREATE, KeyCreate
 from appliance.wire.admin.models import EntryQuery, VerifyRange
@@ -122,6 +122,8 @@ def test_a_persons_name_is_erased_with_the_texts_and_the_log_verifies(
     (receipt,) = services.audit.append(Draft("intent", who, ann.texts())).result()
     shown = client.call(wire.AUDIT_ENTRY, seq=receipt.seq, content=True)
     assert shown.content == {"end_user": "ann"}
+    ended: dict[str, Json] = {"intent": receipt.seq, "request_id": "r-1", "status": "ok"}
+    services.audit.append(Draft("outcome", ended)).result()
     client.call(wire.ERASE, wire.Erasure(request_id="r-1", reason="asked for"))
     assert code_of(
         lambda: client.call(wire.AUDIT_ENTRY, seq=receipt.seq, content=True)

@@ -37,7 +37,7 @@ def ask(
     request_id: str,
     text: str,
     content: ContentMode | None = None,
-) -> None:
+) -> int:
     prompt = json.dumps([{"role": "user", "content": text}]).encode()
     draft = Draft(
         "intent",
@@ -45,7 +45,8 @@ def ask(
         {"prompt": prompt},
         content,
     )
-    services.audit.append(draft).result()
+    (begun,) = services.audit.append(draft).result()
+    return begun.seq
 
 
 @pytest.fixture
@@ -110,7 +111,9 @@ def test_what_was_erased_or_not_kept_never_comes_back(
     services: Services, client: AdminClient, agreed: str
 ) -> None:
     ask(services, agreed, "kept", "hose leaks")
-    ask(services, agreed, "gone", "erase me")
+    begun = ask(services, agreed, "gone", "erase me")
+    ended: dict[str, Json] = {"intent": begun, "request_id": "gone", "status": "ok"}
+    services.audit.append(Draft("outcome", ended)).result()
     ask(services, agreed, "never", "not kept", content="commit-only")
     client.call(ERASE, Erasure.of(request_id="gone", reason="asked for"))
     found = client.call(CAPTURE, Capture.of(key_id=agreed))

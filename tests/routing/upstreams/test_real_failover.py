@@ -1,4 +1,7 @@
-"""Real engines of two fronts are killed under load; with `VLLM=PYTHON VLLM_MODEL=DIR` vLLM, too."""
+"""Real engines of two fronts are killed under load.
+
+With `UPSTREAM_VLLM=PYTHON UPSTREAM_MODEL=DIR` vLLM, too.
+"""
 
 import asyncio
 import functools
@@ -28,9 +31,10 @@ from tests.smol import ID
 KILLS, REQUESTS = int(os.environ.get("ENGINE_KILLS", "20")), 12
 BOOT_S = 1_200.0
 """vLLM takes minutes."""
-VLLM = os.environ.get("VLLM", "")
+VLLM = os.environ.get("UPSTREAM_VLLM", "")
 _VLLM = [
-    VLLM, "-m", "vllm.entrypoints.openai.api_server", "--model", os.environ.get("VLLM_MODEL", ""),
+    VLLM, "-m", "vllm.entrypoints.openai.api_server",
+    "--model", os.environ.get("UPSTREAM_MODEL", ""),
     "--served-model-name", ID, "--max-model-len", "1024", "--max-num-seqs", "2",
     "--enforce-eager", "--dtype", "bfloat16", "--host", "127.0.0.1", "--port",
 ]  # fmt: skip
