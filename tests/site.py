@@ -1,6 +1,7 @@
 """A site: its repository, its data directory under a clock that stands at `NOW`, its people."""
 
 import copy
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,15 @@ def make_site(root: Path, sim: Simulator, *, model: str = MODEL) -> Site:
     begun = trusted_file.load(made.data / "trust")
     trusted_file.save(made.data / "trust", metadata.advance(begun, sim.publish(), NOW).held)
     return made
+
+
+def signed_model(root: Path, gguf: Path) -> Path:
+    """An artifact that the publisher signed."""
+    artifact = root / MODEL
+    artifact.mkdir()
+    shutil.copyfile(gguf, artifact / "model.gguf")
+    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+    return artifact
 
 
 def approve(services: Services, model_id: str, *names: str) -> None:

@@ -16,8 +16,6 @@ import pytest
 from cryptography import x509
 
 from appliance.app import Services
-from appliance.trust.artifacts import signing
-from appliance.trust.bytes import ecdsa
 from tests.peers.cables import load_approved, ready
 from tests.peers.site_servers import (
     HAPROXY,
@@ -28,9 +26,8 @@ from tests.peers.site_servers import (
     until,
 )
 from tests.people.cards import Cards
-from tests.site import MODEL, approve
+from tests.site import MODEL, approve, signed_model
 from tests.smol import quiet
-from tests.trust import policies
 
 PAUSE_S = 0.03
 """Of a client after each answer: in a request or soon in one, whatever happens."""
@@ -42,10 +39,7 @@ pytestmark = [
 
 
 def test_three_appliances_behind_a_balancer(tmp_path: Path, narrow_path: Path) -> None:
-    artifact = tmp_path / MODEL
-    artifact.mkdir()
-    shutil.copyfile(narrow_path, artifact / "model.gguf")
-    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+    artifact = signed_model(tmp_path, narrow_path)
 
     def prepare(name: str, services: Services) -> None:
         services.lifecycle.import_model("uid:0", artifact, None, quiet)

@@ -11,7 +11,6 @@ import functools
 import http.client
 import itertools
 import json
-import shutil
 import signal
 import ssl
 import subprocess
@@ -34,13 +33,10 @@ from appliance.audit.entry import LogEntry
 from appliance.audit.reader import LogReader
 from appliance.clock import FixedClock
 from appliance.peers.mirror import MirroredLogs
-from appliance.trust.artifacts import signing
-from appliance.trust.bytes import ecdsa
 from tests.peers.site_servers import SiteServer, Where, balanced, servers, until
 from tests.routing.upstreams.apart import namespace
-from tests.site import MODEL, approve
+from tests.site import MODEL, approve, signed_model
 from tests.smol import quiet
-from tests.trust import policies
 
 PORT = 8443
 RATE, SHORT_RATE = 100, 40
@@ -359,10 +355,7 @@ def main(root: Path, model: Path, count: int) -> dict[str, Any]:
     must("ip", "link", "set", "lo", "up")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     lines = {name: cable(number) for number, name in enumerate("abc", 1)}
-    artifact = root / MODEL
-    artifact.mkdir()
-    shutil.copyfile(model, artifact / "model.gguf")
-    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+    artifact = signed_model(root, model)
 
     def prepare(name: str, services: Services) -> None:
         services.lifecycle.import_model("uid:0", artifact, None, quiet)

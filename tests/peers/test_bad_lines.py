@@ -6,7 +6,6 @@ it again, or its connection breaks.
 
 import asyncio
 import contextlib
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +16,11 @@ import httpx
 import pytest
 
 from appliance.app import Services
-from appliance.trust.artifacts import signing
-from appliance.trust.bytes import ecdsa
 from tests.peers.cables import CANARY, TOKENS, limited, load_approved
 from tests.peers.site_servers import SiteServer, Where, servers, until
 from tests.ports import free_port
-from tests.site import MODEL, approve
+from tests.site import MODEL, approve, signed_model
 from tests.smol import quiet
-from tests.trust import policies
 
 LATE_S, LOSS = 2.0, 0.3
 BREAKS = 0.01
@@ -113,10 +109,7 @@ def refusal(one: SiteServer, secret: str) -> str:
 
 
 def test_late_lines_and_lossy_ones(tmp_path: Path, narrow_path: Path) -> None:
-    artifact = tmp_path / MODEL
-    artifact.mkdir()
-    shutil.copyfile(narrow_path, artifact / "model.gguf")
-    signing.sign_directory(artifact, ecdsa.private_pem(policies.PUBLISHER), quiet)
+    artifact = signed_model(tmp_path, narrow_path)
 
     def prepare(name: str, services: Services) -> None:
         services.lifecycle.import_model("uid:0", artifact, None, quiet)
