@@ -4,13 +4,12 @@ The sides take turns, so that the pairs are close in time: as long as the interv
 """
 
 import contextlib
+import multiprocessing
 import socket
-import socketserver
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.loads import independent
 from benchmarks.machine import alone_s, processor_s
@@ -20,10 +19,13 @@ from benchmarks.servers import SLOTS, BenchError, Server, ours
 from benchmarks.session import Session
 from benchmarks.statistics import Summary, bootstrap, ratios
 
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+    from multiprocessing.sharedctypes import Synchronized
+
 _FEWEST: Final = 16
 _PAIRS: Final = 20  # per repetition, at most
 _SETTLED_S: Final = 1.5  # a forwarder looks once a second
-_LOOK_S: Final = 0.1
 _LONGEST_S: Final = 90.0
 _NULL_SLOTS: Final = 64
 _SHIPPED: Final = ("appliance", "serve")
@@ -66,24 +68,25 @@ def audit_alone(session: Session) -> list[Figure]:
 def forwarded(session: Session) -> list[Figure]:
     """8 requests at a time to one server, whose receiver takes the log, as OCSF, or is away.
 
-    Two servers of one kind differ by more than the target. While the receiver is away, entries
-    wait; they are sent before the next run. Runs are short, so that both sides of a pair meet the
-    same machine.
+    Two servers of one kind differ by more than the target. Before each run, of either side, the
+    receiver gets what waits for it, so that both begin alike. Runs are short, so that both sides of
+    a pair meet the same machine.
     """
     receiver = _Receiver()
     what = "requests per second, log forwarded / receiver away"
     load = _Load(80, SLOTS, {}, what, 0.99, 0.01, 0.01)
     lab = session.workshop.lab(session.model, "-forwarded", slots=SLOTS)
     with (lab.data / "appliance.toml").open("a") as config:
-        config.write(f'\n[forward.siem]\nto = "tcp://127.0.0.1:{receiver.port}"\n')
+        to = f"tcp://127.0.0.1:{receiver.port}"
+        config.write(f'\n[forward.siem]\nto = "{to}"\noverlap_seconds = 1\n')
     with ours(lab, _SHIPPED) as server, contextlib.closing(receiver):
         session.commands["server"] = server.command
         warm_up(server)
 
         def prepare(side: str) -> Server:
-            receiver.close()
-            if side == "forwarded":
-                receiver.open()
+            receiver.open()
+            if side == "away":
+                receiver.close()
             return server
 
         figures = _in_turn(session, load, ("forwarded", "away"), prepare)
@@ -92,51 +95,51 @@ def forwarded(session: Session) -> list[Figure]:
 
 
 class _Receiver:
-    """Takes what is sent to a port, while it is open."""
+    """A process that takes what is sent to a port, while it is open."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self._processes = multiprocessing.get_context("spawn")
+        self._taken: Synchronized[int] = self._processes.Value("Q", 0)
+        self._process: SpawnProcess | None = None
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port: int = found.getsockname()[1]
-        self._server: socketserver.ThreadingTCPServer | None = None
+
+    @property
+    def taken(self) -> int:
+        """Bytes."""
+        return self._taken.value
 
     def open(self) -> None:
         """Wait until all is sent."""
-        taken, begun = self.taken, time.monotonic()
-        self._server = self._serving()
-        while self.taken == taken or self._last > time.monotonic() - _SETTLED_S:
+        opened = self._process is None
+        if self._process is None:
+            arguments = self.port, self._taken
+            self._process = self._processes.Process(target=_take, args=arguments, daemon=True)
+            self._process.start()
+        begun = last = time.monotonic()
+        first = taken = self.taken
+        while (opened and taken == first) or time.monotonic() - last < _SETTLED_S:
             if time.monotonic() - begun > _LONGEST_S:
                 raise BenchError("the receiver gets nothing")
             time.sleep(0.1)
+            if taken != self.taken:
+                taken, last = self.taken, time.monotonic()
 
     def close(self) -> None:
-        """Refuse and reset connections."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        """Reset the connection, refuse others."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
 
-    def _serving(self) -> socketserver.ThreadingTCPServer:
-        self._last = time.monotonic()
-        receiver = self
 
-        class Sink(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                self.request.settimeout(_LOOK_S)
-                while receiver._server is self.server:
-                    with contextlib.suppress(TimeoutError):
-                        if not (data := self.request.recv(1 << 16)):
-                            return
-                        receiver.taken += len(data)
-                        receiver._last = time.monotonic()
-
-        class Server(socketserver.ThreadingTCPServer):
-            allow_reuse_address = True
-            daemon_threads = True
-
-        server = Server(("127.0.0.1", self.port), Sink)
-        threading.Thread(target=server.serve_forever, args=(_LOOK_S,), daemon=True).start()
-        return server
+def _take(port: int, taken: "Synchronized[int]") -> None:
+    buffer = bytearray(1 << 20)
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        while True:
+            connection, _ = listener.accept()
+            while count := connection.recv_into(buffer):
+                taken.value += count
 
 
 def _narrow(found: Summary, enough: float) -> bool:
