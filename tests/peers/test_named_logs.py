@@ -73,7 +73,8 @@ class Round:
     def goes_on(self, few: int) -> None:
         """Write, and wait until the others saw it."""
         for _ in range(few):
-            self.victim.command("key", "new", f"key {entries(self.victim)}", "--any-model")
+            name = f"{self.victim.name} {entries(self.victim)}"
+            self.victim.command("key", "new", name, "--any-model")
         size = entries(self.victim)
         until(lambda: all(told(one, self.victim.name)[1] >= size for one in self.others))
 
