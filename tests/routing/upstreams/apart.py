@@ -46,6 +46,12 @@ class Far:
         """Pull it out (`down`) or put it in (`up`), at the engine."""
         self._run("ip", "link", "set", f"engine{self.number}", state)
 
+    def plug(self) -> None:
+        """Put it in, and wait until it carries: Linux may lose what is sent in the first second."""
+        self.cable("up")
+        while reached(address(self.number)):
+            time.sleep(0.05)
+
     def join(self) -> None:
         one, other = f"front{self.number}", f"engine{self.number}"
         ends = "type", "veth", "peer", "name", other, "netns", str(self.process.pid)
@@ -124,17 +130,17 @@ async def scenes(services: Services, hosts: dict[str, Far]) -> dict[str, Any]:
     upstream = services.upstreams.get(BIG)
     near = upstream.host(found["crossed"]["hops"][0][0])
     (other,) = (host for host in upstream.hosts if host is not near)
-    cable = hosts[near.url].cable
+    cable, plug = hosts[near.url].cable, hosts[near.url].plug
     cable("down")
     found["elsewhere"] = await ended(services, "elsewhere")
-    cable("up")
+    plug()
     await services.upstreams.probe("uid:0", BIG)
     await services.upstreams.drain("uid:0", BIG, other.url, drained=True)
     long = {"max_tokens": 900, "ignore_eos": True}
     found["cut"] = await ended(services, "cut", lambda: cable("down"), **long)
     found["nowhere"] = await ended(services, "nowhere")
     found["problem"] = near.health.problem
-    cable("up")
+    plug()
     probing = asyncio.create_task(services.upstreams.run())
     await until(lambda: near.usable)
     probing.cancel()
