@@ -8,12 +8,11 @@ Rules:
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, get_args, get_type_hints
 
 from fastapi import Request
@@ -34,8 +33,6 @@ from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
 
 _TAKEN: Final = {"request", "body", "caller"}
-_UNREAD: Final = 32 << 20
-"""Bytes of large bodies after which the garbage that grew old with them is collected."""
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -108,8 +105,7 @@ class _JsonRequest(Request):
             value = parsed(body)
             self._note(value)
             return value
-        check_values(body)
-        value = await asyncio.to_thread(parsed_at_once, body)  # the loop serves others meanwhile
+        value = await asyncio.to_thread(_checked, body)  # the loop serves others meanwhile
         self._note(value)
         check_messages(value, services_of(self).pool, principal)
         return value
@@ -154,40 +150,20 @@ def parsed(body: bytes) -> Any:
 
 
 def parsed_at_once(body: bytes) -> Any:
-    """`parsed`, with the garbage collector off."""
-    with _COLLECTOR.paused(len(body)):
+    """`parsed`, with the garbage collector off: to scan lists as they are made takes longer."""
+    if not gc.isenabled():  # another body is read, and will turn it on
         return parsed(body)
+    gc.disable()
+    try:
+        return parsed(body)
+    finally:
+        gc.collect(1)  # now they are old; what the server began with is frozen
+        gc.enable()
 
 
-class _Collector:
-    """Python's garbage collector, kept away from large bodies.
-
-    To scan new lists would take ten times as long as reading. Once read, they are old.
-    """
-
-    def __init__(self) -> None:
-        self._unread = 0
-
-    @contextlib.contextmanager
-    def paused(self, size: int) -> Iterator[None]:
-        """Pause it for a body of `size` bytes."""
-        if not gc.isenabled():  # another body is read, and will turn it on
-            yield
-            return
-        gc.disable()
-        try:
-            yield
-        finally:
-            gc.freeze()
-            gc.unfreeze()  # now all that there is is of the oldest generation, unread
-            self._unread += size
-            if self._unread > _UNREAD:
-                self._unread = 0
-                gc.collect()
-            gc.enable()
-
-
-_COLLECTOR: Final = _Collector()
+def _checked(body: bytes) -> Any:
+    check_values(body)
+    return parsed_at_once(body)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -208,6 +208,8 @@ async def _serve(services: Services, listeners: _Listeners) -> None:
     url = services.config.url(*listeners.lan.getsockname()[:2])
     serving = _servers(services, listeners, url)
     servers = list(serving)
+    gc.collect()
+    gc.freeze()  # a later search for garbage leaves out what is here for good
     tasks = [asyncio.create_task(s.serve(sockets=[k])) for s, k in serving.items()]
     _log.info("listening on %s (profile %s)", url, services.profile)
     await services.jobs.serve()

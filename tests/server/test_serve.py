@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import socket
 import stat
@@ -54,6 +55,21 @@ def test_no_other_address_is_ever_listened_on(tmp_path: Path, address: str) -> N
         serve(tmp_path / "data", address, 0)
     assert caught.value.code == "bind_refused"
     assert not (tmp_path / "data" / SOCKET).exists()
+
+
+def test_what_the_server_begins_with_is_never_searched_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Frozen(Exception):
+        pass
+
+    def freeze() -> None:
+        raise Frozen
+
+    initialise(tmp_path / "data", "lab")
+    monkeypatch.setattr(gc, "freeze", freeze)
+    with pytest.raises(Frozen):
+        serve(tmp_path / "data", "127.0.0.1", 0)
 
 
 def test_a_site_listens_beyond_loopback_with_tls_and_a_key_only(tmp_path: Path) -> None:
