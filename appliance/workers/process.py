@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, assert_never
 import msgspec
 
 from appliance.engine import protocol
-from appliance.engine.limits import check_count
+from appliance.engine.limits import MOST_VALUES, check_count, check_values
 from appliance.engine.watchdog import TOO_LONG
 from appliance.errors import CODES, BadRequest, StateRefused, TooLarge, WorkerLost
 from appliance.workers.child import TalkingChild
@@ -231,6 +231,8 @@ class WorkerProcess:
         future: asyncio.Future[Answer] = loop.create_future()
         self._preparing[request.id] = future
         try:
+            if request.asked.messages is not None and len(frame) > MOST_VALUES:  # a byte for each
+                await asyncio.to_thread(check_values, request.asked)
             await self._lanes.enter(request.id, key, len(frame))
             if future.done():  # the worker ended meanwhile
                 self._lanes.leave(request.id)

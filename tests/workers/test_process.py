@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from appliance.engine import protocol
+from appliance.engine.limits import MOST_VALUES
 from appliance.engine.protocol import (
     HEADER,
     Prepare,
@@ -339,6 +340,21 @@ async def test_a_lane_is_free_only_when_the_worker_is_though_the_client_has_gone
         assert {type(await fake.hear()) for _ in range(2)} == {Prepare, protocol.Cancel}
         fake.say(Prepared(3, 3, 10, ""))
         await waits[1]
+
+
+async def test_calls_of_too_many_lists_never_reach_the_worker() -> None:
+    async with fake_worker() as fake, pumped(fake):
+        call: dict[str, object] = {"function": {"arguments": {"a": [[]] * MOST_VALUES}}}
+        many = GenerationRequest("", messages=({"role": "assistant", "tool_calls": [call]},))
+        for refused in (
+            fake.process.prepare(Prepare(fake.process.next_id(), many), "k"),
+            fake.process.tokenize(Tokenize(fake.process.next_id(), many), "k"),
+        ):
+            with pytest.raises(TooLarge) as caught:
+                await refused
+            assert caught.value.code == "request_too_large"
+        assert fake.process.load == 0
+        assert await prepared(fake, "k") == 3  # all that it hears
 
 
 async def test_messages_that_cannot_fit_never_reach_the_worker() -> None:

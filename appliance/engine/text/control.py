@@ -53,10 +53,10 @@ class ControlTexts:
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, Mapping):
-            return {self._text(key): self._value(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._value(item) for item in value]
+        if isinstance(value, dict):
+            return {self._text(key): self._value(item) for key, item in value.items()}
         return value
 
     def _text(self, text: str) -> str:
