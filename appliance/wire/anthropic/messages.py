@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from appliance.types import Constraint, Tools
-from appliance.wire.openai.characters import characters, half_pair
+from appliance.wire.openai.characters import characters, half_pair, may_spell_half
 from appliance.wire.openai.constraints import Schema, schema_constraint
 from appliance.wire.openai.fields import RequestBody, Route
 from appliance.wire.openai.generation import INT32, StopString, example
@@ -106,11 +106,11 @@ class TurnPart(BaseModel):
             if getattr(self, name) is None:
                 raise field_refused("invalid_value", name, "is missing")
         if self.input is not None:
-            size = len(json.dumps(self.input, ensure_ascii=False))
-            if size > MOST_ARGUMENTS:  # before they are looked through, which takes a while
-                why = f"has {size} characters; the limit is {MOST_ARGUMENTS}"
+            text = json.dumps(self.input, ensure_ascii=False)
+            if len(text) > MOST_ARGUMENTS:  # before they are looked through, which takes a while
+                why = f"has {len(text)} characters; the limit is {MOST_ARGUMENTS}"
                 raise field_refused("invalid_value", "input", why)
-            if half_pair(self.input) is not None:
+            if may_spell_half(text) and half_pair(self.input) is not None:
                 raise field_refused("invalid_value", "input", "has half of a surrogate pair")
         return self
 
@@ -120,10 +120,6 @@ TurnParts: TypeAlias = Annotated[
     Field(fail_fast=True),
     BeforeValidator(_as_texts, json_schema_input_type=str | list[TurnPart]),
 ]
-
-
-def _joined(blocks: list[TurnPart]) -> str:
-    return "\n".join(block.text or "" for block in blocks if block.type == "text")
 
 
 class Turn(BaseModel):
@@ -145,20 +141,21 @@ class Turn(BaseModel):
 
     def spoken(self) -> list[dict[str, Any]]:
         """For chat templates: results are own messages, and come first."""
+        blocks: dict[str, list[TurnPart]] = {kind: [] for kind in _KINDS}
+        for block in self.content:
+            blocks[block.type].append(block)
         said: list[dict[str, Any]] = [
             {
                 "role": "tool",
                 "content": "\n".join(part.text for part in block.content or ()),
                 "tool_call_id": block.tool_use_id,
             }
-            for block in self.content
-            if block.type == "tool_result"
+            for block in blocks["tool_result"]
         ]
-        text = _joined(self.content)
+        text = "\n".join(block.text or "" for block in blocks["text"])
         if text or not said:
             said.append({"role": self.role, "content": text})
-        calls = [block for block in self.content if block.type == "tool_use"]
-        if calls:
+        if calls := blocks["tool_use"]:
             said[-1]["tool_calls"] = [
                 {
                     "id": call.id,
@@ -167,9 +164,8 @@ class Turn(BaseModel):
                 }
                 for call in calls
             ]
-        thoughts = [block.thinking or "" for block in self.content if block.type == "thinking"]
-        if thoughts:
-            said[-1]["reasoning_content"] = "\n".join(thoughts)
+        if thoughts := blocks["thinking"]:
+            said[-1]["reasoning_content"] = "\n".join(block.thinking or "" for block in thoughts)
         return said
 
 
