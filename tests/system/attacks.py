@@ -253,14 +253,14 @@ def _held_streams(attacker: Attacker) -> Rounds:
 
 _CALLED: Final = _RPC | {"method": "tools/call"}
 _TOOL: Final = {"name": "check_receipt", "arguments": {"request_id": _deep(90)}}
-_WIDE: Final = {"name": "search", "arguments": {"query": "x", "collection": [_deep(60)] * 2_400}}
+_WIDE: Final = {"name": "search", "arguments": {"query": "x", "collection": [_deep(60)] * 800}}
 _TEXT: Final = {"type": "text", "text": "x"}
 _PROMPT: Final = {"model": ID, "max_tokens": 1}
 
 ATTACKS: Final[dict[str, Attack]] = {
-    "messages": _posted(CHAT, asked(messages=[_USER] * 60_000), 400),
+    "messages": _posted(CHAT, asked(messages=[_USER] * 49_000), 400),
     "messages that just fit": _posted(CHAT, asked(messages=[_USER] * 300), 200),
-    "wrong messages": _posted(CHAT, asked(messages=[{}] * 140_000), 400),
+    "wrong messages": _posted(CHAT, asked(messages=[{}] * 49_000), 400),
     "white space": _posted(COMPLETIONS, _PROMPT | {"prompt": " " * 1_000_000}, 400),
     "special tokens": _posted(TOKENIZE, {"model": ID, "prompt": "<|im_end|>" * 90_000}, 200),
     "one word": _posted(TOKENIZE, {"model": ID, "prompt": "a" * 1_000_000}, 200),
@@ -268,8 +268,8 @@ ATTACKS: Final[dict[str, Attack]] = {
     "a large divisor": _posted(CHAT, _schema({"type": "integer", "multipleOf": 999_983}), 400),
     "an expression": _posted(CHAT, asked(guided_regex=".*" * 20_000), 400),
     "arguments": _posted(CHAT, _call('{"a": [' + "1," * 1_400_000 + "1]}"), 400),
-    "blocks": _posted(MESSAGES, asked(messages=[_USER | {"content": [_TEXT] * 60_000}]), 400),
-    "deep input": _posted(MESSAGES, _used([_deep(60)] * 2_400), 400),
+    "blocks": _posted(MESSAGES, asked(messages=[_USER | {"content": [_TEXT] * 49_000}]), 400),
+    "deep input": _posted(MESSAGES, _used([_deep(60)] * 330), 400),
     "deep call": _posted(MCP, _CALLED | {"params": _TOOL}, 200),
     "wide call": _posted(MCP, _CALLED | {"params": _WIDE}, 200),
     "initialisations": Attack(_initialisations, {200}),

@@ -71,7 +71,7 @@ async def add_items(
     request: Request, body: ItemsRequest, caller: CallerDep, name: str
 ) -> ConversationItems:
     """Add items to the end of a conversation."""
-    added = spelled(_own(body.items))
+    added = await asyncio.to_thread(spelled, _own(body.items))
 
     def add(found: KeptConversation) -> None:
         found.items += added

@@ -56,7 +56,8 @@ class KeptConversations:
         if not self._seconds or not self._kept.keeps(self._principal):
             raise Forbidden("forbidden", "No texts of this key are kept, so no conversation is.")
         key_id = self._principal.key_id
-        made = KeptConversation(f"conv_{uuid.uuid4().hex}", self._now, metadata, spelled(items))
+        spelt = await asyncio.to_thread(spelled, items)
+        made = KeptConversation(f"conv_{uuid.uuid4().hex}", self._now, metadata, spelt)
         made.check_room()
         await asyncio.to_thread(self._kept.check_room, key_id)
         answer = KeptAnswer((), "", msgspec.msgpack.encode(made))

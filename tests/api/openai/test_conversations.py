@@ -1,11 +1,15 @@
 """`/v1/conversations`: read, listed, gone on with by responses, for their own key alone."""
 
+import threading
 from typing import Any
 
 import pytest
 from openai.types.conversations import Conversation, ConversationItemList
 
+from appliance.api.openai import conversations, kept_conversations
+from appliance.api.openai.kept_conversations import spelled
 from appliance.types import Delta
+from appliance.wire.openai.responses_request import Item
 from tests.api.conftest import Lan
 from tests.api.fake import TEXT, worker_lost
 from tests.api.openai.test_stored import ROUTE, body, code, heard
@@ -127,3 +131,20 @@ async def test_a_reference_is_no_item_of_a_conversation(lan: Lan) -> None:
     reference = {"type": "item_reference", "id": "msg_1"}
     reply = await lan.client.post(CONVERSATIONS, json={"items": [reference]})
     assert code(reply) == (400, "unsupported_parameter")
+
+
+async def test_items_are_spelled_outside_of_the_loop(
+    lan: Lan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noted(items: list[Item]) -> list[bytes]:
+        threads.append(threading.current_thread())
+        return spelled(items)
+
+    for module in (kept_conversations, conversations):
+        monkeypatch.setattr(module, "spelled", noted)
+    name = await begun(lan, HI)
+    await lan.client.post(f"{CONVERSATIONS}/{name}/items", json={"items": [HI]})
+    assert await texts(lan, name) == ["Hi", "Hi"]
+    assert len(threads) == 2 and threading.main_thread() not in threads
