@@ -7,7 +7,7 @@ Intent and outcome go into the real log as the use-case writes them, so receipts
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from appliance.app import Services
@@ -27,6 +27,7 @@ from appliance.types import (
 )
 from appliance.wire.admin.models import Worker
 from appliance.workers.supervisor import Supervisor
+from tests.parts import having
 
 Step = Delta | BaseException | asyncio.Event
 CARD = ModelCard(id="org/echo:1", digest="ab" * 32, n_ctx=512, created=1_764_000_000)
@@ -171,7 +172,7 @@ def with_fakes(
     services: Services, inference: FakeInference, supervisor: FakeSupervisor | None = None
 ) -> Services:
     supervisor = supervisor or FakeSupervisor(["ready"])
-    return replace(
+    return having(
         services,
         inference=cast(RoutedInference, inference),
         supervisor=cast(Supervisor, supervisor),

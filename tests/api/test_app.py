@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from appliance.config import Config, ServerConfig
 from appliance.errors import CODES, AuditUnavailable, BadRequest, Overloaded, Unavailable
 from tests.api.conftest import MAX_BODY, Lan
 from tests.api.fake import worker_lost
+from tests.parts import having
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
 ROUTES = {
@@ -214,7 +214,7 @@ async def test_docs_off_removes_document_and_page_and_asks_for_a_key_there(
     real_services: Services,
 ) -> None:
     config = Config(server=ServerConfig(docs=False))
-    app = create_lan_app(replace(real_services, config=config))
+    app = create_lan_app(having(real_services, config=config))
     assert not DOCUMENTATION & set(routes_of(app))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://lan") as client:

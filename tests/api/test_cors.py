@@ -1,7 +1,6 @@
 """Pages of named other origins: preflights, marked answers, and nothing for anybody else."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,6 +9,7 @@ from appliance.api.app import create_lan_app
 from appliance.config import Config, ServerConfig, parse_config
 from appliance.errors import UsageError
 from tests.api.conftest import Lan
+from tests.parts import having
 
 PAGE = "https://intranet.example"
 CHAT = "/v1/chat/completions"
@@ -22,7 +22,7 @@ ASKING = {
 @pytest.fixture
 async def pages(lan: Lan) -> AsyncIterator[httpx.AsyncClient]:
     server = ServerConfig(cors_origins=(PAGE, "http://[::1]:8000"))
-    services = replace(lan.services, config=Config(server=server))
+    services = having(lan.services, config=Config(server=server))
     transport = httpx.ASGITransport(create_lan_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="http://lan") as client:
         yield client

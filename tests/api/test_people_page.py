@@ -13,6 +13,7 @@ from appliance.api.people_page import PATHS, POLICY
 from appliance.app import Services
 from appliance.config import TlsConfig
 from tests.api.conftest import Lan
+from tests.parts import having
 
 TYPES = {"/people": "text/html", ".js": "text/javascript", ".css": "text/css",
          ".svg": "image/svg+xml", ".json": "application/json"}  # fmt: skip
@@ -31,7 +32,7 @@ def client(services: Services, *, certificates: bool) -> httpx.AsyncClient:
     server = replace(services.config.server, people=True)
     tls = TlsConfig(client_ca="tls/clients.pem" if certificates else "")
     config = replace(services.config, server=server, tls=tls)
-    app = create_lan_app(replace(services, config=config))
+    app = create_lan_app(having(services, config=config))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lan")
 
 

@@ -21,6 +21,7 @@ from appliance.api.site_relay import RELAYED, RESPONSES, OtherMember, SiteRelay
 from appliance.app import Services, initialise
 from appliance.auth import certificates
 from tests.api.fake import CARD, FakeInference, with_fakes
+from tests.parts import having
 from tests.peers.site_members import OneOf, made_site, opened
 
 FILE = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n' * 3_000
@@ -70,7 +71,7 @@ def named(one: OneOf, other: str, url: str) -> Services:
     """Its services, with the address of another one."""
     config = one.services.config
     peers = {other: replace(config.peers[other], url=url)}
-    services = replace(one.services, config=replace(config, peers=peers))
+    services = having(one.services, config=replace(config, peers=peers))
     return with_fakes(services, FakeInference(services.audit))
 
 

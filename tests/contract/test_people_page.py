@@ -44,6 +44,7 @@ from tests.contract.conftest import (
 from tests.contract.test_login_service import PROVIDER, login_service
 from tests.datasets.examples import dataset, orders
 from tests.evals.orders import write_task
+from tests.parts import having
 from tests.ports import free_port
 from tests.retrieval.shelf import incoming
 from tests.routing import world
@@ -430,7 +431,7 @@ class _Hostile(FakeInference):
 def hostile(contract_services: Services) -> Iterator[tuple[str, str]]:
     inference = _Hostile(contract_services.audit, (Delta(BAD, 1, "stop"),))
     config = contract_services.config
-    services = replace(
+    services = having(
         with_fakes(contract_services, inference, FakeSupervisor(["ready"])),
         config=replace(config, server=replace(config.server, people=True)),
     )
@@ -512,7 +513,7 @@ def test_a_person_signs_in_at_a_login_service(contract_services: Services) -> No
     aliases, clock = contract_services.end_users.aliases, contract_services.clock
     known = EndUsers(config, contract_services.data, aliases, clock)
     faked = with_fakes(contract_services, FakeInference(contract_services.audit))
-    services = replace(faked, config=config, end_users=known)
+    services = having(faked, config=config, end_users=known)
     key, _ = services.keys.create("page of people", person=True)
     with (
         serving(services) as url,

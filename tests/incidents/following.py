@@ -8,7 +8,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -26,6 +25,7 @@ from appliance.wire.admin.models import STATUS
 from tests.cli.conftest import run_command
 from tests.forwarding.test_forwarder import until
 from tests.forwarding.test_receivers import collector
+from tests.parts import having
 from tui.text import cell
 from tui.view.incidents import row
 
@@ -46,7 +46,7 @@ def followed(services: Services, caplog: pytest.LogCaptureFixture) -> Iterator["
         notifier = Notifier(wanted, services.data, services.reader.origin)
         notifier.start()
         try:
-            yield Night(replace(services, notifier=notifier), caplog, got)
+            yield Night(having(services, notifier=notifier), caplog, got)
         finally:
             notifier.stop()
 

@@ -31,6 +31,7 @@ from appliance.server.serve import (
     serve,
     until_night,
 )
+from tests.parts import having
 from tests.site import make_site
 from tests.trust.simulator import Simulator
 
@@ -77,13 +78,13 @@ def test_a_site_listens_beyond_loopback_with_tls_and_a_key_only(tmp_path: Path) 
     with site.services() as services:
         with pytest.raises(UsageError, match="TLS is off"):
             _check_address(services, "192.168.1.5")
-        secured = replace(services, config=replace(services.config, tls=TlsConfig(enabled=True)))
+        secured = having(services, config=replace(services.config, tls=TlsConfig(enabled=True)))
         with pytest.raises(UsageError, match="no key exists"):
             _check_address(secured, "192.168.1.5")
         services.keys.create("app")
         _check_address(secured, "192.168.1.5")
         with pytest.raises(UsageError, match="lab profile"):  # the same in a lab
-            _check_address(replace(secured, profile="lab"), "192.168.1.5")
+            _check_address(having(secured, profile="lab"), "192.168.1.5")
 
 
 def test_a_port_in_use_is_refused_by_its_number() -> None:

@@ -1,7 +1,6 @@
 """API keys over the admin socket."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -13,6 +12,7 @@ from appliance.types import KeyUsage, Limits
 from appliance.wire.admin import keys as wire
 from appliance.wire.admin.keys import KeyCreate, KeyLimits
 from tests.api.admin.lab import client_of
+from tests.parts import having
 
 
 def error_of(call: Callable[[], object]) -> ApplianceError:
@@ -152,7 +152,7 @@ def test_no_record_no_key_and_no_change_of_one(
 def test_at_a_site_a_key_that_names_no_models_is_for_tasks(
     services: Services, profile: str, asked: dict[str, object], tasks_only: bool
 ) -> None:
-    with client_of(replace(services, profile=profile)) as client:
+    with client_of(having(services, profile=profile)) as client:
         made = client.call(wire.KEY_CREATE, KeyCreate.of(name="app", **asked))
     assert (made.tasks_only, services.keys.get(made.id).tasks_only) == (tasks_only, tasks_only)
     entry = services.reader.search(Query(kind="admin")).entries[0]

@@ -1,6 +1,6 @@
 """The running requests over the admin socket."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
@@ -13,6 +13,7 @@ from appliance.routing.answering import RoutedInference
 from appliance.types import Caller, ModelCard, Principal, Priority, Receipt
 from appliance.wire.admin.models import REQUEST_CANCEL, REQUESTS, RunningRequest
 from tests.api.admin.lab import client_of
+from tests.parts import having
 
 CARD = ModelCard("m", "00", 64, 0)
 
@@ -61,7 +62,7 @@ def test_nothing_runs(client: AdminClient) -> None:
 
 def test_requests_are_told_oldest_first(services: Services) -> None:
     running = cast(RoutedInference, Running(answers()))
-    with client_of(replace(services, inference=running)) as client:
+    with client_of(having(services, inference=running)) as client:
         shown = client.call(REQUESTS).requests
     assert [request.request_id for request in shown] == ["r1", "r2"]
     assert shown[0] == RunningRequest(
@@ -72,7 +73,7 @@ def test_requests_are_told_oldest_first(services: Services) -> None:
 
 def test_a_request_is_ended_and_the_log_names_the_person(services: Services) -> None:
     running = Running(answers())
-    with client_of(replace(services, inference=cast(RoutedInference, running))) as client:
+    with client_of(having(services, inference=cast(RoutedInference, running))) as client:
         assert client.call(REQUEST_CANCEL, request_id="r1").cancelled
         with pytest.raises(Refused) as caught:
             client.call(REQUEST_CANCEL, request_id="r9")

@@ -1,6 +1,5 @@
 """The status of the appliance."""
 
-from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -12,6 +11,7 @@ from appliance.config import AuditConfig, Config, RolesConfig
 from appliance.wire.admin.models import STATUS, Worker, WorkerDevice
 from appliance.workers.supervisor import Supervisor
 from tests.api.admin.lab import LabData, client_of
+from tests.parts import having
 
 WORKER = Worker(
     model="m", digest="00", state="ready", pid=1, n_ctx=64, slots=2, running=1, queued=0,
@@ -71,7 +71,7 @@ def test_a_fresh_lab(lab: LabData, client: AdminClient) -> None:
 
 def test_workers_are_shown_as_they_are(services: Services) -> None:
     workers = cast(Supervisor, Workers("ready"))
-    with client_of(replace(services, supervisor=workers)) as client:
+    with client_of(having(services, supervisor=workers)) as client:
         (worker,) = client.call(STATUS).workers
     shown = worker.model_dump()
     assert shown.pop("device") == {"kind": "cpu", "text": "processor", "backend": "", "warning": ""}
@@ -82,18 +82,18 @@ def test_workers_are_shown_as_they_are(services: Services) -> None:
 def test_a_gpu_that_auto_passed_over_is_an_alarm(services: Services) -> None:
     passed_over = Workers("ready")
     passed_over.warning = "No GPU plugin is installed. (gpu_plugin_missing)"
-    with client_of(replace(services, supervisor=cast(Supervisor, passed_over))) as client:
+    with client_of(having(services, supervisor=cast(Supervisor, passed_over))) as client:
         found = client.call(STATUS)
     assert any("gpu_plugin_missing" in alarm for alarm in found.alarms)
     assert "gpu_plugin_missing" in found.workers[0].device.warning
-    with client_of(replace(services, supervisor=cast(Supervisor, Workers("ready")))) as client:
+    with client_of(having(services, supervisor=cast(Supervisor, Workers("ready")))) as client:
         assert not any("gpu" in alarm for alarm in client.call(STATUS).alarms)
 
 
 def test_trouble_is_an_alarm(lab: LabData) -> None:
     config = Config(audit=AuditConfig(reserve_mib=1 << 20), roles=RolesConfig(viewer=("nobody9",)))
     with open_services(lab.data, config=config) as services:
-        troubled = replace(services, supervisor=cast(Supervisor, Workers("restarting")))
+        troubled = having(services, supervisor=cast(Supervisor, Workers("restarting")))
         with client_of(troubled) as client:
             status = client.call(STATUS)
     assert status.state == "refusing"

@@ -1,6 +1,5 @@
 """`/v1/messages` runs as a chat does: the same request, receipts, refusals, quotas and errors."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx
@@ -17,6 +16,7 @@ from appliance.wire.anthropic.messages import MessagesRequest
 from appliance.wire.openai.chat import ChatRequest
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT
+from tests.parts import having
 
 ROUTE = "/v1/messages"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -129,7 +129,7 @@ class _Counter:
 
 async def test_tokens_are_counted_as_the_model_would_read_them(lan: Lan) -> None:
     counter = _Counter()
-    app = create_lan_app(replace(lan.services, tokenizers=cast(Tokenizers, counter)))
+    app = create_lan_app(having(lan.services, tokenizers=cast(Tokenizers, counter)))
     asked = body(system="Be brief.", tools=[{"name": "weather", "input_schema": CITY}])
     del asked["max_tokens"]
     headers = {"x-api-key": lan.secret}

@@ -12,6 +12,7 @@ from appliance.auth.rejected import RejectedCounts
 from appliance.retrieval.collection import Settings
 from tests.api.conftest import Lan, keys_end_here
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
+from tests.parts import having
 from tests.retrieval.shelf import incoming
 
 PAGE = "https://intranet.example"
@@ -22,7 +23,7 @@ async def lan(real_services: Services) -> AsyncIterator[Lan]:
     inference, supervisor = FakeInference(real_services.audit), FakeSupervisor(["ready"])
     services = with_fakes(real_services, inference, supervisor)
     server = replace(services.config.server, mcp=True, cors_origins=(PAGE,))
-    services = replace(
+    services = having(
         services,
         config=replace(services.config, server=server),
         rejected=RejectedCounts(services.clock),  # of a minute without sources of other tests

@@ -31,6 +31,7 @@ from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import Drafts
 from appliance.types import Caller, Delta, Principal
 from tests.api.fake import FakeInference, with_fakes
+from tests.parts import having
 from tests.people.login import Login, Vouching
 from tests.retrieval.shelf import incoming
 from tests.serving.test_backend import One, Scripted
@@ -238,7 +239,7 @@ async def page_of(real: Services, login: Login) -> AsyncIterator[Page]:
     backends = TaskBackends(models, drafts, evidence=real.retrieval.evidence)
     recording = Recording(real.audit, real.metrics)
     parts = InferenceParts(recording, real.clock, real.keys, real.shares)
-    services = replace(
+    services = having(
         with_fakes(real, FakeInference(real.audit)),
         config=config, end_users=people,
         inference=RoutedInference(real.inference.parts, backends, parts),

@@ -16,6 +16,7 @@ from appliance.people.end_users import EndUsers
 from appliance.types import EndUser
 from tests.api.conftest import Lan, keys_end_here
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
+from tests.parts import having
 from tests.people.login import Vouching
 
 LOGINS = {"corp": OidcConfig("i", "page", "k", authorize="https://login.example/auth")}
@@ -57,7 +58,7 @@ async def page(
     real_services: Services, config: Config, known: _Knowing
 ) -> AsyncIterator[httpx.AsyncClient]:
     faked = with_fakes(real_services, FakeInference(real_services.audit), FakeSupervisor(["ready"]))
-    services = replace(faked, config=config, end_users=known)
+    services = having(faked, config=config, end_users=known)
     app = create_lan_app(services)
     app.state.code_flow = Vouching({}, services.data, known)
     transport = httpx.ASGITransport(app)
@@ -123,7 +124,7 @@ async def test_a_key_that_is_not_for_verified_people_lets_none_in(
     reply = await page.post(LOGIN, json=BODY)
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "people_unavailable")
     with pytest.raises(ApplianceError, match="appliance key new"):
-        login.key_of_page(replace(real_services, config=replace(
+        login.key_of_page(having(real_services, config=replace(
             real_services.config, people=PeopleConfig(page_key="page")
         )))  # fmt: skip
 

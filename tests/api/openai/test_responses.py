@@ -1,7 +1,6 @@
 """The responses route: stateless requests, and the typed events in their order."""
 
 import json
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx
@@ -16,6 +15,7 @@ from appliance.serving.tokenization import Tokenizers
 from appliance.types import Delta, GenerationRequest, Principal, TaskAnswer
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, worker_lost
+from tests.parts import having
 
 ROUTE = "/v1/responses"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -202,7 +202,7 @@ class _Tokenisers:
 
 
 async def test_the_tokens_of_an_input_are_counted_and_nothing_runs(lan: Lan) -> None:
-    services = replace(lan.services, tokenizers=cast(Tokenizers, _Tokenisers()))
+    services = having(lan.services, tokenizers=cast(Tokenizers, _Tokenisers()))
     transport = httpx.ASGITransport(create_lan_app(services))
     headers = {"x-api-key": lan.secret}
     async with httpx.AsyncClient(transport=transport, base_url="http://l", headers=headers) as c:

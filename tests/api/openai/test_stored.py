@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from appliance.serving import kept_answers
 from appliance.types import Delta
 from tests.api.conftest import Lan
 from tests.api.fake import CARD, TEXT, FakeInference, with_fakes
+from tests.parts import having
 
 ROUTE = "/v1/responses"
 DAY_S = 86_400
@@ -209,7 +209,7 @@ async def test_a_response_is_kept_for_so_many_days(
 
 async def test_no_days_keep_nothing(lan: Lan) -> None:
     config = Config(server=ServerConfig(responses_days=0))
-    app = create_lan_app(replace(lan.services, config=config))
+    app = create_lan_app(having(lan.services, config=config))
     async with _client(app, lan.secret) as client:
         assert (await client.post(ROUTE, json=body())).json()["store"] is False
 
