@@ -5,13 +5,15 @@ Rules: rows are only ever added to, so every later column has a default.
 
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
+import msgspec
+import sqlalchemy as sa
 from sqlalchemy import RowMapping
 
 from appliance.errors import StateRefused
-from appliance.types import ContentMode, Json, KeyState, KeyUsage, Limits, Priority
+from appliance.types import ContentMode, Json, KeyState, KeyUsage, Limits
 
 TABLES: Final = """
 CREATE TABLE api_keys (
@@ -102,6 +104,20 @@ class ApiKey:
         return self.state(now_us) == "valid"
 
 
+_FLAGS: Final = ("examples", "tasks_only", "person")
+SAME: Final = (
+    *("id", "name", "role", "created_us", "expires_us", "revoked_us", "old_until_us", "content"),
+    *_FLAGS,
+)
+"""Columns that are fields of a key."""
+KEYS: Final = sa.table(
+    "api_keys",
+    *map(sa.column, (*SAME, "models", "last_used_us")),
+    *map(sa.column, ("secret_sha256", "old_sha256", "certificate_sha256")),
+    *(sa.column(each.name) for form in (Limits, KeyUsage) for each in fields(form)),
+)
+
+
 @dataclass(frozen=True)
 class KeyRow:
     """A key with the hashes of its secret and of the one before the last rotation."""
@@ -149,31 +165,16 @@ class KeyChange:
 
 
 def key_of_row(row: RowMapping) -> ApiKey:
-    """A row of `api_keys` as a key."""
-    return ApiKey(
-        id=row["id"],
-        name=row["name"],
-        role=row["role"],
-        models=tuple(json.loads(row["models"])),
-        created_us=row["created_us"],
-        expires_us=row["expires_us"],
-        revoked_us=row["revoked_us"],
-        last_used_us=row["last_used_us"],
-        limits=Limits(
-            rpm=row["rpm"],
-            tpm=row["tpm"],
-            concurrency=row["concurrency"],
-            weight=row["weight"],
-            priority=Priority(row["priority"]),
-        ),
-        old_until_us=row["old_until_us"],
-        certificate=row["certificate_sha256"],
-        usage=KeyUsage(row["requests"], row["prompt_tokens"], row["completion_tokens"]),
-        content=row["content"],
-        examples=bool(row["examples"]),
-        tasks_only=bool(row["tasks_only"]),
-        person=bool(row["person"]),
-    )
+    """A row of `KEYS` as a key."""
+    values = {
+        **row,
+        **{name: bool(row[name]) for name in _FLAGS},
+        "models": json.loads(row["models"]),
+        "certificate": row["certificate_sha256"],
+        "limits": dict(row),
+        "usage": dict(row),
+    }
+    return msgspec.convert(values, ApiKey)
 
 
 def check_name(name: str) -> None:

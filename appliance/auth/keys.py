@@ -17,10 +17,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Engine, text
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from appliance.auth.key import ApiKey, KeyChange, KeyRow, check_limits, check_name, key_of_row
+from appliance.auth.key import (
+    KEYS,
+    SAME,
+    ApiKey,
+    KeyChange,
+    KeyRow,
+    check_limits,
+    check_name,
+    key_of_row,
+)
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
 from appliance.errors import StateRefused, Unauthenticated
@@ -31,26 +42,6 @@ ROLES: Final = ("app", QUEUE)
 SYSTEM: Final = "appliance"
 """The actor of what nobody asked for."""
 _FLUSH_EVERY_US = 60_000_000
-_INSERT: Final = text(
-    "INSERT INTO api_keys (id, name, role, models, secret_sha256, created_us, expires_us, rpm, tpm,"
-    " concurrency, weight, priority, certificate_sha256, content, examples, tasks_only, person,"
-    " revoked_us, old_sha256, old_until_us)"
-    " VALUES (:id, :name, :role, :models, :digest, :created, :expires, :rpm, :tpm, :concurrency,"
-    " :weight, :priority, :certificate, :content, :examples, :tasks_only, :person,"
-    " :revoked, :old, :until)"
-    " ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role,"
-    " models = excluded.models, secret_sha256 = excluded.secret_sha256,"
-    " created_us = excluded.created_us, expires_us = excluded.expires_us, rpm = excluded.rpm,"
-    " tpm = excluded.tpm, concurrency = excluded.concurrency, weight = excluded.weight,"
-    " priority = excluded.priority, certificate_sha256 = excluded.certificate_sha256,"
-    " content = excluded.content, examples = excluded.examples, tasks_only = excluded.tasks_only,"
-    " person = excluded.person, revoked_us = excluded.revoked_us,"
-    " old_sha256 = excluded.old_sha256, old_until_us = excluded.old_until_us"
-)
-_FLUSH: Final = text(
-    "UPDATE api_keys SET last_used_us = :at, requests = :requests, prompt_tokens = :prompt_tokens,"
-    " completion_tokens = :completion_tokens WHERE id = :id"
-)
 _logger = logging.getLogger("appliance.auth")
 
 
@@ -92,7 +83,7 @@ class KeyStore:
     def read(self) -> None:
         """Read the keys again, after the rows were changed elsewhere; none is missing meanwhile."""
         with self._lock, self._database.connect() as connection:
-            rows = connection.execute(text("SELECT * FROM api_keys")).mappings().all()
+            rows = connection.execute(sa.select(KEYS)).mappings().all()
             for row in rows:
                 key = key_of_row(row)
                 if (known := self._keys.get(key.id)) is not None:
@@ -168,7 +159,7 @@ class KeyStore:
             key = self._known(key_id)
             if key.revoked_us is None:
                 key = replace(key, revoked_us=self._clock.wall_us())
-                self._update(key, "revoked_us = :at", at=key.revoked_us)
+                self._update(key, revoked_us=key.revoked_us)
             self._changed("key_revoke", actor, key)
             return key
 
@@ -195,13 +186,8 @@ class KeyStore:
             key = replace(key, old_until_us=now + overlap_us)
             old = self._hashes[key_id]
             self._record(KeyChange("key_rotate", actor, key, digest, old))
-            self._update(
-                key,
-                "secret_sha256 = :digest, old_sha256 = :old, old_until_us = :until",
-                digest=digest,
-                old=old,
-                until=key.old_until_us,
-            )
+            changed = {"secret_sha256": digest, "old_sha256": old}
+            self._update(key, old_until_us=key.old_until_us, **changed)
             self._hashes[key_id], self._old[key_id] = digest, old
             return key, secret
 
@@ -211,8 +197,7 @@ class KeyStore:
         with self._lock:
             key = replace(self._known(key_id), limits=limits)
             self._changed("key_limit", actor, key)
-            columns = ", ".join(f"{name} = :{name}" for name in _columns(limits))
-            self._update(key, columns, **_columns(limits))
+            self._update(key, **_columns(limits))
             return key
 
     def rows(self) -> Sequence[KeyRow]:
@@ -348,8 +333,11 @@ class KeyStore:
             try:
                 with self._database.begin() as connection:
                     connection.execute(
-                        _FLUSH,
-                        [{"id": k.id, "at": k.last_used_us, **vars(k.usage)} for k in changed],
+                        sa.update(KEYS).where(KEYS.c.id == sa.bindparam("of")),
+                        [
+                            {"of": k.id, "last_used_us": k.last_used_us, **vars(k.usage)}
+                            for k in changed
+                        ],
                     )
             except SQLAlchemyError as error:
                 _logger.warning("usage of keys was not written: %s", type(error).__name__)
@@ -357,36 +345,24 @@ class KeyStore:
             self._keys.update((k.id, k) for k in changed)
             self._used, self._usage = {}, {}
 
-    def _update(self, key: ApiKey, columns: str, **values: Any) -> None:
-        """Write some columns of a key, then remember it. The columns are our own words."""
+    def _update(self, key: ApiKey, **values: Any) -> None:
+        """Write some columns of a key, then remember it."""
         with self._database.begin() as connection:
-            sql = f"UPDATE api_keys SET {columns} WHERE id = :id"  # noqa: S608 - our own words
-            connection.execute(text(sql), {"id": key.id, **values})
+            connection.execute(sa.update(KEYS).where(KEYS.c.id == key.id).values(values))
         self._keep(key)
 
     def _insert(self, key: ApiKey, digest: bytes, old: bytes | None = None) -> None:
+        values = {
+            **{name: getattr(key, name) for name in SAME},
+            **_columns(key.limits),
+            "models": json.dumps(key.models),
+            "certificate_sha256": key.certificate,
+            "secret_sha256": digest,
+            "old_sha256": old,
+        }
+        new = sqlite.insert(KEYS).values(values)
         with self._database.begin() as connection:
-            connection.execute(
-                _INSERT,
-                {
-                    "id": key.id,
-                    "name": key.name,
-                    "role": key.role,
-                    "models": json.dumps(key.models),
-                    "digest": digest,
-                    "created": key.created_us,
-                    "expires": key.expires_us,
-                    "certificate": key.certificate,
-                    "content": key.content,
-                    "examples": key.examples,
-                    "tasks_only": key.tasks_only,
-                    "person": key.person,
-                    "revoked": key.revoked_us,
-                    "old": old,
-                    "until": key.old_until_us,
-                    **_columns(key.limits),
-                },
-            )
+            connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=values))
         self._remember(key, digest, old)
 
     def _remember(self, key: ApiKey, digest: bytes, old: bytes | None) -> None:
