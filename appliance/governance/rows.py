@@ -130,7 +130,7 @@ def _restored(facts: ProvenFacts, values: Bound) -> tuple[str, ...]:
 
 def _all(connection: Connection, table: str) -> Sequence[RowMapping]:
     sql = f"SELECT * FROM {table}"  # noqa: S608 - our own word
-    return connection.execute(sealed_columns(sql, *jobs.TEXTS.c)).mappings().all()
+    return connection.execute(sealed_columns(sql, *jobs.JOBS.c)).mappings().all()
 
 
 def _named(connection: Connection, table: str, *names: str) -> dict[str, ProvenFacts]:

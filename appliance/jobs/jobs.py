@@ -26,7 +26,7 @@ from appliance.jobs.kind import AnyKind, JsonObject, dumps
 from appliance.jobs.live import Live, why_stopped
 from appliance.jobs.runner import Memory, Runner, columns, end_entry, writable
 from appliance.jobs.states import LIVE, JobState, actions, following
-from appliance.jobs.store import JobStore, StoredJob, unkept
+from appliance.jobs.store import JobStore, StoredJob
 from appliance.types import Json
 from appliance.wire.admin.base import Verbatim
 
@@ -107,7 +107,7 @@ class Jobs:
         if (same := self._same(kind, asked)) is not None:
             return same
         self._admit(kind)
-        live = Live(unkept(name, kind.title(asked), actor, given), kind, asked, resumed=False)
+        live = Live(StoredJob(0, name, kind.title(asked), actor, given), kind, asked, resumed=False)
         self._new.add(live)
         creating = asyncio.create_task(self._create(live))
         self._creating.add(creating)

@@ -5,14 +5,15 @@ blocks for one; of the jobs that ended, the newest are kept.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Executable, RowMapping, column, table
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, RowMapping
 
 from appliance.clock import Clock
-from appliance.db import SealedText, sealed_columns
+from appliance.db import SealedText
 from appliance.errors import StateRefused
 from appliance.jobs.kind import JsonObject, dumps
 from appliance.jobs.progress import Progress
@@ -42,10 +43,6 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_state ON jobs (state);
 """
-TEXTS: Final = table(
-    "jobs", *(column(name, SealedText) for name in ("params", "checkpoint", "result", "message"))
-)
-"""The columns that lie encrypted."""
 
 
 @dataclass(frozen=True)
@@ -64,37 +61,26 @@ class StoredJob:
     title: str
     actor: str
     params: str
-    state: JobState
-    served: bool
-    checkpoint: JsonObject | None
-    result: str | None
-    code: str
-    message: str
-    progress: Progress
-    created_us: int
-    started_us: int | None
-    ended_us: int | None
+    state: JobState = JobState.QUEUED
+    served: bool = False
+    checkpoint: JsonObject | None = None
+    result: str | None = None
+    code: str = ""
+    message: str = ""
+    progress: Progress = field(default_factory=Progress)
+    created_us: int = 0
+    started_us: int | None = None
+    ended_us: int | None = None
 
 
-def unkept(kind: str, title: str, actor: str, params: str) -> StoredJob:
-    """A job that has no row yet, so no number."""
-    return StoredJob(
-        id=0,
-        kind=kind,
-        title=title,
-        actor=actor,
-        params=params,
-        state=JobState.QUEUED,
-        served=False,
-        checkpoint=None,
-        result=None,
-        code="",
-        message="",
-        progress=Progress(),
-        created_us=0,
-        started_us=None,
-        ended_us=None,
-    )
+_FAILED: Final = (JobState.FAILED, JobState.INTERRUPTED)
+_PROGRESS: Final = ("phase", "done", "total", "unit")
+_SEALED: Final = ("params", "checkpoint", "result", "message")
+_NAMES: Final = [each.name for each in fields(StoredJob) if each.name != "progress"]
+JOBS: Final = sa.table(
+    "jobs",
+    *(sa.column(name, SealedText if name in _SEALED else None) for name in (*_NAMES, *_PROGRESS)),
+)
 
 
 class JobStore:
@@ -112,57 +98,54 @@ class JobStore:
             raise StateRefused("state_differs", f"Job {job_id} is not as the log has it.")
 
     def create(self, kind: str, title: str, actor: str, params: str, served: bool) -> StoredJob:
-        values = {
-            "kind": kind,
-            "title": title,
-            "actor": actor,
-            "params": params,
-            "state": JobState.QUEUED,
-            "served": served,
-            "created_us": self._clock.wall_us(),
-        }
-        sql = f"INSERT INTO jobs ({', '.join(values)}) VALUES ({_marks(values)})"  # noqa: S608 - our own words
+        row = sa.insert(JOBS).values(
+            kind=kind,
+            title=title,
+            actor=actor,
+            params=params,
+            state=JobState.QUEUED,
+            served=served,
+            created_us=self._clock.wall_us(),
+        )
         with self._database.begin() as connection:
-            made = connection.execute(_sql(sql), values)
+            made = connection.execute(row.returning(JOBS)).mappings().one()
             self._trim(connection)
-            return _read(connection, int(made.lastrowid))
+            return _job(made)
 
     def get(self, job_id: int) -> StoredJob:
         with self._database.connect() as connection:
             return _read(connection, job_id)
 
     def newest(self, count: int) -> list[StoredJob]:
-        sql = _sql("SELECT * FROM jobs ORDER BY id DESC LIMIT :count")
-        with self._database.connect() as connection:
-            return [_job(row) for row in connection.execute(sql, {"count": count}).mappings()]
+        return self._found(sa.select(JOBS).order_by(JOBS.c.id.desc()).limit(count))
 
     def unfinished(self) -> list[StoredJob]:
         """Jobs that are queued or under way by their rows, the oldest first."""
-        return self._in_states(LIVE | {JobState.QUEUED})
+        wanted = JOBS.c.state.in_(LIVE | {JobState.QUEUED})
+        return self._found(sa.select(JOBS).where(wanted).order_by(JOBS.c.id))
 
     def failed(self, since_us: int) -> list[StoredJob]:
         """Jobs that failed since then, loads excepted, unless a later one like it succeeded."""
-        sql = _sql(
-            "SELECT * FROM jobs AS one WHERE state IN ('failed', 'interrupted') AND kind != 'load'"
-            " AND ended_us >= :since AND NOT EXISTS (SELECT 1 FROM jobs AS later"
-            " WHERE later.kind = one.kind AND later.title = one.title AND later.id > one.id"
-            " AND later.state IN ('done', 'failed', 'interrupted')) ORDER BY id DESC LIMIT 20"
+        later = JOBS.alias()
+        again = sa.exists().where(
+            later.c.kind == JOBS.c.kind,
+            later.c.title == JOBS.c.title,
+            later.c.id > JOBS.c.id,
+            later.c.state.in_((JobState.DONE, *_FAILED)),
         )
-        with self._database.connect() as connection:
-            rows = connection.execute(sql, {"since": since_us}).mappings()
-            return [_job(row) for row in rows]
+        wanted = sa.select(JOBS).where(
+            JOBS.c.state.in_(_FAILED), JOBS.c.kind != "load", JOBS.c.ended_us >= since_us, ~again
+        )
+        return self._found(wanted.order_by(JOBS.c.id.desc()).limit(20))
 
     def done(self, kind: str, count: int) -> list[StoredJob]:
-        sql = _sql("SELECT * FROM jobs WHERE kind = :kind AND state = 'done'"
-                   " ORDER BY id DESC LIMIT :count")  # fmt: skip
-        with self._database.connect() as connection:
-            rows = connection.execute(sql, {"kind": kind, "count": count}).mappings()
-            return [_job(row) for row in rows]
+        wanted = sa.select(JOBS).where(JOBS.c.kind == kind, JOBS.c.state == JobState.DONE)
+        return self._found(wanted.order_by(JOBS.c.id.desc()).limit(count))
 
     def counts(self) -> dict[str, int]:
-        sql = _sql("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state")
+        wanted = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
         with self._database.connect() as connection:
-            return {row["state"]: row["number"] for row in connection.execute(sql).mappings()}
+            return dict(connection.execute(wanted).tuples().all())
 
     def advance(self, job_id: int, event: str, **columns: Any) -> StoredJob:
         """Change the state, and columns with it (`unknown_job_id`, `job_wrong_state`)."""
@@ -184,65 +167,39 @@ class JobStore:
         with self._database.begin() as connection:
             _update(connection, job_id, {"checkpoint": dumps(checkpoint)})
 
-    def _in_states(self, states: Iterable[JobState]) -> list[StoredJob]:
-        values = {f"state{number}": state for number, state in enumerate(states)}
-        sql = f"SELECT * FROM jobs WHERE state IN ({_marks(values)}) ORDER BY id"  # noqa: S608 - our own words
+    def _found(self, wanted: sa.Select[Any]) -> list[StoredJob]:
         with self._database.connect() as connection:
-            return [_job(row) for row in connection.execute(_sql(sql), values).mappings()]
+            return [_job(row) for row in connection.execute(wanted).mappings()]
 
     def _trim(self, connection: Connection) -> None:
-        states = {f"state{number}": state for number, state in enumerate(ENDED)}
-        ended = f"state IN ({_marks(states)})"
-        sql = (
-            f"DELETE FROM jobs WHERE {ended} AND id <= (SELECT id FROM jobs WHERE {ended}"  # noqa: S608 - our own words
-            " ORDER BY id DESC LIMIT 1 OFFSET :keep)"
-        )
-        connection.execute(_sql(sql), {**states, "keep": self._keep})
+        old, ended = JOBS.alias(), JOBS.c.state.in_(ENDED)
+        newest = sa.select(old.c.id).where(old.c.state.in_(ENDED)).order_by(old.c.id.desc())
+        last = newest.limit(1).offset(self._keep).scalar_subquery()
+        connection.execute(sa.delete(JOBS).where(ended, JOBS.c.id <= last))
 
 
 def columns_of(progress: Progress) -> dict[str, Any]:
     """Progress as columns; the rate is not kept."""
-    return {name: getattr(progress, name) for name in ("phase", "done", "total", "unit")}
+    return {name: getattr(progress, name) for name in _PROGRESS}
 
 
 def _read(connection: Connection, job_id: int) -> StoredJob:
-    sql = _sql("SELECT * FROM jobs WHERE id = :id")
-    row = connection.execute(sql, {"id": job_id}).mappings().first()
+    row = connection.execute(sa.select(JOBS).where(JOBS.c.id == job_id)).mappings().first()
     if row is None:
         raise StateRefused("unknown_job_id", f"No job has the id {job_id}.", param="id")
     return _job(row)
 
 
 def _job(row: RowMapping) -> StoredJob:
-    return StoredJob(
-        id=row["id"],
-        kind=row["kind"],
-        title=row["title"],
-        actor=row["actor"],
-        params=row["params"],
-        state=JobState(row["state"]),
-        served=bool(row["served"]),
-        checkpoint=None if row["checkpoint"] is None else json.loads(row["checkpoint"]),
-        result=row["result"],
-        code=row["code"],
-        message=row["message"],
-        progress=Progress(row["phase"], row["done"], row["total"], row["unit"]),
-        created_us=row["created_us"],
-        started_us=row["started_us"],
-        ended_us=row["ended_us"],
-    )
+    checkpoint = row["checkpoint"]
+    values = {
+        **row,
+        "served": bool(row["served"]),
+        "checkpoint": None if checkpoint is None else json.loads(checkpoint),
+        "progress": dict(row),
+    }
+    return msgspec.convert(values, StoredJob)
 
 
 def _update(connection: Connection, job_id: int, values: dict[str, Any]) -> None:
-    """Write some columns; their names are our own words."""
-    columns = ", ".join(f"{name} = :{name}" for name in values)
-    sql = f"UPDATE jobs SET {columns} WHERE id = :id"  # noqa: S608 - our own words
-    connection.execute(_sql(sql), {**values, "id": job_id})
-
-
-def _sql(statement: str) -> Executable:
-    return sealed_columns(statement, *TEXTS.c)
-
-
-def _marks(values: Iterable[str]) -> str:
-    return ", ".join(f":{name}" for name in values)
+    connection.execute(sa.update(JOBS).where(JOBS.c.id == job_id).values(values))

@@ -73,7 +73,7 @@ SEALED: Final = (
     deferred.TEXTS,
     route_monitor.TEXTS,
     *label_queues.TEXTS,
-    job_store.TEXTS,
+    job_store.JOBS,
     evaluations.TEXTS,
     route_certificates.TEXTS,
 )

@@ -2,19 +2,18 @@
 
 import asyncio
 import threading
-from dataclasses import replace
 
 import pytest
 
 from appliance.errors import StateRefused, Unavailable
 from appliance.jobs.kind import Stop
 from appliance.jobs.live import REASONS, Live, WatcherSeen, explained
-from appliance.jobs.store import unkept
+from appliance.jobs.store import StoredJob
 from tests.jobs.shop import Count, Counted, Counting
 
 
 def live() -> Live:
-    job = replace(unkept("count", "", "uid:1", "{}"), id=7)
+    job = StoredJob(7, "count", "", "uid:1", "{}")
     return Live(job, Counting(), Count(), resumed=False)
 
 
