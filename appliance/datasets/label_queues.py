@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, column, func, insert, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    column,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.dialects import sqlite
 
 from appliance.clock import Clock
 from appliance.datasets.items import Item, Scalar
@@ -23,7 +35,7 @@ from appliance.datasets.labelling import (
     check_labels,
     check_raters,
 )
-from appliance.db import SealedText, scrub, sealed_columns
+from appliance.db import SealedText, scrub
 from appliance.errors import DatasetRefused, StateRefused
 from appliance.types import Held
 
@@ -79,8 +91,16 @@ CREATE TABLE label_aside (
 _ITEMS: Final = table(
     "label_items", *map(column, ("queue", "place", "item", "origin")), column("input", SealedText)
 )
-_LABELS: Final = table("labels", column("label", SealedText))
-_QUEUES: Final = table("label_queues", column("labels", SealedText))
+_LABELS: Final = table(
+    "labels",
+    *map(column, ("id", "queue", "item", "rater", "together", "actor", "time_us")),
+    column("label", SealedText),
+)
+_QUEUES: Final = table(
+    "label_queues",
+    *map(column, ("name", "source", "raters", "created_us", "job")),
+    column("labels", SealedText),
+)
 _ASIDE: Final = table(
     "label_aside", *map(column, ("id", "queue", "item", "rater")), column("reason", SealedText)
 )
@@ -145,19 +165,14 @@ class LabelQueues:
             if _exists(connection, name):
                 raise DatasetRefused("label_queue_exists", f"There is a queue {name} already.")
             connection.execute(
-                sealed_columns(
-                    "INSERT INTO label_queues"
-                    " VALUES (:name, :source, :labels, :raters, :created, :job)",
-                    *_QUEUES.c,
-                ),
-                {
-                    "name": name,
-                    "source": source,
-                    "labels": json.dumps(kept),
-                    "raters": json.dumps(people),
-                    "created": self._clock.wall_us(),
-                    "job": job,
-                },
+                insert(_QUEUES).values(
+                    name=name,
+                    source=source,
+                    labels=json.dumps(kept),
+                    raters=json.dumps(people),
+                    created_us=self._clock.wall_us(),
+                    job=job,
+                )
             )
             connection.execute(
                 insert(_ITEMS),
@@ -175,8 +190,8 @@ class LabelQueues:
 
     def list(self) -> "tuple[StoredLabelQueue, ...]":
         with self._database.connect() as connection:
-            names = connection.execute(text("SELECT name FROM label_queues ORDER BY name"))
-            return tuple(_read(connection, str(row[0])) for row in names.fetchall())
+            names = connection.execute(select(_QUEUES.c.name).order_by(_QUEUES.c.name)).scalars()
+            return tuple(_read(connection, name) for name in names.all())
 
     def get(self, name: str) -> StoredLabelQueue:
         """Raises DatasetRefused (`label_queue_unknown`)."""
@@ -200,25 +215,13 @@ class LabelQueues:
 
     def set(self, name: str, new: Given, actor: str) -> StoredLabelQueue:
         """Raises DatasetRefused: `label_queue_unknown`, or as `Labelling.admit`."""
-        sql = sealed_columns(
-            "INSERT INTO labels (queue, item, rater, together, label, actor, time_us)"
-            " VALUES (:queue, :item, :rater, :together, :label, :actor, :time)"
-            " ON CONFLICT (queue, item, rater, together)"
-            " DO UPDATE SET label = excluded.label, actor = excluded.actor,"
-            " time_us = excluded.time_us",
-            *_LABELS.c,
-        )
+        row = {"queue": name, "actor": actor, "time_us": self._clock.wall_us(), **new._asdict()}
+        made = sqlite.insert(_LABELS).values(row)
+        key = ("queue", "item", "rater", "together")
+        changed = {each.name: each for each in made.excluded if each.name in row.keys() - key}
         with self._database.begin() as connection:
             _read(connection, name).labelling.admit(new)
-            connection.execute(
-                sql,
-                {
-                    "queue": name,
-                    "actor": actor,
-                    "time": self._clock.wall_us(),
-                    **new._asdict(),
-                },
-            )
+            connection.execute(made.on_conflict_do_update(index_elements=key, set_=changed))
             return _read(connection, name)
 
     def put_aside(self, name: str, new: PutAside) -> StoredLabelQueue:
@@ -239,21 +242,19 @@ class LabelQueues:
 
     def origins(self, name: str) -> Mapping[str, str]:
         """Dataset ids of a gate's items, by their names in its queue."""
-        sql = text("SELECT item, origin FROM label_items WHERE queue = :queue")
+        wanted = select(_ITEMS.c.item, _ITEMS.c.origin).where(_ITEMS.c.queue == name)
         with self._database.connect() as connection:
-            return {str(row[0]): str(row[1]) for row in connection.execute(sql, {"queue": name})}
+            return dict(connection.execute(wanted).all())
 
     def aliases(self, ids: Collection[str]) -> tuple[str, ...]:
         """Names of these items in gates' queues."""
-        sql = text("SELECT item FROM label_items WHERE origin IN :ids ORDER BY item")
+        wanted = select(_ITEMS.c.item).where(_ITEMS.c.origin.in_(ids)).order_by(_ITEMS.c.item)
         with self._database.connect() as connection:
-            rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
-            return tuple(str(item) for (item,) in rows)
+            return tuple(connection.execute(wanted).scalars())
 
     def erase(self, ids: Collection[str]) -> None:
-        sql = text("DELETE FROM label_items WHERE item IN :ids OR origin IN :ids")
         with self._database.begin() as connection:
-            connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
+            connection.execute(delete(_ITEMS).where(_of(ids)))
 
     def remove(self, name: str) -> None:
         """Delete a queue, its texts and its labels, leaving nothing in the files.
@@ -265,17 +266,17 @@ class LabelQueues:
         with self._database.begin() as connection:
             if not _exists(connection, name):
                 raise _unknown(name)
-            connection.execute(text("DELETE FROM label_queues WHERE name = :name"), {"name": name})
+            connection.execute(delete(_QUEUES).where(_QUEUES.c.name == name))
         scrub(self._database)
 
 
 def _count(connection: Connection, ids: Collection[str]) -> dict[str, int]:
-    sql = text(
-        "SELECT queue, count(*) FROM label_items WHERE item IN :ids OR origin IN :ids"
-        " GROUP BY queue"
-    )
-    rows = connection.execute(sql.bindparams(bindparam("ids", list(ids), expanding=True)))
-    return {str(queue): int(count) for queue, count in rows}
+    wanted = select(_ITEMS.c.queue, func.count()).where(_of(ids)).group_by(_ITEMS.c.queue)
+    return dict(connection.execute(wanted).all())
+
+
+def _of(ids: Collection[str]) -> ColumnElement[bool]:
+    return or_(_ITEMS.c.item.in_(ids), _ITEMS.c.origin.in_(ids))
 
 
 def shuffled(items: Sequence[Item]) -> "list[Item]":
@@ -284,38 +285,27 @@ def shuffled(items: Sequence[Item]) -> "list[Item]":
 
 
 def _exists(connection: Connection, name: str) -> bool:
-    sql = text("SELECT 1 FROM label_queues WHERE name = :name")
-    return connection.execute(sql, {"name": name}).first() is not None
+    return connection.execute(select(1).where(_QUEUES.c.name == name)).first() is not None
 
 
 def _read(connection: Connection, name: str) -> StoredLabelQueue:
-    sql = sealed_columns(
-        "SELECT source, labels, raters, created_us, job FROM label_queues WHERE name = :name",
-        *_QUEUES.c,
-    )
-    row = connection.execute(sql, {"name": name}).first()
+    row = connection.execute(select(_QUEUES).where(_QUEUES.c.name == name)).first()
     if row is None:
         raise _unknown(name)
-    items = connection.execute(
-        text("SELECT item FROM label_items WHERE queue = :name ORDER BY place"), {"name": name}
-    )
-    given = connection.execute(
-        sealed_columns(
-            "SELECT item, rater, label, together FROM labels WHERE queue = :name ORDER BY id",
-            *_LABELS.c,
-        ),
-        {"name": name},
-    )
-    columns = (_ASIDE.c.item, _ASIDE.c.rater, _ASIDE.c.reason)
-    aside = select(*columns).where(_ASIDE.c.queue == name).order_by(_ASIDE.c.id)
+    items = select(_ITEMS.c.item).where(_ITEMS.c.queue == name).order_by(_ITEMS.c.place)
+    given = select(_LABELS).where(_LABELS.c.queue == name).order_by(_LABELS.c.id)
+    aside = select(_ASIDE).where(_ASIDE.c.queue == name).order_by(_ASIDE.c.id)
     labelling = Labelling(
-        tuple(str(found[0]) for found in items),
-        tuple(json.loads(row[1])),
-        check_raters(json.loads(row[2])),
-        tuple(Given(found[0], found[1], found[2], bool(found[3])) for found in given),
-        tuple(PutAside(*found) for found in connection.execute(aside)),
+        tuple(connection.execute(items).scalars()),
+        tuple(json.loads(row.labels)),
+        check_raters(json.loads(row.raters)),
+        tuple(
+            Given(each.item, each.rater, each.label, bool(each.together))
+            for each in connection.execute(given)
+        ),
+        tuple(PutAside(e.item, e.rater, e.reason) for e in connection.execute(aside)),
     )
-    return StoredLabelQueue(name, row[0], row[3], labelling, row[4])
+    return StoredLabelQueue(name, row.source, row.created_us, labelling, row.job)
 
 
 def _unknown(name: str) -> DatasetRefused:

@@ -145,7 +145,7 @@ class JobStore:
     def counts(self) -> dict[str, int]:
         wanted = sa.select(JOBS.c.state, sa.func.count()).group_by(JOBS.c.state)
         with self._database.connect() as connection:
-            return dict(connection.execute(wanted).tuples().all())
+            return dict(connection.execute(wanted).all())
 
     def advance(self, job_id: int, event: str, **columns: Any) -> StoredJob:
         """Change the state, and columns with it (`unknown_job_id`, `job_wrong_state`)."""
