@@ -22,8 +22,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, insert, select, text
 
+from appliance.clock import iso
 from appliance.db import (
     LENGTH,
     give,
@@ -49,6 +50,7 @@ from appliance.retrieval.schema import (
     VERSIONS,
 )
 from appliance.retrieval.terms import language_of
+from appliance.wire.admin.collections import Document
 
 RANKINGS: Final = ("bm25", "vectors", "fusion")
 EMBEDDED_BUDGET: Final = 440
@@ -77,26 +79,6 @@ class Settings:
     ranking: str = "bm25"
     budget: int = 220
     overlap: int = 40
-
-
-@dataclass(frozen=True)
-class StoredDocument:
-    """A stored document."""
-
-    name: str
-    version: int
-    title: str
-    media: str
-    language: str
-    pages: int
-    empty_pages: int
-    warnings: tuple[str, ...]
-    chunks: int
-    text_bytes: int
-    source_sha256: str
-    text_sha256: str
-    added_us: int
-    access: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -252,7 +234,7 @@ class OpenCollection:
         if busy:
             raise CollectionRefused("collection_busy", "A search holds the log of writes.")
 
-    def documents(self, access: AccessSet) -> list[StoredDocument]:
+    def documents(self, access: AccessSet) -> list[Document]:
         """Readable documents, by name."""
         with self.reading() as connection:
             allowed = set(readable(connection, access).tolist())
@@ -272,13 +254,13 @@ class OpenCollection:
                 )
             ).mappings()
             return [
-                msgspec.convert(
+                Document.model_validate(
                     {
                         **row,
                         "warnings": json.loads(row["warnings"]),
+                        "added": iso(row["added_us"]),
                         "access": lists.get(row["document"], ()),
-                    },
-                    StoredDocument,
+                    }
                 )
                 for row in rows
                 if row["document"] in allowed
@@ -289,25 +271,16 @@ class OpenCollection:
     def keep_metadata(self, values: Mapping[str, str], now_us: int) -> int:
         """Keep values until their job has ended; returns their number."""
         with self._database.begin() as connection:
-            connection.execute(
-                text("DELETE FROM ingests WHERE created_us < :before"),
-                {"before": now_us - _FORGOTTEN_US},
-            )
-            made = connection.execute(
-                sealed_columns(
-                    "INSERT INTO ingests (metadata, created_us) VALUES (:metadata, :at)", *INGESTS.c
-                ),
-                {"metadata": json.dumps(dict(values)), "at": now_us},
-            )
-            return int(made.lastrowid)
+            old = INGESTS.c.created_us < now_us - _FORGOTTEN_US
+            connection.execute(delete(INGESTS).where(old))
+            new = insert(INGESTS).values(metadata=json.dumps(dict(values)), created_us=now_us)
+            return int(connection.execute(new.returning(INGESTS.c.id)).scalar_one())
 
     def kept_metadata(self, number: int) -> dict[str, str]:
         """Values of a number. Raises CollectionRefused: `collection_invalid` when they are gone."""
+        wanted = select(INGESTS.c.metadata).where(INGESTS.c.id == number)
         with self.reading() as connection:
-            found = connection.execute(
-                sealed_columns("SELECT metadata FROM ingests WHERE id = :id", *INGESTS.c),
-                {"id": number},
-            ).scalar()
+            found = connection.execute(wanted).scalar()
         if found is None:
             raise CollectionRefused("collection_invalid", "The job's metadata are gone: add anew.")
         values: dict[str, str] = json.loads(found)
@@ -315,28 +288,19 @@ class OpenCollection:
 
     def forget_metadata(self, number: int) -> None:
         with self._database.begin() as connection:
-            connection.execute(text("DELETE FROM ingests WHERE id = :id"), {"id": number})
+            connection.execute(delete(INGESTS).where(INGESTS.c.id == number))
 
     # reports and settings
 
     def report(self, job: int, name: str, state: str, code: str = "", message: str = "") -> None:
+        row = {"job": job, "name": name, "state": state, "code": code, "message": message}
         with self._database.begin() as connection:
-            connection.execute(
-                sealed_columns(
-                    "INSERT OR REPLACE INTO reports VALUES (:job, :name, :state, :code, :message)",
-                    *REPORTS.c,
-                ),
-                {"job": job, "name": name, "state": state, "code": code, "message": message},
-            )
+            connection.execute(insert(REPORTS).values(row).prefix_with("OR REPLACE"))
 
     def reports(self, job: int) -> list[dict[str, str]]:
+        columns = (REPORTS.c.name, REPORTS.c.state, REPORTS.c.code, REPORTS.c.message)
         with self.reading() as connection:
-            rows = connection.execute(
-                sealed_columns(
-                    "SELECT name, state, code, message FROM reports WHERE job = :job", *REPORTS.c
-                ),
-                {"job": job},
-            )
+            rows = connection.execute(select(*columns).where(REPORTS.c.job == job))
             return [dict(row) for row in rows.mappings()]
 
     def set_ranking(self, ranking: str) -> None:
@@ -382,16 +346,10 @@ class OpenCollection:
                 {"name": new.name, "at": now_us, "by": by},
             ).scalar_one()
         if new.metadata is not None:
-            connection.execute(
-                text("DELETE FROM metadata WHERE document = :document"), {"document": found}
-            )
+            connection.execute(delete(METADATA).where(METADATA.c.document == found))
             for name, value in new.metadata.items():
-                connection.execute(
-                    sealed_columns(
-                        "INSERT INTO metadata VALUES (:document, :name, :value)", *METADATA.c
-                    ),
-                    {"document": found, "name": name, "value": value},
-                )
+                row = {"document": found, "name": name, "value": value}
+                connection.execute(insert(METADATA).values(row))
         return int(found)
 
     def _version(
@@ -402,29 +360,21 @@ class OpenCollection:
             {"document": document},
         ).scalar_one()
         extracted = new.extracted
-        version = connection.execute(
-            sealed_columns(
-                "INSERT INTO versions (document, number, source_sha256, text_sha256, text, media,"
-                " title, language, pages, empty_pages, warnings, added_us) VALUES (:document,"
-                " :number, :source, :digest, :text, :media, :title, :language, :pages, :empty,"
-                " :warnings, :at) RETURNING id",
-                *VERSIONS.c,
-            ),
-            {
-                "document": document,
-                "number": number,
-                "source": new.source_sha256,
-                "digest": hashlib.sha256(extracted.text).hexdigest(),
-                "text": extracted.text,
-                "media": new.media,
-                "title": extracted.title,
-                "language": language_of(extracted.text[:80_000].decode("utf-8", "ignore")),
-                "pages": extracted.pages,
-                "empty": extracted.empty_pages,
-                "warnings": json.dumps(extracted.warnings),
-                "at": now_us,
-            },
-        ).scalar_one()
+        made = insert(VERSIONS).values(
+            document=document,
+            number=number,
+            source_sha256=new.source_sha256,
+            text_sha256=hashlib.sha256(extracted.text).hexdigest(),
+            text=extracted.text,
+            media=new.media,
+            title=extracted.title,
+            language=language_of(extracted.text[:80_000].decode("utf-8", "ignore")),
+            pages=extracted.pages,
+            empty_pages=extracted.empty_pages,
+            warnings=json.dumps(extracted.warnings),
+            added_us=now_us,
+        )
+        version = connection.execute(made.returning(VERSIONS.c.id)).scalar_one()
         return int(number), int(version)
 
     def _retire(self, connection: Connection, document: int) -> None:
@@ -432,33 +382,22 @@ class OpenCollection:
         connection.execute(gone, {"document": document})
 
     def _fill(self, connection: Connection, document: int, version: int, new: Incoming) -> None:
-        add_chunk = sealed_columns(
-            'INSERT INTO chunks (version, document, start, "end", page, heading, words,'
-            " sha256, body) VALUES (:version, :document, :start, :end, :page, :heading,"
-            " :words, :sha256, :body) RETURNING id",
-            *CHUNKS.c,
-        )
-        add_vector = sealed_columns("INSERT INTO vectors VALUES (:id, :vector)", *VECTORS.c)
+        add_chunk = insert(CHUNKS).returning(CHUNKS.c.id)
         for number, chunk in enumerate(new.chunks):
             content = new.extracted.text[chunk.start : chunk.end]
             body = content.decode()
-            row = connection.execute(
-                add_chunk,
-                {
-                    "version": version,
-                    "document": document,
-                    "start": chunk.start,
-                    "end": chunk.end,
-                    "page": chunk.page,
-                    "heading": chunk.heading,
-                    "words": len(_WORD.findall(body)),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                    "body": body,
-                },
-            ).scalar_one()
+            row = {
+                "version": version,
+                "document": document,
+                **vars(chunk),
+                "words": len(_WORD.findall(body)),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "body": body,
+            }
+            made = connection.execute(add_chunk, row).scalar_one()
             if new.vectors is not None:
                 vector = np.ascontiguousarray(new.vectors[number], "<f4").tobytes()
-                connection.execute(add_vector, {"id": row, "vector": vector})
+                connection.execute(insert(VECTORS), {"chunk": made, "vector": vector})
 
 
 def generation(connection: Connection) -> int:

@@ -87,14 +87,24 @@ _NO_TERMS: Final = "DROP TABLE postings;\nDROP TABLE terms;\n"
 """An index of words on the disk shows them; the one in memory is made of the texts."""
 MIGRATIONS: Final = (_FIRST, _INGESTS, _NO_TERMS)
 
-METADATA: Final = table("metadata", column("value", SealedText))
+METADATA: Final = table("metadata", column("document"), column("name"), column("value", SealedText))
 VERSIONS: Final = table(
-    "versions", column("text", SealedBytes), column("title", SealedText),
-    column("warnings", SealedText),
-)  # fmt: skip
-CHUNKS: Final = table("chunks", column("heading", SealedText), column("body", SealedText))
-VECTORS: Final = table("vectors", column("vector", SealedBytes))
-REPORTS: Final = table("reports", column("message", SealedText))
-INGESTS: Final = table("ingests", column("metadata", SealedText))
+    "versions",
+    *map(column, ("id", "document", "number", "source_sha256", "text_sha256", "media", "language")),
+    *map(column, ("pages", "empty_pages", "added_us")),
+    *(column("text", SealedBytes), column("title", SealedText), column("warnings", SealedText)),
+)
+CHUNKS: Final = table(
+    "chunks",
+    *map(column, ("id", "version", "document", "start", "end", "page", "words", "sha256")),
+    *(column("heading", SealedText), column("body", SealedText)),
+)
+VECTORS: Final = table("vectors", column("chunk"), column("vector", SealedBytes))
+REPORTS: Final = table(
+    "reports", *map(column, ("job", "name", "state", "code")), column("message", SealedText)
+)
+INGESTS: Final = table(
+    "ingests", column("id"), column("metadata", SealedText), column("created_us")
+)
 TEXTS: Final = (METADATA, VERSIONS, CHUNKS, VECTORS, REPORTS, INGESTS)
 """The columns that lie encrypted."""

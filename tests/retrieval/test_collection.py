@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from appliance.clock import iso
 from appliance.errors import CollectionRefused, StateRefused
 from appliance.retrieval.access import ADMIN, of_key
 from appliance.retrieval.collection import OpenCollection, Settings
@@ -31,7 +32,7 @@ def test_settings_and_documents_are_kept(tmp_path: Path) -> None:
     again = OpenCollection(tmp_path / "x.db")
     (document,) = again.documents(ADMIN)
     assert (document.name, document.version, document.chunks) == ("a", 1, 1)
-    assert (document.language, document.access, document.added_us) == ("en", ("key:k1",), 5)
+    assert (document.language, document.access, document.added) == ("en", ["key:k1"], iso(5))
     assert again.documents(of_key("k2", [])) == []
     assert again.known("a") == document.source_sha256 and again.known("b") == ""
     assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600

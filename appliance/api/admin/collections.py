@@ -15,7 +15,6 @@ from appliance.api.admin.deps import JobId, Person, PersonDep, Routes, ServicesD
 from appliance.app import Services
 from appliance.audit.appending import append
 from appliance.audit.log import Draft
-from appliance.clock import iso
 from appliance.errors import CollectionRefused
 from appliance.retrieval import access, commitments, embedder
 from appliance.retrieval.checking import verify
@@ -93,10 +92,7 @@ def show_collection(services: ServicesDep, name: _Name) -> wire.Shown:
 def _shown(services: Services, name: str) -> wire.Shown:
     shelf = services.retrieval.library.get(name)
     settings = shelf.collection.settings
-    documents = [
-        wire.Document.told_by(found, added=iso(found.added_us))
-        for found in shelf.collection.documents(access.ADMIN)
-    ]
+    documents = shelf.collection.documents(access.ADMIN)
     return wire.Shown.told_by(settings, collection=_summary(shelf), documents=documents)
 
 
