@@ -6,7 +6,7 @@ ends, so that a restart finishes it. The client's metadata is encrypted like lin
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from threading import Lock
 from typing import Any, Final, Literal
 
@@ -57,16 +57,6 @@ BatchEnd = Literal["completed", "failed", "expired", "cancelled"]
 LIVE: Final = ("validating", "in_progress", "cancelling", "finalizing")
 MOST_LIVE: Final = 100
 """Batches of one key that have not ended."""
-_COLUMNS: Final = (
-    "id", "key_id", "endpoint", "input", "output", "errors", "status", "becomes", "job", "model",
-    "total", "completed", "failed", "hours", "keep_s", "created_us", "until_us", "begun_us",
-    "moved_us", "cancelling_us", "ending_us", "ended_us",
-)  # fmt: skip
-_SEALED: Final = ("wrapped", "nonce", "sealed")
-_ROWS: Final = sa.table("batches", *map(sa.column, (*_COLUMNS, *_SEALED)))
-# What a change depends on is read by the change itself: a cancellation comes at any time.
-_UNDECIDED: Final = _ROWS.c.becomes == ""
-_CANCELLING: Final = _ROWS.c.status == "cancelling"
 
 
 @dataclass(frozen=True)
@@ -122,6 +112,16 @@ class StoredBatch:
     @property
     def live(self) -> bool:
         return self.status in LIVE
+
+
+_COLUMNS: Final = [
+    each.name for each in fields(StoredBatch) if each.name not in ("metadata", "problems")
+]
+_SEALED: Final = ("wrapped", "nonce", "sealed")
+_ROWS: Final = sa.table("batches", *map(sa.column, (*_COLUMNS, *_SEALED)))
+# What a change depends on is read by the change itself: a cancellation comes at any time.
+_UNDECIDED: Final = _ROWS.c.becomes == ""
+_CANCELLING: Final = _ROWS.c.status == "cancelling"
 
 
 class BatchStore:

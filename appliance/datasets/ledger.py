@@ -13,7 +13,7 @@ Rules:
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -75,17 +75,6 @@ CREATE INDEX look_items_look ON look_items (look);
 """
 """A further migration: what each look spent, exports, and marks of items."""
 
-_LOOKS: Final = sa.table(
-    "looks",
-    *map(
-        sa.column,
-        (
-            "id", "job", "task", "task_digest", "dataset", "dataset_digest", "split", "person",
-            "alpha_micros", "taken_us", "entry", "verdict", "certificate", "name", "version",
-            "number", "share_micros", "exported",
-        ),
-    ),
-)  # fmt: skip
 _MARKS: Final = sa.table("look_marks", sa.column("mark"), sa.column("look"))
 _ITEMS: Final = sa.table("look_items", *map(sa.column, ("mark", "look", "item")))
 
@@ -124,6 +113,9 @@ class LedgerLook:
     number: int = 0
     share_micros: int = QUARTERS[0]
     exported: int = 0
+
+
+_LOOKS: Final = sa.table("looks", *(sa.column(each.name) for each in fields(LedgerLook)))
 
 
 class LookLedger:

@@ -67,8 +67,7 @@ class IncidentRecord:
     note: str
 
 
-_NAMES: Final = tuple(field.name for field in fields(IncidentRecord))
-_ROWS: Final = sa.table("incidents", *map(sa.column, _NAMES))
+_ROWS: Final = sa.table("incidents", *(sa.column(each.name) for each in fields(IncidentRecord)))
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,7 @@ def _begun(connection: Connection, alarm: Alarm, now_us: int) -> IncidentRecord:
 
 
 def _write(connection: Connection, incident: IncidentRecord) -> None:
-    values = {name: getattr(incident, name) for name in _NAMES}
-    connection.execute(sa.update(_ROWS).where(_ROWS.c.id == incident.id).values(values))
+    connection.execute(sa.update(_ROWS).where(_ROWS.c.id == incident.id).values(vars(incident)))
 
 
 def _incident(row: Mapping[Any, Any]) -> IncidentRecord:

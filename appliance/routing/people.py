@@ -17,7 +17,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import jsonschema_rs
@@ -68,19 +68,7 @@ MOST_READ: Final = 20_000
 MOST_LABELS: Final = 100_000
 _MOST_ANSWER: Final = 64 << 10
 _DAY_US: Final = 86_400_000_000
-_ITEMS: Final = sa.table(
-    "deferred_items",
-    *map(
-        sa.column,
-        (
-            "id", "request_id", "key_id", "app", "task", "reason", "form", "created_us",
-            "deadline_us", "state", "actor", "ended_us", "same",
-        ),
-    ),
-    sa.column("input", SealedText),
-    sa.column("answer", SealedText),
-)  # fmt: skip
-TEXTS: Final = _ITEMS
+
 
 State: TypeAlias = Literal["waiting", "answered", "expired"]
 
@@ -157,6 +145,16 @@ class DeferredItem:
             "time": f"{moment[:19]}Z",
         }
         return build(value, f"request {self.request_id}")
+
+
+_ITEMS: Final = sa.table(
+    "deferred_items",
+    *(
+        sa.column(each.name, SealedText if each.name in ("input", "answer") else None)
+        for each in fields(DeferredItem)
+    ),
+)
+TEXTS: Final = _ITEMS
 
 
 class People:
