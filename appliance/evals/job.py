@@ -33,7 +33,7 @@ from appliance.evals.results import Measured, concluded
 from appliance.evals.store import OutcomeFiles
 from appliance.evals.subject import EvaluationSubject, Store
 from appliance.host.energy import EnergyMeter
-from appliance.jobs.kind import Context, JobKind
+from appliance.jobs.kind import Context, ItemJob
 from appliance.looks.answers import BATCH, Askable, answered, side_by_side
 from appliance.reports.page import render
 from appliance.serving.backend import Backends
@@ -43,7 +43,7 @@ from appliance.tasks.catalogue import Drafts
 from appliance.tasks.cited import Evidence
 from appliance.tasks.definition import TaskAnswerer, Text
 from appliance.tasks.loaded import LoadedTask
-from appliance.types import GenerationRequest, Role
+from appliance.types import GenerationRequest
 from appliance.wire.admin.results import EvaluationResult, PacksMeasured
 
 DIRECTORY: Final = "evaluations"
@@ -73,16 +73,12 @@ class Parts:
     documents: Evidence | None = None
 
 
-class EvaluationJob(JobKind[EvaluationWanted, EvaluationResult]):
+class EvaluationJob(ItemJob[EvaluationWanted, EvaluationResult]):
     """The job."""
 
     name: ClassVar[str] = "evaluation"
     form = EvaluationWanted
     malformed = (EvaluationRefused, "evaluation_invalid")
-    unit: ClassVar[str] = "items"
-    role: ClassVar[Role] = Role.OPERATOR
-    heavy: ClassVar[bool] = True
-    resumable: ClassVar[bool] = True
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

@@ -112,6 +112,15 @@ class JobKind(Generic[P, R]):
         raise NotImplementedError
 
 
+class ItemJob(JobKind[P, R]):
+    """Heavy work on items, which operators start and may pause."""
+
+    unit: ClassVar[str] = "items"
+    role: ClassVar[Role] = Role.OPERATOR
+    heavy: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
+
+
 AnyKind: TypeAlias = JobKind[Any, Any]
 
 

@@ -16,7 +16,7 @@ import msgspec
 from appliance.datasets import directory as datasets
 from appliance.datasets.items import Item
 from appliance.errors import EvaluationRefused
-from appliance.jobs.kind import Context, JobKind
+from appliance.jobs.kind import Context, ItemJob
 from appliance.looks import replay
 from appliance.looks.subject import LookParts
 from appliance.trust.policy.policy import TrustPolicy
@@ -24,7 +24,7 @@ from appliance.trust.statements import evaluation
 from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
 from appliance.trust.statements.specification import MILLION
-from appliance.types import Json, Role, silent
+from appliance.types import Json, silent
 from appliance.wire.admin.results import CertificateCarried
 
 _SHOWN: Final = 20
@@ -56,7 +56,7 @@ class Carriable:
     more: Mapping[str, float] = field(default_factory=dict)
 
 
-class CarryOver(JobKind[P, CertificateCarried]):
+class CarryOver(ItemJob[P, CertificateCarried]):
     """Repeats open items on the engine that serves.
 
     Args:
@@ -68,10 +68,6 @@ class CarryOver(JobKind[P, CertificateCarried]):
     """
 
     malformed = (EvaluationRefused, "evaluation_invalid")
-    unit: ClassVar[str] = "items"
-    role: ClassVar[Role] = Role.OPERATOR
-    heavy: ClassVar[bool] = True
-    resumable: ClassVar[bool] = True
     noun: ClassVar[str]
     action: ClassVar[str]
 

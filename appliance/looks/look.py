@@ -18,7 +18,7 @@ from appliance.datasets import ledger as ledgers
 from appliance.datasets.ledger import LedgerLook
 from appliance.errors import EvaluationRefused, PolicyRefused
 from appliance.host import at_rest
-from appliance.jobs.kind import Context, JobKind, digest
+from appliance.jobs.kind import Context, ItemJob, digest
 from appliance.looks.answers import LookFiles
 from appliance.looks.lost_items import interruption
 from appliance.looks.subject import LookParts, LookSubject, Specified, envelope_of
@@ -26,7 +26,7 @@ from appliance.trust.bytes import durable
 from appliance.trust.statements import route, specification
 from appliance.trust.statements.evaluations import Evaluations
 from appliance.trust.statements.route_certificates import RouteCertificates
-from appliance.types import Json, Role
+from appliance.types import Json
 from appliance.wire.admin.results import LookJudged
 
 INTERRUPTED: Final = "interrupted"
@@ -58,7 +58,7 @@ class Judgement(Generic[R]):
     outcomes: str = ""
 
 
-class SealedLook(JobKind[Specified, R], Generic[U, R]):
+class SealedLook(ItemJob[Specified, R], Generic[U, R]):
     """Opens a sealed split once, for a judge.
 
     Args:
@@ -71,10 +71,6 @@ class SealedLook(JobKind[Specified, R], Generic[U, R]):
 
     form = Specified
     malformed = (PolicyRefused, "specification_invalid")
-    unit: ClassVar[str] = "items"
-    role: ClassVar[Role] = Role.OPERATOR
-    heavy: ClassVar[bool] = True
-    resumable: ClassVar[bool] = True
     noun: ClassVar[str]
     more: ClassVar[str]
     told: type[R]

@@ -20,7 +20,7 @@ from appliance.errors import TuningRefused
 from appliance.evals.parameters import is_path
 from appliance.evals.subject import read_data, read_subject
 from appliance.host.energy import EnergyMeter
-from appliance.jobs.kind import Context, JobKind
+from appliance.jobs.kind import Context, ItemJob
 from appliance.tasks.classifiers import document
 from appliance.trust.artifacts.adapter import Base, vet_adapter
 from appliance.trust.gguf.gguf import GgufFacts
@@ -48,22 +48,18 @@ from appliance.tuning.services import TuningParts
 from appliance.tuning.settings import TuneSettings
 from appliance.tuning.trainer.weights import check_architecture
 from appliance.tuning.training_data import TrainingItems
-from appliance.types import Role
 from appliance.wire.admin.results import AdapterTuned, TrainingRecord, TuningPlanned
 
 _SLACK: Final = 3 << 30  # address space that is mapped and never touched
 
 
-class TuningJob(JobKind[TuneWanted, AdapterTuned | TuningPlanned]):
+class TuningJob(ItemJob[TuneWanted, AdapterTuned | TuningPlanned]):
     """The job."""
 
     name: ClassVar[str] = "tune"
     form = TuneWanted
     malformed = (TuningRefused, "tuning_invalid")
     unit: ClassVar[str] = "steps"
-    role: ClassVar[Role] = Role.OPERATOR
-    heavy: ClassVar[bool] = True
-    resumable: ClassVar[bool] = True
 
     def __init__(self, parts: TuningParts) -> None:
         self._parts = parts
