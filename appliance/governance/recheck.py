@@ -15,12 +15,10 @@ from typing import Final
 from appliance.errors import PolicyRefused, Refused
 from appliance.pool.pool import Pool
 from appliance.registry.audit_entries import REVOKED, SYSTEM
-from appliance.registry.lifecycle import Lifecycle
-from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.registry.lifecycle import Custody
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.trust.artifacts.verified import Verified
-from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import silent
-from appliance.workers.supervisor import Supervisor
 
 _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
 """States that do not serve now and may serve again as approved: with the files, after
@@ -28,13 +26,9 @@ _WAITS: Final = {"model_missing", "evaluation_other_engine", "state_differs"}
 
 
 @dataclass(eq=False)
-class Sweep:
+class Sweep(Custody):
     """Checks all models."""
 
-    store: ModelStore
-    policy: Callable[[], TrustPolicy]
-    supervisor: Supervisor
-    lifecycle: Lifecycle
     pool: Pool
 
     async def run(self) -> list[ModelRecord]:

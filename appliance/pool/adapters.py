@@ -7,31 +7,24 @@ it is true. A refused adapter stops nothing else.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.errors import Refused, StateRefused
 from appliance.facts import AdapterFacts
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import Edges
-from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.lifecycle import Custody
 from appliance.registry.states import following
 from appliance.trust.artifacts.records import followers
-from appliance.trust.artifacts.store import ModelRecord, ModelStore
+from appliance.trust.artifacts.store import ModelRecord
 from appliance.trust.artifacts.verified import VerifiedAdapter
-from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Report, silent
-from appliance.workers.supervisor import Supervisor
 
 
 @dataclass(eq=False)
-class AdapterLoader:
+class AdapterLoader(Custody):
     """Adapters in and out of workers; `edges` records what happens."""
 
-    store: ModelStore
-    policy: Callable[[], TrustPolicy]
-    supervisor: Supervisor
-    lifecycle: Lifecycle
     edges: Edges
 
     async def load(

@@ -16,29 +16,25 @@ from appliance.pool.adapters import AdapterLoader
 from appliance.pool.model import PooledModel
 from appliance.pool.withdrawal import FINAL, Withdrawal
 from appliance.registry.audit_entries import REVOKED, Edges
-from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.lifecycle import Custody
 from appliance.registry.states import following
-from appliance.trust.artifacts.store import ModelRecord, ModelStore, VerifiedModel
+from appliance.trust.artifacts.store import ModelRecord, VerifiedModel
 from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Json, Report
 from appliance.workers.memory_estimate import MIB, Estimate
-from appliance.workers.supervisor import ENGINE, Supervisor
+from appliance.workers.supervisor import ENGINE
 
 
 @dataclass(eq=False)
-class Loader:
+class Loader(Custody):
     """Loads and unloads.
 
     Attributes:
         withdrawal: revokes what a load found to be revoked.
     """
 
-    store: ModelStore
-    policy: Callable[[], TrustPolicy]
     fresh: Callable[[], Freshness]
-    supervisor: Supervisor
-    lifecycle: Lifecycle
     adapters: AdapterLoader
     withdrawal: Withdrawal
     edges: Edges

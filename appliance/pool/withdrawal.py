@@ -5,7 +5,6 @@ get an error. A suspension makes all approvals void. Files, record and approvals
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,23 +12,17 @@ from appliance.errors import Refused
 from appliance.pool.adapters import AdapterLoader
 from appliance.pool.model import PooledModel
 from appliance.registry.audit_entries import SYSTEM, Edges
-from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.lifecycle import Custody
 from appliance.registry.states import following
-from appliance.trust.artifacts.store import ModelRecord, ModelStore
-from appliance.trust.policy.policy import TrustPolicy
-from appliance.workers.supervisor import Supervisor
+from appliance.trust.artifacts.store import ModelRecord
 
 FINAL: Final = frozenset({"retired", "revoked"})
 
 
 @dataclass(eq=False)
-class Withdrawal:
+class Withdrawal(Custody):
     """Takes models out of service; `edges` records what happens."""
 
-    store: ModelStore
-    policy: Callable[[], TrustPolicy]
-    supervisor: Supervisor
-    lifecycle: Lifecycle
     adapters: AdapterLoader
     edges: Edges
 

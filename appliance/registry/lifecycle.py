@@ -8,7 +8,7 @@ the only door to them. docs/trust.md draws the states.
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from appliance.errors import PolicyRefused, Refused
 from appliance.registry.audit_entries import Edges
@@ -20,6 +20,7 @@ from appliance.trust.policy.freshness import Freshness
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.trust.statements.approval import ApprovalSubject, ValidApproval
 from appliance.types import Json
+from appliance.workers.supervisor import Supervisor
 
 
 class Lifecycle:
@@ -108,3 +109,13 @@ def _enough(policy: TrustPolicy, names: list[str]) -> bool:
         policy.check_approvals(names)
         return True
     return False
+
+
+@dataclass(eq=False)
+class Custody:
+    """Base of what moves models in and out of service."""
+
+    store: ModelStore
+    policy: Callable[[], TrustPolicy]
+    supervisor: Supervisor
+    lifecycle: Lifecycle

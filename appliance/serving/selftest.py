@@ -9,7 +9,6 @@ so. Every problem is reported.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,14 +16,13 @@ from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
 from appliance.errors import ApplianceError, Refused, Unavailable
 from appliance.pool.pool import Pool
-from appliance.registry.lifecycle import Lifecycle
+from appliance.registry.lifecycle import Custody
 from appliance.serving.generation import StartedAnswer
 from appliance.serving.inference import SELFTEST, Inference
-from appliance.trust.artifacts.store import ModelStore
 from appliance.trust.policy.policy import TrustPolicy
 from appliance.types import Caller, GenerationRequest, Principal, Sampling, silent
 from appliance.workers.cpu_variants import best_variant, library_directory
-from appliance.workers.supervisor import ENGINE, Supervisor
+from appliance.workers.supervisor import ENGINE
 
 _READY_S: Final = 60.0
 _APPROVED: Final = frozenset({"approved", "serving"})
@@ -52,13 +50,9 @@ class SelfTestReport:
 
 
 @dataclass(eq=False)
-class SelfTestRun:
+class SelfTestRun(Custody):
     """The test over the parts that answer requests."""
 
-    store: ModelStore
-    policy: Callable[[], TrustPolicy]
-    supervisor: Supervisor
-    lifecycle: Lifecycle
     pool: Pool
     inference: Inference
     audit: AuditLog

@@ -46,11 +46,10 @@ class PoolRoom:
         # A log that is full, or a policy that is missing, stops changes, not looking.
         with contextlib.suppress(Unavailable, PolicyRefused):
             lifecycle.recover()
-        adapters = AdapterLoader(store, policy, supervisor, lifecycle, edges)
-        withdrawal = Withdrawal(store, policy, supervisor, lifecycle, adapters, edges)
-        loader = Loader(
-            store, policy, trust.fresh, supervisor, lifecycle, adapters, withdrawal, edges
-        )
+        custody = (store, policy, supervisor, lifecycle)
+        adapters = AdapterLoader(*custody, edges)
+        withdrawal = Withdrawal(*custody, adapters, edges)
+        loader = Loader(*custody, trust.fresh, adapters, withdrawal, edges)
         kept = JobStore(log.database, log.held.clock, config.jobs.keep, log.agreement.held("jobs"))
         self.jobs = Jobs(
             kept, log.audit, [Importing(lifecycle)], most_waiting=config.jobs.max_waiting
