@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import Field, ValidationError
 
 from appliance.wire.admin.base import Verbatim
-from appliance.wire.admin.models import ImportedFile, Problem
+from appliance.wire.admin.models import ImportedFile, Verification
 
 Ends: TypeAlias = tuple[float, float]
 Estimated: TypeAlias = tuple[float, float, float]
@@ -20,18 +20,8 @@ class UnknownResult(Verbatim):
     """A result of another version, of which only its document is known."""
 
 
-class LogVerified(Verbatim):
-    """The findings of a verification of the log, as `models.Verification`."""
-
-    ok: bool
-    entries: int
-    first: int
-    last: int | None
-    root: str
-    problems: list[Problem]
-    problem_count: int
-    open_intents: int
-    unwitnessed: int
+class LogVerified(Verification, Verbatim):
+    """The findings of a verification of the log, by the names of the fields."""
 
 
 class LogExported(Verbatim):
