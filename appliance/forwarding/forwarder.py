@@ -27,6 +27,7 @@ from appliance.config import ForwardConfig
 from appliance.errors import ApplianceError
 from appliance.forwarding.cursors import ForwardCursor, ForwardCursors
 from appliance.forwarding.messages import outgoing
+from appliance.incidents.facts import ReceiverFact
 
 if TYPE_CHECKING:
     from appliance.forwarding.receivers import Receiver
@@ -40,25 +41,15 @@ _log = logging.getLogger("appliance")
 
 
 @dataclass(frozen=True)
-class ForwardStanding:
-    """State of one receiver; times are microseconds of the wall clock.
+class ForwardStanding(ReceiverFact):
+    """State of one receiver.
 
     Attributes:
         next: the first entry that it may not have.
-        behind: entries that it may not have.
-        oldest_us: time of the first of them; None for none.
-        problem: why nothing is sent now; "" while the connection holds.
-        since_us: since when.
         repeats: entries that were sent more than once since the start.
     """
 
-    name: str
-    to: str
     next: int
-    behind: int
-    oldest_us: int | None
-    problem: str
-    since_us: int
     repeats: int
 
 
@@ -106,8 +97,8 @@ class Forwarder:
             found = self._reader.range(max(after, self._reader.first), 1)
             oldest = found[0].time_us if found else None
         return ForwardStanding(
-            self.name, self._config.to, self._cursor.next, max(0, size - after), oldest,
-            self._problem, self._since_us, self._repeats,
+            self.name, self._config.to, max(0, size - after), oldest, self._problem,
+            self._since_us, self._cursor.next, self._repeats,
         )  # fmt: skip
 
     def _run(self) -> None:

@@ -162,7 +162,14 @@ class PeerFact:
 
 @dataclass(frozen=True)
 class ReceiverFact:
-    """A receiver of the log; fields as of `forwarder.ForwardStanding`."""
+    """A receiver of the log; times are microseconds of the wall clock.
+
+    Attributes:
+        behind: entries that it may not have.
+        oldest_us: time of the first of them; None for none.
+        problem: why nothing is sent now; "" while the connection holds.
+        since_us: since when.
+    """
 
     name: str
     to: str

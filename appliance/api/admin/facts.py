@@ -27,7 +27,6 @@ from appliance.incidents.facts import (
     LogFact,
     LogFile,
     PeerFact,
-    ReceiverFact,
     Refusals,
     UpstreamHostFact,
     WorkerFact,
@@ -172,10 +171,7 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
         site_stale=services.site.exchange.standing.silence if services.site else "",
         mirrors=services.site.away() if services.site else (),
         people_away=tuple(Told(*one) for one in services.end_users.away()),
-        receivers=tuple(
-            ReceiverFact(s.name, s.to, s.behind, s.oldest_us, s.problem, s.since_us)
-            for s in services.forwarding.standings
-        ),
+        receivers=tuple(services.forwarding.standings),
     )
 
 
