@@ -395,7 +395,7 @@ class Scheduler:
             return self.budget
         taken = sum(c.count for c in plan.chunks if c.paths)
         dearer = plan.shares.dearer(prompts)
-        several = len(set(self._lately)) > 1
+        several = len({*self._lately, *(s.scope for s in self.running)}) > 1
         budget = self.pace.budget(plan.tokens - taken, plan.groups, dearer, several=several)
         return max(0, min(self.budget, budget) - taken)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from appliance.engine.app_shares import LONG
 from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.cells import Cells
-from appliance.engine.scheduler import FORCED, Chunk, Scheduler, StepPlan
+from appliance.engine.pace import Pace
+from appliance.engine.scheduler import FORCED, LATELY, Chunk, Scheduler, StepPlan
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
@@ -381,6 +382,26 @@ def test_a_long_prompt_has_its_cells_when_it_needs_them() -> None:
         if long.generated:
             return
     raise AssertionError(f"{long.computed} of its tokens are computed")
+
+
+def paced() -> Scheduler:
+    pace = Pace(512, 0.06)
+    for tokens in (1, 4, 16, 64):
+        pace.record(tokens, 0.003 + 0.001 * tokens)
+    return Scheduler(Cells(4096, 4, 4), 512, pace)
+
+
+def test_an_app_whose_prompt_is_computed_for_long_is_not_forgotten() -> None:
+    scheduler = paced()
+    scheduler.add(ask(0, 2000, "long"))
+    step(scheduler)
+    for number in range(1, 2 * LATELY):
+        short = ask(number, 4, "short")
+        scheduler.add(short)
+        step(scheduler)
+        scheduler.remove(short)
+    (chunk,) = scheduler.plan().chunks
+    assert chunk.count < 60  # 247 where no other app may ask
 
 
 def test_within_an_app_nothing_overtakes() -> None:
