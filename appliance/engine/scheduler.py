@@ -416,7 +416,10 @@ class Scheduler:
                 portions[sequence] = min(wanted[sequence], theirs)
                 theirs -= portions[sequence]
             left -= sum(portions.values())
-        limited, rest = plan.shares.limited(prompts, plan.tokens, sum(portions.values()))
+        # The last token of a prompt counts as an answer's.
+        ends = sum(count for s, count in portions.items() if s.generating)
+        planned, begun = plan.tokens + ends, sum(portions.values()) - ends
+        limited, rest = plan.shares.limited(prompts, planned, begun)
         for sequence, most in turns:
             allowed = min(left, rest) if sequence in limited else left
             more = min(wanted[sequence] - portions[sequence], most, allowed)

@@ -404,6 +404,16 @@ def test_an_app_whose_prompt_is_computed_for_long_is_not_forgotten() -> None:
     assert chunk.count < 60  # 247 where no other app may ask
 
 
+def test_the_last_token_of_a_prompt_is_counted_once() -> None:
+    scheduler = paced()
+    scheduler.add(ask(0, 2000, "long"))
+    step(scheduler)
+    step(scheduler)
+    scheduler.add(ask(1, 1, "quiet"))
+    counts = {c.sequence.id: c.count for c in scheduler.plan().chunks}
+    assert counts == {0: 4, 1: 1}  # 2 (3 + 1) = 3 + 4 + 1
+
+
 def test_within_an_app_nothing_overtakes() -> None:
     scheduler = Scheduler(Cells(400, 8), 64)
     scheduler.add(ask(0, 200, "other"))
