@@ -1,11 +1,12 @@
 """Shares of apps that use one engine at the same time. Pure.
 
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
-several while it is computed (`size`). The app that has least is protected: it continues as if it
-were alone, and the others make a step at most `_DEARER` times as long as its own tokens take,
-though each gets its fair part in any case; where all have as much, so does every prompt. Its
-prompts come first in most of a step's budget for prompts, and have half of a step's time beside the
-answers of others. Source of max-min fairness: Bertsekas and Gallager, Data Networks, 6.5.2.
+several while it is computed (`size`). The app that has least is protected: it continues as if
+alone, and the others make a step at most `_DEARER` times as long as its own tokens take, every
+second one `_BRIEF` times, beyond the fair part of each; where all have as much, so does every
+prompt. Its prompts come first in most of a step's budget for prompts, and have half of a step's
+time beside others' answers. Source of max-min fairness: Bertsekas and Gallager, Data Networks,
+6.5.2.
 """
 
 from collections import Counter
@@ -17,6 +18,8 @@ from appliance.engine.sequence import Sequence
 
 LONG = 128  # pending tokens of a prompt that count as one more sequence
 _DEARER = 2.0
+_BRIEF = 1.25
+_WORTH = 8  # prompt tokens; fewer cost a brief step nearly as much, since tiles multiply them apart
 _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stand still
 
 
@@ -38,10 +41,13 @@ class AppShares:
 
     Args:
         pace: None where the cost of steps is unknown, and no app is held back.
+        brief: the step is a second one.
     """
 
-    def __init__(self, running: ReadOnly[Sequence], pace: Pace | None) -> None:
-        self._pace = pace
+    def __init__(
+        self, running: ReadOnly[Sequence], pace: Pace | None, *, brief: bool = False
+    ) -> None:
+        self._pace, self._brief = pace, brief
         self._weights = {s.scope: s.weight for s in running}
         # One app alone shares with no other: most steps need no more.
         found = held(running) if len(self._weights) > 1 else dict.fromkeys(self._weights, 0.0)
@@ -52,19 +58,19 @@ class AppShares:
         if len(found) > 1:
             self._own = sum(s.generating and s.scope in self._protected for s in running)
 
-    def _limit(self, dearer: float, prompt_tokens: int = 0) -> int | None:
-        """Tokens of a step `dearer` times as long as the protected apps' own; None for any."""
+    def _limit(self, prompt_tokens: int = 0) -> int | None:
+        """Tokens of a step, beside the protected apps' own; None for any."""
         own = self._own + prompt_tokens
         if self._pace is None or not own:
             return None
-        seconds = dearer * self._pace.cost(own)
-        if self._alike:
+        seconds = (_BRIEF if self._brief else _DEARER) * self._pace.cost(own)
+        if self._alike and not self._brief:
             seconds = max(seconds, len(self._weights) * self._pace.cost(1))
         return self._pace.within(seconds)
 
     def answers(self, generating: list[Sequence]) -> list[Sequence]:
         """The answers that the step continues, in the order given."""
-        limit = self._limit(_DEARER)
+        limit = self._limit()
         if limit is None or self._alike:
             return generating
         fair, rest = set[Sequence](), list[Sequence]()
@@ -86,11 +92,14 @@ class AppShares:
         """The prompts that may not lengthen a step much, and their tokens together, beside
         `planned` tokens of answers and `first` of protected prompts.
         """
-        limit = self._limit(_DEARER, first)
+        limit = self._limit(first)
         if limit is None:
             return set(), 0
         rest = {s for s in prompts if self._alike or s.scope not in self._protected}
-        return rest, max(1, limit - planned - first)
+        left = limit - planned - first
+        if self._brief and planned + first:
+            return rest, left if left >= _WORTH else 0
+        return rest, max(1, left)
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:
         """Factor by which a step with these prompts may exceed one of its answers' own tokens."""

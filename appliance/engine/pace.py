@@ -2,8 +2,8 @@
 
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more. While none run, a step
-stays short enough for arrivals and cancellations, and as short as the gap where several apps come
-and go. The cost of a step is learned while running: a fixed part and a part for each token, by
+stays short enough for arrivals and cancellations, and at half the gap where several apps come and
+go. The cost of a step is learned while running: a fixed part and a part for each token, by
 least squares that forget, and by itself for each number of up to `_FEW` tokens.
 """
 
@@ -68,7 +68,8 @@ class Pace:
             return self.most
         own = fixed + each * decoded
         alone = not decoded and groups == 1 and not several
-        planned = max(self.gap_s / groups, _ALONE_S if alone else dearer * own)
+        gap_s = self.gap_s / groups / (2 if several and not decoded else 1)
+        planned = max(gap_s, _ALONE_S if alone else dearer * own)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 
     def _line(self) -> tuple[float, float]:

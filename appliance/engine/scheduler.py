@@ -132,6 +132,7 @@ class Scheduler:
         self._step = self._arrived = 0
         self._lately = deque[str](maxlen=LATELY)  # the apps of the last sequences that ran
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
+        self._brief = set[str]()  # the groups whose next step is brief
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence, which must fit into an empty cache."""
@@ -187,16 +188,19 @@ class Scheduler:
             running = self._stepping()
             group = [s for s in running if s.adapter == adapter]
             answering = {s.adapter for s in running if s.generating} | {adapter}
-            plan = StepPlan(AppShares(group, self.pace), adapter, len(answering))
+            brief = adapter in self._brief
+            shares = AppShares(group, self.pace, brief=brief)
+            plan = StepPlan(shares, adapter, len(answering))
             self._plan_decodes(plan, admitted)
             admitted += self._admit(plan)
             now = [s for s in self._stepping() if s.adapter == adapter]
             if now != group:  # some were admitted or preempted
-                plan.shares = AppShares(now, self.pace)
+                plan.shares = AppShares(now, self.pace, brief=brief)
             self._plan_paths(plan)
             self._plan_prompts(plan, admitted)
             if plan.chunks:
                 self._turns[adapter] = 2 * self._step + 1
+                self._brief ^= {adapter}
                 break
         return plan
 

@@ -46,6 +46,18 @@ def test_where_batching_is_free_nobody_is_held_back() -> None:
     assert AppShares(running, None).answers(running) == running  # nothing is known
 
 
+def test_a_brief_step_has_the_fair_parts_alone_unless_more_is_nearly_free() -> None:
+    flood, quiet = sequences("flood", 8), sequences("quiet", 1)
+    chosen = AppShares(flood + quiet, pace(), brief=True).answers(flood + quiet)
+    assert by_app(chosen) == {"flood": 1, "quiet": 1}
+    assert AppShares(flood + quiet, pace(0.01, 1e-4), brief=True).answers(flood) == flood
+    prompts = sequences("flood", 8, generating=False)
+    assert AppShares(prompts + quiet, pace(), brief=True).limited(prompts, 1) == (set(prompts), 0)
+    shares = AppShares(prompts + quiet, pace(0.01, 1e-4), brief=True)
+    assert shares.limited(prompts, 1) == (set(prompts), 25)  # 1.25 (100 + 1) = 100 + 26
+    assert shares.limited(prompts, 0)[1] > 0  # nothing else is computed
+
+
 def test_one_app_has_it_all() -> None:
     running = sequences("only", 8)
     assert AppShares(running, pace()).answers(running) == running

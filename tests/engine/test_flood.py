@@ -16,7 +16,7 @@ from appliance.engine import app_shares, scheduler
 from appliance.engine.app_shares import AppShares
 from appliance.engine.cells import Cells
 from appliance.engine.pace import Pace
-from appliance.engine.scheduler import Scheduler
+from appliance.engine.scheduler import Scheduler, StepPlan
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
@@ -43,6 +43,7 @@ class Host:
     each: float
     slots: int = SLOTS
     cells: int = CELLS
+    tiles: tuple[float, float] | None = None  # cost of long prompts, which have a pass of their own
     now: float = 0.0
     ended: list[tuple[str, float]] = field(default_factory=list)
 
@@ -51,13 +52,19 @@ class Host:
         for tokens in (1, 4, 8, 64):
             self.pace.record(tokens, self.cost(tokens))
         self.queue = FairQueue(self.slots)
-        self.scheduler = Scheduler(Cells(self.cells, self.slots), 512, self.pace)
+        kept = 0 if self.tiles is None else self.slots
+        self.scheduler = Scheduler(Cells(self.cells, self.slots, kept), 512, self.pace)
         self._asked: dict[Ticket, tuple[str, int, int, float]] = {}
         self._running: dict[Sequence, Ticket] = {}
         self._numbers = itertools.count(1)
 
     def cost(self, tokens: int) -> float:
         return self.one if tokens == 1 else self.fixed + self.each * tokens
+
+    def seconds(self, plan: StepPlan) -> float:
+        tiled = sum(part.count for chunk in plan.chunks if (part := chunk.parts[0]))
+        plain = self.cost(plan.tokens - tiled) if plan.tokens > tiled else 0.0
+        return plain + (self.tiles[0] + self.tiles[1] * tiled if self.tiles and tiled else 0.0)
 
     def ask(self, app: str, answer: int, prompt: int = PROMPT) -> None:
         ticket = Ticket(app, cost=token_cost(prompt, answer))
@@ -69,11 +76,14 @@ class Host:
             app, answer, prompt, _ = self._asked[ticket]
             number = next(self._numbers)
             tokens = [number * 10_000 + i for i in range(prompt)]  # no two share a prefix
+            if self.tiles and app == "B":
+                tokens = list(range(prompt))  # nearly all is in the cache
             sequence = Sequence(number, tokens, Sampling(), answer, TextStream(), scope=app)
+            sequence.tiled = prompt - 2 if self.tiles and prompt >= 64 else 0
             self._running[sequence] = ticket
             self.scheduler.add(sequence)
         plan = self.scheduler.plan()
-        seconds = self.cost(plan.tokens)
+        seconds = self.seconds(plan)
         self.pace.record(plan.tokens, seconds)
         self.now += seconds
         for chunk in plan.chunks:
@@ -173,7 +183,6 @@ def _nothing_before_it(_: Scheduler, _sequence: Sequence, head: Sequence | None)
     ("attack", "where", "name", "rule"),
     [
         ("one of each of four apps", Scheduler, "_leaves_room", _nothing_before_it),
-        ("eight of one app", Scheduler, "_make_place", lambda *_: False),
         ("eight of one app", app_shares, "size", lambda _: 1),
     ],
 )
@@ -184,3 +193,35 @@ def test_without_one_of_the_rules_they_are_later(
     monkeypatch.setattr(where, name, rule)
     monkeypatch.setattr(scheduler, "size", app_shares.size)
     assert among_others(*ATTACKS[attack])[0] > TARGET * among_others()[0]
+
+
+ATTACKERS = {"a prompt that just fits": 1825, "a chain of responses": 170}  # tokens of the prompts
+TILES = (0.004, 0.0006)
+
+
+def small(attacker: int = 0) -> float:
+    """95th percentile of one app's small requests, beside one prompt after the other of an app."""
+    host = Host(0.0066, 0.0052, 0.0014, slots=4, cells=2048, tiles=TILES)
+    if attacker:
+        host.ask("A", 1, attacker)
+        host.step()
+    host.ask("B", 8, 31)
+    while sum(app == "B" for app, _ in host.ended) < 210:
+        host.step()
+    own = sorted([seconds for app, seconds in host.ended if app == "B"][10:])
+    return own[190]
+
+
+@pytest.mark.parametrize("attacker", ATTACKERS.values(), ids=ATTACKERS)
+def test_one_attackers_prompts_make_small_requests_at_most_twice_as_late(attacker: int) -> None:
+    assert small(attacker) <= 2 * small()
+
+
+@pytest.mark.parametrize("attacker", ATTACKERS.values(), ids=ATTACKERS)
+def test_where_no_step_is_brief_they_are_later(
+    monkeypatch: pytest.MonkeyPatch, attacker: int
+) -> None:
+    """The control."""
+    monkeypatch.setattr(app_shares, "_BRIEF", app_shares._DEARER)
+    monkeypatch.setattr(app_shares, "_WORTH", 1)
+    assert small(attacker) > 2 * small()
