@@ -17,6 +17,7 @@ import resource
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class _QuietServer(uvicorn.Server):
 _COLLECTED: Final = (20_000, 20, 20)
 """When garbage is looked for. With Python's own 700 the requests under way are looked through again
 and again, and a twentieth of an answer's processor time goes there."""
+_SWITCH_S: Final = 0.0005  # the loop waits so long for a thread that reads a large body
 
 
 def serve(
@@ -144,6 +146,7 @@ def serve(
         StateRefused: `data_locked`.
     """
     gc.set_threshold(*_COLLECTED)
+    sys.setswitchinterval(_SWITCH_S)
     with (
         open_services(data, patience=_LOCK_S) as services,
         log_lines.configured(services.config.server.log),

@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_no_other_address_is_ever_listened_on(tmp_path: Path, address: str) -> N
     assert not (tmp_path / "data" / SOCKET).exists()
 
 
-def test_what_the_server_begins_with_is_never_searched_for_garbage(
+def test_other_requests_wait_neither_for_old_garbage_nor_for_long_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Frozen(Exception):
@@ -69,8 +70,16 @@ def test_what_the_server_begins_with_is_never_searched_for_garbage(
 
     initialise(tmp_path / "data", "lab")
     monkeypatch.setattr(gc, "freeze", freeze)
-    with pytest.raises(Frozen):
-        serve(tmp_path / "data", "127.0.0.1", 0)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.005)
+    try:
+        with pytest.raises(Frozen):
+            serve(tmp_path / "data", "127.0.0.1", 0)
+        assert sys.getswitchinterval() == pytest.approx(
+            0.0005
+        )  # the loop waits less for other threads
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_site_listens_beyond_loopback_with_tls_and_a_key_only(tmp_path: Path) -> None:
