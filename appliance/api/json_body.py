@@ -13,7 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +33,8 @@ from appliance.text import visible
 from appliance.wire.openai.characters import half_pair
 
 _TAKEN: Final = {"request", "body", "caller"}
+T = TypeVar("T")
+V = TypeVar("V")
 _MAY_SPELL_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -78,9 +80,8 @@ def _direct(route: APIRoute) -> Handler | None:
 
     async def handle(request: Request) -> Response:
         try:
-            value, validate = await request.json(), model.model_validate
-            large = len(await request.body()) > SMALL
-            body = await asyncio.to_thread(validate, value) if large else validate(value)
+            value = await request.json()
+            body = await computed(request, model.model_validate, value)
         except ValidationError as error:
             told = [
                 {**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)
@@ -94,6 +95,12 @@ def _direct(route: APIRoute) -> Handler | None:
         return found
 
     return handle
+
+
+async def computed(request: Request, make: Callable[[V], T], value: V) -> T:
+    """`make` a value, outside of the loop where the request is large."""
+    large = len(await request.body()) > SMALL
+    return await asyncio.to_thread(make, value) if large else make(value)
 
 
 class _JsonRequest(Request):

@@ -12,9 +12,11 @@ import pytest
 from pydantic import BaseModel
 
 from appliance.api import large_bodies
+from appliance.api.anthropic import messages
 from appliance.api.errors import place_name
 from appliance.api.json_body import parsed, parsed_at_once
 from appliance.api.large_bodies import SMALL
+from appliance.api.openai import chat, responses
 from appliance.errors import BadRequest
 from appliance.wire.openai.characters import JsonPath, half_pair
 from appliance.wire.openai.chat import ChatRequest
@@ -178,20 +180,35 @@ async def test_a_large_body_is_read_like_a_small_one(lan: Lan, chat_body: dict[s
     assert (await error_of(lan, "/v1/chat/completions", cut))["code"] == "invalid_json"
 
 
-async def test_a_large_body_is_checked_outside_of_the_loop(
-    lan: Lan, chat_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("path", "owner", "name"),
+    [
+        ("/v1/chat/completions", ChatRequest, "model_validate"),
+        ("/v1/chat/completions", chat, "chat_generation"),
+        ("/v1/messages", messages, "message_generation"),
+        ("/v1/responses", responses, "response_generation"),
+    ],
+)
+async def test_a_large_body_is_checked_and_made_a_request_outside_of_the_loop(
+    lan: Lan,
+    chat_body: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    owner: Any,
+    name: str,
 ) -> None:
     threads = []
-    check = ChatRequest.model_validate
+    make = getattr(owner, name)
 
-    def noted(value: Any) -> ChatRequest:
+    def noted(*values: Any) -> Any:
         threads.append(threading.current_thread())
-        return check(value)
+        return make(*values)
 
-    monkeypatch.setattr(ChatRequest, "model_validate", noted)
+    monkeypatch.setattr(owner, name, noted)
     for size in (1, 2 * SMALL):
-        chat_body["messages"] = [{"role": "user", "content": "x" * size}]
-        reply = await lan.client.post("/v1/chat/completions", json=chat_body)
+        said = [{"role": "user", "content": "x" * size}]
+        talk = {"input": said} if owner is responses else {"messages": said, "max_tokens": 3}
+        reply = await lan.client.post(path, json={"model": chat_body["model"], **talk})
         assert reply.status_code == 200, reply.text
     assert [thread is threading.main_thread() for thread in threads] == [True, False]
 

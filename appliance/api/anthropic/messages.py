@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from appliance.api.anthropic.events import MessagesFormat, failed_event
 from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import STREAMED, in_messages
-from appliance.api.json_body import JsonRoute
+from appliance.api.json_body import JsonRoute, computed
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.requests import log_ignored
 from appliance.types import GenerationRequest, Sampling
@@ -21,10 +21,11 @@ router = APIRouter(tags=["generate"], route_class=JsonRoute)
 async def messages(request: Request, body: MessagesRequest, caller: CallerDep) -> Answer:
     """Answer a conversation, in the shape of Anthropic's API."""
     log_ignored(body, caller.request_id)
+    asked = await computed(request, message_generation, body)
     person = body.metadata.user_id if body.metadata else None
     asker = asking_for(request, caller, person or "")
     return Answer(
-        partial(services_of(request).inference.start, asker, message_generation(body)),
+        partial(services_of(request).inference.start, asker, asked),
         partial(MessagesFormat, request_id=caller.request_id),
         request_id=caller.request_id,
         stream=bool(body.stream),

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 
 from appliance.api.deps import CallerDep
 from appliance.api.described import STREAMED
-from appliance.api.json_body import JsonRoute
+from appliance.api.json_body import JsonRoute, computed
 from appliance.api.openai.annotations import citations_of
 from appliance.api.openai.answer import Answer
 from appliance.api.openai.formats import Format, PartialChoice
@@ -39,7 +39,8 @@ router = APIRouter(tags=["generate"], route_class=JsonRoute)
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(request: Request, body: ChatRequest, caller: CallerDep) -> Answer:
     """Answer a conversation."""
-    return answer(request, caller, body, [chat_generation(body)], ChatFormat)
+    asked = await computed(request, chat_generation, body)
+    return answer(request, caller, body, [asked], ChatFormat)
 
 
 def chat_generation(body: ChatRequest) -> GenerationRequest:

@@ -20,7 +20,7 @@ from starlette.responses import Response as WrittenResponse
 
 from appliance.api.deps import CallerDep, asking_for, services_of
 from appliance.api.described import STREAMED
-from appliance.api.json_body import JsonRoute
+from appliance.api.json_body import JsonRoute, computed
 from appliance.api.openai.annotations import cited_files
 from appliance.api.openai.answer import Answer, collected, unbroken
 from appliance.api.openai.formats import Format, PartialChoice
@@ -50,7 +50,8 @@ async def responses(
     services, asker = services_of(request), asking_for(request, caller, person_of(body))
     past, given = await conversation_of(services, asker, body)
     keeper = await keeping(services, asker, body, past, given)
-    asked = response_generation(body, (*past.items, *given))
+    make = partial(response_generation, body)
+    asked = await computed(request, make, (*past.items, *given))
     start = partial(services.inference.start, asker, asked)
     if body.background:
         return WhenComputed(partial(_in_background, services, caller, body, start, keeper))

@@ -159,7 +159,7 @@ async def _past(services: Services, caller: Caller, body: ResponsesRequest) -> P
         talks = KeptConversations(services, caller.principal)
         found, requests = await talks.find(body.conversation.id)
         found.check_room()
-        return Past(tuple(found.parsed()), requests)
+        return Past(tuple(await asyncio.to_thread(found.parsed)), requests)
     if body.previous_response_id is None:
         return Past()
     stored = await _found(services, caller, body.previous_response_id)
