@@ -72,7 +72,7 @@ class WantedBatch:
 
 
 @dataclass(frozen=True)
-class StoredBatch:
+class StoredBatch(WantedBatch):
     """A batch.
 
     Attributes:
@@ -85,9 +85,6 @@ class StoredBatch:
     """
 
     id: str
-    key_id: str
-    endpoint: str
-    input: str
     output: str
     errors: str
     status: str
@@ -97,8 +94,6 @@ class StoredBatch:
     total: int
     completed: int
     failed: int
-    hours: int
-    keep_s: int
     created_us: int
     until_us: int
     begun_us: int | None
@@ -106,7 +101,6 @@ class StoredBatch:
     cancelling_us: int | None
     ending_us: int | None
     ended_us: int | None
-    metadata: Mapping[str, str] | None
     problems: tuple[LineProblem, ...]
 
     @property
