@@ -7,6 +7,7 @@ it from this table.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -89,27 +90,30 @@ _POOLS: Final[frozenset[ModelKind]] = frozenset({"embed", "rerank"})
 _VECTORS: Final[frozenset[ModelKind]] = frozenset({"embed"})
 _LENGTHS: Final = frozenset({"min_tokens", "ignore_eos"})
 _TOOLS: Final = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_JSON: Final = {"json_schema": _schema, "json_object": _object}
 _VLLM_SAMPLING: Final = {
     name: name for name in ("top_k", "min_p", "repetition_penalty", "logit_bias")
 }
+_like_vllm: Final = partial(
+    EngineKind,
+    token_prompts=True,
+    choices=True,
+    lengths=_LENGTHS,
+    tools=_TOOLS,
+    thinking=_template,
+)
 
 KINDS: Final[Mapping[str, EngineKind]] = {
     kind.name: kind
     for kind in (
-        EngineKind(
+        _like_vllm(
             "appliance",
             sampling={**_VLLM_SAMPLING, "typical_p": "typical_p"},
             constraints={
-                "json_schema": _schema,
-                "json_object": _object,
+                **_JSON,
                 "regex": lambda source: {"guided_regex": source},
                 "choice": lambda source: {"guided_choice": json.loads(source)},
             },
-            token_prompts=True,
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
             tokenize="prompt",
             pools=_POOLS,
             # What else is in a batch moves its log-probabilities (docs/performance.md).
@@ -117,41 +121,29 @@ KINDS: Final[Mapping[str, EngineKind]] = {
             fingerprint=True,
             receipts=True,
         ),
-        EngineKind(
+        _like_vllm(
             "vllm",
             sampling=_VLLM_SAMPLING,
             constraints={
-                "json_schema": _schema,
-                "json_object": _object,
+                **_JSON,
                 # `guided_regex` and `guided_choice` are ignored silently by current versions.
                 "regex": lambda source: {"structured_outputs": {"regex": source}},
                 "choice": lambda source: {"structured_outputs": {"choice": json.loads(source)}},
             },
-            token_prompts=True,
             metrics="/metrics",
             queue=("vllm:num_requests_running", "vllm:num_requests_waiting"),
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
             tokenize="prompt",
             pools=_POOLS,
         ),
-        EngineKind(
+        _like_vllm(
             "sglang",
             sampling=_VLLM_SAMPLING,
             constraints={
-                "json_schema": _schema,
-                "json_object": _object,
+                **_JSON,
                 "regex": lambda source: {"regex": source},
             },
-            token_prompts=True,
             metrics="/metrics",
             queue=("sglang:num_running_reqs", "sglang:num_queue_reqs"),
-            choices=True,
-            lengths=_LENGTHS,
-            tools=_TOOLS,
-            thinking=_template,
             pools=_VECTORS,
             tolerance=0.05,
         ),
@@ -165,8 +157,7 @@ KINDS: Final[Mapping[str, EngineKind]] = {
                 "logit_bias": "logit_bias",
             },
             constraints={
-                "json_schema": _schema,
-                "json_object": _object,
+                **_JSON,
                 "choice": _choices_as_grammar,
             },
             token_prompts=True,
@@ -187,7 +178,7 @@ KINDS: Final[Mapping[str, EngineKind]] = {
         EngineKind(
             "ollama",
             tools=frozenset({"tools"}),
-            constraints={"json_schema": _schema, "json_object": _object},
+            constraints=_JSON,
             new_ids=False,  # three random digits
             # It cuts a text that is too long, so it makes no vectors here.
             logprobs=False,
@@ -198,7 +189,7 @@ KINDS: Final[Mapping[str, EngineKind]] = {
             choices=True,
             pools=_VECTORS,
             tools=_TOOLS,
-            constraints={"json_schema": _schema, "json_object": _object},
+            constraints=_JSON,
             tolerance=0.05,
         ),
     )
