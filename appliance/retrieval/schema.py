@@ -87,6 +87,7 @@ _NO_TERMS: Final = "DROP TABLE postings;\nDROP TABLE terms;\n"
 """An index of words on the disk shows them; the one in memory is made of the texts."""
 MIGRATIONS: Final = (_FIRST, _INGESTS, _NO_TERMS)
 
+DOCUMENTS: Final = table("documents", column("id"), column("name"))
 METADATA: Final = table("metadata", column("document"), column("name"), column("value", SealedText))
 VERSIONS: Final = table(
     "versions",

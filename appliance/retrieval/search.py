@@ -17,16 +17,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from appliance.db import sealed_columns
 from appliance.errors import CollectionRefused, StateRefused, Unavailable
 from appliance.retrieval import ranking
 from appliance.retrieval.access import AccessSet
 from appliance.retrieval.collection import OpenCollection, current, readable
 from appliance.retrieval.index import EMPTY, ChunkIndex, estimate, exact, renewed
 from appliance.retrieval.ranking import Bools, Floats, Ranked
-from appliance.retrieval.schema import CHUNKS, VERSIONS
+from appliance.retrieval.schema import CHUNKS, DOCUMENTS, VERSIONS
 from appliance.retrieval.terms import query_terms
 from appliance.types import Passage
 from appliance.workers.memory_budget import Budget
@@ -223,31 +222,19 @@ def _ranked(
 
 
 def _passage(connection: Connection, chunk: int, score: float) -> Passage:
-    row = (
-        connection.execute(
-            sealed_columns(
-                'SELECT c.start, c."end", c.page, c.heading, c.sha256, c.body, v.number, v.title,'
-                " v.text_sha256, d.name FROM chunks c JOIN versions v ON v.id = c.version"
-                " JOIN documents d ON d.id = c.document WHERE c.id = :id",
-                *CHUNKS.c,
-                *VERSIONS.c,
-            ),
-            {"id": chunk},
+    wanted = (
+        select(
+            *(CHUNKS.c[name] for name in ("start", "end", "page", "heading", "sha256")),
+            CHUNKS.c.body.label("text"),
+            VERSIONS.c.number.label("version"),
+            VERSIONS.c.title,
+            VERSIONS.c.text_sha256,
+            DOCUMENTS.c.name.label("document"),
         )
-        .mappings()
-        .one()
+        .join(VERSIONS, VERSIONS.c.id == CHUNKS.c.version)
+        .join(DOCUMENTS, DOCUMENTS.c.id == CHUNKS.c.document)
+        .where(CHUNKS.c.id == chunk)
     )
-    return Passage(
-        id=f"{row['text_sha256'][:16]}:{row['start']}-{row['end']}",
-        document=row["name"],
-        version=row["number"],
-        title=row["title"],
-        page=row["page"],
-        heading=row["heading"],
-        start=row["start"],
-        end=row["end"],
-        sha256=row["sha256"],
-        text_sha256=row["text_sha256"],
-        score=score,
-        text=row["body"],
-    )
+    row = connection.execute(wanted).mappings().one()
+    span = f"{row['text_sha256'][:16]}:{row['start']}-{row['end']}"
+    return Passage(id=span, score=score, **row)
