@@ -6,6 +6,7 @@ process.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -172,19 +173,12 @@ def imported(output: Output, data: Path, source: Path, model_id: str | None) -> 
 @key_option("The approver's private key.")
 @click.option("--meaning", metavar="TEXT", required=True, help="Meaning of the signature.")
 @connected()
-def approve(
-    output: Output,
-    client: AdminClient,
-    model_id: str,
-    name: str,
-    key: ecdsa.SigningKey,
-    meaning: str,
-) -> None:
+def approve(output: Output, client: AdminClient, /, **given: Any) -> None:
     """Sign one approval.
 
     An artifact is usable once enough different people approved it.
     """
-    approved = approved_by(output, client, model_id, name, key, meaning)
+    approved = approved_by(output, client, **given)
     output.data(approved, lines_of(approved))
 
 
@@ -193,7 +187,7 @@ def approved_by(
     client: AdminClient,
     model_id: str,
     name: str,
-    private: ecdsa.SigningKey,
+    key: ecdsa.SigningKey,
     meaning: str,
 ) -> Model:
     """Show what is signed, then sign it."""
@@ -203,7 +197,7 @@ def approved_by(
         name=name,
         meaning=meaning,
         time_us=SystemClock().wall_us(),
-        private_key=private,
+        private_key=key,
     )
     difference, template = template_difference(client, model_id, None)
     if template.used:

@@ -6,7 +6,7 @@ in without its readers; a removal asks first.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -77,27 +77,9 @@ def collection() -> None:
     help="Tokens repeated from the chunk before.",
 )
 @prints
-def new(
-    output: Output,
-    data: Path,
-    name: str,
-    embedder: str,
-    ranking: str | None,
-    query_prefix: str | None,
-    passage_prefix: str | None,
-    budget: int | None,
-    overlap: int,
-) -> None:
+def new(output: Output, /, data: Path, **given: Any) -> None:
     """Make a collection."""
-    wanted = wire.CollectionNew.of(
-        name=name,
-        embedder=embedder,
-        ranking=ranking,
-        query_prefix=query_prefix,
-        passage_prefix=passage_prefix,
-        budget=budget,
-        overlap=overlap,
-    )
+    wanted = wire.CollectionNew.of(**given)
     with admin_client(data) as client:
         made = client.call(wire.COLLECTION_NEW, wanted)
     output.data(made, [f"made {made.name}, ranked by {made.ranking}"])
@@ -118,22 +100,20 @@ def new(
 @prints
 def add(
     output: Output,
+    /,
     data: Path,
     name: str,
     path: str,
-    keys: Sequence[str],
-    groups: Sequence[str],
-    people: Sequence[str],
-    everyone: bool,
     keep_access: bool,
     metadata: Sequence[str],
     wait: bool,
+    **readers: Any,
 ) -> None:
     """Add documents to a collection.
 
     A file, or every document of a directory whose format is known (docs/collections.md).
     """
-    listed = _access(keys, groups, people, everyone)
+    listed = _access(**readers)
     if bool(listed) == keep_access:
         raise UsageError("access_missing", "Say who may read it, or --keep-access.")
     pairs = dict(pair.partition("=")[::2] for pair in metadata)
@@ -166,21 +146,13 @@ def add(
 @click.option("--none", is_flag=True, help="No API key may read it.")
 @prints
 def access(
-    output: Output,
-    data: Path,
-    name: str,
-    document: str,
-    keys: Sequence[str],
-    groups: Sequence[str],
-    people: Sequence[str],
-    everyone: bool,
-    none: bool,
+    output: Output, /, data: Path, name: str, document: str, none: bool, **readers: Any
 ) -> None:
     """Set the readers of a document.
 
     It holds from the next query on.
     """
-    listed = _access(keys, groups, people, everyone)
+    listed = _access(**readers)
     if bool(listed) == none:
         raise UsageError("access_missing", "Say who may read it, or --none.")
     with admin_client(data) as client:
@@ -227,24 +199,16 @@ def remove(
 @click.option(
     "--limit", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages at most."
 )
-@click.option("--as-key", metavar="ID", help="Search as this API key does.")
+@click.option("--as-key", "key_id", metavar="ID", help="Search as this API key does.")
 @click.option(
     "--ranking",
     type=click.Choice(["bm25", "vectors", "fusion"]),
     help="In place of the collection's own.",
 )
 @prints
-def search(
-    output: Output,
-    data: Path,
-    name: str,
-    query: str,
-    limit: int,
-    as_key: str | None,
-    ranking: str | None,
-) -> None:
+def search(output: Output, /, data: Path, name: str, **given: Any) -> None:
     """Search a collection."""
-    wanted = wire.SearchWanted.of(query=query, limit=limit, key_id=as_key, ranking=ranking)
+    wanted = wire.SearchWanted.of(**given)
     with admin_client(data) as client:
         found = client.call(wire.COLLECTION_SEARCH, wanted, name=name)
     lines = []

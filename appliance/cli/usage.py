@@ -5,7 +5,7 @@ import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -38,25 +38,18 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 @click.option("--chart", type=click.Choice(list(_SHOWN)), help="Draw bars of these.")
 @connected()
 def usage(
-    output: Output,
-    client: AdminClient,
-    by: UsedBy,
-    per: UsedPer,
-    since: str | None,
-    until: str | None,
-    as_csv: bool,
-    chart: str | None,
+    output: Output, client: AdminClient, /, as_csv: bool, chart: str | None, **given: Any
 ) -> None:
     """Show usage by app, person, task or model.
 
     SECONDS is the answers' time without waiting: the cost of tasks whose answers have no tokens. A
     cost centre is of a person's group in appliance.toml.
     """
-    found = client.call(USAGE, by=by, per=per, since=since, until=until)
+    found = client.call(USAGE, **given)
     if found.left:
         output.note(f"Counting {many(found.left, 'entry')} of the log first.")
     while found.left:
-        found = client.call(USAGE, by=by, per=per, since=since, until=until)
+        found = client.call(USAGE, **given)
     if as_csv:
         output.data(found, csv_lines(found))
     elif chart is not None and found.rows:
