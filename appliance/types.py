@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
@@ -85,11 +85,7 @@ class KeyUsage:
     completion_tokens: int = 0
 
     def plus(self, other: "KeyUsage") -> "KeyUsage":
-        return KeyUsage(
-            self.requests + other.requests,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-        )
+        return KeyUsage(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 UsedBy: TypeAlias = Literal["app", "person", "cost_centre", "task", "model"]
