@@ -196,7 +196,6 @@ def approved_by(
         ApprovalSubject(wanted.digest, wanted.signature_sha256, wanted.round, wanted.certificate),
         name=name,
         meaning=meaning,
-        time_us=SystemClock().wall_us(),
         private_key=key,
     )
     difference, template = template_difference(client, model_id, None)

@@ -26,7 +26,6 @@ from appliance.cli.output import (
     state,
     table,
 )
-from appliance.clock import SystemClock
 from appliance.errors import Refused, UsageError
 from appliance.host import removable_media
 from appliance.text import many
@@ -103,7 +102,6 @@ def demo(output: Output, data: Path, source: Path | None, model_id: str | None) 
                     ),
                     name=person,
                     meaning="to try the appliance in the lab",
-                    time_us=SystemClock().wall_us(),
                     private_key=(keys / f"{person}.pem").read_bytes(),
                 )
                 shown = client.call(

@@ -7,7 +7,7 @@ without canary and shadow where there are some, else at the live version before.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -43,7 +43,7 @@ class Signer:
     """A person with a private key, and why something is signed."""
 
     person: str
-    private: ecdsa.SigningKey
+    key: ecdsa.SigningKey
     reason: str
 
 
@@ -64,14 +64,13 @@ def _signer_options(command: Callable[..., None]) -> Callable[..., None]:
 @prints
 def promote(
     output: Output,
+    /,
     data: Path,
     name: str,
     task: str,
     canary: int | None,
     shadow: bool,
-    person: str,
-    key: ecdsa.SigningKey,
-    reason: str,
+    **signer: Any,
 ) -> None:
     """Point NAME at an approved TASK."""
     if canary and shadow:
@@ -85,7 +84,7 @@ def promote(
             roles = replace(_present(wanted), shadow=mine)
         else:
             roles = Roles(mine)
-        found = point(client, wanted, roles, Signer(person, key, reason))
+        found = point(client, wanted, roles, Signer(**signer))
     output.data(found, _lines([found]))
 
 
@@ -93,16 +92,14 @@ def promote(
 @click.argument("name", metavar="NAME")
 @_signer_options
 @connected()
-def rollback(
-    output: Output, client: AdminClient, name: str, person: str, key: ecdsa.SigningKey, reason: str
-) -> None:
+def rollback(output: Output, client: AdminClient, /, name: str, **signer: Any) -> None:
     """Go back to the version before.
 
     Canary and shadow of NAME are taken away; without them NAME points at the version before.
     """
     wanted = client.call(wire.TASK_TARGET, name=name, task=_before(client, name).task)
     live = Roles(TaskVersion(wanted.task, wanted.digest))
-    found = point(client, wanted, live, Signer(person, key, reason))
+    found = point(client, wanted, live, Signer(**signer))
     output.data(found, _lines([found]))
 
 
@@ -155,7 +152,7 @@ def point(client: AdminClient, wanted: wire.Target, roles: Roles, signer: Signer
         time=iso(SystemClock().wall_us()),
     )
     return client.call(
-        wire.TASK_POINT, wire.PointerUpload.of(envelope=made.sign(signer.private).decode())
+        wire.TASK_POINT, wire.PointerUpload.of(envelope=made.sign(signer.key).decode())
     )
 
 

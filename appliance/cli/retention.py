@@ -11,7 +11,6 @@ from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import Output, prints, safe, state, table
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
-from appliance.clock import SystemClock
 from appliance.text import many
 from appliance.trust.bytes import ecdsa
 from appliance.trust.statements import approval
@@ -60,13 +59,8 @@ def approve_prune(
     """
     with admin_client(data) as client:
         wanted = client.call(PRUNE_SUBJECT, before=before)
-        envelope = approval.sign(
-            PrunedEntries(wanted.origin, wanted.before, wanted.root),
-            name=name,
-            meaning=meaning,
-            time_us=SystemClock().wall_us(),
-            private_key=key,
-        )
+        subject = PrunedEntries(wanted.origin, wanted.before, wanted.root)
+        envelope = approval.sign(subject, name=name, meaning=meaning, private_key=key)
         output.note(f"{safe(name)} approves that the entries below {before} of")
         output.note(f"  {safe(wanted.origin)}, root {wanted.root}, may go")
         given = client.call(PRUNE_APPROVE, ApprovalUpload.holding(envelope), before=before)

@@ -11,7 +11,6 @@ from appliance.cli.connect import admin_client, connected
 from appliance.cli.output import Output, prints, rows, safe
 from appliance.cli.signing import key_option
 from appliance.client import AdminClient
-from appliance.clock import SystemClock
 from appliance.errors import StateRefused
 from appliance.trust.bytes import ecdsa
 from appliance.trust.statements import approval
@@ -110,13 +109,7 @@ def approve(
             subject = UpstreamSubject(
                 name, host.url, host.record["digest"], host.record["identity"]
             )
-            envelope = approval.sign(
-                subject,
-                name=person,
-                meaning=meaning,
-                time_us=SystemClock().wall_us(),
-                private_key=key,
-            )
+            envelope = approval.sign(subject, name=person, meaning=meaning, private_key=key)
             found = client.call(
                 wire.UPSTREAM_APPROVE,
                 wire.UpstreamApproval.of(url=host.url, envelope=envelope.decode()),

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Self, TypeAlias
 
 from msgspec import Meta
 
-from appliance.clock import iso
+from appliance.clock import SystemClock, iso
 from appliance.errors import PolicyRefused
 from appliance.trust.bytes import ecdsa
 from appliance.trust.bytes.names import SIGNATURE_FILE
@@ -145,16 +145,17 @@ def sign(
     *,
     name: str,
     meaning: str,
-    time_us: int,
+    time_us: int | None = None,
     private_key: ecdsa.SigningKey | bytes,
 ) -> bytes:
     """Make an approval as a DSSE envelope.
 
     Args:
-        time_us: microseconds since the epoch.
+        time_us: microseconds since the epoch; None: now.
         private_key: opened, or an unencrypted PEM.
     """
-    said = ApprovalStatement(subject.named(), name, iso(time_us), meaning, subject.round)
+    time = iso(SystemClock().wall_us() if time_us is None else time_us)
+    said = ApprovalStatement(subject.named(), name, time, meaning, subject.round)
     return said.sign(private_key)
 
 
