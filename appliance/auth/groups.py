@@ -9,8 +9,9 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, column, delete, insert, select, table
 
+from appliance.auth.key import KEYS
 from appliance.errors import StateRefused
 from appliance.types import Held
 
@@ -22,6 +23,7 @@ CREATE TABLE key_groups (
 ) STRICT, WITHOUT ROWID;
 """
 MOST_MEMBERS: Final = 10_000
+_MEMBERS: Final = table("key_groups", column("name"), column("key_id"))
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -43,7 +45,7 @@ class KeyGroups:
     def read(self) -> None:
         with self._lock, self._database.connect() as connection:
             self._groups.clear()
-            for name, key_id in connection.execute(text("SELECT name, key_id FROM key_groups")):
+            for name, key_id in connection.execute(select(_MEMBERS)):
                 self._groups[name] = self._groups.get(name, frozenset()) | {key_id}
 
     def all(self) -> dict[str, tuple[str, ...]]:
@@ -63,9 +65,7 @@ class KeyGroups:
             raise StateRefused("invalid_value", f"{name[:80]!r} is no name of a group.")
         with self._database.connect() as connection:
             for key_id in add:
-                known = connection.execute(
-                    text("SELECT 1 FROM api_keys WHERE id = :id"), {"id": key_id}
-                )
+                known = connection.execute(select(KEYS.c.id).where(KEYS.c.id == key_id))
                 if known.scalar() is None:
                     message = f"No key has the id {key_id[:80]!r}."
                     raise StateRefused("unknown_key_id", message)
@@ -81,14 +81,9 @@ class KeyGroups:
             if len(keys) > MOST_MEMBERS:
                 raise StateRefused("invalid_value", f"A group has at most {MOST_MEMBERS} keys.")
             with self._database.begin() as connection:
-                connection.execute(
-                    text("DELETE FROM key_groups WHERE name = :name"), {"name": name}
-                )
+                connection.execute(delete(_MEMBERS).where(_MEMBERS.c.name == name))
                 for key_id in sorted(keys):
-                    connection.execute(
-                        text("INSERT INTO key_groups VALUES (:name, :key)"),
-                        {"name": name, "key": key_id},
-                    )
+                    connection.execute(insert(_MEMBERS).values(name=name, key_id=key_id))
             if keys:
                 self._groups[name] = keys
             else:
