@@ -2,11 +2,11 @@
 
 Rules: an app is measured by its running sequences, divided by its weight; a long prompt counts as
 several while it is computed (`size`). The app that has least is protected: it continues as if
-alone, and the others make a step at most `_DEARER` times as long as its own tokens take, every
-second one `_BRIEF` times, beyond the fair part of each; where all have as much, so does every
-prompt. Its prompts come first in most of a step's budget for prompts, and have half of a step's
-time beside others' answers. Source of max-min fairness: Bertsekas and Gallager, Data Networks,
-6.5.2.
+alone, and the others make a step at most `_DEARER` times as long as its own tokens take, beyond
+the fair part of each; where all have as much, so does every prompt. Brief steps pay back
+time beyond `1 + _PART` times. Its prompts come first in most of a step's budget for prompts, and
+have half of a step's time beside others' answers. Source of max-min fairness: Bertsekas and
+Gallager, Data Networks, 6.5.2.
 """
 
 from collections import Counter
@@ -18,8 +18,10 @@ from appliance.engine.sequence import Sequence
 
 LONG = 128  # pending tokens of a prompt that count as one more sequence
 _DEARER = 2.0
-_BRIEF = 1.25
-_WORTH = 8  # prompt tokens; fewer cost a brief step nearly as much, since tiles multiply them apart
+_PART = 0.67
+_WAITED = 2.0  # owed for a step that had nothing of theirs
+_MOST_S = 1.0  # owed; a process that was stopped meanwhile measures hours
+_WORTH = 8  # prompt tokens; fewer cost nearly as much, since tiles multiply them apart
 _FIRST = 0.875  # of the prompt tokens of a step; the others' prompts never stand still
 
 
@@ -41,30 +43,30 @@ class AppShares:
 
     Args:
         pace: None where the cost of steps is unknown, and no app is held back.
-        brief: the step is a second one.
+        brief: others have fair parts.
     """
 
     def __init__(
         self, running: ReadOnly[Sequence], pace: Pace | None, *, brief: bool = False
     ) -> None:
-        self._pace, self._brief = pace, brief
+        self._pace, self.brief = pace, brief
         self._weights = {s.scope: s.weight for s in running}
         # One app alone shares with no other: most steps need no more.
         found = held(running) if len(self._weights) > 1 else dict.fromkeys(self._weights, 0.0)
         self._least = min(found.values(), default=0.0)
         self._protected = {app for app in found if found[app] <= self._least}
         self._alike = len(self._protected) == len(found)
-        self._own = 0
+        self.own = 0  # tokens of the protected apps' answers, where there are other apps
         if len(found) > 1:
-            self._own = sum(s.generating and s.scope in self._protected for s in running)
+            self.own = sum(s.generating and s.scope in self._protected for s in running)
 
     def _limit(self, prompt_tokens: int = 0) -> int | None:
-        """Tokens of a step, beside the protected apps' own; None for any."""
-        own = self._own + prompt_tokens
+        """Tokens of a step; None for any."""
+        own = self.own + prompt_tokens
         if self._pace is None or not own:
             return None
-        seconds = (_BRIEF if self._brief else _DEARER) * self._pace.cost(own)
-        if self._alike and not self._brief:
+        seconds = _DEARER * self._pace.cost(own)
+        if self._alike:
             seconds = max(seconds, len(self._weights) * self._pace.cost(1))
         return self._pace.within(seconds)
 
@@ -83,7 +85,7 @@ class AppShares:
                 fair.add(sequence)
             else:
                 rest.append(sequence)
-        fair.update(rest[: max(0, limit - len(fair))])
+        fair.update(rest[: 0 if self.brief else max(0, limit - len(fair))])
         return [s for s in generating if s in fair]
 
     def limited(
@@ -96,10 +98,21 @@ class AppShares:
         if limit is None:
             return set(), 0
         rest = {s for s in prompts if self._alike or s.scope not in self._protected}
-        left = limit - planned - first
-        if self._brief and planned + first:
-            return rest, left if left >= _WORTH else 0
-        return rest, max(1, left)
+        if self.brief and planned + first:
+            return rest, 0
+        return rest, max(_WORTH, limit - planned - first)
+
+    def owed(self, before: float, seconds: float, first: int) -> float:
+        """Seconds to pay back, after a step with `first` tokens of protected prompts."""
+        if self._pace is None:
+            return 0.0
+        tokens = self.own + first
+        if self.brief and tokens:
+            return max(0.0, before - seconds)
+        if not tokens:
+            return min(_MOST_S, _WAITED * seconds)
+        own = self._pace.cost(tokens)
+        return min(_MOST_S, max(0.0, (seconds - own) / _PART - own))
 
     def dearer(self, prompts: ReadOnly[Sequence]) -> float:
         """Factor by which a step with these prompts may exceed one of its answers' own tokens."""

@@ -27,8 +27,10 @@ class Pace:
         self.gap_s = gap_s
         self._n = self._x = self._y = self._xx = self._xy = 0.0
         self._few: dict[int, float] = {}
+        self.last_s = 0.0  # seconds of the last step
 
     def record(self, tokens: int, seconds: float) -> None:
+        self.last_s = seconds
         self._n = self._n * _FORGET + 1
         self._x = self._x * _FORGET + tokens
         self._y = self._y * _FORGET + seconds

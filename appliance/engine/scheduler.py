@@ -94,6 +94,7 @@ class StepPlan:
     shares: AppShares
     adapter: str = ""
     groups: int = 1
+    first: int = 0
     chunks: list[Chunk] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
 
@@ -132,7 +133,8 @@ class Scheduler:
         self._step = self._arrived = 0
         self._lately = deque[str](maxlen=LATELY)  # the apps of the last sequences that ran
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
-        self._brief = set[str]()  # the groups whose next step is brief
+        self._owed: dict[str, float] = {}  # by each group, in seconds
+        self._before = StepPlan(AppShares([], None))
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence, which must fit into an empty cache."""
@@ -159,6 +161,7 @@ class Scheduler:
 
     def plan(self) -> StepPlan:
         self._step += 1
+        self._settle()
         kinds = {s.batch for s in (*self.running, *self.waiting)}
         takes_part = self.batches.take_part(batch=True in kinds, other=False in kinds)
         self._mixed = len(kinds) > 1
@@ -171,7 +174,14 @@ class Scheduler:
             chunk.sequence.served = self._step
         self._burst.record(plan.tokens)
         plan.operations = self.cells.take_operations()
+        self._before = plan
         return plan
+
+    def _settle(self) -> None:
+        if self.pace is not None and self._before.chunks:
+            owed = self._owed.pop(self._before.adapter, 0.0)
+            if (now := self._before.shares.owed(owed, self.pace.last_s, self._before.first)) > 0:
+                self._owed[self._before.adapter] = now
 
     def _stepping(self) -> list[Sequence]:
         return [s for s in self.running if not s.batch] if self._aside else self.running
@@ -188,7 +198,7 @@ class Scheduler:
             running = self._stepping()
             group = [s for s in running if s.adapter == adapter]
             answering = {s.adapter for s in running if s.generating} | {adapter}
-            brief = adapter in self._brief
+            brief = self._owed.get(adapter, 0.0) > 0
             shares = AppShares(group, self.pace, brief=brief)
             plan = StepPlan(shares, adapter, len(answering))
             self._plan_decodes(plan, admitted)
@@ -200,7 +210,6 @@ class Scheduler:
             self._plan_prompts(plan, admitted)
             if plan.chunks:
                 self._turns[adapter] = 2 * self._step + 1
-                self._brief ^= {adapter}
                 break
         return plan
 
@@ -422,8 +431,8 @@ class Scheduler:
             left -= sum(portions.values())
         # The last token of a prompt counts as an answer's.
         ends = sum(count for s, count in portions.items() if s.generating)
-        planned, begun = plan.tokens + ends, sum(portions.values()) - ends
-        limited, rest = plan.shares.limited(prompts, planned, begun)
+        planned, plan.first = plan.tokens + ends, sum(portions.values()) - ends
+        limited, rest = plan.shares.limited(prompts, planned, plan.first)
         for sequence, most in turns:
             allowed = min(left, rest) if sequence in limited else left
             more = min(wanted[sequence] - portions[sequence], most, allowed)

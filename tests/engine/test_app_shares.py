@@ -1,5 +1,6 @@
 """Shares of apps in steps: the smallest is as fast as alone, the others are not starved."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,16 +47,27 @@ def test_where_batching_is_free_nobody_is_held_back() -> None:
     assert AppShares(running, None).answers(running) == running  # nothing is known
 
 
-def test_a_brief_step_has_the_fair_parts_alone_unless_more_is_nearly_free() -> None:
+def test_a_brief_step_has_the_fair_parts_alone_and_pays_what_is_owed() -> None:
     flood, quiet = sequences("flood", 8), sequences("quiet", 1)
     chosen = AppShares(flood + quiet, pace(), brief=True).answers(flood + quiet)
     assert by_app(chosen) == {"flood": 1, "quiet": 1}
-    assert AppShares(flood + quiet, pace(0.01, 1e-4), brief=True).answers(flood) == flood
     prompts = sequences("flood", 8, generating=False)
     assert AppShares(prompts + quiet, pace(), brief=True).limited(prompts, 1) == (set(prompts), 0)
-    shares = AppShares(prompts + quiet, pace(0.01, 1e-4), brief=True)
-    assert shares.limited(prompts, 1) == (set(prompts), 25)  # 1.25 (100 + 1) = 100 + 26
-    assert shares.limited(prompts, 0)[1] > 0  # nothing else is computed
+    brief = AppShares(prompts + quiet, pace(), brief=True)
+    assert brief.limited(prompts, 0)[1] > 0  # nothing else is computed
+    assert brief.owed(0.5, 0.1, 0) == pytest.approx(0.4) and not brief.owed(0.1, 0.2, 0)
+
+
+def test_what_others_take_beyond_a_part_of_the_protected_apps_own_time_is_owed() -> None:
+    prompts, quiet = sequences("flood", 8, generating=False), sequences("quiet", 1)
+    shares = AppShares(prompts + quiet, pace())
+    assert not shares.owed(9.0, 0.006, 0) and not shares.owed(9.0, 0.0099, 0)
+    assert shares.owed(0.0, 0.026, 0) == pytest.approx(0.02 / 0.67 - 0.006)
+    assert not shares.owed(0.0, 0.026, 7)  # prompts of their own
+    assert AppShares(prompts, pace()).owed(0.0, 0.03, 0) == pytest.approx(0.06)  # they may come
+    assert not AppShares(prompts, None).owed(0.0, 0.03, 0)
+    for stopped in (shares, AppShares(prompts, pace())):
+        assert stopped.owed(0.0, 3600.0, 0) == 1  # the others are computed soon
 
 
 def test_one_app_has_it_all() -> None:
@@ -85,8 +97,8 @@ def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
     flood = sequences("flood", 8, generating=False)
     quiet = sequences("quiet", 1)
     shares = AppShares(flood + quiet, pace())
-    assert shares.limited(flood + quiet, 1) == (set(flood), 2)  # all of them together
-    assert shares.limited(flood, 8) == (set(flood), 1)  # they never stand still
+    assert shares.limited(flood + quiet, 1) == (set(flood), 8)  # all of them together
+    assert shares.limited(flood, 20) == (set(flood), 8)  # they never stand still
     # Nor do they make a step with the others' prompts more than twice as long.
     assert shares.limited(flood, 1, 10) == (set(flood), 12)  # 2 (3 + 11 * 3) = 3 + 23 * 3
 
@@ -94,7 +106,9 @@ def test_prompts_of_a_flood_wait_for_the_answers_of_others() -> None:
 def test_a_prompt_leaves_half_of_a_step_to_the_answer_of_another_app_that_has_as_much() -> None:
     prompt, answer = sequences("one", 1, generating=False), sequences("two", 1)
     shares = AppShares(prompt + answer, pace())
-    assert shares.limited(prompt, 1) == (set(prompt), 2)  # 2 (3 + 3) = 3 + 3 * 3
+    assert shares.limited(prompt, 1) == (set(prompt), 8)
+    long = AppShares(prompt + answer, pace(0.03))
+    assert long.limited(prompt, 1) == (set(prompt), 11)  # 2 (30 + 3) = 30 + 12 * 3
     assert shares.answers(answer) == answer
     own = [*prompt, *sequences("one", 1)]
     assert AppShares(own, pace()).limited(prompt, 1) == (set(), 0)  # one app: the gap alone counts

@@ -196,12 +196,12 @@ def test_without_one_of_the_rules_they_are_later(
 
 
 ATTACKERS = {"a prompt that just fits": 1825, "a chain of responses": 170}  # tokens of the prompts
-TILES = (0.004, 0.0006)
+TILES = (0.017, 0.0007)
 
 
 def small(attacker: int = 0) -> float:
     """95th percentile of one app's small requests, beside one prompt after the other of an app."""
-    host = Host(0.0066, 0.0052, 0.0014, slots=4, cells=2048, tiles=TILES)
+    host = Host(0.0072, 0.0052, 0.002, slots=4, cells=2048, tiles=TILES)
     if attacker:
         host.ask("A", 1, attacker)
         host.step()
@@ -213,15 +213,14 @@ def small(attacker: int = 0) -> float:
 
 
 @pytest.mark.parametrize("attacker", ATTACKERS.values(), ids=ATTACKERS)
-def test_one_attackers_prompts_make_small_requests_at_most_twice_as_late(attacker: int) -> None:
-    assert small(attacker) <= 2 * small()
+def test_one_attackers_prompts_make_small_requests_little_later(attacker: int) -> None:
+    assert small(attacker) <= TARGET * small()
 
 
 @pytest.mark.parametrize("attacker", ATTACKERS.values(), ids=ATTACKERS)
-def test_where_no_step_is_brief_they_are_later(
+def test_where_nothing_is_owed_they_are_later(
     monkeypatch: pytest.MonkeyPatch, attacker: int
 ) -> None:
     """The control."""
-    monkeypatch.setattr(app_shares, "_BRIEF", app_shares._DEARER)
-    monkeypatch.setattr(app_shares, "_WORTH", 1)
-    assert small(attacker) > 2 * small()
+    monkeypatch.setattr(AppShares, "owed", lambda *_: 0.0)
+    assert small(attacker) > TARGET * small()

@@ -384,10 +384,10 @@ def test_a_long_prompt_has_its_cells_when_it_needs_them() -> None:
     raise AssertionError(f"{long.computed} of its tokens are computed")
 
 
-def paced() -> Scheduler:
+def paced(fixed: float = 0.003) -> Scheduler:
     pace = Pace(512, 0.06)
     for tokens in (1, 4, 16, 64):
-        pace.record(tokens, 0.003 + 0.001 * tokens)
+        pace.record(tokens, fixed + 0.001 * tokens)
     return Scheduler(Cells(4096, 4, 4), 512, pace)
 
 
@@ -405,13 +405,30 @@ def test_an_app_whose_prompt_is_computed_for_long_is_not_forgotten() -> None:
 
 
 def test_the_last_token_of_a_prompt_is_counted_once() -> None:
-    scheduler = paced()
+    scheduler = paced(0.02)
+    assert scheduler.pace is not None
+    scheduler.pace.gap_s = 1.0
     scheduler.add(ask(0, 2000, "long"))
-    step(scheduler)
-    step(scheduler)
     scheduler.add(ask(1, 1, "quiet"))
     counts = {c.sequence.id: c.count for c in scheduler.plan().chunks}
-    assert counts == {0: 4, 1: 1}  # 2 (3 + 1) = 3 + 4 + 1
+    assert counts == {0: 21, 1: 1}  # 2 (20 + 1) = 20 + 21 + 1
+
+
+def test_a_step_of_others_is_followed_by_brief_ones_of_its_group() -> None:
+    scheduler = paced()
+    scheduler.add(ask(0, 2000, "long"))
+    scheduler.add(ask(1, 1, "quiet"))
+    steps = []
+    for _ in range(6):
+        plan = scheduler.plan()
+        assert scheduler.pace is not None
+        scheduler.pace.record(plan.tokens, 0.02 if plan.tokens > 1 else 0.004)
+        steps.append(plan.tokens > 1)
+        for chunk in plan.chunks:
+            scheduler.computed(chunk)
+            if chunk.samples:
+                chunk.sequence.tokens.append(0)
+    assert steps == [True, False, False, False, False, False]  # (20 - 4) / 0.67 - 4 = 5 * 4 - 0.1
 
 
 def test_within_an_app_nothing_overtakes() -> None:
