@@ -32,7 +32,10 @@ n_ctx = 2048
 slots = 16
 [batches]
 max_mib_per_key = 16
+after_seconds = 10
+percent = 10
 """
+"""Beside an attacker whose work never rests, apps of priority batch wait for `after_seconds`."""
 LISTENER = (
     "mcp = true\npeople = true\nhead_seconds = 3600\nbody_seconds = 3600\nstall_seconds = 3600\n"
 )
