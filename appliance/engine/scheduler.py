@@ -186,6 +186,10 @@ class Scheduler:
     def _stepping(self) -> list[Sequence]:
         return [s for s in self.running if not s.batch] if self._aside else self.running
 
+    @property
+    def _batch_turn(self) -> bool:
+        return self._mixed and not self._aside
+
     def _batch(self) -> list[Sequence]:
         """Batch work that runs, beside other work, and may lose its slot; the oldest first."""
         found = [s for s in self.running if s.batch and self._mixed]
@@ -198,7 +202,7 @@ class Scheduler:
             running = self._stepping()
             group = [s for s in running if s.adapter == adapter]
             answering = {s.adapter for s in running if s.generating} | {adapter}
-            brief = self._owed.get(adapter, 0.0) > 0
+            brief = self._owed.get(adapter, 0.0) > 0 and not self._batch_turn
             shares = AppShares(group, self.pace, brief=brief)
             plan = StepPlan(shares, adapter, len(answering))
             self._plan_decodes(plan, admitted)
@@ -371,6 +375,8 @@ class Scheduler:
         ]
         if not prompts:
             return
+        if self._batch_turn:
+            prompts.sort(key=lambda s: not s.batch)
         for sequence, wanted in self._portions(prompts, plan).items():
             count = min(wanted, self.cells.room(sequence.slot), _most_scored(sequence, plan))
             if count == 0 or (self.fixed_chunks and count < self._largest(sequence)):

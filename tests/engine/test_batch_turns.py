@@ -6,6 +6,7 @@ import pytest
 
 from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.cells import Cells
+from appliance.engine.pace import Pace
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Sequence
 from appliance.engine.text.textstream import TextStream
@@ -81,6 +82,9 @@ class Host:
                 sequence.tokens.append(len(sequence.tokens))
                 if sequence.generated == sequence.max_tokens:
                     self.scheduler.remove(sequence)
+        if self.scheduler.pace is not None:
+            long = any(chunk.sequence.scope == "file" for chunk in plan.chunks)
+            self.scheduler.pace.record(plan.tokens, 0.03 if long else 0.007)
         return {chunk.sequence for chunk in plan.chunks}
 
 
@@ -124,6 +128,20 @@ def test_a_starved_batch_gets_one_step_in_twenty_and_keeps_its_slot() -> None:
     host.now.seconds = 600.0
     had = [line in host.step() for _ in range(200)]
     assert sum(had) == 10 and had.count(True) == had[19::20].count(True)
+
+
+def test_a_starved_batch_gets_its_steps_while_an_app_is_owed_time() -> None:
+    host = Host(cells=40_000)
+    host.scheduler.pace = Pace(512, 0.06)
+    host.ask("desk", 400)
+    prompt = host.ask("file", 1, prompt=30_000)
+    lines = [host.ask("night", 3, batch=True) for _ in range(2)]
+    for _ in range(20):
+        host.step()
+    host.now.seconds = 600.0
+    steps = [host.step() for _ in range(200)]
+    assert [line.generated for line in lines] == [3, 3]
+    assert 10 < sum(prompt in step for step in steps) < 100
 
 
 def test_without_the_rule_batch_work_takes_part() -> None:
