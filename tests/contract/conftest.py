@@ -32,7 +32,7 @@ from tests.api.admin.lab import APPROVERS, LabData, make_lab
 from tests.api.fake import FakeInference, FakeSupervisor, with_fakes
 from tests.cli.conftest import Done, run_command
 from tests.conftest import need_tool, unavailable
-from tests.contract.seen import SeenClients
+from tests.contract.seen import NO_CLIENT, SeenClients
 from tests.contract.seen import write as write_seen
 from tests.datasets import examples
 from tests.evals import orders
@@ -329,7 +329,7 @@ def record(
     also = [] if generating_path == default_model_path else [generating_path.stem]
 
     def written(name: str, seen: SeenClients) -> None:
-        if request.config.getoption("--seen"):
+        if request.config.getoption("--seen") and name not in NO_CLIENT:
             write_seen(name, SeenClients(seen.clients, seen.passed, also))
 
     return written

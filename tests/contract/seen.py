@@ -14,6 +14,8 @@ import msgspec
 
 RECORD: Final = Path(__file__).with_name("seen.json")
 NODE: Final = Path(__file__).parent / "node"
+NO_CLIENT: Final = {"test_schemathesis.py"}
+"""Sends what no client would."""
 _REFUSAL: Final = re.compile("refus|error|fails|is not", re.ASCII)
 _IMPORTED: Final = re.compile(r'from "(@[^"/]+/[^"/]+|[^"@/.:][^"/:]*)')
 _PASSED: Final = re.compile(r"^ok \d+ - (.+)$", re.MULTILINE)

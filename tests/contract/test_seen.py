@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract import seen
-from tests.contract.seen import NODE, SeenClients, of_node, recorded, table, write
+from tests.contract.seen import NO_CLIENT, NODE, SeenClients, of_node, recorded, table, write
 
 CLIENTS = Path(__file__).parent / "clients"
-NO_CLIENT = {"test_schemathesis.py"}
-"""Sends what no client would."""
 
 
 def named_in(path: Path) -> set[str]:
