@@ -113,7 +113,7 @@ def _enough(policy: TrustPolicy, names: list[str]) -> bool:
 
 @dataclass(eq=False)
 class Custody:
-    """Base of what moves models in and out of service."""
+    """Shared by parts that load and unload models."""
 
     store: ModelStore
     policy: Callable[[], TrustPolicy]
