@@ -1,7 +1,8 @@
 """In which steps batch work takes part.
 
-Rules: in all if there is no other work; else in none at first, and once it was held back for long
-enough, in a part of the steps, spread evenly, until it is alone.
+Rules: in all if there is no other work; else in none at first. Where it was alone for less than its
+part of the time, and that for long enough, it has a part of the steps, spread evenly, until it was
+alone for its part again.
 """
 
 import time
@@ -22,6 +23,8 @@ class BatchTurns:
         self._now = now
         self._since: float | None = None  # when it was first set aside
         self._gone: float | None = None  # when the last of it ended beside other work
+        self._alone: float | None = None  # when the last step began, if it was alone in that
+        self._alone_s = 0.0  # since it was first set aside
         self._steps = 0
 
     @property
@@ -30,18 +33,23 @@ class BatchTurns:
         return self._since is not None and self._now() - self._since >= self._after_s
 
     def take_part(self, *, batch: bool, other: bool) -> bool:
+        now, before = self._now(), self._alone
+        self._alone_s += 0.0 if before is None else now - before
+        self._alone = now if batch and not other else None
+        if self._since is not None:
+            least_s = max(self._after_s, now - self._since) / self._every
+            self._since = self._since if self._alone_s < least_s else None
         if not other:
-            self._since = None
             return batch
         if not batch:
             if self._since is not None and self._gone is None:
-                self._gone = self._now()
+                self._gone = now
             return False
-        if self._gone is not None and self._now() - self._gone >= _GAP_S:
+        if self._gone is not None and now - self._gone >= _GAP_S:
             self._since = None
         self._gone = None
         if self._since is None:
-            self._since, self._steps = self._now(), 0
+            self._since, self._alone_s, self._steps = now, 0.0, 0
         if not self.starved:
             return False
         self._steps += 1

@@ -40,8 +40,22 @@ def test_after_ten_minutes_it_gets_its_part_and_alone_it_gets_all(
     assert part_of(made, 1000) == 0
     now.seconds = 600.0
     assert part_of(made, 1000) == of_1000
-    assert made.take_part(batch=True, other=False)
-    assert part_of(made, 1000) == 0, "it was alone, so it waits again"
+    for seconds, then in ((6.0 * percent - 1, of_1000), (12.0 * percent, 0)):
+        assert made.take_part(batch=True, other=False)
+        now.seconds += seconds
+        assert part_of(made, 1000) == then, "it waits again once it was alone for its part"
+
+
+def test_work_with_gaps_holds_it_back_no_longer() -> None:
+    """One app, a request at a time: in each gap the batch is alone for a step."""
+    made, now = turns()
+    found = []
+    for _ in range(1000):
+        found.append(part_of(made, 20))
+        now.seconds += 1.0
+        assert made.take_part(batch=True, other=False)
+        now.seconds += 0.04
+    assert found == [0] * 577 + [1] * 423, "a gap of four percent is less than its part"
 
 
 def test_a_pause_between_two_lines_is_no_end() -> None:

@@ -12,9 +12,9 @@ from appliance.engine.text.textstream import TextStream
 from appliance.types import Sampling
 
 
-def prompt(number: int, length: int, *, scope: str = "app", adapter: str = "") -> Sequence:
+def prompt(number: int, length: int, *, scope: str = "app", **fields: Any) -> Sequence:
     tokens = [10_000 * number + i for i in range(length)]
-    return Sequence(number, tokens, Sampling(), 4, TextStream(), scope=scope, adapter=adapter)
+    return Sequence(number, tokens, Sampling(), 4, TextStream(), scope=scope, **fields)
 
 
 def engine(*prompts: Sequence, fixed_chunks: bool = False) -> Scheduler:
@@ -72,6 +72,11 @@ def test_it_costs_no_more_than_one_small_step() -> None:
 def test_who_waits_for_whom(other: dict[str, Any], waits: bool) -> None:
     began = first_answers(engine(prompt(1, 100), prompt(2, **other)))
     assert (began[1] >= began[2]) is waits
+
+
+def test_batch_work_waits_for_none() -> None:
+    began = first_answers(engine(*(prompt(n, 100 * n, batch=True) for n in (1, 2))))
+    assert began[1] < began[2]
 
 
 def test_nobody_waits_beside_a_running_answer() -> None:
