@@ -2,7 +2,9 @@
 is flat, and the times of the others are compared with those alone.
 
 Next to each window with one attacker, who has a key as any app, there is one as long without, so
-that the machine's own changes meet both. Each kind comes twice, in another order. The load checks
+that the machine's own changes meet both. Each kind comes twice, in another order. An app of its own
+probes, one request at a time; those of the load have as many at once as they may, so what they ask
+waits for themselves, alone too, and only all windows together tell its times. The load checks
 each of its answers, so that a refusal of an innocent key fails the test. `SOAK_REQUESTS` sets the
 number of requests beside attackers; a short load is in `test_lan_soak.py`. Results go to the
 standard output (`-s`), and with `SOAK_RESULTS=1` to `docs/soak-results.md`; no time is asserted.
@@ -17,6 +19,7 @@ import random
 import statistics
 import sys
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,9 +47,10 @@ from tests.system.test_lan_soak import (
 PAUSE_S: Final = 0.1
 PASSES: Final = 2
 WANTED: Final = 2.0
-SMALL: Final = "one small request at a time"
+SMALL, READ, REFUSAL = PROBES = ("a small answer", "a read", "a refusal")
+BRIEF: Final = ((READ, "GET", "/models", 200), (REFUSAL, "POST", "/completions", 400))
 CLASSES: Final = {
-    SMALL: (),
+    **dict.fromkeys(PROBES, ()),
     "answers": (
         "chat", "stream", "completion", "response", "schema", "tool", "message", "state",
         "conversation", "receipt",
@@ -58,7 +62,8 @@ CLASSES: Final = {
     ),
     "reads, files, MCP": ("tokens", "poll", "file", "batch", "mcp"),
 }  # fmt: skip
-"""The kinds of requests whose times are told together. A client that leaves sets its own time."""
+"""The kinds of requests whose times are told together, none for a probe. A client that leaves sets
+its own time."""
 Times: TypeAlias = dict[str, list[float]]
 """Milliseconds of the requests of each class."""
 
@@ -72,7 +77,7 @@ class Window:
 
 
 @contextlib.contextmanager
-def probed(server: Live, times: list[float]) -> Iterator[None]:
+def probed(server: Live, times: Times) -> Iterator[None]:
     over = threading.Event()
     failed: list[BaseException] = []
 
@@ -81,7 +86,12 @@ def probed(server: Live, times: list[float]) -> Iterator[None]:
         with httpx.Client(base_url=server.base_url, headers=headers, timeout=600) as client:
             try:
                 while not over.wait(PAUSE_S):
-                    times.append(small(client))
+                    times[SMALL].append(small(client))
+                    for name, method, path, expected in BRIEF:
+                        begun = time.perf_counter()
+                        status = client.request(method, path, content=b"{").status_code
+                        times[name].append(1000 * (time.perf_counter() - begun))
+                        assert status == expected
             except BaseException as error:
                 failed.append(error)
 
@@ -97,11 +107,11 @@ def probed(server: Live, times: list[float]) -> Iterator[None]:
 
 def measured(server: Live, load: Load, numbers: Iterable[int], kind: str = "") -> Window:
     load.times.clear()
-    probes: list[float] = []
+    probes: Times = {name: [] for name in PROBES}
     with probed(server, probes):
         asyncio.run(load.run(numbers))
     times = {name: [ms for k in kinds for ms in load.times[k]] for name, kinds in CLASSES.items()}
-    return Window(kind, times | {SMALL: probes})
+    return Window(kind, times | probes)
 
 
 def order() -> list[str]:
@@ -190,12 +200,12 @@ def results(windows: list[Window], sizes: list[Size]) -> Iterator[str]:
 
 
 def above(windows: list[Window]) -> Iterator[str]:
-    """The kinds beside which a class took too long, with the largest factor."""
+    """The probes that took too long beside a kind, with the factor."""
     for kind in ATTACKS:
         beside, alone = beside_kind(windows, kind)
-        worst = max(p95(beside[n]) / p95(alone[n]) for n in CLASSES if beside[n] and alone[n])
-        if worst > WANTED:
-            yield f"{kind} {worst:.1f}"
+        for name in PROBES:
+            if p95(beside[name]) > WANTED * p95(alone[name]):
+                yield f"{name} beside {kind} {ratio(beside[name], alone[name])}"
 
 
 def by_attacker(windows: list[Window], seen: Counter[tuple[str, int]]) -> Iterator[str]:
@@ -260,9 +270,9 @@ def test_each_kind_is_compared_with_the_windows_around_it() -> None:
     (line,) = [line for line in by_attacker(windows, seen) if line.startswith("| messages |")]
     assert line.startswith("| messages | 400: 3 | ") and line.count(found) == len(CLASSES)
     assert not list(above(windows))
-    windows[last].times[SMALL][:] = [1000.0] * 4
+    windows[last].times[READ][:] = [1000.0] * 4
     (late,) = above(windows)
-    assert late == f"messages {1000 / (20 + around):.1f}"
+    assert late == f"a read beside messages {1000 / (20 + around):.2f}"
     text = "\n".join(results(windows, [Size(7, 8, {"server": 9}, 1, 1)]))
     assert f"More than {WANTED} times: {late}." in text
 
