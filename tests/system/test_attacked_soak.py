@@ -82,7 +82,9 @@ def probed(server: Live, times: Times) -> Iterator[None]:
     failed: list[BaseException] = []
 
     def probe() -> None:
-        headers = {"authorization": f"Bearer {server.api_key}"}
+        headers = {
+            "authorization": f"Bearer {server.api_key}", "content-type": "application/json"
+        }  # fmt: skip
         with httpx.Client(base_url=server.base_url, headers=headers, timeout=600) as client:
             try:
                 while not over.wait(PAUSE_S):
