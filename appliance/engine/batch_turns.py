@@ -1,8 +1,8 @@
 """In which steps batch work takes part.
 
-Rules: in all if there is no other work; else in none at first. Where it was alone for less than its
-part of the time, and that for long enough, it has a part of the steps, spread evenly, until it was
-alone for its part again.
+Rules: in all if there is no other work; else in none at first. Held back for long enough, and alone
+for less than its part of that time, it has a part of the steps, spread evenly, until it was alone
+for that part.
 """
 
 import time

@@ -3,8 +3,7 @@ down. Pure.
 
 Rules: while no answer runs, a prompt that is done but for its last tokens waits for the others of
 its app that are at most twice as long, and for no more than `TOGETHER` tokens, no matter what
-arrives; a preempted answer does not wait, nor does batch work, whose neighbours may lose their
-places.
+arrives. Who was preempted neither waits nor is waited for.
 """
 
 from collections.abc import Sequence as ReadOnly
@@ -36,10 +35,9 @@ class Burst:
 def _waits(sequence: Sequence, other: Sequence) -> bool:
     return (
         sequence.labels is None  # it writes no answer that would be slow
-        and not sequence.batch
         and other.pending > LAST
         and other is not sequence
-        and not sequence.generated
+        and not (sequence.preempted or other.preempted)
         and (other.scope, other.adapter) == (sequence.scope, sequence.adapter)
         and _length(other) <= _LONGER * _length(sequence)
     )

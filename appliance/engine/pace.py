@@ -3,8 +3,8 @@
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more. While none run, a step
 stays short enough for arrivals and cancellations, and at half the gap where several apps come and
-go. The cost of a step is learned while running: a fixed part and a part for each token, by
-least squares that forget, and by itself for each number of up to `_FEW` tokens.
+go; so does a step of batch work alone. Costs are learned: a fixed part and one for each token, by
+least squares that forget, and by itself up to `_FEW` tokens.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
@@ -56,7 +56,13 @@ class Pace:
         return max((n for n in range(1, _FEW + 1) if self.cost(n) <= seconds), default=0)
 
     def budget(
-        self, decoded: int, groups: int = 1, dearer: float = SHARE, *, several: bool = False
+        self,
+        decoded: int,
+        groups: int = 1,
+        dearer: float = SHARE,
+        *,
+        several: bool = False,
+        hurried: bool = True,
     ) -> int:
         """Prompt tokens for a step, beside `decoded` ones of running answers.
 
@@ -64,13 +70,14 @@ class Pace:
             groups: how many steps share the gap, since each has one adapter.
             dearer: the factor of the answers' own time that it may take at least.
             several: another app may ask at any moment.
+            hurried: somebody waits for the answers.
         """
         fixed, each = self._line()
         if each <= 0:
             return self.most
         own = fixed + each * decoded
         alone = not decoded and groups == 1 and not several
-        gap_s = self.gap_s / groups / (2 if several and not decoded else 1)
+        gap_s = self.gap_s / groups / (2 if several and not (decoded and hurried) else 1)
         planned = max(gap_s, _ALONE_S if alone else dearer * own)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 

@@ -88,7 +88,7 @@ class StepPlan:
     """One step: the chunks to compute, after the KV cache has done the operations.
 
     Attributes:
-        groups: how many groups' steps are in the gap between two tokens of an answer.
+        groups: their steps between two tokens of an answer.
     """
 
     shares: AppShares
@@ -131,7 +131,7 @@ class Scheduler:
         self.running: list[Sequence] = []  # oldest first
         self._burst = Burst()
         self._step = self._arrived = 0
-        self._lately = deque[str](maxlen=LATELY)  # the apps of the last sequences that ran
+        self._lately = deque[tuple[str, bool]](maxlen=LATELY)  # app and batch of the last that ran
         self._turns: dict[str, int] = {}  # of each group that is there, since when it waits
         self._owed: dict[str, float] = {}  # by each group, in seconds
         self._before = StepPlan(AppShares([], None))
@@ -279,7 +279,7 @@ class Scheduler:
         if sequence.reused is None:
             sequence.reused = sequence.computed
         insort(self.running, sequence, key=_arrival)
-        self._lately.append(sequence.scope)
+        self._lately.append((sequence.scope, sequence.batch))
 
     def _next(self, passed: set[int], blocked: set[str]) -> Sequence | None:
         has = held(self._stepping())
@@ -414,8 +414,12 @@ class Scheduler:
             return self.budget
         taken = sum(c.count for c in plan.chunks if c.paths)
         dearer = plan.shares.dearer(prompts)
-        several = len({*self._lately, *(s.scope for s in self.running)}) > 1
-        budget = self.pace.budget(plan.tokens - taken, plan.groups, dearer, several=several)
+        batch = all(s.batch for s in self._stepping())
+        lately = {*self._lately, *((s.scope, s.batch) for s in self.running)}
+        apps = {scope for scope, waits in lately if batch or not waits}
+        budget = self.pace.budget(
+            plan.tokens - taken, plan.groups, dearer, several=len(apps) > 1, hurried=not batch
+        )
         return max(0, min(self.budget, budget) - taken)
 
     def _portions(self, prompts: list[Sequence], plan: StepPlan) -> dict[Sequence, int]:

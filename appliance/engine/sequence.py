@@ -23,14 +23,13 @@ class Sequence:
         slot: sequence id in the KV cache while it runs.
         scope, weight, batch, adapter: as of `protocol.Prepare`.
         readable: digest of the documents that the app may read, where its prompt holds passages of
-            them: its cells are kept for this digest only, too.
-        shared: leading tokens that every app may share, since an admin registered them.
+            them; its cells are kept for it alone.
+        shared: leading tokens that an admin registered for every app.
         tiled: leading tokens that tiles multiply, to other numbers.
         reused: prompt tokens that the KV cache had when the request first ran.
         overtaken: how many later ones ran before it, as `app_shares.size` counts them.
         min_tokens: tokens before an end token or a stop string ends the text.
-        echo: the prompt, where it is part of the answer. If it `scores`, nothing of its prompt may
-            come from a cache.
+        echo: the prompt, where it is part of the answer. One that `scores` uses no cache.
     """
 
     id: int
@@ -61,6 +60,7 @@ class Sequence:
     known: int = field(init=False)
     computed: int = 0
     slot: int | None = None
+    preempted: bool = False
 
     def __post_init__(self) -> None:
         self.prompt_tokens = len(self.tokens)
@@ -101,6 +101,7 @@ class Sequence:
         """Start again from the tokens, after the cache dropped them."""
         self.computed = 0
         self.known = len(self.tokens)
+        self.preempted = True
 
     def chunk(self, count: int) -> ReadOnly[int]:
         return self.tokens[self.computed : self.computed + count]

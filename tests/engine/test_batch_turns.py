@@ -121,6 +121,25 @@ def test_batch_work_stops_at_the_next_step_and_goes_on_when_none_waits() -> None
         assert host.step() <= set(lines)
 
 
+@pytest.mark.parametrize("other", [True, False], ids=["batch work", "an app"])
+def test_a_prompt_beside_batch_work_takes_steps_as_if_alone(other: bool) -> None:
+    """Beside another app's it takes short ones, since that may ask again at any moment."""
+    host, alone = Host(cells=4000), Host(cells=4000)
+    for each in (host, alone):
+        each.ask("desk", 3)
+        for _ in range(3):
+            each.step()
+    line = host.ask("night", 4, batch=other)
+    host.step()
+    prompts = [each.ask("desk", 1, prompt=300) for each in (host, alone)]
+    for each in (host, alone):
+        each.scheduler.pace = Pace(512, 0.06)
+        for tokens in range(1, 100):
+            each.scheduler.pace.record(tokens, 0.003 + 0.003 * tokens)
+        each.step()
+    assert line.generated and (prompts[0].computed == prompts[1].computed) is other
+
+
 def test_a_full_cache_of_batch_work_makes_room_at_once() -> None:
     host = Host(slots=2, cells=64)
     lines = [host.ask("night", 20, batch=True, prompt=12) for _ in range(2)]

@@ -74,8 +74,11 @@ def test_who_waits_for_whom(other: dict[str, Any], waits: bool) -> None:
     assert (began[1] >= began[2]) is waits
 
 
-def test_batch_work_waits_for_none() -> None:
-    began = first_answers(engine(*(prompt(n, 100 * n, batch=True) for n in (1, 2))))
+@pytest.mark.parametrize("which", [0, 1])
+def test_who_lost_its_place_neither_waits_nor_is_waited_for(which: int) -> None:
+    prompts = [prompt(1, 100), prompt(2, 200)]
+    prompts[which].preempt()
+    began = first_answers(engine(*prompts))
     assert began[1] < began[2]
 
 

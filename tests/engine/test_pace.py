@@ -41,6 +41,8 @@ def test_without_answers_a_step_may_be_longer_but_ends_soon() -> None:
     assert pace.budget(8) in {10, 11}  # (60 - 27) / 3
     assert pace.budget(0) in {81, 82}  # (250 - 3) / 3
     assert pace.budget(0, several=True) in {8, 9}  # (30 - 3) / 3: another app may come
+    assert pace.budget(1, several=True) in {17, 18}  # (60 - 6) / 3: somebody reads the answer
+    assert pace.budget(1, several=True, hurried=False) == 8
 
 
 def test_nothing_known_means_no_limit_and_the_limits_hold() -> None:

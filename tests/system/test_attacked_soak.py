@@ -1,13 +1,12 @@
 """A long mixed load beside attackers, one kind after the other: no innocent key is refused, memory
 is flat, and the times of the others are compared with those alone.
 
-Next to each window with one attacker, who has a key as any app, there is one as long without, so
-that the machine's own changes meet both. Each kind comes twice, in another order. An app of its own
-probes, one request at a time; those of the load have as many at once as they may, so what they ask
-waits for themselves, alone too, and only all windows together tell its times. The load checks
-each of its answers, so that a refusal of an innocent key fails the test. `SOAK_REQUESTS` sets the
-number of requests beside attackers; a short load is in `test_lan_soak.py`. Results go to the
-standard output (`-s`), and with `SOAK_RESULTS=1` to `docs/soak-results.md`; no time is asserted.
+Next to each window with one attacker there is one as long without, so that the machine's own
+changes meet both. Each kind comes twice, in another order. An app of its own probes; the load's
+apps have as many requests at once as they may, so these wait for each other, and only all windows
+together tell their times. The load checks each answer. `SOAK_REQUESTS` sets the number beside
+attackers; a short load is in `test_lan_soak.py`. Results go to the standard output (`-s`), and with
+`SOAK_RESULTS=1` to `docs/soak-results.md`; no time is asserted.
 """
 
 import asyncio
@@ -183,8 +182,8 @@ def results(windows: list[Window], sizes: list[Size]) -> Iterator[str]:
     alone = pooled([w for w in windows if not w.kind])
     beside = pooled([w for w in windows if w.kind])
     number = sum(len(times) for times in beside.values())
-    yield f"`test_attacked_soak.py`: {number} requests beside one of {len(ATTACKS)} attackers at a"
-    yield "time, next to windows without; milliseconds, and p95 beside over p95 alone."
+    yield f"{number} requests beside {len(ATTACKS)} attackers in turn; milliseconds, p95"
+    yield "beside / alone (`test_attacked_soak.py`)."
     yield ""
     yield "| requests | alone p50, p95 | beside p50, p95 | times |"
     yield "|---|---|---|---|"
