@@ -128,8 +128,8 @@ class Echo:
 def bits(logits: NDArray[np.float32]) -> int:
     """The sum of the bits of a row, two numbers at a time, modulo 2^64."""
     even = len(logits) & ~1
-    last = int(logits[even:].view(np.uint32).sum(dtype=np.uint64))
-    return (int(logits[:even].view(np.uint64).sum(dtype=np.uint64)) + last) % (1 << 64)
+    found = int(np.add.reduce(logits[:even].view(np.uint64)))
+    return found if even == len(logits) else (found + int(logits.view(np.uint32)[-1])) % (1 << 64)
 
 
 def digest_of(texts: Iterable[ReadOnly[int]]) -> bytes:
