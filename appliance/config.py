@@ -161,7 +161,7 @@ class BatchesConfig:
     after_seconds: int = _key(
         600,
         "Seconds that batches yield to other requests of their engine; then they get `percent` of "
-        "its steps until none is left. No answer after twice as long raises an alarm.",
+        "its steps until alone for as large a part. No answer after twice as long raises an alarm.",
         low=1,
         high=86_400,
     )
