@@ -113,7 +113,10 @@ def answers_of(process: subprocess.Popen[bytes]) -> list[Answer]:
         output, _ = process.communicate()
     if process.returncode:
         raise BenchError(f"the load generator ended with {process.returncode}")
-    return msgspec.json.decode(output, type=list[Answer])
+    try:
+        return msgspec.json.decode(output, type=list[Answer])
+    except msgspec.DecodeError as error:
+        raise BenchError(f"the load generator wrote {len(output)} bytes: {error}") from error
 
 
 def drive(load: Load) -> list[Answer]:
