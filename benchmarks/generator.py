@@ -244,7 +244,8 @@ def main() -> None:
     generator = Generator(msgspec.json.decode(sys.stdin.buffer.read(), type=Load))
     with asyncio.Runner(loop_factory=uvloop.Loop) as runner:
         runner.run(generator.run())
-    sys.stdout.buffer.write(msgspec.json.encode(generator.answers))
+    with open(1, "wb", closefd=False) as out:  # whole under PYTHONUNBUFFERED, too
+        out.write(msgspec.json.encode(generator.answers))
 
 
 if __name__ == "__main__":

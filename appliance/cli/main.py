@@ -13,7 +13,7 @@ import click
 from appliance import __version__
 from appliance.cli.examples import add_examples
 from appliance.cli.imports import importing
-from appliance.cli.output import Output
+from appliance.cli.output import Output, write_whole
 from appliance.errors import ApplianceError, Refused, ServerUnreachable, UsageError
 from appliance.host import core_dumps
 
@@ -110,4 +110,5 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and end the process."""
     core_dumps.forbid()
+    write_whole()
     cli()

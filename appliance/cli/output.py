@@ -39,6 +39,17 @@ T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def write_whole() -> None:
+    """Buffer stdout under PYTHONUNBUFFERED, too.
+
+    Unbuffered, Python drops the rest of a write that ctrl-z ends early, without an error.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=True)
+
+
 class Output:
     """Where one command prints; `as_json` is set by `--json`."""
 

@@ -1,6 +1,13 @@
 """`appliance protect`: on, change, renew, off, backups, and a server that takes the passphrase."""
 
+import fcntl
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +28,7 @@ from tests.tokens.softhsm import PIN, needs_softhsm, soft_token
 from tests.trust.forge import new_key
 
 WORDS, OTHER = "correct horse battery", "another good passphrase"
+_PIPE = 4096
 
 
 def test_on_change_off(lab: LabData, run: Run, tmp_path: Path) -> None:
@@ -164,6 +172,30 @@ def piped(*words: str | Path, given: bytes) -> tuple[int, bytes, str]:
     return done.exit_code, done.stdout_bytes, done.stderr
 
 
+def stopped_and_continued(*words: str | Path, given: Path) -> tuple[int, bytes]:
+    """Ctrl-z and `fg` in a write to a full pipe, which ends the write early."""
+    command = [sys.executable, "-m", "appliance", *words]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with (
+        given.open() as stdin,
+        subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, env=env, pipesize=_PIPE
+        ) as process,
+    ):
+        assert process.stdout is not None
+        held = bytearray(4)
+        while int.from_bytes(held, sys.byteorder) < _PIPE:
+            time.sleep(0.05)
+            fcntl.ioctl(process.stdout, termios.FIONREAD, held)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED | os.WNOWAIT)
+        out = process.stdout.read()
+    return process.returncode, out
+
+
+@pytest.mark.executed
 def test_a_backup_passes_through(lab: LabData, tmp_path: Path) -> None:
     archive, on = b"archive" * 400_000, ("--data", lab.data)
     public, private = tmp_path / "o.pub", tmp_path / "o.pem"
@@ -176,6 +208,8 @@ def test_a_backup_passes_through(lab: LabData, tmp_path: Path) -> None:
     assert piped(*opening, given=sealed)[:2] == (0, archive)
     status, out, told = piped(*opening, given=sealed[:-1])
     assert (status, archive.startswith(out)) == (1, True) and "backup_damaged" in told
+    (backup := tmp_path / "backup").write_bytes(sealed)
+    assert stopped_and_continued(*opening, given=backup) == (0, archive)
     status, out, told = piped("protect", "encrypt", *on, given=b"")
     assert (status, out) == (1, b"") and "backup_recipients" in told  # a lab has no officers
 
