@@ -1,8 +1,8 @@
 """Recorded answers of a mixed load, computed again in another process and on another appliance.
 
 Answers of all forms are made under load with one and two threads. Each is replayed, some on a
-second data directory. Then the computation is altered in many ways; each alteration that, by brute
-force, moves a log-probability must be found.
+second data directory. Then the computation is altered; each alteration that, by brute force, moves
+a log-probability must be found.
 
 usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--model GGUF]
 """
@@ -32,7 +32,7 @@ _KERNELS: Final = 8
 
 
 def main() -> None:
-    """Make, replay, alter; the counts go to the terminal."""
+    """Make, replay, alter."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, default=1_000)
     parser.add_argument("--elsewhere", type=int, default=100)

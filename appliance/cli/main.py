@@ -108,7 +108,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and end the process."""
+    """Run the command line."""
     core_dumps.forbid()
     write_whole()
     cli()

@@ -40,10 +40,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def write_whole() -> None:
-    """Buffer stdout under PYTHONUNBUFFERED, too.
-
-    Unbuffered, Python drops the rest of a write that ctrl-z ends early, without an error.
-    """
+    """Buffer stdout: unbuffered, ctrl-z cuts writes."""
     raw = getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):
         encoding, errors = sys.stdout.encoding, sys.stdout.errors

@@ -173,7 +173,6 @@ def piped(*words: str | Path, given: bytes) -> tuple[int, bytes, str]:
 
 
 def stopped_and_continued(*words: str | Path, given: Path) -> tuple[int, bytes]:
-    """Ctrl-z and `fg` in a write to a full pipe, which ends the write early."""
     command = [sys.executable, "-m", "appliance", *words]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with (
