@@ -237,6 +237,16 @@ def _sealing(table: TableClause, column: ColumnClause[Any], anew: bool) -> str:
     return sql
 
 
+@contextlib.contextmanager
+def decoding(of: str) -> Iterator[None]:
+    """Refuse rows that cannot be read (`database_unusable`)."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"A row of {of} in appliance.db cannot be read: {error!r}."
+        raise StateRefused("database_unusable", message) from error
+
+
 def check_pragma(statements: Any, name: str, value: str | int) -> None:
     """See that a pragma holds, on a cursor or connection of the driver.
 

@@ -34,6 +34,7 @@ from appliance.auth.key import (
 )
 from appliance.auth.secret import NO_HASH, new_id, new_secret, parse
 from appliance.clock import Clock
+from appliance.db import decoding
 from appliance.errors import StateRefused, Unauthenticated
 from appliance.types import ContentMode, Held, JsonValue, KeyUsage, Limits, Principal
 
@@ -85,7 +86,8 @@ class KeyStore:
         with self._lock, self._database.connect() as connection:
             rows = connection.execute(sa.select(KEYS)).mappings().all()
             for row in rows:
-                key = key_of_row(row)
+                with decoding("the keys"):
+                    key = key_of_row(row)
                 if (known := self._keys.get(key.id)) is not None:
                     key = replace(key, usage=known.usage)  # what was counted since is added to it
                 old = row["old_sha256"]

@@ -27,7 +27,7 @@ from appliance.audit.entry import LogEntry
 from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.clock import Clock
-from appliance.db import reading
+from appliance.db import decoding, reading
 from appliance.errors import AuditRefused, AuditUnavailable, StateRefused
 from appliance.governance import log_state, rows
 from appliance.governance.log_state import ANY, KINDS, TABLES, ProvenFacts, State, UnprovenRow
@@ -159,7 +159,7 @@ class Agreement:
         return lambda: self._standing.held(*tables) | self._standing.owners(*owners)
 
     def when_mended(self, read: Callable[[], None]) -> None:
-        """Call `read` whenever rows were changed, so that rows in memory are read again."""
+        """Call `read` whenever rows were changed."""
         self._readers.append(read)
 
     def _mended(self) -> None:
@@ -263,7 +263,7 @@ class Agreement:
             state = {table: {ANY: ProvenFacts()} for table in TABLES} if first else {}
         begun = record.size if record else first
         log_state.fold(state, (entry.body for entry in self._reader.since(begun, size, KINDS)))
-        with reading(self._database) as connection:
+        with reading(self._database) as connection, decoding("what the log proves"):
             there = rows.read(connection)
         found = log_state.differences(state, there)
         return _Found(record, self._reader.entry(size - 1), state, there, found)

@@ -222,6 +222,15 @@ def code(call: Callable[[], object]) -> str:
     return caught.value.code
 
 
+@pytest.mark.parametrize(
+    "column", ["models.state", "models.facts", "api_keys.models", "api_keys.priority"]
+)
+def test_a_row_that_cannot_be_read_ends_the_start_with_a_code(lab: Lab, column: str) -> None:
+    table, name = column.split(".")
+    edit(lab.data, f"UPDATE {table} SET {name} = '{{'")
+    assert code(lambda: alarms(lab.data)) == "database_unusable"
+
+
 HELD: Final[dict[str, Callable[[Services, Lab], object]]] = {
     "a key is not revoked": lambda s, lab: s.keys.authenticate(lab.secrets["revoked"]),
     "a key for all models": lambda s, lab: s.keys.authenticate(lab.secrets["small"]),
