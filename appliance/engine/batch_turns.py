@@ -29,7 +29,7 @@ class BatchTurns:
 
     @property
     def starved(self) -> bool:
-        """True once it gets its part beside other work."""
+        """True once it has a part."""
         return self._since is not None and self._now() - self._since >= self._after_s
 
     def take_part(self, *, batch: bool, other: bool) -> bool:

@@ -6,8 +6,8 @@ Rules:
   soonest. New requests join once an id and room for their prompt are free.
 - A request whose prompt begins like one that is being computed waits for it and takes it over.
 - A step has one adapter. The sequences of one adapter, or of none, are a group; the group whose
-  last step is longest ago has the next one, unless it can do nothing now. No group takes over the
-  cells of another.
+  last step is longest ago has the next one, unless it can do nothing now; a step that is batch
+  work's is its group's. No group takes over the cells of another.
 - Apps share by weight (app_shares.py): the request whose app would then have least runs next, at
   the cost of an app that keeps as much. A long prompt is overtaken by as many short ones as it
   counts; then only what fits beside it runs before it.
@@ -18,7 +18,7 @@ Rules:
 - Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
   step. Paths go before prompts, one in each step in any case. Their cells are taken for the step
   only.
-- With fixed chunks (reproducible mode) a prompt is cut at the same places whatever else runs.
+- With fixed chunks (reproducible mode) a prompt is cut alike whatever else runs.
 """
 
 from bisect import insort
@@ -219,12 +219,14 @@ class Scheduler:
 
     def _groups(self) -> list[str]:
         """The adapters with sequences, the longest without a step first."""
-        waiting = [s for s in self.waiting if not (self._aside and s.batch)]
-        everybody = sorted([*self._stepping(), *waiting], key=_arrival)
+        everybody = sorted([*self.running, *self.waiting], key=_arrival)
         # A new group goes before the group of the last step and behind all that wait already.
         joined = 2 * self._step - 2
         self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
-        return sorted(self._turns, key=lambda adapter: self._turns[adapter])
+        there = {s.adapter for s in everybody if not (self._aside and s.batch)}
+        first = {s.adapter for s in everybody if self._batch_turn and s.batch}
+        groups = [adapter for adapter in self._turns if adapter in there]
+        return sorted(groups, key=lambda adapter: (adapter not in first, self._turns[adapter]))
 
     def _plan_decodes(self, plan: StepPlan, admitted: list[Sequence]) -> None:
         generating = [
@@ -297,7 +299,7 @@ class Scheduler:
         return min(first.values(), key=rank, default=None)
 
     def _leaves_room(self, sequence: Sequence, head: Sequence | None) -> bool:
-        """True if a sequence and all that have overtaken `head` fit next to it."""
+        """True if a sequence and all that have overtaken `head` fit beside it."""
         if head is None:
             return True
         ahead = sum(len(s.tokens) for s in self._stepping() if s.arrival > head.arrival)

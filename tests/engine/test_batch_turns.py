@@ -77,12 +77,15 @@ class Host:
         self.steps = 0
         self._number = 0
 
-    def ask(self, app: str, tokens: int, *, batch: bool = False, prompt: int = 8) -> Sequence:
+    def ask(
+        self, app: str, tokens: int, *, batch: bool = False, prompt: int = 8, adapter: str = ""
+    ) -> Sequence:
         self._number += 1
         text = [1000 * self._number + i for i in range(prompt)]
         sequence = Sequence(
             self._number, text, Sampling(), tokens, TextStream(), scope=app, batch=batch
         )
+        sequence.adapter = adapter
         self.scheduler.add(sequence)
         return sequence
 
@@ -161,6 +164,18 @@ def test_a_starved_batch_gets_one_step_in_twenty_and_keeps_its_slot() -> None:
     host.now.seconds = 600.0
     had = [line in host.step() for _ in range(200)]
     assert sum(had) == 10 and had.count(True) == had[19::20].count(True)
+
+
+@pytest.mark.parametrize("adapter", ["", "a", "c"])
+def test_a_starved_batch_gets_its_steps_beside_answers_with_adapters(adapter: str) -> None:
+    host = Host()
+    line = host.ask("night", 50, batch=True, adapter=adapter)
+    host.step()
+    for other in ("", "a", "b"):
+        host.ask("desk", 300, adapter=other)
+    host.step()
+    host.now.seconds = 600.0
+    assert sum(line in host.step() for _ in range(200)) == 10
 
 
 def test_a_starved_batch_gets_its_steps_while_an_app_is_owed_time() -> None:
