@@ -4,7 +4,7 @@ Rules:
 - Running answers first: the pending token of each, or up to `FORCED` that a grammar forced.
 - Prompts fill what the budget leaves, in chunks: half for the oldest, the rest for those done
   soonest. New requests join once an id and room for their prompt are free.
-- A request whose prompt begins like one that is being computed waits for it and takes it over.
+- A request whose prompt begins like one being computed waits for it and takes it over.
 - A step has one adapter. The sequences of one adapter, or of none, are a group; the group whose
   last step is longest ago has the next one, unless it can do nothing now; a step that is batch
   work's is its group's. No group takes over the cells of another.
@@ -12,7 +12,7 @@ Rules:
   the cost of an app that keeps as much. A long prompt is overtaken by as many short ones as it
   counts; then only what fits beside it runs before it.
 - Batch work is held back while there is other work (batch_turns.py), unless that can do nothing;
-  its slots and cells are the first to go. Once it starved, one keeps its own.
+  its slots and cells are the first to go. Once it starved, one has its own.
 - When the KV cache is full, the youngest sequence of the app that has most is preempted. The oldest
   always makes progress, so every request ends.
 - Prompts whose log-probabilities are wanted, and paths of labels, share `SCORED` positions of a
@@ -190,6 +190,12 @@ class Scheduler:
     def _batch_turn(self) -> bool:
         return self._mixed and not self._aside
 
+    @property
+    def _placeless(self) -> bool:
+        """Starved batch work has no slot."""
+        starved = self._mixed and self.batches.starved
+        return starved and not any(s.batch for s in self.running)
+
     def _batch(self) -> list[Sequence]:
         """Batch work that runs, beside other work, and may lose its slot; the oldest first."""
         found = [s for s in self.running if s.batch and self._mixed]
@@ -224,7 +230,8 @@ class Scheduler:
         joined = 2 * self._step - 2
         self._turns = {s.adapter: self._turns.get(s.adapter, joined) for s in everybody}
         there = {s.adapter for s in everybody if not (self._aside and s.batch)}
-        first = {s.adapter for s in everybody if self._batch_turn and s.batch}
+        batch = [s for s in everybody if self._batch_turn and s.batch]
+        first = {s.adapter for s in batch if s.slot is not None} or {s.adapter for s in batch}
         groups = [adapter for adapter in self._turns if adapter in there]
         return sorted(groups, key=lambda adapter: (adapter not in first, self._turns[adapter]))
 
@@ -257,6 +264,13 @@ class Scheduler:
         passed: set[int] = set()  # wait for a prefix being computed, or lost their place just now
         blocked: set[str] = set()  # apps whose next one has no room or lost its place just now
         head: Sequence | None = None
+        line = next((s for s in self.waiting if s.batch), None) if self._placeless else None
+        if line is not None and (
+            self._fits(line, plan)
+            or (self._batch_turn and self._make_place(line, plan, passed, blocked))
+        ):
+            self._start(line)
+            admitted.append(line)
         while (sequence := self._next(passed, blocked)) is not None:
             if self._has_leader(sequence):
                 passed.add(sequence.arrival)
@@ -299,7 +313,7 @@ class Scheduler:
         return min(first.values(), key=rank, default=None)
 
     def _leaves_room(self, sequence: Sequence, head: Sequence | None) -> bool:
-        """True if a sequence and all that have overtaken `head` fit beside it."""
+        """A sequence and all that have overtaken `head` fit beside it."""
         if head is None:
             return True
         ahead = sum(len(s.tokens) for s in self._stepping() if s.arrival > head.arrival)
@@ -329,14 +343,12 @@ class Scheduler:
         preempt the other would do so for ever.
         """
         has, batch = held(self.running), [] if sequence.batch else self._batch()
-        alike = [s for s in self.running if s.batch == sequence.batch]
-        if sequence.batch and not alike and self.batches.starved:
-            alike = self.running
-        left = alike[1:]
+        lets_in = sequence.batch and self._placeless
+        left = [s for s in self.running if lets_in or s.batch == sequence.batch][1:]
         then = has.get(sequence.scope, 0.0) + size(sequence) / sequence.weight
         lacks, victims = self._lacks(sequence, plan), list[Sequence]()
         while lacks > 0 or not (victims or self.cells.has_id()):
-            richer = [s for s in left if has[s.scope] - size(s) / s.weight >= then]
+            richer = [s for s in left if lets_in or has[s.scope] - size(s) / s.weight >= then]
             if not (batch or richer):
                 return False
             victim = max(batch or richer, key=lambda s: (has[s.scope], s.arrival))
@@ -466,7 +478,7 @@ class Scheduler:
         self.cells.release(sequence)
 
     def _preempt(self, victim: Sequence, plan: StepPlan) -> None:
-        """Queue a running sequence again; its prefix stays in the cache if there is room."""
+        """Queue a running sequence again; its prefix stays where there is room."""
         self.running.remove(victim)
         plan.chunks = [c for c in plan.chunks if c.sequence is not victim]
         self._release(victim)

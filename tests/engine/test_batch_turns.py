@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from appliance.engine.batch_turns import BatchTurns
 from appliance.engine.cells import Cells
@@ -78,14 +80,21 @@ class Host:
         self._number = 0
 
     def ask(
-        self, app: str, tokens: int, *, batch: bool = False, prompt: int = 8, adapter: str = ""
+        self,
+        app: str,
+        tokens: int,
+        *,
+        batch: bool = False,
+        prompt: int = 8,
+        adapter: str = "",
+        weight: int = 1,
     ) -> Sequence:
         self._number += 1
         text = [1000 * self._number + i for i in range(prompt)]
         sequence = Sequence(
             self._number, text, Sampling(), tokens, TextStream(), scope=app, batch=batch
         )
-        sequence.adapter = adapter
+        sequence.adapter, sequence.weight = adapter, weight
         self.scheduler.add(sequence)
         return sequence
 
@@ -166,16 +175,35 @@ def test_a_starved_batch_gets_one_step_in_twenty_and_keeps_its_slot() -> None:
     assert sum(had) == 10 and had.count(True) == had[19::20].count(True)
 
 
-@pytest.mark.parametrize("adapter", ["", "a", "c"])
-def test_a_starved_batch_gets_its_steps_beside_answers_with_adapters(adapter: str) -> None:
-    host = Host()
-    line = host.ask("night", 50, batch=True, adapter=adapter)
-    host.step()
-    for other in ("", "a", "b"):
-        host.ask("desk", 300, adapter=other)
-    host.step()
+ADAPTERS = st.sampled_from(["", "a", "b"])
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(
+    slots=st.integers(2, 5),
+    apps=st.lists(
+        st.tuples(ADAPTERS, st.sampled_from([1, 4]), st.integers(1, 9)), min_size=1, max_size=3
+    ),
+    batch=st.lists(ADAPTERS, min_size=1, max_size=3),
+)
+def test_a_starved_batch_gets_its_steps_beside_all_apps_and_adapters(
+    slots: int, apps: list[tuple[str, int, int]], batch: list[str]
+) -> None:
+    host, asked = Host(slots), dict[int, Sequence]()
+    lines = [host.ask("night", 3, batch=True, adapter=adapter) for adapter in batch]
+
+    def step() -> None:
+        for number, (adapter, weight, tokens) in enumerate(apps * 4):
+            if number not in asked or asked[number].generated == tokens:
+                asked[number] = host.ask(f"app{number}", tokens, adapter=adapter, weight=weight)
+        host.step()
+
+    for _ in range(20):
+        step()
     host.now.seconds = 600.0
-    assert sum(line in host.step() for _ in range(200)) == 10
+    for _ in range(20 * 4 * len(lines)):  # four steps each
+        step()
+    assert all(line.generated == 3 for line in lines)
 
 
 def test_a_starved_batch_gets_its_steps_while_an_app_is_owed_time() -> None:
