@@ -2,7 +2,7 @@
 
 Rules: in all if there is no other work; else in none at first. Held back for long enough, and alone
 for less than its part of that time, it has a part of the steps, spread evenly, until it was alone
-for that part.
+for that part. Steps that others could not use, for want of its slots, count too.
 """
 
 import time
@@ -14,7 +14,7 @@ _GAP_S: Final = 30.0
 
 
 class BatchTurns:
-    """The turns of the batch work of one engine."""
+    """Those of one engine."""
 
     def __init__(
         self, after_s: float = 600, percent: int = 5, now: Callable[[], float] = time.monotonic
@@ -25,12 +25,20 @@ class BatchTurns:
         self._gone: float | None = None  # when the last of it ended beside other work
         self._alone: float | None = None  # when the last step began, if it was alone in that
         self._alone_s = 0.0  # since it was first set aside
-        self._steps = 0
+        self._due = 0  # steps since its last one; below 0 after more than its part
 
     @property
     def starved(self) -> bool:
         """True once it has a part."""
         return self._since is not None and self._now() - self._since >= self._after_s
+
+    @property
+    def owed(self) -> bool:
+        """It had no more than its part."""
+        return self.starved and self._due >= 0
+
+    def took_part(self) -> None:
+        self._due -= self._every if self.starved else 0
 
     def take_part(self, *, batch: bool, other: bool) -> bool:
         now, before = self._now(), self._alone
@@ -49,8 +57,8 @@ class BatchTurns:
             self._since = None
         self._gone = None
         if self._since is None:
-            self._since, self._alone_s, self._steps = now, 0.0, 0
+            self._since, self._alone_s, self._due = now, 0.0, 0
         if not self.starved:
             return False
-        self._steps += 1
-        return self._steps % self._every == 0
+        self._due = min(self._due + 1, self._every)
+        return self._due == self._every

@@ -15,7 +15,7 @@ _FEW = 8
 
 
 class Pace:
-    """The cost of steps, and the budget that follows from it.
+    """The cost of steps, and the budget.
 
     Args:
         most: prompt tokens that a step can hold.
@@ -41,12 +41,12 @@ class Pace:
             self._few[tokens] = _FORGET * before + (1 - _FORGET) * seconds
 
     def cost(self, tokens: int) -> float:
-        """Expected seconds of a step; 0 when nothing is known."""
+        """Expected seconds of a step; 0 if unknown."""
         fixed, each = self._line()
         return self._few.get(tokens, fixed + each * tokens)
 
     def within(self, seconds: float) -> int:
-        """Tokens of a step of this many seconds; `most` when nothing is known."""
+        """Tokens of a step of this many seconds; `most` if unknown."""
         fixed, each = self._line()
         if each <= 0:
             return self.most

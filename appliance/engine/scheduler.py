@@ -170,6 +170,8 @@ class Scheduler:
         if not plan.chunks and self._aside:
             self._aside = False
             plan = self._plan()
+        if self._mixed and any(c.sequence.batch for c in plan.chunks):
+            self.batches.took_part()
         for chunk in plan.chunks:
             chunk.sequence.served = self._step
         self._burst.record(plan.tokens)
@@ -192,9 +194,9 @@ class Scheduler:
 
     @property
     def _placeless(self) -> bool:
-        """Starved batch work has no slot."""
-        starved = self._mixed and self.batches.starved
-        return starved and not any(s.batch for s in self.running)
+        """A starved batch lacks its slot."""
+        owed = self._mixed and self.batches.owed
+        return owed and not any(s.batch for s in self.running)
 
     def _batch(self) -> list[Sequence]:
         """Batch work that runs, beside other work, and may lose its slot; the oldest first."""

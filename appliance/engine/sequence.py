@@ -79,9 +79,7 @@ class Sequence:
 
     @property
     def generating(self) -> bool:
-        """True if the answer continues: all known tokens are in the cache, but for the last one at
-        most.
-        """
+        """The answer continues: all known tokens are in the cache, but for the last at most."""
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
     @property
@@ -98,7 +96,7 @@ class Sequence:
         return range(0) if self.echo is None else self.echo.wanted(start, end)
 
     def preempt(self) -> None:
-        """Start again from the tokens, after the cache dropped them."""
+        """Start again from the tokens."""
         self.computed = 0
         self.known = len(self.tokens)
         self.preempted = True
