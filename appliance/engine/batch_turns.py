@@ -2,7 +2,7 @@
 
 Rules: in all if there is no other work; else in none at first. Held back for long enough, and alone
 for less than its part of that time, it has a part of the steps, spread evenly, until it was alone
-for that part. Steps that nobody else could use count, too.
+for that part. Steps that others lacked its slot for count, too.
 """
 
 import time
