@@ -53,6 +53,8 @@ _BROKEN: Final = {"vllm": ("torchaudio", "torchcodec", "triton")}
 ALL: Final = ("ours", "llama-server", *ENGINES)
 _ANSWER: Final = 64
 _REQUESTS: Final = {1: 4, SLOTS: 16}
+_SHORTER: Final = {1: 2, SLOTS: 8}
+"""Of 8B, at one to ten tokens a second."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -229,18 +231,19 @@ def measured(contest: Contest, engine: str, number: int) -> tuple[Found, str]:
     """One engine in one round, and how it was started."""
     place = contest.workshop.root / "league"
     place.mkdir(parents=True, exist_ok=True)
+    requests = _SHORTER if contest.model == SHAPED else _REQUESTS
     begun = time.monotonic()
     with contest.server(engine) as server:
         drive(load_of(server, [Ask(completion("Hello there", 2))]))
         start = time.monotonic() - begun
         loads = (
             load_of(server, independent(count, 10 * number + at_once), concurrency=at_once)
-            for at_once, count in _REQUESTS.items()
+            for at_once, count in requests.items()
         )
         one, eight = (summarise(engine, drive(load)) for load in loads)
         if one.errors or eight.errors:
             raise BenchError(one.first_error or eight.first_error)
-        foreign = guided(server, independent(_REQUESTS[SLOTS], 10 * number), place)
+        foreign = guided(server, independent(requests[SLOTS], 10 * number), place)
         memory = resident(server.pids()) / (1 << 20)
         rates = {"one": one.tokens_s, "eight": eight.tokens_s}
         times = {"first": eight.ttft_p50, "gap": eight.gap_p99}

@@ -17,6 +17,7 @@ from installer.bundle.steps import BundleError, run_pip, say
 
 MODELS: Final = ("smollm2", "gemma", "qwen")
 SHAPED: Final = "8b"
+SMALL: Final = "qwen-0.5b"
 _GEMMA: Final = "gemma-3-270m-q4_k_m.gguf"
 _GEMMA_SHA256: Final = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 _PARTS: Final = (
@@ -34,6 +35,8 @@ def gguf(name: str) -> Path:
         return obtain(cache_root() / "models", default_model())
     if name == "qwen":
         return obtain(cache_root() / "models", catalogued("qwen2.5-coder-1.5b-instruct"))
+    if name == SMALL:
+        return obtain(cache_root() / "models", catalogued("qwen2.5-coder-0.5b-instruct"))
     if name == SHAPED:
         return shaped.obtain(cache_root() / "models")
     return _gemma(cache_root() / "models")

@@ -4,7 +4,8 @@ Answers of all forms are made under load with one and two threads. Each is repla
 second data directory. Then the computation is altered; each alteration that, by brute force, moves
 a log-probability must be found.
 
-usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--model GGUF]
+usage: python -m benchmarks.replay [--answers N] [--elsewhere N] [--alterations N] [--seed N]
+                                   [--model smollm2 | gemma | qwen | qwen-0.5b]
 """
 
 import argparse
@@ -22,7 +23,7 @@ from appliance.audit import recorded_answer
 from appliance.serving.recorded_request import request_of
 from appliance.serving.replaying import Replaying
 from appliance.wire.admin.results import AnswersReplayed
-from benchmarks.models import MODELS, gguf
+from benchmarks.models import MODELS, SMALL, gguf
 from installer.bundle.steps import say
 from tests import replayed
 from tests.replayed import Alteration
@@ -37,7 +38,8 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=1_000)
     parser.add_argument("--elsewhere", type=int, default=100)
     parser.add_argument("--alterations", type=int, default=20, help="that move one (20)")
-    parser.add_argument("--model", choices=sorted(MODELS), default="smollm2")
+    parser.add_argument("--seed", type=int, default=0, help="of the requests (0)")
+    parser.add_argument("--model", choices=(*MODELS, SMALL), default="smollm2")
     given = parser.parse_args()
     model = gguf(given.model)
     with tempfile.TemporaryDirectory(prefix="replay-") as place:
@@ -52,7 +54,7 @@ async def _all(place: Path, model: Path, given: argparse.Namespace) -> None:
         async with replayed.serving(data, replayed.config(threads)) as services:
             while len(seqs) < given.answers * threads // 2:
                 count = min(_PORTION, given.answers * threads // 2 - len(seqs))
-                seqs += await replayed.answers(services, count, seed=len(seqs))
+                seqs += await replayed.answers(services, count, seed=given.seed + len(seqs))
                 say(f"{len(seqs)} answers, {threads} threads")
     out = place / "answers"
     async with replayed.serving(data, replayed.config(1, slots=3, prefill_budget=37)) as services:
