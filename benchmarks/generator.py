@@ -219,10 +219,10 @@ class Generator:
                     lambda: Exchange(request, answer), self._load.host, self._load.port
                 )
                 await exchange.done
+        except TimeoutError:  # an OSError, too
+            answer.error = f"no answer after {_TIMEOUT_S:g} s"
         except OSError as error:
             answer.error = f"no connection: {error}"
-        except TimeoutError:
-            answer.error = f"no answer after {_TIMEOUT_S:g} s"
         finally:
             if transport is not None:
                 transport.abort()

@@ -55,6 +55,9 @@ _ANSWER: Final = 64
 _REQUESTS: Final = {1: 4, SLOTS: 16}
 _SHORTER: Final = {1: 2, SLOTS: 8}
 """Of 8B, at one to ten tokens a second."""
+_WORDS: Final = 128
+_BYTES: Final = 8
+"""Tokens of a word in the vocabulary of 8B, which are its bytes."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -231,19 +234,22 @@ def measured(contest: Contest, engine: str, number: int) -> tuple[Found, str]:
     """One engine in one round, and how it was started."""
     place = contest.workshop.root / "league"
     place.mkdir(parents=True, exist_ok=True)
-    requests = _SHORTER if contest.model == SHAPED else _REQUESTS
+    requests, prompt = _REQUESTS, _WORDS
+    if contest.model == SHAPED:
+        requests, prompt = _SHORTER, _WORDS // _BYTES
+
+    def asks(at_once: int, run: int) -> list[Ask]:
+        return independent(requests[at_once], 10 * number + run, prompt=prompt)
+
     begun = time.monotonic()
     with contest.server(engine) as server:
         drive(load_of(server, [Ask(completion("Hello there", 2))]))
         start = time.monotonic() - begun
-        loads = (
-            load_of(server, independent(count, 10 * number + at_once), concurrency=at_once)
-            for at_once, count in requests.items()
-        )
+        loads = (load_of(server, asks(n, n), concurrency=n) for n in requests)
         one, eight = (summarise(engine, drive(load)) for load in loads)
         if one.errors or eight.errors:
             raise BenchError(one.first_error or eight.first_error)
-        foreign = guided(server, independent(requests[SLOTS], 10 * number), place)
+        foreign = guided(server, asks(SLOTS, 0), place)
         memory = resident(server.pids()) / (1 << 20)
         rates = {"one": one.tokens_s, "eight": eight.tokens_s}
         times = {"first": eight.ttft_p50, "gap": eight.gap_p99}

@@ -1,16 +1,18 @@
-"""Amount of prompt that a step may carry next to the running answers. Pure.
+"""Prompt tokens that a step may carry beside running answers. Pure.
 
 Rules: while answers run, a step is planned to take no longer than the target gap between two
 tokens, or half as long again as their own tokens take, whichever is more. While none run, a step
 stays short enough for arrivals and cancellations, and at half the gap where several apps come and
-go; so does a step of batch work alone. Costs are learned: a fixed part and one for each token, by
-least squares that forget, and by itself up to `_FEW` tokens.
+go or with batch work alone, but several times its fixed part. Costs are learned: a fixed part and
+one for each token, by least squares that forget, and by itself up to `_FEW` tokens.
 """
 
 _FORGET = 0.97  # weight of a step for each later one
 SHARE = 1.5
 _ALONE_S = 0.25  # planned length of a step that only prompts are in
 _LEAST = 8
+_FIXED = 8  # times its fixed part: a step that only prompts are in
+_FIXED_SEVERAL = 4
 _FEW = 8
 
 
@@ -76,9 +78,11 @@ class Pace:
         if each <= 0:
             return self.most
         own = fixed + each * decoded
-        alone = not decoded and groups == 1 and not several
+        least = dearer * own
+        if not decoded and groups == 1:
+            least = _FIXED_SEVERAL * own if several else max(_ALONE_S, _FIXED * own)
         gap_s = self.gap_s / groups / (2 if several and not (decoded and hurried) else 1)
-        planned = max(gap_s, _ALONE_S if alone else dearer * own)
+        planned = max(gap_s, least)
         return min(self.most, max(_LEAST, int((planned - own) / each)))
 
     def _line(self) -> tuple[float, float]:

@@ -45,6 +45,14 @@ def test_without_answers_a_step_may_be_longer_but_ends_soon() -> None:
     assert pace.budget(1, several=True, hurried=False) == 8
 
 
+def test_prompts_alone_do_not_pay_the_fixed_part_of_a_large_model_for_a_few_tokens() -> None:
+    pace = taught(0.3, 0.02)
+    assert pace.budget(0) in {104, 105}  # (8 * 300 - 300) / 20
+    assert pace.budget(0, several=True) in {44, 45}  # (4 * 300 - 300) / 20
+    assert pace.budget(1) == 8  # (480 - 320) / 20: somebody reads the answer
+    assert pace.budget(0, groups=2) == 8  # answers of another adapter wait for the next step
+
+
 def test_nothing_known_means_no_limit_and_the_limits_hold() -> None:
     assert Pace(512, 0.06).budget(8) == 512
     assert taught(0.0, 1e-9).budget(8) == 512
