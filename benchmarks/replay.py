@@ -20,7 +20,6 @@ from msgspec.structs import replace as changed
 
 from appliance.app import Services
 from appliance.audit import recorded_answer
-from appliance.serving.recorded_request import request_of
 from appliance.serving.replaying import Replaying
 from appliance.wire.admin.results import AnswersReplayed
 from benchmarks.models import MODELS, SMALL, gguf
@@ -119,8 +118,7 @@ async def _altered(services: Services, model: Path, seqs: list[int], count: int)
             while bool(bodies.intent["adapter"]) is not (change.name == "adapter"):
                 bodies = recorded_answer.bodies(services.reader, dice.choice(seqs))
             answer = recorded_answer.opened(services.reader, bodies.seqs)
-            asked = request_of(answer.intent.body, answer.intent.texts)
-            moves = await replayed.moves(services, elsewhere, asked)
+            moves = await replayed.moves(services, elsewhere, answer)
             verdict = (
                 await Replaying(elsewhere, services.shares, replayed.unwritten).verdict(answer)
             ).verdict

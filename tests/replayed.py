@@ -10,7 +10,7 @@ import json
 import os
 import random
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ import numpy as np
 
 from appliance.admission.places import Place
 from appliance.app import Services, open_services
+from appliance.audit.recorded_answer import RecordedAnswer
 from appliance.config import AuditConfig, Config, EngineConfig, ModelConfig
+from appliance.engine.logprobs import CHOSEN
 from appliance.engine.protocol import Load
 from appliance.errors import ApplianceError
+from appliance.serving.answer_numbers import PART, AnswerNumbers, Computed, token_of
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorker
+from appliance.serving.recorded_request import request_of
 from appliance.trust.artifacts import signing
 from appliance.trust.bytes.sealed import seal_and_close
 from appliance.types import (
@@ -272,19 +276,41 @@ def flipped(seed: int, bits: int = 1) -> Callable[[bytearray], None]:
     return change
 
 
-async def logprobs(worker: LocalWorker, asked: GenerationRequest) -> list[bytes]:
-    """The log-probabilities of the chosen tokens as 32-bit floats, and vectors: by brute force."""
+async def logprobs(
+    worker: LocalWorker, asked: GenerationRequest, forced: Collection[int] = ()
+) -> list[bytes]:
+    """The log-probabilities of the chosen tokens as 32-bit floats, and vectors: by brute force.
+
+    Args:
+        forced: the tokens that a grammar forced, whose answer has no log-probability.
+    """
     told = asked if asked.texts or asked.task.labels else replace(asked, logprobs=0)
     prepared = await worker.prepare(told, Principal("brute", "brute"), asked.seed or 0)
     found: list[bytes] = []
+    at = 0
     async for piece in worker.run(prepared):
-        values = [one.logprob or 0.0 for one in piece.logprobs]
+        values = [one.logprob or 0.0 for n, one in enumerate(piece.logprobs, at) if n not in forced]
+        at += len(piece.logprobs)
         found.append(np.array(values, np.float32).tobytes() + piece.vector)
     return sorted(found) if asked.choices > 1 else [b"".join(found)]
 
 
-async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationRequest) -> bool:
+def forced_tokens(answer: RecordedAnswer) -> set[int]:
+    """The places of the tokens that a grammar forced, in an answer of one choice."""
+    first, *others = AnswerNumbers.read(answer.outcome.texts[PART]).choices
+    found = set[int]()
+    for place, kept in enumerate(() if others else first.each()):
+        zeros = Computed(b"", 1)
+        zeros.take(0, b"", CHOSEN.pack(token_of(kept), 0, 0))
+        if zeros.numbers().choices[0].each() == [kept]:
+            found.add(place)
+    return found
+
+
+async def moves(services: Services, elsewhere: Elsewhere, answer: RecordedAnswer) -> bool:
     """True if any chosen log-probability is another one there, be it by one unit."""
+    asked = request_of(answer.intent.body, answer.intent.texts)
+    forced = forced_tokens(answer)
     model, worker = services.supervisor.worker(asked.model, "brute")
     here = LocalWorker(
         services.supervisor.card(asked.model), model, worker,
@@ -294,7 +320,7 @@ async def moves(services: Services, elsewhere: Elsewhere, asked: GenerationReque
     place = services.shares.admit(Principal("brute", "brute"), ID, 6)
     try:
         there = await elsewhere.open(asked.model, "brute", place)
-        return await logprobs(here, asked) != await logprobs(there, asked)
+        return await logprobs(here, asked, forced) != await logprobs(there, asked, forced)
     finally:
         place.leave(0, 0)
 

@@ -16,7 +16,6 @@ from appliance.app import Services
 from appliance.audit import recorded_answer
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorkers
-from appliance.serving.recorded_request import request_of
 from appliance.serving.replaying import Replaying
 from appliance.types import Delta
 from appliance.workers.coverage import Obstacle
@@ -130,8 +129,7 @@ async def test_whatever_moves_a_number_is_found(
         replaying = Replaying(elsewhere, again.shares, replayed.unwritten)
         for body in by:
             answer = recorded_answer.opened(again.reader, body.seqs)
-            asked = request_of(answer.intent.body, answer.intent.texts)
-            moved = await replayed.moves(again, elsewhere, asked)
+            moved = await replayed.moves(again, elsewhere, answer)
             found.append((moved, (await replaying.verdict(answer)).verdict))
     # The numbers show more than log-probabilities in 32 bits: what moves none of them may differ.
     assert "differs" in {told for _, told in found} and (True, "same") not in found
