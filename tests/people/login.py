@@ -59,7 +59,7 @@ class Login:
         said = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": NOW, "exp": NOW + life,
             "name": "Ann Example", "groups": ["Radiology", "Unknown here"],
-            "jti": str(next(_NUMBERS)), **claims,
+            "jti": f"n{next(_NUMBERS)}", **claims,
         }  # fmt: skip
         said = {name: value for name, value in said.items() if value is not None}
         return self.sign(json.dumps(head).encode(), json.dumps(said).encode())
