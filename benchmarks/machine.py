@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from appliance.host.hardware import host_facts
+from installer.bundle.cpu_builds import of_host
 
 CHECKOUT = Path(__file__).parents[1]
 
 
 def machine(directory: Path) -> dict[str, Any]:
-    """The host as `appliance.host.hardware` sees it, and the file system of the audit log."""
+    """The host as `appliance.host.hardware` sees it, with ggml's name of its instruction sets, and
+    the file system of the audit log.
+    """
     facts = host_facts(directory)
     return {
-        "cpu": facts.cpu,
+        "cpu": f"{facts.cpu} ({of_host()[-1]})",
         "cores": facts.cores,
         "memory_gib": round(facts.memory / (1 << 30), 1),
         "kernel": facts.kernel,

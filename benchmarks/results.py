@@ -1,8 +1,8 @@
 """The measurements as one JSON document into which partial runs merge.
 
 Rules: a figure is a ratio within one repetition, summarised over the repetitions, with its target.
-A run replaces the entry of its check and model alone. Processors with tiles have a document of
-their own.
+A run replaces the entry of its check and model alone. Each family of processors has a document of
+its own.
 """
 
 import math
@@ -15,7 +15,9 @@ from benchmarks.statistics import Summary
 from installer.bundle.cpu_builds import runs_here
 
 RESULTS: Final = Path(__file__).parent / "results"
-LATEST: Final = RESULTS / f"latest{'-amx' if runs_here('sapphirerapids') else ''}.json"
+_FAMILIES: Final = {"sapphirerapids": "-amx", "cascadelake": "", "x64": "-avx2"}
+"""The end of the name of a document, by the best build that the processor runs."""
+LATEST: Final = RESULTS / f"latest{_FAMILIES[next(filter(runs_here, _FAMILIES))]}.json"
 
 
 class Figure(msgspec.Struct, frozen=True):
