@@ -32,7 +32,7 @@ from benchmarks.loads import MODEL, Ask, completion, independent
 from benchmarks.machine import resident
 from benchmarks.measure import drive, load_of, summarise
 from benchmarks.models import SHAPED, gguf
-from benchmarks.results import Figure
+from benchmarks.results import FAMILY, Figure
 from benchmarks.servers import CELLS, SLOTS, BenchError, Server
 from benchmarks.session import Workshop
 from benchmarks.sheets import keep
@@ -294,7 +294,7 @@ def play(model: str, engines: list[str], repeat: int) -> None:
                 say(f"  {run.eight:.0f} tok/s, GuideLLM {run.foreign:.0f}, p99 {run.gap:.0f} ms")
     versions = [p for e in engines for p in ENGINES.get(e, ())] + list(GUIDELLM)
     keep(
-        "league",
+        f"league{FAMILY}",
         model if set(engines) == set(ALL) else f"{model}, {' and '.join(engines[1:])}",
         "what a user would pick instead",
         figures_of(found) if found["ours"] else [],

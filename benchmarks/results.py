@@ -16,8 +16,9 @@ from installer.bundle.cpu_builds import runs_here
 
 RESULTS: Final = Path(__file__).parent / "results"
 _FAMILIES: Final = {"sapphirerapids": "-amx", "cascadelake": "", "x64": "-avx2"}
-"""The end of the name of a document, by the best build that the processor runs."""
-LATEST: Final = RESULTS / f"latest{_FAMILIES[next(filter(runs_here, _FAMILIES))]}.json"
+FAMILY: Final = _FAMILIES[next(filter(runs_here, _FAMILIES))]
+"""The end of a document's name, by the best build that the processor runs."""
+LATEST: Final = RESULTS / f"latest{FAMILY}.json"
 
 
 class Figure(msgspec.Struct, frozen=True):
