@@ -19,7 +19,11 @@ namespace kernels {
 
 constexpr int COLUMNS = 8;                       // rows of the input side by side
 constexpr int AHEAD   = 4096;                    // bytes of weights: the processor itself fetches too little ahead
+#if defined(KERNELS_VNNI)
 constexpr int AT_ONCE = LANES == 16 ? 8 : 4;     // of them with sums in registers
+#else
+constexpr int AT_ONCE = 8;
+#endif
 
 // Ask for the block that lies AHEAD bytes behind block `l` of a group.
 template <class F> static inline void fetch_ahead(const typename F::Group * w, int64_t l) {
@@ -146,13 +150,16 @@ static inline void add_pairs(const uint8_t * qs, const uint8_t * qh, const Panel
             const Ints bl = both(pair.b, mask), bh = both(right<4>(pair.b), mask);
             for (int c = 0; c < NC; c++) {
                 const Ints s = four_bytes(y.q[c0 + c] + 8 * P), t = four_bytes(y.q[c0 + c] + 8 * P + 4);
-                low[c]  = add16(low[c], add16(products16(al, s), products16(bl, t)));
-                high[c] = add16(high[c], add16(products16(ah, s), products16(bh, t)));
+                low[c]  = settled(add16(low[c], products16(al, s)));
+                high[c] = settled(add16(high[c], products16(ah, s)));
+                low[c]  = settled(add16(low[c], products16(bl, t)));
+                high[c] = settled(add16(high[c], products16(bh, t)));
             }
         } else {
             for (int c = 0; c < NC; c++) {
                 const Ints s = four_bytes(y.q[c0 + c] + 8 * P), t = four_bytes(y.q[c0 + c] + 8 * P + 4);
-                low[c] = add16(low[c], add16(products16(pair.a, s), products16(pair.b, t)));
+                low[c] = settled(add16(low[c], products16(pair.a, s)));
+                low[c] = settled(add16(low[c], products16(pair.b, t)));
             }
         }
         add_pairs<F, NC, P + 1, END>(qs, qh, y, c0, low, high);

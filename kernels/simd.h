@@ -161,6 +161,12 @@ static inline Floats exponential(Floats x, float n) {
     return above(x, every(std::fmax((n - 125.0f) * 0x1.62e43p-1f, -LARGE_SCORE)), fma(k, j, k));
 }
 
+// `a`, computed here: compilers put all products of a block first and have no registers for them.
+static inline Ints settled(Ints a) {
+    asm("" : "+v"(a));
+    return a;
+}
+
 // The same four bytes for every row.
 static inline Ints four_bytes(const int8_t * p) {
     int32_t x;
