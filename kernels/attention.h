@@ -357,12 +357,14 @@ template <int WIDTH> class Task {
         }
         for (int c = 0; c < n; c++) {
             const uint16_t * value = cells.value(index[c]) + LANES * j;
-            Floats           x[BESIDE];
-            for (int i = 0; i < BESIDE; i++) { x[i] = load_half(value + LANES * i); }
+            Floats           p[HEADS];
             for (int h = 0; h < HEADS; h++) {
-                const Floats p = every(score[h * TILE + c]);
+                p[h] = every(score[h * TILE + c]);
                 sum[h] += score[h * TILE + c];
-                for (int i = 0; i < BESIDE; i++) { acc[h][i] = fma(p, x[i], acc[h][i]); }
+            }
+            for (int i = 0; i < BESIDE; i++) {
+                const Floats x = load_half(value + LANES * i);
+                for (int h = 0; h < HEADS; h++) { acc[h][i] = fma(p[h], x, acc[h][i]); }
             }
         }
         for (int h = 0; h < HEADS; h++) {
