@@ -100,6 +100,7 @@ class Services:
         self.retention = governance.retention
         self.erasure = governance.erasure
         self.selftest = governance.selftest
+        self.replays = routing.replays
         self.rejected = RejectedCounts(held.clock)
         self.incidents = Incidents(log.database)
         self.disk_trend = DiskTrend()

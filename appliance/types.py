@@ -439,6 +439,7 @@ class GenerationRequest:
         echo: the answer begins with the prompt, and its log-probabilities if any.
         tools: with `messages` only.
         thinking: None leaves it to the template.
+        clock_s: the date for the chat template, in seconds since the epoch; None is today.
         request_id: the request in the log, as the use-case sets it.
     """
 
@@ -462,6 +463,7 @@ class GenerationRequest:
     echo: bool = False
     tools: Tools | None = None
     thinking: bool | None = None
+    clock_s: int | None = None
     task: TaskNeeds = TaskNeeds()
     request_id: str = ""
 

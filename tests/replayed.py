@@ -1,7 +1,6 @@
 """A data directory and a mixed load whose answers are recorded, to be computed again.
 
-Many requests of every kind at once, greedy and sampled, so that each has other company than when it
-is computed again.
+Many requests of every kind at once.
 """
 
 import asyncio
@@ -183,10 +182,7 @@ class Alteration:
     """The worker with one change: weights, template, adapter, kernels or sampler.
 
     Attributes:
-        weights: changes the model's file.
-        load: changes the message that loads it.
-        adapter: the seed of the adapter.
-        request: changes what is sampled.
+        adapter: its seed.
     """
 
     name: str
@@ -266,7 +262,7 @@ async def altered(services: Services, change: Alteration, gguf: Path) -> AsyncIt
 
 
 def flipped(seed: int, bits: int = 1) -> Callable[[bytearray], None]:
-    """Low bits of quantised weights somewhere in the last nine tenths of the file."""
+    """Low bits of quantised weights."""
 
     def change(data: bytearray) -> None:
         dice = random.Random(seed)
@@ -282,7 +278,7 @@ async def logprobs(
     """The log-probabilities of the chosen tokens as 32-bit floats, and vectors: by brute force.
 
     Args:
-        forced: the tokens that a grammar forced, whose answer has no log-probability.
+        forced: tokens without one.
     """
     told = asked if asked.texts or asked.task.labels else replace(asked, logprobs=0)
     prepared = await worker.prepare(told, Principal("brute", "brute"), asked.seed or 0)

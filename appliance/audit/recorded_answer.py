@@ -51,7 +51,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class AnswerBodies:
-    """The bodies of an answer's entries, unproved; `outcome` is None while there is none."""
+    """The bodies of an answer's entries, unproved."""
 
     intent: Mapping[str, Json]
     outcome: Mapping[str, Json] | None

@@ -202,7 +202,7 @@ def _lists(log: Log, query: Query, first: int, last: int) -> list[_List | _Times
 
 
 def _agree(lists: list[_List | _Times], place: int) -> int | None:
-    """The place if every list has it; else a place where the next candidate may be."""
+    """The place if every list has it; else where the next candidate may be."""
     for one in lists:
         found = one.seek(place)
         if found is None:

@@ -193,7 +193,7 @@ def replay(
     """Compute recorded answers again.
 
     The log proves each first; then its model answers again, behind all apps: same, differs at a
-    token, or cannot. Exit 0 only if none differs and each SEQ is the same.
+    token, or cannot. Exit 0 only if none differs, each is proved and each SEQ or line is the same.
     """
     from appliance.api.admin.times import microseconds  # a server needs none of it here
 
@@ -209,7 +209,9 @@ def replay(
         done = run_job(output, client, "replay", wanted.model_dump())
     found = result_of(output, done, AnswersReplayed)
     output.data(found, _replayed(found))
-    output.require(not (found.differs or (seq and found.cannot)))
+    each = bool(seq or export)
+    none = bool(export) and not found.same
+    output.require(not (found.differs or found.unproved or none or (each and found.cannot)))
 
 
 def _replayed(found: AnswersReplayed) -> Iterator[str]:

@@ -31,6 +31,7 @@ from appliance.host import at_rest, hardware, host_key
 from appliance.incidents import rules
 from appliance.incidents.facts import Facts
 from appliance.jobs.store import JobStore
+from appliance.serving.replays import ReplayDifferences
 from appliance.text import many
 from appliance.trust.artifacts.intake import missing
 from appliance.trust.artifacts.records import Records
@@ -156,8 +157,8 @@ def _facts(data: Path, config: Config, host: hardware.HostFacts) -> Facts:
         give(database, at_rest.cipher_of(data, at_rest.DATABASE))
     try:
         profile = "site" if trusted_file.exists(data / "trust") else "lab"
-        jobs = JobStore(database, clock)
-        found = standing(data, config, host, reader, jobs, profile, clock.wall_us())
+        jobs, replays = JobStore(database, clock), ReplayDifferences(database, clock)
+        found = standing(data, config, host, reader, jobs, replays, profile, clock.wall_us())
         found = replace(found, unknown_roles=tuple(role_table(config.roles).unresolved))
         with contextlib.suppress(ApplianceError):  # the check of the policy says so
             found = replace(found, trust=TrustState(data / "trust", reader, clock).freshness())

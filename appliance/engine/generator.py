@@ -1,5 +1,6 @@
 """Work of a process with a model that writes text."""
 
+import time
 from dataclasses import replace
 
 import msgspec
@@ -66,7 +67,8 @@ class Generator:
         """Prepare a request (`adapter_unloaded`)."""
         if request.adapter not in self.engine.adapters | {""}:
             raise BadRequest("adapter_unloaded", "The adapter is not loaded.", param="model")
-        asked = request.asked
+        asked = self._dated(request.asked)
+        request = msgspec.structs.replace(request, asked=asked)
         tokens = self._preparer.tokens(asked)
         limit = self._preparer.limit(len(tokens), asked.max_tokens)
         self._preparer.check_bias(asked.sampling.logit_bias)
@@ -80,9 +82,14 @@ class Generator:
         dialect = self._preparer.template.dialect if asked.tools else ""
         size = len(tokens)
         prepared = protocol.Prepared(
-            request.id, size, limit, template, dialect, thinking, digest_of([tokens])
+            request.id, size, limit, template, dialect, thinking, digest_of([tokens]), asked.clock_s
         )
         return prepared, choices
+
+    def _dated(self, asked: GenerationRequest) -> GenerationRequest:
+        if not self._preparer.template.dated or asked.messages is None:
+            return replace(asked, clock_s=None)
+        return asked if asked.clock_s is not None else replace(asked, clock_s=int(time.time()))
 
     def tokenize(self, request: protocol.Tokenize) -> protocol.Tokens:
         return self._preparer.tokenised(request)
@@ -96,8 +103,7 @@ class Generator:
                 self._runner.tokenize(label, add_special=False, parse_special=False)
                 for label in asked.task.labels
             ],
-            # What stays out shows in the last digits of the shares: reproducible mode has them all.
-            None if self._runner.config.reproducible else asked.task.unscored,
+            asked.task.unscored,
         )
         self._preparer.limit(len(tokens), max(map(len, labels.paths), default=0))
         sequence = Sequence(
@@ -111,6 +117,7 @@ class Generator:
             readable=asked.task.readable,
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
+            fresh=request.fresh,
             tiled=self._runner.tiled(len(tokens)),
             weight=request.weight,
             batch=request.batch,
@@ -118,7 +125,9 @@ class Generator:
         template = self._preparer.template.sha256 if asked.messages is not None else ""
         # Scored are the labels' tokens, too, so that they are part of what is asked.
         asked_of = digest_of([tokens, *labels.tokens])
-        prepared = protocol.Prepared(request.id, len(tokens), 0, template, prompt=asked_of)
+        prepared = protocol.Prepared(
+            request.id, len(tokens), 0, template, prompt=asked_of, clock_s=asked.clock_s
+        )
         return prepared, [sequence]
 
     def _choice(
@@ -149,6 +158,7 @@ class Generator:
             readable=asked.task.readable,
             adapter=request.adapter,
             shared=self._shared(asked, tokens),
+            fresh=request.fresh,
             tiled=self._runner.tiled(len(tokens)),
             weight=request.weight,
             batch=request.batch,

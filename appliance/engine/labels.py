@@ -4,7 +4,7 @@ Rules:
 - Labels form a trie of tokens; the logits after a node score the next token of each label below it.
   A label's value is the sum over its tokens.
 - The prompt is computed once and scores the root. Each longest beginning is a path: it goes through
-  the model whole, behind the cells of the prompt, several in one step, and leaves no cells.
+  the model whole, several in one step.
 - Values come from the raw distribution. No label is the beginning of another.
 - A label that may stay unscored does: the likeliest beginnings are followed first, one path of each
   at a time, and the rest are left where together they hold no more than the tolerance: of the
@@ -32,7 +32,7 @@ Tokens: TypeAlias = tuple[int, ...]
 
 
 class Labels:
-    """The labels of one request and what is known of their values.
+    """The labels of one request.
 
     Args:
         unscored: the labels that may stay unscored; None scores all.

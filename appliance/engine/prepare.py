@@ -148,7 +148,8 @@ class Preparer:
     ) -> str:
         """A constrained answer has no reasoning."""
         bound = asked.constraint or (tools and tools.forced)
-        return self.template.render(messages, tools, False if bound else asked.thinking)
+        thinking = False if bound else asked.thinking
+        return self.template.render(messages, tools, thinking, asked.clock_s)
 
     def limit(self, prompt_tokens: int, max_tokens: int | None) -> int:
         """Most tokens that it may generate."""

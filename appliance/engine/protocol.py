@@ -97,6 +97,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
             documents that it may read are the same.
         weight: the app's share of a contended engine, relative to others.
         adapter: digest of the adapter to answer with, "" for the model alone.
+        fresh: nothing of the cache is reused.
     """
 
     id: int
@@ -107,6 +108,7 @@ class Prepare(msgspec.Struct, tag="prepare", frozen=True):
     weight: int = 1
     adapter: str = ""
     batch: bool = False
+    fresh: bool = False
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -203,6 +205,7 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
         max_tokens: the limit in force: what was asked, or what the context leaves.
         dialect: how the answer writes calls, "" when no functions are on offer.
         prompt: SHA-256 of its token ids, 32 bits each; of several texts, of all in turn.
+        clock_s: as of the request; None where the template asks for no date.
     """
 
     id: int
@@ -212,6 +215,7 @@ class Prepared(msgspec.Struct, tag="prepared", frozen=True):
     dialect: Dialect = ""
     thinking: Thinking = ""
     prompt: bytes = b""
+    clock_s: int | None = None
 
 
 class Tokens(msgspec.Struct, tag="tokens", frozen=True):

@@ -21,7 +21,7 @@ class Sequence:
         known: tokens that are computed in chunks: the prompt, and more after a preemption.
         computed: how many of `tokens` are in the KV cache; 0 again after a preemption.
         slot: sequence id in the KV cache while it runs.
-        scope, weight, batch, adapter: as of `protocol.Prepare`.
+        scope, weight, batch, adapter, fresh: as of `protocol.Prepare`.
         readable: digest of the documents that the app may read, where its prompt holds passages of
             them; its cells are kept for it alone.
         shared: leading tokens that an admin registered for every app.
@@ -48,6 +48,7 @@ class Sequence:
     readable: str = ""
     adapter: str = ""
     shared: int = 0
+    fresh: bool = False
     tiled: int = 0
     weight: int = 1
     batch: bool = False
@@ -79,7 +80,7 @@ class Sequence:
 
     @property
     def generating(self) -> bool:
-        """The answer continues: all known tokens are in the cache, but for the last at most."""
+        """All known tokens are in the cache, but for the last at most."""
         return self.labels is None and (self.computed >= self.known or self.pending == 1)
 
     @property
@@ -88,8 +89,8 @@ class Sequence:
 
     @property
     def reusable(self) -> int:
-        """Most leading tokens that may come from the cache: the logits after them are needed."""
-        return 0 if self.scores_prompt else len(self.tokens) - 1
+        """Most leading tokens that may come from the cache."""
+        return 0 if self.fresh or self.scores_prompt else len(self.tokens) - 1
 
     def scored(self, start: int, end: int) -> range:
         """Positions before the last one whose logits are needed, from `start` to before `end`."""

@@ -45,9 +45,12 @@ class AnswerNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def read(cls, text: bytes) -> "AnswerNumbers":
         try:
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.MsgspecError as error:
+            found = msgspec.json.decode(text, type=cls)
+            for choice in found.choices:
+                choice.each()
+        except (msgspec.MsgspecError, ValueError) as error:
             raise AuditRefused("audit_entry_invalid", f"The {PART} of a record: {error}") from error
+        return found
 
     def text(self) -> bytes:
         return msgspec.json.encode(self)

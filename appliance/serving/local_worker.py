@@ -11,6 +11,7 @@ from appliance.pool.pool import Pool
 from appliance.serving.answer_numbers import Computed
 from appliance.serving.backend import PreparedRequest, Provenance
 from appliance.serving.choices import ranked
+from appliance.serving.inference import REPLAY
 from appliance.trust.artifacts.store import VerifiedAdapter, VerifiedModel
 from appliance.types import Delta, GenerationRequest, ModelCard, Principal, Priority
 from appliance.workers.coverage import Obstacle
@@ -43,10 +44,11 @@ class LocalWorker:
             weight=principal.limits.weight,
             batch=(request.priority or principal.limits.priority) is Priority.BATCH,
             adapter=self.adapter.digest if self.adapter else "",
+            fresh=principal.key_id == REPLAY,
         )
         prepared = await self.worker.prepare(message, principal.key_id)
         return PreparedRequest(
-            request=request,
+            request=replace(request, clock_s=prepared.clock_s),
             number=number,
             seed=seed,
             prompt_tokens=prepared.prompt_tokens,

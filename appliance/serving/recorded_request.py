@@ -1,7 +1,7 @@
 """The request of a recorded answer, made again from its intent and the texts that were kept.
 
-Rules: it reads what `audit_entries.intent` writes; a record from before replays, or without all of
-its texts, is refused with the reason. Pure.
+Rules: it reads what `audit_entries.intent` writes; a record without all of its texts is refused.
+Pure.
 """
 
 import json
@@ -28,7 +28,7 @@ REST: Final = "asked"
 
 
 class AskedRest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Parts of a request that only a replay needs; names of functions are the client's text.
+    """Parts of a request that only a replay needs.
 
     Attributes:
         forced: functions of which one had to be called.
@@ -40,6 +40,7 @@ class AskedRest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
     forced: tuple[str, ...] = ()
     parallel: bool = True
     unscored: Unscored | None = None
+    clock_s: int | None = None
 
 
 def rest_of(request: GenerationRequest) -> AskedRest:
@@ -50,6 +51,7 @@ def rest_of(request: GenerationRequest) -> AskedRest:
         tools.forced,
         tools.parallel,
         request.task.unscored if request.task.labels else None,
+        request.clock_s,
     )
 
 
@@ -82,10 +84,7 @@ class _AskedParams(msgspec.Struct, frozen=True):
 
 
 def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> None:
-    """Refuse a record that cannot be computed again, whatever texts are left.
-
-    `replay_impossible` has the reason.
-    """
+    """Refuse a record that cannot be computed again (`replay_impossible`)."""
     said = intent.get("replayable")
     if said is None or outcome is None:
         raise impossible("the record has no numbers" if outcome else "it has no answer")
@@ -122,6 +121,7 @@ def request_of(body: Mapping[str, Json], texts: Mapping[str, bytes]) -> Generati
         return replace(
             asked,
             thinking=rest.thinking,
+            clock_s=rest.clock_s,
             max_tokens=params.max_tokens,
             sampling=_sampling(params, json.loads(texts.get("logit_bias", b"[]"))),
             seed=int(params.seed),

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -20,12 +21,12 @@ from appliance.audit.log import AuditLog, Draft
 from appliance.audit.reader import LogReader
 from appliance.audit.recorded_answer import RecordedAnswer
 from appliance.audit.search import Query
-from appliance.errors import BadRequest, NotFound, Refused
+from appliance.errors import BadRequest, NotFound, Refused, StateRefused
 from appliance.jobs.kind import Context, JobKind
 from appliance.observability.metrics import Metrics
 from appliance.serving.recorded_request import check
 from appliance.serving.replaying import Replaying
-from appliance.serving.replays import KIND
+from appliance.serving.replays import KIND, ReplayDifferences
 from appliance.types import Json
 from appliance.wire.admin.jobs import ReplayWanted
 from appliance.wire.admin.results import AnswerReplayed, AnswersReplayed
@@ -35,6 +36,7 @@ _MOST_TOLD: Final = 1_000
 _READ_WHOLE: Final = 20_000
 """Entries of which all outcomes are read; of more, entries are drawn until there are enough."""
 _DRAWS: Final = 200
+_UNPROVED: Final = ("audit_corrupt", "proof_invalid", "content_key_missing")
 
 
 @dataclass(eq=False)
@@ -50,6 +52,7 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
     replaying: Callable[[bool], Replaying]
     busy: Callable[[], bool]
     metrics: Metrics
+    differences: ReplayDifferences
 
     def check(self, params: ReplayWanted) -> None:
         """One way to name answers, and the key of another log with its file."""
@@ -98,7 +101,8 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             except OSError as error:
                 raise BadRequest("invalid_value", f"{wanted.export}: {error.strerror}.") from error
         if wanted.sample:
-            return list(sample(self.reader, wanted.sample, wanted.since_us))
+            fits = self._replayable if wanted.here else lambda seq: True
+            return list(sample(self.reader, wanted.sample, wanted.since_us, fits))
         return list(wanted.seqs)
 
     async def _one(
@@ -107,11 +111,25 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
         """The verdict on one answer; an unproved one cannot be the same."""
         try:
             answer = await job.in_thread(self._proved, one, job.params.key.encode())
+            found = await replaying.verdict(answer)
         except (Refused, NotFound) as error:
             seq = one if isinstance(one, int) else -1
             why = error.message if error.code == "replay_impossible" else str(error)
-            return AnswerReplayed(seq=seq, verdict="cannot", why=why)
-        return await replaying.verdict(answer)
+            proved = error.code not in _UNPROVED
+            found = AnswerReplayed(seq=seq, verdict="cannot", why=why, proved=proved)
+        if isinstance(one, int):  # of this log
+            await job.in_thread(self.differences.take, found)
+        return found
+
+    def _replayable(self, seq: int) -> bool:
+        try:
+            found = recorded_answer.bodies(self.reader, seq)
+            check(found.intent, found.outcome)
+        except StateRefused:
+            return False
+        except (Refused, NotFound):  # the replay tells it
+            return True
+        return True
 
     def _proved(self, one: int | bytes, key: bytes) -> RecordedAnswer:
         if isinstance(one, bytes):
@@ -160,38 +178,52 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
         counts = Counter(one.verdict for one in told)
         for verdict, count in counts.items():
             self.metrics.replays.labels(verdict).inc(count)
-        differ = sorted((one for one in told if one.verdict == "differs"), key=lambda one: one.seq)
         fields: dict[str, Json] = {
             "action": KIND, "actor": job.actor, "job": job.id, "same": counts["same"],
             "differs": counts["differs"], "cannot": counts["cannot"],
-            "entries": [one.seq for one in differ[:100]],
+            "entries": [one.seq for one in shown(told, named=False)[:100]],
         }  # fmt: skip
         await append(self.audit, Draft("admin", fields))
-        shown = told if job.params.seqs else differ
         return AnswersReplayed.model_validate({
             **{verdict: counts[verdict] for verdict in ("same", "differs", "cannot")},
             "reasons": dict(Counter(one.why for one in told if one.verdict == "cannot")),
-            "answers": [one.document for one in shown[:_MOST_TOLD]],
+            "unproved": sum(not one.proved for one in told),
+            "answers": [one.document for one in shown(told, named=bool(job.params.seqs))],
         })  # fmt: skip
 
 
-def sample(reader: LogReader, count: int, since_us: int) -> Iterator[int]:
-    """Numbers of outcomes, drawn without replacement; fewer where the log has no more."""
+def shown(told: Iterable[AnswerReplayed], *, named: bool) -> list[AnswerReplayed]:
+    """Those that differ, then the others if they were named."""
+    ordered = sorted(told, key=lambda one: (one.verdict != "differs", one.seq))
+    return [one for one in ordered if named or one.verdict == "differs"][:_MOST_TOLD]
+
+
+def sample(
+    reader: LogReader, count: int, since_us: int, fits: Callable[[int], bool] = lambda seq: True
+) -> Iterator[int]:
+    """Numbers of outcomes that fit, drawn without replacement."""
     dice = random.SystemRandom()
-    began = reader.search(Query(since_us=since_us, limit=1)).entries
-    first, end = began[0].seq if began else reader.size, reader.size
+    first, end = _begin(reader, since_us), reader.size
     if end - first <= max(_READ_WHOLE, 4 * count):
         outcomes = [entry.seq for entry in reader.since(first, end, ("outcome",))]
-        yield from sorted(dice.sample(outcomes, min(count, len(outcomes))))
+        dice.shuffle(outcomes)
+        yield from sorted(islice(filter(fits, outcomes), count))
         return
     seen: set[int] = set()
     for _ in range(_DRAWS * count):
         if len(seen) == count:
             break
         seq = dice.randrange(first, end)
-        if seq not in seen and reader.entry(seq).kind == "outcome":
+        if seq not in seen and reader.entry(seq).kind == "outcome" and fits(seq):
             seen.add(seq)
     yield from sorted(seen)
+
+
+def _begin(reader: LogReader, since_us: int) -> int:
+    page = reader.search(Query(since_us=since_us, limit=1))
+    while not page.entries and page.resume is not None:
+        page = reader.search(Query(since_us=since_us, limit=1, after=page.resume))
+    return page.entries[0].seq if page.entries else reader.size
 
 
 async def _first(under_way: set[asyncio.Task[AnswerReplayed]]) -> Iterable[AnswerReplayed]:

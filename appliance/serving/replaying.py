@@ -3,7 +3,7 @@
 Rules:
 - The record gives prompt, parameters and effective seed; model and adapter have its digests, on an
   engine that computes the same numbers.
-- It uses nothing of the cache, whose content is another app's.
+- It uses nothing of the cache: a damaged cell must not confirm itself.
 - No entry holds a copy of the answer. `same` means that tokens, numbers and text are the same;
   where a task wrote the text from more than these, it says so.
 """
@@ -86,9 +86,7 @@ class Replaying:
             return AnswerReplayed.model_validate({**told, "verdict": "cannot", "why": _why(error)})
         if found is None:
             return AnswerReplayed.model_validate({**told, "verdict": "same", "why": unwritten})
-        was, now = [
-            await backend.token(t, REPLAY) if t >= 0 else "" for t in (found.was, found.now)
-        ]
+        was, now = [await _spelled(backend, token) for token in (found.was, found.now)]
         said = {
             "verdict": "differs",
             "why": found.why,
@@ -104,6 +102,8 @@ class Replaying:
         card = self._card(answer)
         request = request_of(answer.intent.body, answer.intent.texts)
         before = AnswerNumbers.read(answer.outcome.texts[PART])
+        if len(before.choices) != request.choices:
+            raise impossible("the record is not whole: it has numbers of other choices")
         place = await self._place(card, request.choices)
         try:
             backend = await self._backends.open(card.id, REPLAY, place)
@@ -112,6 +112,8 @@ class Replaying:
                 raise impossible(f"it was computed by {told}, and here is {backend.engine}")
             prepared = await backend.prepare(request, ASKER, request.seed or 0)
             try:
+                if prepared.request.clock_s != request.clock_s:
+                    raise impossible("its prompt has the date, which the record has not")
                 place.reserve(prepared.prompt_tokens, prepared.max_tokens * prepared.choices)
                 await place.turn()
                 pieces = [piece async for piece in backend.run(prepared)]
@@ -155,6 +157,16 @@ class Replaying:
                     raise
             await asyncio.sleep(_RETRY_S)
         raise Unavailable("place_waited", "There was no place in time.")
+
+
+async def _spelled(backend: LocalWorker, token: int) -> str:
+    """The text of a token, or its id."""
+    if token < 0:
+        return ""
+    try:
+        return await backend.token(token, REPLAY)
+    except ApplianceError:
+        return str(token)
 
 
 def _computed(before: AnswerNumbers, now: AnswerNumbers) -> Iterator[AnswerDifference]:

@@ -17,6 +17,7 @@ from appliance.routing.targets import Targets
 from appliance.routing.upstreams.stage import stages_of
 from appliance.serving.replay_job import ReplayJob
 from appliance.serving.replaying import Replaying
+from appliance.serving.replays import ReplayDifferences
 from appliance.tasks.backends import TaskBackends
 from appliance.tasks.catalogue import ApprovedTasks
 from appliance.tasks.names import TaskNames
@@ -49,6 +50,7 @@ class RoutingRoom:
         self.pointers = Pointers(database, log.agreement.held("task_pointers"))
         log.agreement.when_mended(self.pointers.forget)
         texts = TaskWriter(tasks).text
+        self.replays = ReplayDifferences(database, log.held.clock)
         pool.jobs.add(
             ReplayJob(
                 log.reader,
@@ -56,6 +58,7 @@ class RoutingRoom:
                 lambda here: Replaying(serving.local, serving.shared.shares, texts, here=here),
                 lambda: bool(serving.under_way.running()),
                 log.metrics,
+                self.replays,
             )
         )
         names = TaskNames(tasks, self.pointers, policy)

@@ -18,7 +18,7 @@ from appliance.metering import ledger as metering
 from appliance.peers import documents, seen_logs
 from appliance.routing import monitor as route_monitor
 from appliance.routing import people as deferred
-from appliance.serving import kept_answers
+from appliance.serving import kept_answers, replays
 from appliance.tasks import shadows as shadow_answers
 from appliance.trust.artifacts import store
 from appliance.trust.statements import evaluations, pointers, route_certificates
@@ -66,6 +66,7 @@ MIGRATIONS: Final = (
     documents.TABLES,
     _SEALED,
     label_queues.ASIDE,
+    replays.TABLES,
 )
 FILES: Final = (batch_files.TABLES, batch_store.BATCHES)
 """The scripts of files.db, in the same way."""

@@ -38,6 +38,7 @@ class Obstacle(enum.StrEnum):
     EXPERTS = "experts"
     HEADS = "heads"
     WINDOWS = "windows"
+    LONG_ROPE = "long_rope"
     SOFT_CAP = "soft_cap"
     SINKS = "sinks"
     STATES = "states"
@@ -54,6 +55,7 @@ WORDS: Final = {
     Obstacle.EXPERTS: "it has experts",
     Obstacle.HEADS: "its heads have a width without a kernel of ours",
     Obstacle.WINDOWS: "it has sliding windows, which were not measured",
+    Obstacle.LONG_ROPE: "its positions depend on the size of the context (LongRoPE)",
     Obstacle.SOFT_CAP: "its attention has a soft cap",
     Obstacle.SINKS: "its attention has sinks",
     Obstacle.STATES: "it has recurrent layers",
@@ -91,6 +93,8 @@ def _attention(facts: GgufFacts) -> Obstacle | None:
     same = facts.head_dim_k == facts.head_dim_v and facts.head_dim_k in _WIDTHS
     if not same or facts.n_head > _GROUP * facts.n_head_kv:
         return Obstacle.HEADS
+    if any(name.endswith("rope_factors_long.weight") for name in facts.tensors):
+        return Obstacle.LONG_ROPE
     return Obstacle.WINDOWS if facts.n_window else None
 
 

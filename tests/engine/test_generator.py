@@ -1,7 +1,6 @@
 """A model that writes text, without a worker around it."""
 
 import msgspec
-import numpy as np
 import pytest
 
 from appliance.engine.generator import Generator
@@ -10,7 +9,7 @@ from appliance.engine.runner import Library, ModelRunner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
 from appliance.trust.bytes.sealed import SealedFile
-from appliance.types import Constraint, GenerationRequest, TaskNeeds, Unscored
+from appliance.types import Constraint, GenerationRequest, TaskNeeds
 from tests.prepare import prepare
 
 LOAD = Load(
@@ -55,22 +54,18 @@ def test_a_constraint_guides_each_sequence(generator: Generator) -> None:
     assert generator.prepare(guided)[1][0].guide is not None
 
 
-def test_a_reproducible_model_scores_labels_that_cannot_win(
-    generator: Generator, library: Library, sealed_model: SealedFile
+def test_a_template_that_asks_for_the_date_gets_that_of_the_request(
+    library: Library, sealed_model: SealedFile
 ) -> None:
-    load = msgspec.structs.replace(LOAD, reproducible=True)
-    exact = Generator(ModelRunner(library, sealed_model.reopen(), shapes(load)), load)
-    left = []
-    for made in (generator, exact):
-        needs = TaskNeeds(labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))
-        wanted = asked(prompt="x", task=needs)
-        labels = made.prepare(wanted)[1][0].labels
-        assert labels is not None
-        row = np.zeros(made.engine.model.n_vocab, np.float32)
-        row[labels.paths[0][0]] = 99
-        labels.tell_prompt(row)
-        left.append(len(labels.paths))
-    assert left == [1, 2]
+    load = msgspec.structs.replace(LOAD, template="{{ strftime_now('%d %b %Y') }}")
+    made = Generator(ModelRunner(library, sealed_model.reopen(), shapes(load)), load)
+    now, again, other = (
+        made.prepare(asked(messages=TALK, clock_s=clock))[0] for clock in (None, 7, 90_000)
+    )
+    assert now.clock_s is not None and again.clock_s == 7
+    told = made.prepare(asked(messages=TALK, clock_s=now.clock_s))[0]
+    assert told.prompt == now.prompt != again.prompt != other.prompt
+    assert made.prepare(asked(prompt="x"))[0].clock_s is None
 
 
 def test_messages_of_this_model_take_at_least_so_many_tokens(generator: Generator) -> None:

@@ -35,6 +35,7 @@ ALL: list[GenerationRequest] = [
     replace(CHAT, constraint=Constraint("json_schema", '{"type":"string"}'), logprobs=3),
     replace(CHAT, constraint=Constraint("grammar", "verdict")),
     replace(CHAT, task=LABELS),
+    replace(CHAT, clock_s=1_764_600_000),
     replace(CHAT, task=replace(LABELS, unscored=None)),
     GenerationRequest(
         "m", prompt="x", stop=("a", "b"), ignore_eos=True, min_tokens=2, n=2, best_of=3, echo=True,

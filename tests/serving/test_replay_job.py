@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import pytest
 
+from appliance.audit import search
 from appliance.audit.reader import LogReader
+from appliance.clock import FixedClock
 from appliance.errors import BadRequest
 from appliance.serving import replay_job
 from appliance.serving.replay_job import ReplayJob
 from appliance.wire.admin.jobs import ReplayWanted
+from appliance.wire.admin.results import AnswerReplayed
 from tests.audit import logs
 
 OUTCOMES = {3, 5, 7, 9, 11, 13, *range(30, 38)}
@@ -39,9 +42,37 @@ def test_a_sample_is_of_answers_without_repeats(
     assert set(drawn) == OUTCOMES  # each has its chance: 600 draws of 14
     assert set(replay_job.sample(reader, 1_000, 0)) == OUTCOMES
     assert list(replay_job.sample(reader, 3, 1 << 52)) == []
+    assert list(replay_job.sample(reader, 5, 0, lambda seq: seq in (7, 33))) == [7, 33]
 
 
-JOB = ReplayJob(*[cast(Any, None)] * 5)
+def test_a_sample_begins_at_its_time_however_far_the_search_looks_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(search, "MOST_STEPS", 9)
+    clock = FixedClock()
+    log = logs.open_log(logs.new_log(tmp_path / "log"), clock=clock)
+    made = []
+    for number in range(6):
+        clock.advance(1.0)
+        made.append(logs.ask(log, f"req-{number}")[1])
+    log.close()
+    reader = LogReader(tmp_path / "log")
+    since = reader.entry(made[3].seq).time_us
+    drawn = list(replay_job.sample(reader, 1_000, since))
+    reader.close()
+    assert drawn == [outcome.seq for outcome in made[3:]]
+
+
+def test_answers_that_differ_are_shown_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_job, "_MOST_TOLD", 2)
+    told = [
+        AnswerReplayed(seq=seq, verdict="differs" if seq == 8 else "same") for seq in range(4, 9)
+    ]
+    assert [one.seq for one in replay_job.shown(told, named=True)] == [8, 4]
+    assert [one.seq for one in replay_job.shown(told, named=False)] == [8]
+
+
+JOB = ReplayJob(*[cast(Any, None)] * 6)
 
 
 @pytest.mark.parametrize(

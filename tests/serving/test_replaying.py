@@ -16,6 +16,7 @@ from appliance.app import Services
 from appliance.audit import recorded_answer
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorkers
+from appliance.serving.recorded_request import REST
 from appliance.serving.replaying import Replaying
 from appliance.types import Delta
 from appliance.workers.coverage import Obstacle
@@ -133,6 +134,24 @@ async def test_whatever_moves_a_number_is_found(
             found.append((moved, (await replaying.verdict(answer)).verdict))
     # The numbers show more than log-probabilities in 32 bits: what moves none of them may differ.
     assert "differs" in {told for _, told in found} and (True, "same") not in found
+
+
+async def test_a_prompt_has_the_date_of_its_record(
+    recorded: Recorded, again: Services, narrow_path: Path
+) -> None:
+    dated = Alteration("dated", load=lambda load: other(
+        load, template=load.template + "{{ strftime_now('%Y')[4:] }}"))  # fmt: skip
+    bodies = [recorded_answer.bodies(again.reader, seq) for seq in recorded.seqs]
+    chat = next(b for b in bodies if b.intent["template"] and not {"task"} & b.intent.keys())
+    answer = recorded_answer.opened(again.reader, chat.seqs)
+    rest = json.loads(answer.intent.texts.get(REST, b"{}")) | {"clock_s": 7}
+    texts = {**answer.intent.texts, REST: json.dumps(rest).encode()}
+    told = replace(answer, intent=replace(answer.intent, texts=texts))
+    async with replayed.altered(again, dated, narrow_path) as elsewhere:
+        replaying = Replaying(elsewhere, again.shares, replayed.unwritten)
+        found = [await replaying.verdict(one) for one in (answer, told)]
+    assert [one.verdict for one in found] == ["cannot", "same"]
+    assert found[0].why == "its prompt has the date, which the record has not"
 
 
 async def test_the_control_computes_the_same(

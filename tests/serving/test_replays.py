@@ -1,55 +1,54 @@
-"""What the kept replays say: counts, and the answers that still differ."""
+"""Counts of replays, and answers that still differ."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sqlalchemy.engine import Engine
 
 from appliance.clock import FixedClock
 from appliance.db import open_database
-from appliance.jobs.store import TABLES, JobStore
-from appliance.serving.replays import replays_of
+from appliance.jobs.store import TABLES as JOBS
+from appliance.jobs.store import JobStore
+from appliance.serving.replays import TABLES, ReplayCounts, ReplayDifferences, counted
+from appliance.wire.admin.results import AnswerReplayed
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[JobStore]:
-    database = open_database(tmp_path / "jobs.db", [TABLES])
-    yield JobStore(database, FixedClock())
+def database(tmp_path: Path) -> Iterator[Engine]:
+    database = open_database(tmp_path / "jobs.db", [JOBS, TABLES])
+    yield database
     database.dispose()
 
 
-def done(store: JobStore, same: int, *answers: tuple[int, str]) -> None:
-    job = store.create("replay", "t", "uid:0", "{}", served=True)
-    told: list[dict[str, Any]] = [
-        {"seq": seq, "verdict": verdict, "why": "w", "token": 3} for seq, verdict in answers
-    ]
-    differs = sum(verdict == "differs" for _, verdict in answers)
-    result = {"same": same, "differs": differs, "cannot": 0, "reasons": {}, "answers": told}
-    store.advance(job.id, "start")
-    store.advance(job.id, "finish", result=json.dumps(result))
+def test_a_difference_stays_until_the_same_answer_is_the_same(database: Engine) -> None:
+    kept = ReplayDifferences(database, FixedClock())
+
+    def take(seq: int, verdict: str, *, proved: bool = True) -> list[str]:
+        token = 3 if verdict == "differs" else None
+        kept.take(AnswerReplayed(seq=seq, verdict=verdict, why="w", token=token, proved=proved))
+        return [told.subject for told in kept.all()]
+
+    assert kept.all() == ()
+    assert take(41, "differs") == ["41"]
+    assert take(57, "differs") == ["41", "57"]
+    for other in range(100, 200):  # however many
+        assert take(other, "same") == ["41", "57"]
+    assert kept.all()[0].message == "The answer of entry 41 differs at token 3: w."
+    assert take(41, "same") == ["57"]
+    assert take(57, "cannot") == ["57"]  # says nothing
+    assert take(60, "cannot", proved=False) == ["57", "60"]
+    assert kept.all()[1].message == "The log does not prove the answer of entry 60: w"
+    assert ReplayDifferences(database, FixedClock()).all() == kept.all()
 
 
-def test_a_difference_stays_until_the_same_answer_is_the_same(store: JobStore) -> None:
-    assert replays_of(store).newest is None
-    done(store, 20)
-    done(store, 18, (41, "differs"), (57, "differs"))
-    done(store, 20)  # of others
-    found = replays_of(store)
-    assert (found.same, found.differ, found.newest) == (58, 2, 41)
-    assert [told.subject for told in found.told] == ["41", "57"]
-    assert found.told[0].message == "The answer of entry 41 differs at token 3: w."
-    done(store, 1, (41, "same"))
-    done(store, 0, (57, "cannot"))  # says nothing
-    assert [told.subject for told in replays_of(store).told] == ["57"]
-    done(store, 0, (41, "differs"))
-    assert [told.subject for told in replays_of(store).told] == ["41", "57"]
-
-
-def test_other_jobs_and_unread_results_say_nothing(store: JobStore) -> None:
-    for kind, result in (("export", '{"same": 3}'), ("replay", '{"x": 1}')):
+def test_counts_are_of_replays_whose_results_are_read(database: Engine) -> None:
+    store = JobStore(database, FixedClock())
+    right = {"same": 18, "differs": 2, "cannot": 0, "reasons": {}, "answers": []}
+    for kind, result in (("export", '{"same": 3}'), ("replay", '{"x": 1}'), *[
+        ("replay", json.dumps(right))] * 2):  # fmt: skip
         job = store.create(kind, "t", "uid:0", "{}", served=True)
         store.advance(job.id, "start")
         store.advance(job.id, "finish", result=result)
-    assert (replays_of(store).same, replays_of(store).told) == (0, ())
+    assert counted(store) == ReplayCounts(same=36, differ=4)

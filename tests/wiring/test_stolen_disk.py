@@ -83,7 +83,7 @@ TABLES: Final = {
         " model_approvals models replays route_certificates route_monitors route_replays"
         " route_samples route_suspensions route_traffic seen_logs cosigned_heads shadow_answers"
         " task_pointers upstream_agreements upstream_approvals upstream_fingerprints used"
-        " used_place spent spent_place travelling label_aside"
+        " used_place spent spent_place travelling label_aside replay_differences"
     ),
     "files.db": "batches file_parts files",
     "collections/c.db": (

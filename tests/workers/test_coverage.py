@@ -67,6 +67,7 @@ def test_heads_windows_and_other_ways_to_attend(smol: GgufFacts) -> None:
     others = {"gemma2": "soft_cap", "gpt-oss": "sinks", "lfm2": "states"}
     for architecture, wanted in others.items():
         assert in_the_way(changed(smol, architecture=architecture)) == wanted
+    assert in_the_way(with_one(smol, "rope_factors_long.weight", "F32", (32,))) == "long_rope"
 
 
 def test_an_adapter_needs_its_kernel_and_matrices_that_it_takes(smol: GgufFacts) -> None:

@@ -32,7 +32,7 @@ from appliance.incidents.facts import (
     WorkerFact,
 )
 from appliance.observability import unexpected
-from appliance.serving.replays import Replays, replays_of
+from appliance.serving.replays import ReplayDifferences
 from appliance.types import Told
 
 if TYPE_CHECKING:
@@ -57,15 +57,16 @@ def standing(
     host: hardware.HostFacts,
     reader: "LogReader",
     jobs: "JobStore",
+    replays: ReplayDifferences,
     profile: str,
     now_us: int,
 ) -> Facts:
     """Facts from the files of a data directory."""
     failed: list[StoredJob] = []
-    replays: Replays | None = None
+    differ: tuple[Told, ...] = ()
     with contextlib.suppress(SQLAlchemyError):  # `doctor` looks at databases that are broken
         failed = jobs.failed(now_us - _JOBS_DAYS * _DAY_US)
-        replays = replays_of(jobs)
+        differ = replays.all()
     last = reader.last_witness()
     seen = 0 if last is None else cast(int, last.body["size"])
     return Facts(
@@ -79,7 +80,7 @@ def standing(
         ),
         certificate=certificate(data, config),
         drifts=tuple(watch.alarms(data / watch.DIRECTORY)),
-        replays=replays.told if replays else (),
+        replays=differ,
         jobs=tuple(
             FailedJob(j.id, j.kind, j.title, j.code, j.message, j.ended_us or 0) for j in failed
         ),
@@ -91,8 +92,9 @@ def gathered(services: "Services", unknown_roles: tuple[str, ...] = ()) -> Facts
     """Everything that this process knows."""
     config, now_us = services.config, services.clock.wall_us()
     host = hardware.host_facts(services.data)
+    jobs, replays = services.jobs.store, services.replays
     facts = standing(
-        services.data, config, host, services.reader, services.jobs.store, services.profile, now_us
+        services.data, config, host, services.reader, jobs, replays, services.profile, now_us
     )
     reserve = config.audit.reserve_mib << 20
     with contextlib.suppress(Refused):  # without a policy nothing is served, and trust says so
@@ -203,7 +205,7 @@ def certificate(data: Path, config: "Config") -> CertificateFact | None:
 def _backup(
     data: Path, config: "Config", reader: "LogReader", profile: str, now_us: int
 ) -> Backup | None:
-    """The newest backup; None where none is required, as in a lab that never had one."""
+    """The newest backup; None where none is required."""
     made = backups.known(data)
     if not made and profile == "lab":
         return None

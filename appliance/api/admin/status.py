@@ -13,7 +13,7 @@ from appliance.clock import iso
 from appliance.host import hardware
 from appliance.incidents import rules
 from appliance.incidents.rules import Alarm
-from appliance.serving.replays import replays_of
+from appliance.serving.replays import counted
 from appliance.wire.admin import models as wire
 from appliance.workers.memory_estimate import MIB
 
@@ -70,7 +70,7 @@ def server_state(served: bool, latched: str | None, workers: list[wire.Worker]) 
 def _audit_head(services: Services) -> wire.AuditHead:
     head = checkpoint.parse(services.reader.checkpoint().encode()).checkpoint
     last = services.reader.last_witness()
-    replays = replays_of(services.jobs.store)
+    replays, differ = counted(services.jobs.store), services.replays.all()
     return wire.AuditHead(
         entries=head.size,
         root=head.root.hex(),
@@ -79,5 +79,5 @@ def _audit_head(services: Services) -> wire.AuditHead:
         witnessed=None if last is None else iso(last.time_us),
         replayed=replays.same + replays.differ,
         replayed_same=replays.same,
-        difference=replays.newest,
+        difference=int(differ[0].subject) if differ else None,
     )

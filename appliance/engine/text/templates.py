@@ -1,14 +1,14 @@
 """The chat template of a model, rendered in a sandbox.
 
 Rules: the environment is Jinja's immutable sandbox with nothing of Python in reach; output is
-bounded; every error is `template_failed`. Runs in the confined worker only. Templates may use the
-functions of Hugging Face's `apply_chat_template`: `raise_exception`, `strftime_now`, `tojson`, loop
-controls, `generation`.
+bounded; every error is `template_failed`. Templates may use the functions of Hugging Face's
+`apply_chat_template`: `raise_exception`, `strftime_now`, `tojson`, loop controls, `generation`.
 """
 
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jinja2
@@ -23,7 +23,7 @@ from appliance.engine.text.dialects import Message
 from appliance.engine.text.reasoning import BEGIN, END, Thinking
 from appliance.engine.text.reply import Dialect
 from appliance.errors import BadRequest
-from appliance.types import JsonValue, Tools
+from appliance.types import Tools
 
 # Used where a GGUF carries no template; the form that most small instruction models were tuned on.
 CHATML = (
@@ -43,14 +43,13 @@ class ChatTemplate:
     def __init__(self, source: str, *, bos: str, eos: str, limit: int) -> None:
         self.sha256 = hashlib.sha256(source.encode()).hexdigest()
         self.thinks = BEGIN in source or END in source
+        self.dated = "strftime_now" in source
         self._limit = limit
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation]
         )
         environment.filters["tojson"] = _tojson
-        environment.globals.update(
-            raise_exception=_raise, strftime_now=_strftime, bos_token=bos, eos_token=eos
-        )
+        environment.globals.update(raise_exception=_raise, bos_token=bos, eos_token=eos)
         try:
             self._template = environment.from_string(source)
         except Exception as error:  # Python's own compiler and lexer have limits too
@@ -67,12 +66,14 @@ class ChatTemplate:
         messages: tuple[Message, ...],
         tools: Tools | None = None,
         thinking: bool | None = None,
+        clock_s: int | None = None,
     ) -> str:
         """The prompt text for a conversation, ready for the assistant's turn.
 
         Args:
             thinking: reason first; None leaves it to the template, and a template that always
                 begins with reasoning has it ended at once by False.
+            clock_s: as of `GenerationRequest`.
 
         Beyond the limit: `request_too_large`.
         """
@@ -80,7 +81,7 @@ class ChatTemplate:
             if tools or any(m.get("role") == "tool" or "tool_calls" in m for m in messages):
                 messages = dialects.spelled_out(messages, tools, self.dialect, system=self._system)
             tools = None
-        text = self._generate(messages, tools, thinking)
+        text = self._generate(messages, tools, thinking, clock_s)
         if thinking is False and self.thinking(text) == "open":
             text += f"\n\n{END}\n\n"
         return text
@@ -99,10 +100,15 @@ class ChatTemplate:
         return True
 
     def _generate(
-        self, messages: tuple[Message, ...], tools: Tools | None, thinking: bool | None
+        self,
+        messages: tuple[Message, ...],
+        tools: Tools | None,
+        thinking: bool | None,
+        clock_s: int | None = None,
     ) -> str:
         parts, size = [], 0
-        values: dict[str, JsonValue] = {"messages": list(messages), "add_generation_prompt": True}
+        values: dict[str, Any] = {"messages": list(messages), "add_generation_prompt": True}
+        values["strftime_now"] = _clock(clock_s)
         if tools is not None:
             values["tools"] = dialects.as_template_tools(tools)
         if thinking is not None:
@@ -145,8 +151,11 @@ def _raise(message: str) -> NoReturn:
     raise jinja2.TemplateError(message)
 
 
-def _strftime(form: str) -> str:
-    return time.strftime(form, time.gmtime())  # the local zone would need a file
+def _clock(clock_s: int | None) -> Callable[[str], str]:
+    def strftime_now(form: str) -> str:
+        return time.strftime(form, time.gmtime(clock_s))  # the local zone would need a file
+
+    return strftime_now
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:

@@ -41,6 +41,7 @@ class AnswerReplayed(Verbatim):
         why: what differs, or why it cannot be computed.
         token: the first that differs, from 0, or null.
         was, now: that token, as recorded and as it came out.
+        proved: by the log.
     """
 
     seq: int
@@ -50,6 +51,7 @@ class AnswerReplayed(Verbatim):
     token: int | None = None
     was: str = ""
     now: str = ""
+    proved: bool = True
 
 
 class AnswersReplayed(Verbatim):
@@ -57,6 +59,7 @@ class AnswersReplayed(Verbatim):
 
     Attributes:
         reasons: how many could not be computed, by the reason.
+        unproved: those of them that the log does not prove.
         answers: those that were named; of a sample or a file, those that differ.
         written: how many went to a file instead.
     """
@@ -66,6 +69,7 @@ class AnswersReplayed(Verbatim):
     cannot: int
     reasons: dict[str, int]
     answers: list[AnswerReplayed]
+    unproved: int = 0
     written: int = 0
 
 

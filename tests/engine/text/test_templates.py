@@ -43,6 +43,12 @@ def test_what_templates_of_the_field_use_is_there() -> None:
     assert render(source) == '<s>"hello"3</s>4True'
 
 
+def test_a_date_is_that_of_the_given_time() -> None:
+    made = template("{{ strftime_now('%d %b %Y') }}")
+    assert made.dated and not template(CHATML).dated
+    assert made.render(HELLO, clock_s=86_400 * 365) == "01 Jan 1971"
+
+
 def test_tojson_keeps_characters_and_does_not_escape_html() -> None:
     assert render("{{ {'a': '<é>'} | tojson }}") == '{"a": "<é>"}'
 
