@@ -80,7 +80,7 @@ KINDS: Final[dict[str, dict[str, Any]]] = {
 """Kinds of entries and the fields that each must have."""
 
 NOTES: Final = {
-    "start": "the server starts; no intent comes before it",
+    "start": "the server, of this `release`, starts; no intent comes before it",
     "stop": "the server stops as it should",
     "genesis": "entry 0 only; `public_key` is hex, `instance` a UUID",
     "intent": (

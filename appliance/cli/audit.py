@@ -209,9 +209,13 @@ def replay(
         done = run_job(output, client, "replay", wanted.model_dump())
     found = result_of(output, done, AnswersReplayed)
     output.data(found, _replayed(found))
-    each = bool(seq or export)
-    none = bool(export) and not found.same
-    output.require(not (found.differs or found.unproved or none or (each and found.cannot)))
+    output.require(_holds(found, each=bool(seq or export)))
+
+
+def _holds(found: AnswersReplayed, *, each: bool) -> bool:
+    if found.differs or found.unproved:
+        return False
+    return not each or (bool(found.same or found.written) and not found.cannot)
 
 
 def _replayed(found: AnswersReplayed) -> Iterator[str]:

@@ -28,6 +28,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from appliance import __version__
 from appliance.api.admin.app import create_admin_app
 from appliance.api.admin.peer import PeerProtocol
 from appliance.api.app import create_lan_app
@@ -301,7 +302,11 @@ def _kept(
 
 
 def _start(services: Services) -> dict[str, Json]:
-    return {"profile": services.profile, AGREES: services.agreement.size}
+    return {
+        "profile": services.profile,
+        "release": __version__,
+        AGREES: services.agreement.size,
+    }
 
 
 async def _carry(services: Services) -> None:

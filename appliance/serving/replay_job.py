@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Final
 
+from appliance import __version__
 from appliance.audit import recorded_answer
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
@@ -118,7 +119,18 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             proved = error.code not in _UNPROVED
             found = AnswerReplayed(seq=seq, verdict="cannot", why=why, proved=proved)
         if isinstance(one, int):  # of this log
+            found = await job.in_thread(self._of_this_release, found)
             await job.in_thread(self.differences.take, found)
+        return found
+
+    def _of_this_release(self, found: AnswerReplayed) -> AnswerReplayed:
+        if found.verdict != "differs":
+            return found
+        before = Query(kind="start", before=found.seq, newest_first=True, limit=1)
+        for start in self.reader.search(before).entries:
+            if (release := start.body.get("release", __version__)) != __version__:
+                why = f"release {release} computed it, and this is {__version__}: {found.why}"
+                return found.model_copy(update={"verdict": "cannot", "why": why})
         return found
 
     def _replayable(self, seq: int) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pysqlite3.dbapi2
 import pytest
 
-from appliance.cli.audit import _replayed
+from appliance.cli.audit import _holds, _replayed
 from appliance.wire.admin.results import AnswersReplayed
 from auditor import verify_export, witness
 from tests.api.admin.lab import LabData
@@ -88,6 +88,23 @@ def test_what_a_replay_says() -> None:
     assert said[2].startswith("  entry 9: [!] differs at token 2, because another token was chosen")
     assert "\x1b" not in said[2] and "is ' b'" in said[2]
     assert said[3].endswith("cannot, because its texts were not kept")
+
+
+@pytest.mark.parametrize(
+    ("found", "drawn", "each"),
+    [
+        ({"same": 3}, True, True),
+        ({"same": 3, "cannot": 1}, True, False),
+        ({"same": 3, "cannot": 1, "unproved": 1}, False, False),
+        ({"same": 3, "differs": 1}, False, False),
+        ({}, True, False),  # as an empty file
+        ({"written": 2}, True, True),
+    ],
+)
+def test_when_a_replay_holds(found: dict[str, int], drawn: bool, each: bool) -> None:
+    whole = {"same": 0, "differs": 0, "cannot": 0, "reasons": {}, "answers": [], **found}
+    told = AnswersReplayed.model_validate(whole)
+    assert (_holds(told, each=False), _holds(told, each=True)) == (drawn, each)
 
 
 def test_a_replay_needs_a_server(run: Run) -> None:

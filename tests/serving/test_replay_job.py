@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from appliance import __version__
 from appliance.audit import search
+from appliance.audit.log import Draft
 from appliance.audit.reader import LogReader
 from appliance.clock import FixedClock
 from appliance.errors import BadRequest
@@ -61,6 +63,21 @@ def test_a_sample_begins_at_its_time_however_far_the_search_looks_at_once(
     drawn = list(replay_job.sample(reader, 1_000, since))
     reader.close()
     assert drawn == [outcome.seq for outcome in made[3:]]
+
+
+def test_an_answer_of_another_release_may_differ(tmp_path: Path) -> None:
+    log, told = logs.open_log(logs.new_log(tmp_path / "log")), list[AnswerReplayed]()
+    for release in ({}, {"release": "0.0.1"}, {"release": __version__}):
+        log.append(Draft("start", {"profile": "lab", **release})).result()
+        seq = logs.ask(log, f"req-{len(told)}")[1].seq
+        told.append(AnswerReplayed(seq=seq, verdict="differs", why="another token was chosen"))
+    log.close()
+    reader = LogReader(tmp_path / "log")
+    job = ReplayJob(reader, *[cast(Any, None)] * 5)
+    judged = [job._of_this_release(one) for one in told]
+    reader.close()
+    assert [one.verdict for one in judged] == ["differs", "cannot", "differs"]
+    assert judged[1].why.startswith("release 0.0.1 computed it, and this is ")
 
 
 def test_answers_that_differ_are_shown_first(monkeypatch: pytest.MonkeyPatch) -> None:

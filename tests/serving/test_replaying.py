@@ -14,6 +14,7 @@ from msgspec.structs import replace as other
 
 from appliance.app import Services
 from appliance.audit import recorded_answer
+from appliance.errors import AuditRefused
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorkers
 from appliance.serving.recorded_request import REST
@@ -253,6 +254,22 @@ async def test_another_engine_or_no_model_is_a_reason(
     )
     assert "no model that may serve" in (await local.verdict(answer)).why
     assert Obstacle.UPSTREAM.value == "upstream"
+
+
+async def test_an_unproved_record_stays_told_until_it_is_the_same(
+    recorded: Recorded, again: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AuditRefused("proof_invalid", "The proof does not hold.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorded_answer, "opened", refused)
+        told = await replayed.replayed(again, seqs=recorded.seqs[:1])
+    assert (told.cannot, told.unproved) == (1, 1)
+    (alarm,) = again.replays.all()
+    assert (alarm.subject, "does not prove" in alarm.message) == (str(recorded.seqs[0]), True)
+    await replayed.replayed(again, seqs=recorded.seqs[:1])
+    assert again.replays.all() == ()
 
 
 async def test_a_sample_is_drawn_from_answers_alone(recorded: Recorded, again: Services) -> None:
