@@ -136,6 +136,10 @@ class LogReader:
             entry, list(cast("dict[str, Json]", content.get("parts") or {"text": 0}))
         )
 
+    def erased(self, seq: int) -> bool:
+        with self._opened() as log:
+            return seq in Erasures(log)
+
     def _texts(self, entry: LogEntry, names: Sequence[str]) -> tuple[bytes, dict[str, bytes]]:
         seq = entry.seq
         wanted = {name: _part(entry, name) for name in names}

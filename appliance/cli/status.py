@@ -86,9 +86,9 @@ def lines(found: Status) -> Iterator[str]:
         f"root {head.root[:16]}, {head.unwitnessed} unwitnessed"
         + (f" since {head.witnessed}" if head.witnessed else "")
     )
-    if head.replayed:
+    if head.replayed or head.difference is not None:
         same = f"{head.replayed_same} of {many(head.replayed, 'answer')} the same"
-        differs = "" if head.difference is None else f", entry {head.difference} differs"
+        differs = "" if head.difference is None else f", entry {head.difference} is not"
         yield f"replays {state('ok' if head.difference is None else 'failed')} {same}{differs}"
     host = found.host
     yield (

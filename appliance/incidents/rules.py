@@ -503,9 +503,9 @@ RULES: Final[tuple[Rule, ...]] = (
          lambda facts: _one(facts.unread_upstreams, "The upstreams are as before: {}")),
     Rule("witness_silent", "warning", "No witness has seen the log for days", "10 s",
          "Let a witness cosign the log: docs/auditor-guide.md.", _witness),
-    Rule("answer_differs", "critical", "A replay computed another answer than the recorded one",
+    Rule("answer_differs", "critical", "A replay did not confirm a recorded answer",
          "10 s", "Keep the log as evidence; run `appliance audit replay {subject}`: the alarm ends"
-         " when it computes the recorded answer.",
+         " when it computes the recorded answer, or cannot any more.",
          lambda facts: facts.replays),
     Rule("job_failed", "warning", "A job failed, and none like it has succeeded since", "10 s",
          "Read why: `appliance job show {subject}`.", _jobs),

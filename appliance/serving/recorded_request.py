@@ -91,6 +91,8 @@ def check(intent: Mapping[str, Json], outcome: Mapping[str, Json] | None) -> Non
     if said != "yes":
         known = said in Obstacle.__members__.values()
         raise impossible(WORDS[Obstacle(str(said))] if known else str(said))
+    if intent.get("retrieved"):  # one of before it had an obstacle
+        raise impossible(WORDS[Obstacle.PASSAGES])
     for body, name in ((intent, "prompt"), (outcome, PART)):
         content = body.get("content")
         if not isinstance(content, dict) or content.get("mode") != "encrypted":

@@ -6,6 +6,7 @@ Rules:
 """
 
 import asyncio
+import contextlib
 import os
 import random
 from collections import Counter
@@ -19,10 +20,11 @@ from appliance import __version__
 from appliance.audit import recorded_answer
 from appliance.audit.appending import append
 from appliance.audit.log import AuditLog, Draft
+from appliance.audit.proof import check_proof
 from appliance.audit.reader import LogReader
 from appliance.audit.recorded_answer import RecordedAnswer
 from appliance.audit.search import Query
-from appliance.errors import BadRequest, NotFound, Refused, StateRefused
+from appliance.errors import ApplianceError, BadRequest, NotFound, Refused, StateRefused
 from appliance.jobs.kind import Context, JobKind
 from appliance.observability.metrics import Metrics
 from appliance.serving.recorded_request import check
@@ -37,7 +39,7 @@ _MOST_TOLD: Final = 1_000
 _READ_WHOLE: Final = 20_000
 """Entries of which all outcomes are read; of more, entries are drawn until there are enough."""
 _DRAWS: Final = 200
-_UNPROVED: Final = ("audit_corrupt", "proof_invalid", "content_key_missing")
+_UNPROVED: Final = ("audit_corrupt", "proof_invalid", "content_key_missing", "content_unavailable")
 
 
 @dataclass(eq=False)
@@ -114,23 +116,34 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
             answer = await job.in_thread(self._proved, one, job.params.key.encode())
             found = await replaying.verdict(answer)
         except (Refused, NotFound) as error:
-            seq = one if isinstance(one, int) else -1
-            why = error.message if error.code == "replay_impossible" else str(error)
-            proved = error.code not in _UNPROVED
-            found = AnswerReplayed(seq=seq, verdict="cannot", why=why, proved=proved)
+            found = await job.in_thread(self._unread, one, error)
         if isinstance(one, int):  # of this log
             found = await job.in_thread(self._of_this_release, found)
-            await job.in_thread(self.differences.take, found)
+            await job.in_thread(self.differences.take, found, bool(job.params.seqs))
         return found
+
+    def _unread(self, one: int | bytes, error: ApplianceError) -> AnswerReplayed:
+        why = error.message if error.code == "replay_impossible" else str(error)
+        told = AnswerReplayed(seq=-1, verdict="cannot", why=why, proved=True, lasting=True)
+        unproved = error.code in _UNPROVED
+        if isinstance(one, bytes):
+            return told.model_copy(update={"proved": not unproved})
+        seqs = (one, one)
+        with contextlib.suppress(Refused, NotFound):
+            seqs = recorded_answer.bodies(self.reader, one).seqs
+        proved = not unproved or any(map(self.reader.erased, seqs))
+        return told.model_copy(update={"seq": seqs[1] if unproved else one, "proved": proved})
 
     def _of_this_release(self, found: AnswerReplayed) -> AnswerReplayed:
         if found.verdict != "differs":
             return found
         before = Query(kind="start", before=found.seq, newest_first=True, limit=1)
-        for start in self.reader.search(before).entries:
-            if (release := start.body.get("release", __version__)) != __version__:
-                why = f"release {release} computed it, and this is {__version__}: {found.why}"
-                return found.model_copy(update={"verdict": "cannot", "why": why})
+        with contextlib.suppress(Refused):
+            for start in self.reader.search(before).entries:
+                proved = check_proof(self.reader.proof(start.seq), self.reader.genesis()).body
+                if (release := proved.get("release", "unknown")) != __version__:
+                    why = f"release {release} computed it, and this is {__version__}: {found.why}"
+                    return found.model_copy(update={"verdict": "cannot", "why": why})
         return found
 
     def _replayable(self, seq: int) -> bool:

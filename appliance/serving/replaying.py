@@ -83,7 +83,9 @@ class Replaying:
         except ApplianceError as error:
             if error.code == "shutting_down":
                 raise
-            return AnswerReplayed.model_validate({**told, "verdict": "cannot", "why": _why(error)})
+            lasting = error.code == "replay_impossible"
+            said = {"verdict": "cannot", "why": _why(error), "lasting": lasting}
+            return AnswerReplayed.model_validate({**told, **said})
         if found is None:
             return AnswerReplayed.model_validate({**told, "verdict": "same", "why": unwritten})
         was, now = [await _spelled(backend, token) for token in (found.was, found.now)]

@@ -32,10 +32,9 @@ class ReplayDifferences:
     def __init__(self, database: Engine, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def take(self, one: AnswerReplayed) -> None:
-        """A verdict; that a proved answer cannot be computed says nothing."""
-        if one.verdict == "cannot" and one.proved:
-            return
+    def take(self, one: AnswerReplayed, named: bool) -> None:
+        if one.verdict == "cannot" and one.proved and not (named and one.lasting):
+            return  # nobody asked for it, or it may be computed later
         where = "" if one.token is None else f" at token {one.token}"
         message = (
             f"The answer of entry {one.seq} differs{where}: {one.why}."
@@ -45,7 +44,7 @@ class ReplayDifferences:
         row = {"seq": one.seq, "message": message, "told_us": self._clock.wall_us()}
         with self._database.begin() as connection:
             connection.execute(sa.delete(_ROWS).where(_ROWS.c.seq == one.seq))
-            if one.verdict != "same":
+            if one.verdict == "differs" or not one.proved:
                 connection.execute(sa.insert(_ROWS).values(row))
 
     def all(self) -> tuple[Told, ...]:

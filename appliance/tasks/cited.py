@@ -42,6 +42,7 @@ from appliance.types import (
     Passage,
     Principal,
 )
+from appliance.workers.coverage import Obstacle
 
 Evidence: TypeAlias = Callable[[Principal, SearchQuery], Awaitable[SearchHits]]
 """Searches a collection under the rights of an app; raises as `Retrieval.look`."""
@@ -114,8 +115,9 @@ class CitedBackend:
             retrieved=_retrieved(query, found, passages),
             opens=commitments.text(found.nonce, passages),
             unused=unused(request),
+            obstacle=prepared.provenance.obstacle or Obstacle.PASSAGES,
         )
-        shared = common(replace(prepared, provenance=provenance, request=bare))
+        shared = common(replace(prepared, provenance=provenance, request=bare, computed=None))
         return _PreparedCited(
             **shared, passages=passages, generation=found.generation, nonce=found.nonce
         )

@@ -46,6 +46,7 @@ class Obstacle(enum.StrEnum):
     UPSTREAM = "upstream"
     POOLING = "pooling"
     CLASSIFIER = "classifier"
+    PASSAGES = "passages"
 
 
 WORDS: Final = {
@@ -63,6 +64,7 @@ WORDS: Final = {
     Obstacle.UPSTREAM: "another host answered",
     Obstacle.POOLING: "it makes vectors or scores, which are summed over all texts of a batch",
     Obstacle.CLASSIFIER: "no language model answered",
+    Obstacle.PASSAGES: "its prompt had passages, which the record names and does not hold",
 }
 """For a person, after "cannot, because" or "no:"."""
 

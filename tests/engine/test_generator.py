@@ -1,6 +1,7 @@
 """A model that writes text, without a worker around it."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from appliance.engine.generator import Generator
@@ -9,7 +10,7 @@ from appliance.engine.runner import Library, ModelRunner
 from appliance.engine.worker import shapes
 from appliance.errors import BadRequest
 from appliance.trust.bytes.sealed import SealedFile
-from appliance.types import Constraint, GenerationRequest, TaskNeeds
+from appliance.types import Constraint, GenerationRequest, TaskNeeds, Unscored
 from tests.prepare import prepare
 
 LOAD = Load(
@@ -52,6 +53,21 @@ def test_a_constraint_guides_each_sequence(generator: Generator) -> None:
     free, guided = asked(prompt="x"), asked(prompt="x", constraint=Constraint("regex", "[ab]"))
     assert generator.prepare(free)[1][0].guide is None
     assert generator.prepare(guided)[1][0].guide is not None
+
+
+@pytest.mark.parametrize("reproducible", [False, True])
+def test_labels_that_cannot_win_stay_out_in_both_modes(
+    library: Library, sealed_model: SealedFile, reproducible: bool
+) -> None:
+    load = msgspec.structs.replace(LOAD, reproducible=reproducible)
+    made = Generator(ModelRunner(library, sealed_model.reopen(), shapes(load)), load)
+    needs = TaskNeeds(labels=(" pump hose", " engine oil"), unscored=Unscored(1e-3))
+    labels = made.prepare(asked(prompt="x", task=needs))[1][0].labels
+    assert labels is not None
+    row = np.zeros(made.engine.model.n_vocab, np.float32)
+    row[labels.paths[0][0]] = 99
+    labels.tell_prompt(row)
+    assert len(labels.paths) == 1
 
 
 def test_a_template_that_asks_for_the_date_gets_that_of_the_request(

@@ -30,5 +30,12 @@ def test_a_sequence_set_aside_has_everything_pending_again() -> None:
     assert sequence.generated == 2
 
 
+def test_a_fresh_one_takes_nothing_from_the_cache() -> None:
+    sequence = make([7, 8, 9])
+    assert sequence.reusable == 2
+    sequence.fresh = True
+    assert sequence.reusable == 0
+
+
 def test_two_requests_with_equal_fields_are_not_the_same_request() -> None:
     assert make([1]) != make([1])

@@ -93,6 +93,7 @@ def test_what_nobody_can_compute_again_is_refused_with_the_reason() -> None:
             ({**INTENT, "replayable": None}, OUTCOME),
             (INTENT, {**OUTCOME, "content": {**KEPT, "parts": {"completion": ""}}}),
         ],
+        "its prompt had passages": [({**INTENT, "retrieved": {"collection": "c"}}, OUTCOME)],
         "it has no answer": [(INTENT, None), ({}, None)],
         "another host answered": [({**INTENT, "replayable": "upstream"}, OUTCOME)],
         "a_newer_reason": [({**INTENT, "replayable": "a_newer_reason"}, OUTCOME)],

@@ -14,6 +14,7 @@ from msgspec.structs import replace as other
 
 from appliance.app import Services
 from appliance.audit import recorded_answer
+from appliance.engine.protocol import Prepare, Prepared
 from appliance.errors import AuditRefused
 from appliance.serving.backend import PreparedRequest
 from appliance.serving.local_worker import LocalWorkers
@@ -21,6 +22,7 @@ from appliance.serving.recorded_request import REST
 from appliance.serving.replaying import Replaying
 from appliance.types import Delta
 from appliance.workers.coverage import Obstacle
+from appliance.workers.process import WorkerProcess
 from tests import replayed
 from tests.replayed import ADAPTER, FIELDS, KINDS, LABELS, Alteration
 from tests.smol import caller, request
@@ -82,9 +84,18 @@ async def test_a_task_that_writes_otherwise_is_found(recorded: Recorded, again: 
     assert "its text is another" in told[0].why and "cannot be written" in told[1].why
 
 
-async def test_nothing_of_an_answer_is_recorded_again(recorded: Recorded, again: Services) -> None:
-    before = again.reader.size
+async def test_nothing_of_an_answer_is_recorded_again_or_reused(
+    recorded: Recorded, again: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, prepare, asked = again.reader.size, WorkerProcess.prepare, list[Prepare]()
+
+    async def noted(self: WorkerProcess, message: Prepare, key_id: str) -> Prepared:
+        asked.append(message)
+        return await prepare(self, message, key_id)
+
+    monkeypatch.setattr(WorkerProcess, "prepare", noted)
     await replayed.replayed(again, seqs=recorded.seqs[:1])
+    assert [message.fresh for message in asked] == [True]
     kinds = [entry.kind for entry in again.reader.tail(again.reader.size - before)]
     assert kinds == ["job_start", "admin", "job_end"]
 
@@ -235,6 +246,7 @@ async def test_what_cannot_be_computed_again_says_why(again: Services) -> None:
     assert (told.same, told.cannot) == (0, 5)
     assert sum("were not kept" in reason for reason in why) == 2
     assert any("was erased" in reason for reason in why)
+    assert told.unproved == 0 and again.replays.all() == ()
     assert any("is no answer but genesis" in reason for reason in why)
     assert any("has no entry 1000000000" in reason for reason in why)
 
@@ -256,15 +268,17 @@ async def test_another_engine_or_no_model_is_a_reason(
     assert Obstacle.UPSTREAM.value == "upstream"
 
 
+@pytest.mark.parametrize("code", ["proof_invalid", "content_unavailable", "audit_corrupt"])
 async def test_an_unproved_record_stays_told_until_it_is_the_same(
-    recorded: Recorded, again: Services, monkeypatch: pytest.MonkeyPatch
+    recorded: Recorded, again: Services, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     def refused(*_: Any) -> Any:
-        raise AuditRefused("proof_invalid", "The proof does not hold.")
+        raise AuditRefused(code, "The proof does not hold.")
 
     with monkeypatch.context() as patched:
         patched.setattr(recorded_answer, "opened", refused)
-        told = await replayed.replayed(again, seqs=recorded.seqs[:1])
+        intent = recorded_answer.bodies(again.reader, recorded.seqs[0]).seqs[0]
+        told = await replayed.replayed(again, seqs=[intent])
     assert (told.cannot, told.unproved) == (1, 1)
     (alarm,) = again.replays.all()
     assert (alarm.subject, "does not prove" in alarm.message) == (str(recorded.seqs[0]), True)

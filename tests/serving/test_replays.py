@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -25,9 +26,9 @@ def database(tmp_path: Path) -> Iterator[Engine]:
 def test_a_difference_stays_until_the_same_answer_is_the_same(database: Engine) -> None:
     kept = ReplayDifferences(database, FixedClock())
 
-    def take(seq: int, verdict: str, *, proved: bool = True) -> list[str]:
+    def take(seq: int, verdict: str, named: bool = True, **more: Any) -> list[str]:
         token = 3 if verdict == "differs" else None
-        kept.take(AnswerReplayed(seq=seq, verdict=verdict, why="w", token=token, proved=proved))
+        kept.take(AnswerReplayed(seq=seq, verdict=verdict, why="w", token=token, **more), named)
         return [told.subject for told in kept.all()]
 
     assert kept.all() == ()
@@ -37,10 +38,12 @@ def test_a_difference_stays_until_the_same_answer_is_the_same(database: Engine) 
         assert take(other, "same") == ["41", "57"]
     assert kept.all()[0].message == "The answer of entry 41 differs at token 3: w."
     assert take(41, "same") == ["57"]
-    assert take(57, "cannot") == ["57"]  # says nothing
+    assert take(57, "cannot") == ["57"]  # it may come back
+    assert take(57, "cannot", named=False, lasting=True) == ["57"]  # nobody asked
     assert take(60, "cannot", proved=False) == ["57", "60"]
     assert kept.all()[1].message == "The log does not prove the answer of entry 60: w"
     assert ReplayDifferences(database, FixedClock()).all() == kept.all()
+    assert take(57, "cannot", lasting=True) == ["60"]
 
 
 def test_counts_are_of_replays_whose_results_are_read(database: Engine) -> None:

@@ -356,6 +356,7 @@ async def _recorded(services: Services, generation: StartedAnswer) -> None:
     """The log commits to passages and citations, and has no text, id or digest of any."""
     intent = body(services, generation.intent.seq)
     retrieved = cast(dict[str, Any], intent["retrieved"])
+    assert intent["replayable"] == "passages"  # its prompt is not the recorded one
     assert retrieved["collection"] == NAME and 0 < retrieved["generation"] < 1 << 53
     known = {hashlib.sha256(text.encode()).hexdigest() for text in (MINE, ALSO)}
     opened = json.loads(services.reader.content(generation.intent.seq, commitments.TEXT))

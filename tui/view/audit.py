@@ -98,12 +98,12 @@ def query(text: str, limit: int) -> EntryQuery:
 
 def replays(head: AuditHead) -> list[Content]:
     """The answers that were computed again, if any."""
-    if not head.replayed:
+    if not head.replayed and head.difference is None:
         return []
     same = f"{count(head.replayed_same)} of {many(head.replayed, 'answer')} the same"
     if head.difference is None:
         return [line(state("ok"), "computed again:", same)]
-    return [line(state("failed"), "computed again:", same, f"entry {head.difference} differs")]
+    return [line(state("failed"), "computed again:", same, f"entry {head.difference} is not")]
 
 
 def place(text: str, page: int, shown: Sequence[Entry], entries: int, *, more: bool) -> Content:

@@ -275,7 +275,7 @@ def audit(status: Status, width: int) -> list[Content]:
         f" since {clock(head.witnessed)}" if head.witnessed else ""
     )
     said = [line(writable, f"{many(head.entries, 'entry')}"), line(seen)]
-    if head.replayed:
+    if head.replayed or head.difference is not None:
         again = f"{count(head.replayed_same)} of {many(head.replayed, 'answer')} the same"
         good = head.difference is None
         said.append(line(state("ok" if good else "failed"), "computed again:", again))

@@ -103,7 +103,7 @@ class AuditHead(_Reply):
 
     `unwitnessed` entries came after the last head that a witness cosigned, at `witnessed`. Of the
     `replayed` answers that were computed again of late, `replayed_same` were the same; the outcome
-    `difference` is the newest that still differs.
+    `difference` is the newest that still is not.
     """
 
     entries: int

@@ -42,6 +42,7 @@ class AnswerReplayed(Verbatim):
         token: the first that differs, from 0, or null.
         was, now: that token, as recorded and as it came out.
         proved: by the log.
+        lasting: it cannot, and will not.
     """
 
     seq: int
@@ -52,6 +53,7 @@ class AnswerReplayed(Verbatim):
     was: str = ""
     now: str = ""
     proved: bool = True
+    lasting: bool = False
 
 
 class AnswersReplayed(Verbatim):
