@@ -58,6 +58,7 @@ from appliance.routing.upstreams.health import HostProbe, ProbeVerdict
 from appliance.types import Json, Limits
 from appliance.wire.admin.keys import KEY_CREATE, KEY_REVOKE, KeyCreate
 from appliance.wire.admin.models import MODEL_SUSPEND, MODELS, Reason
+from appliance.wire.admin.results import AnswerReplayed
 from appliance.wire.admin.state import STATE_SETTLE, Settle
 from appliance.workers import crashes, gpu_probe, supervised, supervisor
 from appliance.workers.gpu_driver import Driver
@@ -85,7 +86,6 @@ from tests.people.login import Login
 from tests.ports import free_port
 from tests.routing.upstreams import site as upstreams
 from tests.routing.upstreams.engine import Engine
-from tests.serving.test_replays import done
 from tests.site import make_site
 from tests.smol import ID, SMALL, approve, make_data, until
 from tests.trust.simulator import Simulator
@@ -493,10 +493,10 @@ async def test_trust_metadata_goes_back_and_is_spoilt(
 
 def test_an_answer_differs(lab: LabData, caplog: pytest.LogCaptureFixture) -> None:
     with night(lab, caplog) as seen:
-        store = seen.services.jobs.store
-        done(store, 18, (41, "differs"))
+        replays = seen.services.replays
+        replays.take(AnswerReplayed(seq=41, verdict="differs", why="w"), named=False)
         seen.tells("answer_differs", "41")
-        done(store, 1, (41, "same"))
+        replays.take(AnswerReplayed(seq=41, verdict="same"), named=False)
         seen.ends("answer_differs")
 
 
