@@ -230,9 +230,10 @@ async def test_of_a_changed_record_nothing_is_ever_the_same(
 
 
 async def test_what_cannot_be_computed_again_says_why(again: Services) -> None:
-    kept = replace(caller("k9").principal, content="off")
-    quiet = await again.inference.start(replace(caller("k9"), principal=kept), request())
-    gone = await again.inference.start(caller("k9", request_id="req-gone"), request())
+    key = again.keys.create("quiet")[0].id
+    kept = replace(caller(key).principal, content="off")
+    quiet = await again.inference.start(replace(caller(key), principal=kept), request())
+    gone = await again.inference.start(caller(key, request_id="req-gone"), request())
     for generation in (quiet, gone):
         async for _ in generation:
             pass
