@@ -149,7 +149,7 @@ async def answers(services: Services, count: int, seed: int, at_once: int = 12) 
     dice.shuffle(asked)
     known = {key.name: key.id for key in services.keys.list()}
     apps = [
-        # Keys that exist: whoever waited for half a second is asked for his again.
+        # Keys that exist: after a wait of half a second a key is checked again.
         Principal(known.get(name) or services.keys.create(name)[0].id, name)
         for name in ("app 0", "app 1", "app 2")
     ]

@@ -143,7 +143,8 @@ class ReplayJob(JobKind[ReplayWanted, AnswersReplayed]):
                 proved = check_proof(self.reader.proof(start.seq), self.reader.genesis()).body
                 if (release := proved.get("release", "unknown")) != __version__:
                     why = f"release {release} computed it, and this is {__version__}: {found.why}"
-                    return found.model_copy(update={"verdict": "cannot", "why": why})
+                    changed = {"verdict": "cannot", "why": why, "lasting": True}
+                    return found.model_copy(update=changed)
         return found
 
     def _replayable(self, seq: int) -> bool:
